@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/ip.h"
+
+#include <gtest/gtest.h>
+
+namespace quipu {
+namespace {
+
+TEST(IpAddress, ParsesAndPrints) {
+  for (const std::string_view text : {"192.0.2.1", "0.0.0.0", "2001:db8::1", "::"})
+    EXPECT_EQ(IpAddress::parse(text)->text(), text);
+  for (const std::string_view text : {"", "192.0.2", "192.0.2.256", "2001:db8", "host", "1.2.3.4 "})
+    EXPECT_FALSE(IpAddress::parse(text).has_value()) << text;
+}
+
+TEST(IpPrefix, MasksAndContains) {
+  const auto prefix = IpPrefix::parse("10.1.2.3/20");
+  ASSERT_TRUE(prefix.has_value());
+  EXPECT_EQ(prefix->masked().text(), "10.1.0.0/20");
+  EXPECT_TRUE(prefix->contains(*IpAddress::parse("10.1.15.255")));
+  EXPECT_FALSE(prefix->contains(*IpAddress::parse("10.1.16.0")));
+  EXPECT_FALSE(prefix->contains(*IpAddress::parse("::1")));
+  EXPECT_EQ(IpPrefix::parse("2001:db8:ffff::/33")->masked().text(), "2001:db8:8000::/33");
+  EXPECT_TRUE(IpPrefix::parse("0.0.0.0/0")->contains(*IpAddress::parse("255.1.1.1")));
+  EXPECT_EQ(IpPrefix::parse("10.0.0.1")->length, 32);
+  for (const std::string_view text : {"10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129", "10.0.0.0/1x"})
+    EXPECT_FALSE(IpPrefix::parse(text).has_value()) << text;
+}
+
+TEST(Endpoint, ParsesBothFamilies) {
+  for (const std::string_view text : {"192.0.2.1:51900", "[2001:db8::1]:1"})
+    EXPECT_EQ(Endpoint::parse(text)->text(), text);
+  for (const std::string_view text :
+       {"192.0.2.1", "192.0.2.1:0", "192.0.2.1:65536", "2001:db8::1:51900", "[192.0.2.1]:5"})
+    EXPECT_FALSE(Endpoint::parse(text).has_value()) << text;
+}
+
+}  // namespace
+}  // namespace quipu
