@@ -41,5 +41,9 @@ if(QUIPU_HARDENING)
   target_link_options(quipu_options INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
   set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -pie")
 endif()
-# The static OpenSSL of Debian 12 builds must not leak its symbols out of our programs and drivers.
-target_link_options(quipu_options INTERFACE -Wl,--exclude-libs,ALL -Wl,--as-needed)
+# The static OpenSSL of Debian 12 builds must not leak its symbols out of our programs and drivers. Sanitizers' own static
+# runtimes need theirs visible.
+target_link_options(quipu_options INTERFACE -Wl,--as-needed)
+if(NOT QUIPU_SANITIZER)
+  target_link_options(quipu_options INTERFACE -Wl,--exclude-libs,ALL)
+endif()
