@@ -14,6 +14,8 @@ std::size_t base64_length(std::size_t size) {
 
 // libsodium accepts some texts that do not encode back to themselves, so the length is checked as well.
 bool decode(std::string_view text, MutableBytes out, std::size_t& size) {
+  size = 0;
+  if (text.empty()) return true;  // libsodium wants a buffer even for nothing
   return text.size() % 4 == 0 &&
          sodium_base642bin(out.data(), out.size(), text.data(), text.size(), nullptr, &size, nullptr, kVariant) == 0 &&
          base64_length(size) == text.size();
@@ -35,6 +37,7 @@ std::string to_hex(ByteView bytes) {
 std::optional<Bytes> from_hex(std::string_view text) {
   Bytes out(text.size() / 2);
   std::size_t size = 0;
+  if (text.empty()) return out;
   if (text.size() % 2 != 0 ||
       sodium_hex2bin(out.data(), out.size(), text.data(), text.size(), nullptr, &size, nullptr) != 0 ||
       size != out.size())

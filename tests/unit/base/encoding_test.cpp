@@ -36,6 +36,7 @@ TEST(Base64, RefusesWhatDoesNotEncodeBack) {
 TEST(Hex, RoundTripAndRefusals) {
   EXPECT_EQ(to_hex(Bytes{0, 255, 16}), "00ff10");
   EXPECT_EQ(from_hex("00FF10"), (Bytes{0, 255, 16}));
+  EXPECT_EQ(from_hex(""), Bytes{});
   for (const std::string_view text : {"0", "0g", "00 ", "0:00"})
     EXPECT_FALSE(from_hex(text).has_value()) << text;
 }
