@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// /etc/quipu/kms.toml, typed and validated. Holds no secret: the store key and the TLS keys are named by file.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/ip.h"
+#include "base/log.h"
+#include "config/types.h"
+
+namespace quipu::config {
+
+struct KmeConfig {
+  KmeId id;
+  std::string store;  // database file
+  FileName store_key_file;
+  std::string control_socket;
+  LogLevel log_level = LogLevel::info;
+
+  bool operator==(const KmeConfig&) const = default;
+};
+
+// The ETSI GS QKD 014 server.
+struct Etsi014Config {
+  Endpoint listen;  // port 0: any free one
+  TlsFiles tls;
+  std::uint32_t key_size_bit = 0;  // what an application gets that names no size
+  std::uint32_t min_key_size_bit = 0;
+  std::uint32_t max_key_size_bit = 0;
+  std::uint32_t max_key_per_request = 0;
+
+  bool operator==(const Etsi014Config&) const = default;
+};
+
+// Our end of the KM links to other sites' KMEs.
+struct KmLinkConfig {
+  Endpoint listen;
+  TlsFiles tls;
+
+  bool operator==(const KmLinkConfig&) const = default;
+};
+
+// An application or encryptor that is served here.
+struct SaeConfig {
+  SaeId id;
+
+  bool operator==(const SaeConfig&) const = default;
+};
+
+struct PeerKmeConfig {
+  KmeId id;
+  HostPort address;         // of its KM link
+  std::vector<SaeId> saes;  // served there
+  Position position;
+
+  bool operator==(const PeerKmeConfig&) const = default;
+};
+
+// One QKD device (or simulation of one) feeding the pool shared with `peer_kme`.
+struct LinkConfig {
+  std::string name;
+  KmeId peer_kme;
+  std::string driver;
+  bool allow_simulated = false;
+  std::map<std::string, std::string> options;  // handed to the driver as they are; numbers in their shortest form
+  Position position;
+
+  bool operator==(const LinkConfig&) const = default;
+};
+
+struct KmsdConfig {
+  KmeConfig kme;
+  Etsi014Config etsi014;
+  KmLinkConfig km_link;
+  std::vector<SaeConfig> saes;
+  std::vector<PeerKmeConfig> peer_kmes;
+  std::vector<LinkConfig> links;
+
+  bool operator==(const KmsdConfig&) const = default;
+
+  const PeerKmeConfig* find_peer_kme(const KmeId& id) const;
+};
+
+// Never throws, reads nothing but `text`. All problems are reported at once.
+Parsed<KmsdConfig> parse_kmsd(std::string_view text);
+
+}  // namespace quipu::config

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// One request and one reply per line of JSON on the control socket.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+
+namespace quipu::control {
+
+// Longest request line, without its line feed. A longer one closes the connection.
+inline constexpr std::size_t kMaxRequestSize = 4096;
+inline constexpr std::size_t kMaxReplySize = std::size_t{4} * 1024 * 1024;
+
+struct StatusRequest {
+  bool operator==(const StatusRequest&) const = default;
+};
+
+struct RekeyRequest {
+  std::optional<std::string> peer;  // absent: every peer
+
+  bool operator==(const RekeyRequest&) const = default;
+};
+
+struct ReloadRequest {
+  bool operator==(const ReloadRequest&) const = default;
+};
+
+using Request = std::variant<StatusRequest, RekeyRequest, ReloadRequest>;
+
+// Read verbs are for the socket's group, write verbs for root and the daemon's own user.
+bool is_write(const Request& request);
+std::string_view verb_of(const Request& request);
+
+std::string encode(const Request& request);  // without the line feed
+// Unknown verbs, unknown or repeated members, wrong types: an error that says so.
+Result<Request> parse_request(std::string_view line);
+
+// What went wrong, as the CLI shows it. `code` is an Errc's name; `hint` says what to do, or is empty.
+struct ReplyError {
+  std::string code;
+  std::string message;
+  std::string hint;
+
+  bool operator==(const ReplyError&) const = default;
+};
+
+// {"ok":true,"result":RESULT}; `result_json` is a JSON value ("{}" when there is nothing to say).
+std::string encode_ok(std::string_view result_json);
+std::string encode_error(const ReplyError& error);
+std::string encode_error(const Error& error, std::string_view hint = {});
+
+// The result as JSON text, or the error.
+using Reply = std::variant<std::string, ReplyError>;
+Result<Reply> parse_reply(std::string_view line);
+
+// What a reload or rekey reports.
+struct ReloadResult {
+  std::vector<std::string> added;
+  std::vector<std::string> removed;
+  std::vector<std::string> changed;
+  std::vector<std::string> needs_restart;
+
+  bool operator==(const ReloadResult&) const = default;
+};
+
+std::string to_json(const ReloadResult& result);
+Result<ReloadResult> reload_result_from_json(std::string_view json);
+
+struct RekeyResult {
+  std::vector<std::string> peers;  // those for which a rekey was started
+
+  bool operator==(const RekeyResult&) const = default;
+};
+
+std::string to_json(const RekeyResult& result);
+Result<RekeyResult> rekey_result_from_json(std::string_view json);
+
+}  // namespace quipu::control

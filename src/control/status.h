@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the daemons tell about themselves. The JSON has the same names; keys are only ever added, never renamed, unless
+// kSchemaVersion grows.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace quipu::control {
+
+inline constexpr std::uint32_t kSchemaVersion = 1;
+
+enum class TunnelState { up, down, connecting, blocked };
+// How the keys of the current epoch were had: from the KMS, from an epoch that lives on because the KMS has none, or
+// not at all.
+enum class QkdState { ok, stretch, block, off };
+
+std::string_view to_string(TunnelState state);
+std::string_view to_string(QkdState state);
+
+struct HandshakeCounters {
+  std::uint64_t initiated = 0;
+  std::uint64_t responded = 0;
+  std::uint64_t completed = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t rejected = 0;
+  std::uint64_t cookies = 0;
+
+  bool operator==(const HandshakeCounters&) const = default;
+};
+
+struct TrafficCounters {
+  std::uint64_t rx_bytes = 0;
+  std::uint64_t rx_packets = 0;
+  std::uint64_t tx_bytes = 0;
+  std::uint64_t tx_packets = 0;
+
+  bool operator==(const TrafficCounters&) const = default;
+};
+
+struct KeySourceStatus {
+  std::string kms;
+  std::string peer_sae_id;
+  bool reachable = false;
+  std::optional<std::uint64_t> stock_keys;  // as the KMS last said
+  std::string last_error;                   // empty when the last request succeeded
+
+  bool operator==(const KeySourceStatus&) const = default;
+};
+
+struct TunnelStatus {
+  std::string peer;
+  TunnelState state = TunnelState::down;
+  std::string endpoint;                    // empty: not known
+  std::optional<double> last_handshake_s;  // age
+  std::uint64_t epoch = 0;                 // number of keypairs so far
+  std::optional<double> epoch_age_s;
+  double rekey_interval_s = 0;
+  double effective_rekey_interval_s = 0;
+  std::string protection_required;
+  std::string protection_achieved;  // "x25519+mlkem768+psk+qkd(2)"; empty without a session
+  QkdState qkd = QkdState::off;
+  std::string reason;  // why the state is not up; empty when it is
+  HandshakeCounters handshakes;
+  TrafficCounters traffic;
+  std::map<std::string, std::uint64_t> drops;  // data packets by reason
+  std::map<std::string, std::uint64_t> queue_drops;
+  std::uint64_t rekeys = 0;
+  std::optional<double> last_rekey_ms;
+  std::uint64_t qkd_keys_used = 0;
+  std::uint64_t qkd_keys_burnt = 0;
+  std::optional<double> key_runway_s;
+  std::optional<double> rtt_ms;
+  bool simulated = false;  // a source is a simulation
+  std::vector<KeySourceStatus> sources;
+
+  bool operator==(const TunnelStatus&) const = default;
+};
+
+struct DeviceStatus {
+  std::string version;
+  std::string device;
+  std::string public_key;
+  std::uint16_t listen_port = 0;
+  double uptime_s = 0;
+  std::vector<TunnelStatus> tunnels;
+  std::map<std::string, std::uint64_t> drops;  // datagrams that belong to no tunnel, by reason
+
+  bool operator==(const DeviceStatus&) const = default;
+};
+
+enum class LinkState { up, down, connecting };
+
+std::string_view to_string(LinkState state);
+
+struct KeyLinkStatus {
+  std::string name;
+  std::string driver;
+  std::string state;  // as the driver host says: "running", "starting", "failed: ..."
+  bool simulated = false;
+  std::optional<double> skr_bit_s;  // secret key rate
+  std::optional<double> qber;       // ratio
+  std::uint64_t blocks = 0;
+  std::uint64_t bits = 0;
+
+  bool operator==(const KeyLinkStatus&) const = default;
+};
+
+struct PoolStatus {
+  std::string peer_kme;
+  LinkState km_link = LinkState::down;
+  std::string km_link_reason;  // why it is not up
+  std::uint64_t stock_bits = 0;
+  std::uint64_t leased_bits = 0;
+  std::uint64_t delivered_bits = 0;
+  std::uint64_t burnt_bits = 0;
+  std::uint64_t delivered_keys = 0;
+  std::optional<double> oldest_age_s;
+  std::optional<double> runway_s;
+  std::vector<KeyLinkStatus> links;
+
+  bool operator==(const PoolStatus&) const = default;
+};
+
+struct KmsStatus {
+  std::string version;
+  std::string kme;
+  double uptime_s = 0;
+  std::vector<std::string> saes;
+  std::vector<PoolStatus> pools;
+  std::uint64_t requests = 0;
+  std::map<std::string, std::uint64_t> refused;  // 014 requests by HTTP status
+
+  bool operator==(const KmsStatus&) const = default;
+};
+
+// One line of JSON with "schema_version".
+std::string to_json(const DeviceStatus& status);
+std::string to_json(const KmsStatus& status);
+
+// Members unknown to this version are passed over; a missing or mistyped one, or another schema_version, is an error
+// that names it.
+Result<DeviceStatus> device_status_from_json(std::string_view json);
+Result<KmsStatus> kms_status_from_json(std::string_view json);
+
+}  // namespace quipu::control

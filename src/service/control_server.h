@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket of a daemon: who may ask, framing and limits. What the verbs do is the daemon's.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "control/message.h"
+
+namespace quipu::service {
+
+struct ControlServerOptions {
+  std::string path;             // unix stream socket, mode 0660
+  std::string group = "quipu";  // its group, if the system has it; else the process's own
+  std::size_t max_clients = 16;
+};
+
+// Never blocks: one descriptor to watch, one call when it is readable. Read verbs answer whoever may open the socket,
+// write verbs root and the daemon's own user (SO_PEERCRED). A client that sends a line beyond kMaxRequestSize, or does
+// not take its replies, is closed. Single-threaded. The socket is removed when this ends.
+class ControlServer {
+ public:
+  // Returns one reply line (control::encode_ok or encode_error). Called from on_readable().
+  using Handler = std::function<std::string(const control::Request&)>;
+
+  // A socket left behind by a process that died is replaced; one that answers, or a file of another kind, is an error.
+  static Result<std::unique_ptr<ControlServer>> create(ControlServerOptions options, Handler handler, LogSink& log);
+
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+  ~ControlServer();
+
+  // Readable whenever there is something to do.
+  int fd() const { return m_epoll.get(); }
+
+  void on_readable();
+
+  std::size_t clients() const { return m_clients.size(); }
+
+ private:
+  struct Client {
+    UniqueFd fd;
+    uid_t uid = 0;
+    std::string input;
+    std::string output;
+    bool ended = false;  // it will send no more
+    bool watching_output = false;
+  };
+
+  ControlServer(ControlServerOptions options, Handler handler, LogSink& log, UniqueFd listener, UniqueFd epoll);
+
+  void accept_clients();
+  // False when the client is to be closed.
+  bool serve(Client& client, std::uint32_t events);
+  bool receive(Client& client);
+  bool answer_lines(Client& client);
+  bool send(Client& client);
+  std::string answer(const Client& client, std::string_view line);
+
+  ControlServerOptions m_options;
+  Handler m_handler;
+  LogSink& m_log;
+  UniqueFd m_listener;
+  UniqueFd m_epoll;
+  std::map<int, Client> m_clients;
+};
+
+}  // namespace quipu::service

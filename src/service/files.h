@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files that configuration names: by absolute path, or "credential:NAME" for a systemd credential
+// ($CREDENTIALS_DIRECTORY/NAME).
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/secret.h"
+
+namespace quipu::service {
+
+// The path behind a name. An error when a credential is named and the service manager passed none.
+Result<std::string> resolve_file(std::string_view name);
+
+// The octets of a regular file of at most `max` octets, for configuration and certificates.
+Result<std::string> read_text_file(std::string_view name, std::size_t max);
+
+// The octets of a private file, in locked memory from the first read on. Refused when others than its owner may read
+// or write it, or when its owner is neither root nor this process's user.
+Result<SecretBytes> read_secret_file(std::string_view name, std::size_t max);
+
+// A private file that holds one line of base64, decoding to exactly `size` octets.
+Result<SecretBytes> read_key_file(std::string_view name, std::size_t size);
+
+template <std::size_t N>
+Result<Secret<N>> read_key_file(std::string_view name) {
+  QUIPU_TRY_ASSIGN(const SecretBytes bytes, read_key_file(name, N));
+  return Secret<N>(std::span<const std::uint8_t, N>(bytes.view()));
+}
+
+// Replaces a file so that, whatever happens, the old or the new contents stand there: written beside it (mode 0600),
+// synced, renamed, and the folder synced. Not for secrets.
+Result<void> replace_file(const std::string& path, std::string_view contents);
+
+}  // namespace quipu::service
