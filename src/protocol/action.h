@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a Device asks of the program around it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/ip.h"
+#include "base/log.h"
+#include "base/time.h"
+#include "protocol/policy.h"
+
+namespace quipu::protocol {
+
+// Names one question to a KMS; never used twice by a Device.
+using KeyRequestId = Strong<struct KeyRequestIdTag, std::uint64_t>;
+
+// Send from the Device's lane 0 socket. Handshake messages, cookies, keepalives, control frames, and packets that
+// waited for a session. No DF bit for `handshake`.
+struct SendDatagram {
+  std::optional<PeerId> peer;  // none for a cookie reply: its sender is not proven
+  Endpoint to;
+  Bytes bytes;
+  bool handshake = false;
+};
+
+// Ask a KMS for one key of 256 bits. Without key_id: a fresh one (ETSI 014 enc_keys, we are the master SAE). With it:
+// that one (dec_keys, the peer is the master SAE). Answer with Device::key_fetched or key_failed, before the deadline
+// or after: late keys are kept or burnt as the protocol says.
+struct RequestKey {
+  KeyRequestId id;
+  PeerId peer;
+  std::uint8_t slot = 0;
+  KeySource source;
+  std::optional<KeyId> key_id;
+  TimePoint deadline;
+};
+
+// A key that was fetched, or named to us, will never be used. Both copies are gone from this process; where a KMS
+// offers a way to say so, tell it.
+struct BurnKey {
+  PeerId peer;
+  KeySource source;
+  KeyId key_id;
+};
+
+// Make durable (fsync) that stamps below `end` may have been used, then call Device::stamps_reserved(end). At the next
+// start the Device is given the last such `end`.
+struct ReserveStamps {
+  Stamp end;
+};
+
+// The peer does not answer and was configured by name: look the name up again, then call Device::endpoint_resolved.
+struct ResolveEndpoint {
+  PeerId peer;
+  std::string name;
+};
+
+// For the log and the event stream. `event` is a fixed name (event_names.h), `message` a constant sentence.
+struct ReportEvent {
+  LogLevel level = LogLevel::info;
+  std::string_view event;
+  std::string_view message;
+  std::optional<PeerId> peer;
+  std::vector<LogField> fields;
+};
+
+using Action = std::variant<SendDatagram, RequestKey, BurnKey, ReserveStamps, ResolveEndpoint, ReportEvent>;
+// In the order in which they are to be done.
+using Actions = std::vector<Action>;
+
+}  // namespace quipu::protocol

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole protocol of one interface behind one object: identity, peers, sessions. It holds no socket, clock or
+// thread: events and `now` go in, actions come out. One thread at a time. `now` never goes back.
+//
+// The program around it, once per turn of its event loop:
+//   for each datagram:    is_data(d) ? device.open(d, from, now) -> write Opened::packet to the TUN
+//                                    : device.receive(d, from, now, actions)
+//   for each TUN packet:  device.seal(packet, buffer, now) -> send Sealed
+//   for each KMS answer:  device.key_fetched / key_failed
+//   at the end of a turn: device.advance(now, actions); perform actions; sleep until device.next_deadline()
+// seal and open never allocate and emit no action: what they set off is carried out by the advance() that follows.
+#pragma once
+
+#include <memory>
+
+#include "protocol/action.h"
+#include "protocol/status.h"
+#include "protocol/timing.h"
+
+namespace quipu::protocol {
+
+struct PeerConfig {
+  PeerId id;
+  std::string name;
+  crypto::X25519PublicKey public_key;
+  PreSharedKey psk;
+  std::optional<Endpoint> endpoint;
+  std::string endpoint_name;  // "host:port" when configured by name; resolved by the program
+  std::vector<IpPrefix> allowed_ips;
+  Policy policy;
+  Duration rekey_interval = kDefaultRekeyInterval;
+  Duration max_key_age{};  // zero: 3 N
+  TunnelId tunnel;
+  bool always_on = false;           // rekeys even when nothing was carried, and connects at once
+  Duration persistent_keepalive{};  // zero: none
+};
+
+struct DeviceConfig {
+  crypto::X25519PrivateKey private_key;
+  // `end` of the last ReserveStamps that became durable; 0 at the very first start.
+  Stamp stamps_end;
+};
+
+struct Sealed {
+  PeerId peer;
+  Endpoint to;
+  std::size_t size = 0;  // octets of the output that are the datagram
+};
+
+struct Opened {
+  PeerId peer;
+  // Inside the datagram's own buffer. Empty when it was a keepalive or a control frame.
+  ByteView packet;
+};
+
+enum class KeyFailure : std::uint8_t {
+  unknown,      // the KMS answered: no such key (yet), or used, or expired
+  unavailable,  // no answer, no key material, refused: nothing wrong with the key_ID
+};
+
+// seal() adds at most this much to a packet.
+inline constexpr std::size_t kMaxOverhead = 48;
+
+class Device {
+ public:
+  // `rng` outlives the Device. Errc::bad_key when the private key yields no usable public key.
+  static Result<Device> create(DeviceConfig config, crypto::Rng& rng);
+  Device(Device&&) noexcept;
+  Device& operator=(Device&&) noexcept;
+  ~Device();
+
+  const crypto::X25519PublicKey& public_key() const;
+
+  // --- configuration ---
+  // Errc::duplicate: id, public key or an AllowedIps prefix that another peer has. Errc::refused: our own public key.
+  // Errc::out_of_range: intervals or policy; the text says what to change.
+  Result<void> add_peer(PeerConfig config, TimePoint now);
+  // Burns its keys and forgets it. Errc::not_found.
+  Result<void> remove_peer(PeerId id, TimePoint now, Actions& out);
+  // A changed policy, psk, public key or tunnel ends the session; anything else leaves it in place.
+  Result<void> update_peer(PeerConfig config, TimePoint now, Actions& out);
+
+  // --- packets ---
+  static bool is_data(ByteView datagram);
+  // `out`: at least packet.size() + kMaxOverhead octets, not overlapping. Errors: not_found (no peer for the
+  // destination), unavailable (no session: the packet was copied and waits), policy (blocked: dropped), exhausted
+  // (queue full: dropped), limit_reached, malformed (not an IP packet). All are counted.
+  Outcome<Sealed> seal(ByteView packet, MutableBytes out, TimePoint now);
+  // Opens in place. Errors: not_found (unknown index), authentication, already_used (replay), expired, not_permitted
+  // (inner source outside AllowedIps), malformed. All are counted.
+  Outcome<Opened> open(MutableBytes datagram, const Endpoint& from, TimePoint now);
+  // Handshake messages and anything else that is not data.
+  void receive(MutableBytes datagram, const Endpoint& from, TimePoint now, Actions& out);
+
+  // --- answers ---
+  void key_fetched(KeyRequestId id, KeyId key_id, Secret<32> key, TimePoint now, Actions& out);
+  void key_failed(KeyRequestId id, KeyFailure failure, TimePoint now, Actions& out);
+  void stamps_reserved(Stamp end, TimePoint now, Actions& out);
+  void endpoint_resolved(PeerId peer, const Endpoint& endpoint, TimePoint now, Actions& out);
+
+  // --- the operator's word ---
+  // Errc::not_found; Errc::unavailable while it may not start one (said why).
+  Result<void> rekey_now(PeerId peer, TimePoint now, Actions& out);
+  // Accepts one jump of the peer's or our stamp beyond 2^40.
+  Result<void> permit_stamp_jump(PeerId peer);
+  // What the KMS reports: keys left for a source, shown and told to the peer as runway.
+  void key_stock(PeerId peer, std::uint8_t slot, std::uint32_t keys);
+  // Erases every session and key at once: boot id or VM generation changed.
+  void erase_sessions(TimePoint now, Actions& out);
+
+  // --- time ---
+  void advance(TimePoint now, Actions& out);
+  // When to call advance() at the latest; in the past when there is work now.
+  std::optional<TimePoint> next_deadline() const;
+
+  // --- for people ---
+  std::vector<PeerStatus> status(TimePoint now) const;
+  const DeviceStatistics& statistics() const;
+
+ private:
+  struct State;
+  explicit Device(std::unique_ptr<State> state);
+  std::unique_ptr<State> m_state;
+};
+
+}  // namespace quipu::protocol

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a Device tells about its peers: the source of `quipu status`, of metrics and of the demo's figures. No secret is
+// in it.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/ip.h"
+#include "base/time.h"
+#include "protocol/policy.h"
+
+namespace quipu::protocol {
+
+// Why a packet was dropped. The names are those of metrics and JSON.
+enum class DropReason : std::uint8_t {
+  queue_full,          // waited for a session behind 128 others, or for too long
+  blocked,             // policy: no epoch may be made
+  key_limit,           // the key has sealed all it may
+  unknown_index,       // type 4 for a session that we do not hold (counted per Device)
+  failed_open,         // the tag did not verify
+  replay,              // counter seen before or behind the window
+  expired_key,         // the keypair is past its life
+  source_not_allowed,  // inner source outside the peer's AllowedIps
+  malformed,           // opened, and then did not parse
+  count_,
+};
+inline constexpr std::size_t kDropReasons = static_cast<std::size_t>(DropReason::count_);
+
+std::string_view to_string(DropReason reason);
+
+using DropCounts = std::array<std::uint64_t, kDropReasons>;
+
+// The last 256 durations.
+class Latencies {
+ public:
+  void add(Duration value);
+
+  std::uint64_t count() const { return m_count; }
+
+  // All zero while empty.
+  Duration last() const;
+  // Nearest rank over those kept; `percent` 1 to 100.
+  Duration percentile(int percent) const;
+
+ private:
+  std::array<Duration, 256> m_ring{};
+  std::uint64_t m_count = 0;
+};
+
+struct PeerStatistics {
+  std::uint64_t rx_packets = 0;  // IP packets and their octets, without overhead
+  std::uint64_t rx_bytes = 0;
+  std::uint64_t tx_packets = 0;
+  std::uint64_t tx_bytes = 0;
+  DropCounts drops{};
+  std::uint64_t epochs = 0;    // keypairs that became current
+  std::uint64_t attempts = 0;  // messages 1 made
+  std::uint64_t rejects_sent = 0;
+  std::uint64_t rejects_received = 0;
+  std::uint64_t keys_used = 0;   // QKD keys that entered an epoch
+  std::uint64_t keys_burnt = 0;  // QKD keys fetched or named, and lost
+  std::uint64_t reduced_epochs = 0;
+  std::uint64_t kms_failures = 0;
+  std::uint64_t failed_opens_alarms = 0;
+  // From the timer's decision to the first packet sealed under the new key, at the initiator.
+  Latencies rekey_warm;  // the key had been fetched ahead
+  Latencies rekey_cold;
+  Latencies kms;  // from RequestKey to its answer
+};
+
+struct PeerStatus {
+  PeerId id;
+  std::string name;
+  crypto::X25519PublicKey public_key;
+  std::optional<Endpoint> endpoint;
+  bool session_up = false;
+  bool confirmed = false;
+  bool initiator_of_epoch = false;
+  bool handshake_under_way = false;
+  std::uint64_t epoch = 0;  // number of the present epoch in this run, from 1
+  std::string protection;   // achieved by the present epoch; empty without one
+  QkdState qkd = QkdState::off;
+  std::optional<Duration> key_age;  // of the present epoch
+  std::optional<Duration> last_received;
+  Duration rekey_interval{};            // as configured
+  Duration effective_rekey_interval{};  // max(N, 4 RTT + KMS p99)
+  Duration max_key_age{};
+  Duration rtt{};                                  // zero while not measured
+  std::optional<std::uint32_t> key_runway_s;       // ours
+  std::optional<std::uint32_t> peer_key_runway_s;  // as told by the peer
+  std::size_t queued_packets = 0;
+  PeerStatistics statistics;
+};
+
+struct DeviceStatistics {
+  std::uint64_t unknown_index = 0;
+  std::uint64_t malformed = 0;  // datagrams of no known type or a wrong length
+  std::uint64_t bad_mac1 = 0;
+  std::uint64_t cookies_sent = 0;
+  std::uint64_t unknown_peer = 0;  // messages 1 that did not open for any configured peer
+  std::uint64_t no_route = 0;      // inner destination of no peer
+};
+
+}  // namespace quipu::protocol

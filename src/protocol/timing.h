@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every time and limit of the state machine. docs/protocol.md, "Timers", prints this table.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/time.h"
+
+namespace quipu::protocol {
+
+using namespace std::chrono_literals;
+
+// Rekey interval N.
+inline constexpr Duration kMinRekeyInterval = 1s;
+inline constexpr Duration kMaxRekeyInterval = 1h;
+inline constexpr Duration kDefaultRekeyInterval = 10s;
+inline constexpr int kMaxKeyAgeInIntervals = 3;  // default max_key_age = 3 N
+inline constexpr int kRekeyJitterDivisor = 16;   // a rekey falls due up to N/16 early
+
+// The initiator's attempt.
+inline constexpr Duration kFirstRepetition = 250ms;  // doubling up to
+inline constexpr Duration kLastRepetition = 2s;
+inline constexpr int kRepetitionJitterDivisor = 8;    // each wait is up to 1/8 longer
+inline constexpr Duration kAttemptDeadline = 5s;      // after the peer's first sign of life
+inline constexpr Duration kAttemptWithoutLife = 60s;  // while there is none
+inline constexpr int kImmediateRetries = 2;           // new attempts at once after key-unknown and its like
+inline constexpr Duration kFirstBackoff = 1s;         // doubling up to min(N, kLastBackoff)
+inline constexpr Duration kLastBackoff = 5s;          // so that a pair heals within 10 s of the end of a fault
+inline constexpr Duration kPolicyMismatchPause = 60s;
+
+// The responder's answer.
+inline constexpr Duration kAnswerKept = 6s;  // after the last repetition
+inline constexpr Duration kAnswerKeptAtMost = 60s;
+inline constexpr Duration kAnswerInterval = 100ms;  // one copy of an answer at most per
+inline constexpr Duration kAnswerHoldsBack = 5s;    // own attempts, after the last repetition (crossing rule a)
+inline constexpr Duration kStaleRejectInterval = 1s;
+inline constexpr Duration kRateInterval = 250ms;  // an accepted message 1 per max(N/4, this)
+inline constexpr int kRateBurst = 3;
+
+// Key management.
+inline constexpr Duration kKmsDeadline = 1500ms;
+inline constexpr Duration kKmsRetry = 150ms;          // a key_ID that is unknown may only be not known yet
+inline constexpr Duration kLateKeyKept = 30s;         // or 2 N if longer
+inline constexpr std::size_t kLateKeysPerPeer = 2;    // sets of keys
+inline constexpr std::size_t kMaxRequestsInAll = 64;  // outstanding at the KMSs for peers' messages 1
+
+// Crossing.
+inline constexpr Duration kCrossingHead = 1s;  // the regular initiator ignores the peer for this long
+
+// Epochs.
+inline constexpr Duration kFirstConfirmation = 100ms;  // doubling
+inline constexpr Duration kConfirmationDeadline = 5s;
+inline constexpr Duration kNextLifetime = 15s;          // after the last message 2
+inline constexpr Duration kPreviousGrace = 3s;          // or 3 RTT if longer, N at most
+inline constexpr Duration kPreviousGraceShort = 250ms;  // the same for N < kPreviousGrace
+inline constexpr Duration kDeadSession = 5s;            // or 3 RTT if longer
+inline constexpr Duration kKeepalive = 2s;
+inline constexpr int kRttsInInterval = 4;  // effective N >= 4 RTT + KMS p99
+
+// Stamps.
+inline constexpr std::uint64_t kStampRange = 65536;
+inline constexpr std::uint64_t kMaxStampJump = std::uint64_t{1} << 40;
+
+// Limits per key (enforced by Keypair) live in keypair.h.
+inline constexpr std::size_t kQueuedPackets = 128;
+// Handshake datagrams per second above which a cookie is demanded.
+inline constexpr std::size_t kLoadThreshold = 50;
+
+}  // namespace quipu::protocol
