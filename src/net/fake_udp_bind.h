@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// UdpBind without a network: several of them joined by a FakeUdpNetwork that delivers at once, or as its owner decides.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+
+#include "base/unique_fd.h"
+#include "net/udp_bind.h"
+
+namespace quipu::net {
+
+class FakeUdpBind;
+
+class FakeUdpNetwork {
+ public:
+  struct Packet {
+    Endpoint from;
+    Endpoint to;
+    Bytes payload;
+  };
+
+  // Decides about each datagram: deliver now (true), or not (false: lost, or kept by the owner for deliver() later).
+  std::function<bool(const Packet&)> on_send;
+
+  // Puts a datagram into the queue of whoever has the address; false when nobody has it.
+  bool deliver(const Packet& packet);
+
+ private:
+  friend class FakeUdpBind;
+  std::map<Endpoint, FakeUdpBind*> m_binds;
+};
+
+// `local` is what the others see as `from`; it may change while in use (roaming).
+class FakeUdpBind final : public UdpBind {
+ public:
+  FakeUdpBind(FakeUdpNetwork& network, const Endpoint& local);
+  FakeUdpBind(const FakeUdpBind&) = delete;
+  FakeUdpBind& operator=(const FakeUdpBind&) = delete;
+  ~FakeUdpBind() override;
+
+  void move_to(const Endpoint& local);
+
+  // How many more datagrams send() takes before it says "full"; unlimited when not set.
+  void limit_sends(std::optional<std::size_t> count) { m_send_room = count; }
+
+  std::size_t send(std::span<const OutDatagram> datagrams) override;
+  std::size_t receive(std::span<InDatagram> datagrams) override;
+
+  // An eventfd, readable while something waits.
+  std::span<const int> descriptors() const override { return {&m_readable_fd, 1}; }
+
+  std::uint16_t port() const override { return m_local.port; }
+
+  UdpStats stats() const override { return m_stats; }
+
+ private:
+  friend class FakeUdpNetwork;
+  void arrive(const FakeUdpNetwork::Packet& packet);
+
+  FakeUdpNetwork& m_network;
+  Endpoint m_local;
+  std::deque<FakeUdpNetwork::Packet> m_queue;
+  std::optional<std::size_t> m_send_room;
+  UdpStats m_stats;
+  UniqueFd m_readable;
+  int m_readable_fd = -1;
+};
+
+}  // namespace quipu::net

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mutual TLS: one certificate of ours, one CA that we trust and no other (the system's trust store is never asked).
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/time.h"
+
+struct ssl_ctx_st;
+struct ssl_st;
+
+namespace quipu::net {
+
+// Paths of PEM files: trusted CA certificates, our chain (own certificate first), its private key without a passphrase.
+struct TlsFiles {
+  std::string ca;
+  std::string certificate;
+  std::string key;
+};
+
+struct TlsOptions {
+  bool require_hybrid = false;  // only X25519MLKEM768: for KM links
+  bool allow_tls12 = false;     // for old encryptors: ECDHE with AEAD suites only
+};
+
+// Whom a certificate speaks for.
+struct PeerIdentity {
+  std::vector<std::string> uri_sans;
+  std::vector<std::string> dns_sans;
+  std::string common_name;                     // of the subject; empty when there is none or more than one
+  std::array<std::uint8_t, 32> fingerprint{};  // SHA-256 of the DER certificate
+  WallTime not_after{};
+
+  // URI SANs, then DNS SANs, then the common name: the order in which an SAE or KME id is looked for. The first name
+  // that the caller knows is the peer's id.
+  std::vector<std::string> names() const;
+  // One of names() is `id`, octet by octet.
+  bool is(std::string_view id) const;
+};
+
+// Loaded once, shared by all connections made with it, both as server and as client. To change certificates without a
+// restart load a new one and hand it to the servers and clients (set_context); connections that exist keep the old one.
+class TlsContext {
+ public:
+  // Errors name the file: Errc::io not readable, Errc::malformed no PEM in it, Errc::conflict key and certificate do
+  // not belong together, Errc::expired our own certificate is not valid now.
+  static Result<std::shared_ptr<const TlsContext>> load(const TlsFiles& files, const TlsOptions& options = {});
+
+  TlsContext(const TlsContext&) = delete;
+  TlsContext& operator=(const TlsContext&) = delete;
+  ~TlsContext();
+
+  // What our own certificate says.
+  const PeerIdentity& own() const { return m_own; }
+
+  // For the files of src/net only: a new session, owned by the caller.
+  ssl_st* new_session() const;
+
+ private:
+  TlsContext() = default;
+
+  ssl_ctx_st* m_native = nullptr;
+  PeerIdentity m_own;
+};
+
+}  // namespace quipu::net
