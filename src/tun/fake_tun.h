@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <deque>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "tun/tun_device.h"
+
+namespace quipu::tun {
+
+// A TunDevice without a kernel behind it, for simulations and tests of whatever uses one: what inject() puts in comes
+// out of read(), and what is written waits in take_written(). Its fd() is readable like a real one's. One thread at a
+// time.
+class FakeTun final : public TunDevice {
+ public:
+  explicit FakeTun(std::string name = "fake0", int mtu = 1420);
+
+  void inject(ByteView packet, const PacketHints& hints = {});
+  // All packets written since the last call, oldest first.
+  std::vector<Bytes> take_written();
+  // From now on read and write fail with Errc::closed, as when an admin deletes the interface.
+  void remove();
+
+  Result<std::size_t> read(std::span<const MutableBytes> buffers, std::span<ReadPacket> packets) override;
+  Result<std::size_t> write(std::span<const WritePacket> packets) override;
+
+  int fd() const override { return m_event.get(); }
+
+  const std::string& name() const override { return m_name; }
+
+  Result<int> mtu() const override { return m_mtu; }
+
+ private:
+  struct Waiting {
+    Bytes bytes;
+    PacketHints hints;
+  };
+
+  std::string m_name;
+  int m_mtu;
+  bool m_removed = false;
+  UniqueFd m_event;
+  std::deque<Waiting> m_waiting;
+  std::vector<Bytes> m_written;
+};
+
+}  // namespace quipu::tun
