@@ -50,6 +50,7 @@ struct KmsConfig {
 struct SourceConfig {
   KmsName kms;
   SaeId peer_sae_id;
+  bool simulated = false;  // its keys come from a simulation: bound into the policy and shown in every status
 
   bool operator==(const SourceConfig&) const = default;
 };

@@ -71,8 +71,18 @@ struct ReloadResult {
 std::string to_json(const ReloadResult& result);
 Result<ReloadResult> reload_result_from_json(std::string_view json);
 
+// A peer whose rekey is complete.
+struct RekeyedPeer {
+  std::string peer;
+  // From the decision to rekey to the first packet sealed under the new key; absent at the end that did not initiate.
+  std::optional<double> latency_ms;
+  bool prefetched = false;  // the QKD keys were there already: no KMS was waited for
+
+  bool operator==(const RekeyedPeer&) const = default;
+};
+
 struct RekeyResult {
-  std::vector<std::string> peers;  // those for which a rekey was started
+  std::vector<RekeyedPeer> peers;
 
   bool operator==(const RekeyResult&) const = default;
 };

@@ -8,10 +8,13 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/log.h"
 #include "base/result.h"
+#include "base/strong.h"
 #include "base/unique_fd.h"
 #include "control/message.h"
 
@@ -28,8 +31,11 @@ struct ControlServerOptions {
 // not take its replies, is closed. Single-threaded. The socket is removed when this ends.
 class ControlServer {
  public:
-  // Returns one reply line (control::encode_ok or encode_error). Called from on_readable().
-  using Handler = std::function<std::string(const control::Request&)>;
+  // Names one client, and is never used twice.
+  using ClientId = Strong<struct ControlClientTag, std::uint64_t>;
+  // Called from on_readable(). Returns one reply line (control::encode_ok or encode_error), or nothing when the answer
+  // takes time: it is then given by answer(), and no further line of this client is read before that.
+  using Handler = std::function<std::optional<std::string>(const control::Request&, ClientId)>;
 
   // A socket left behind by a process that died is replaced; one that answers, or a file of another kind, is an error.
   static Result<std::unique_ptr<ControlServer>> create(ControlServerOptions options, Handler handler, LogSink& log);
@@ -43,16 +49,21 @@ class ControlServer {
 
   void on_readable();
 
+  // The reply that a handler owes. Does nothing when the client has gone. Not to be called from within the handler.
+  void answer(ClientId client, std::string_view reply);
+
   std::size_t clients() const { return m_clients.size(); }
 
  private:
   struct Client {
+    ClientId id;
     UniqueFd fd;
     uid_t uid = 0;
     std::string input;
     std::string output;
     bool ended = false;  // it will send no more
     bool watching_output = false;
+    bool owed = false;  // a handler will answer later
   };
 
   ControlServer(ControlServerOptions options, Handler handler, LogSink& log, UniqueFd listener, UniqueFd epoll);
@@ -63,7 +74,7 @@ class ControlServer {
   bool receive(Client& client);
   bool answer_lines(Client& client);
   bool send(Client& client);
-  std::string answer(const Client& client, std::string_view line);
+  std::optional<std::string> reply_to(const Client& client, std::string_view line);
 
   ControlServerOptions m_options;
   Handler m_handler;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stamps of handshake initiations, durable and strictly growing without a clock (docs/protocol.md, "Stamp"): numbers
-// are reserved kReservation at a time, so one disk write serves weeks, and what a crash leaves unused is skipped.
+// The durable end of the stamps of handshake initiations (docs/protocol.md, "Stamp"): the Device reserves ranges of
+// them before it uses any, so that what a crash leaves unused is skipped and none is ever used twice, without a clock.
 #pragma once
 
 #include <cstdint>
@@ -13,28 +13,22 @@ namespace quipu::store {
 
 class StampFile {
  public:
-  static constexpr std::uint64_t kReservation = 65'536;
-
-  // Opens DIR/stamps, or starts at 1 when DIR holds none. Holds a lock on DIR/stamps.lock while it lives, so that two
-  // processes never reserve alike. A damaged file is an error (Errc::storage) that says what to do.
+  // Opens DIR/stamps; end() is 0 when DIR holds none. Holds a lock on DIR/stamps.lock while it lives, so that two
+  // processes never reserve alike (Errc::busy). A damaged file is an error (Errc::storage) that says what to do.
   static Result<StampFile> open(const std::string& directory);
 
-  // The next stamp, greater than all before, over all runs. Syncs to disk once in kReservation calls.
-  Result<std::uint64_t> next();
+  // Stamps below this may have been used, over all runs.
+  std::uint64_t end() const { return m_end; }
 
-  // Makes next() return values above `floor` from now on, durably: the answer to a peer that has seen higher stamps,
-  // because this end was restored from a backup.
-  Result<void> raise_above(std::uint64_t floor);
+  // Moves the end up, durably (fsync) when this returns. An `end` that is not above the present one changes nothing.
+  Result<void> reserve(std::uint64_t end);
 
  private:
   StampFile(std::string directory, UniqueFd lock) : m_directory(std::move(directory)), m_lock(std::move(lock)) {}
 
-  Result<void> reserve_from(std::uint64_t first);
-
   std::string m_directory;
   UniqueFd m_lock;
-  std::uint64_t m_next = 0;
-  std::uint64_t m_end = 0;  // reserved below this
+  std::uint64_t m_end = 0;
 };
 
 }  // namespace quipu::store
