@@ -21,7 +21,8 @@ Mac blake2b_mac(ByteView key, std::initializer_list<ByteView> parts);
 // BLAKE2b without a key, 32 octets.
 std::array<std::uint8_t, 32> blake2b_256(std::initializer_list<ByteView> parts);
 
-// HMAC-SHA-512 (RFC 2104) and HKDF over it (RFC 5869).
+// HMAC-SHA-512 (RFC 2104) over the parts, and HKDF with it (RFC 5869).
+Secret<kHashSize> hmac_sha512(ByteView key, std::initializer_list<ByteView> parts);
 Secret<kHashSize> hkdf_extract(ByteView salt, ByteView input_key_material);
 // out.size() <= 255 * 64. `prk` is usually a Secret<64>.
 void hkdf_expand(ByteView prk, std::initializer_list<ByteView> info, MutableBytes out);
