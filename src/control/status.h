@@ -91,6 +91,8 @@ struct DeviceStatus {
   double uptime_s = 0;
   std::vector<TunnelStatus> tunnels;
   std::map<std::string, std::uint64_t> drops;  // datagrams that belong to no tunnel, by reason
+  // Packets of any tunnel that a full queue of the kernel lost: "tun", "udp_send", "udp_receive".
+  std::map<std::string, std::uint64_t> queue_drops;
 
   bool operator==(const DeviceStatus&) const = default;
 };
