@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -91,15 +92,23 @@ struct ResponseHeader {
   AcceptedKeys accepted;
 };
 
-// Shape and mac1 only: cheap, no state. Anything else about the message is still unproven.
+// Messages of type 1, 2 and 6: shape and mac1 only: cheap, no state. Anything else about the message is still unproven.
+// The consume functions below check it again. Errc::malformed or Errc::authentication.
 Outcome<void> check_mac1(ByteView message, const crypto::X25519PublicKey& own);
 Outcome<ResponseHeader> parse_response_header(ByteView message);
 
-// The initiator's side of one attempt.
+// The initiator's side of one attempt. Errors of its functions: Errc::malformed (shape, or what was sealed does not
+// parse), authentication (mac1 or a tag), bad_key (X25519 or ML-KEM refused), not_found (for another attempt), conflict
+// (keys that are not those of the bitmap), out_of_range (a payload that does not fit).
 class Initiation {
  public:
+  // Keys of the payload: at most 16, in ascending order of slot, slots below 16. Policy: at most 64 octets.
   static Outcome<Initiation> create(const Identity& own, const crypto::X25519PublicKey& peer, const PreSharedKey& psk,
                                     SessionIndex local, const InitiationPayload& payload, crypto::Rng& rng);
+
+  Initiation(Initiation&&) noexcept;
+  Initiation& operator=(Initiation&&) noexcept;
+  ~Initiation();
 
   // The same octets at every repetition; mac2 is the caller's to fill when it holds a cookie.
   const Bytes& message() const { return m_message; }
@@ -116,10 +125,9 @@ class Initiation {
   Outcome<Reject> consume_reject(ByteView message) const;
 
  private:
-  Initiation() = default;
-  // Chaining key, transcript hash, ephemeral keys, static private key, psk: private types of handshake.cpp's choosing.
   struct State;
-  std::shared_ptr<State> m_state;
+  explicit Initiation(std::unique_ptr<State> state);
+  std::unique_ptr<State> m_state;  // chaining key, transcript hash, ephemeral keys, static private key
   Bytes m_message;
   SessionIndex m_local;
 };
@@ -132,6 +140,10 @@ class ReceivedInitiation {
       ByteView message, const Identity& own,
       const std::function<const PreSharedKey*(const crypto::X25519PublicKey&)>& psk_of);
 
+  ReceivedInitiation(ReceivedInitiation&&) noexcept;
+  ReceivedInitiation& operator=(ReceivedInitiation&&) noexcept;
+  ~ReceivedInitiation();
+
   const crypto::X25519PublicKey& peer() const;
   const InitiationPayload& payload() const;
   SessionIndex remote() const;
@@ -141,14 +153,16 @@ class ReceivedInitiation {
     SessionSecrets secrets;
   };
 
-  // `keys`: exactly those of `accepted`, in slot order.
+  // `keys`: exactly those of `accepted`, in slot order (else Errc::conflict).
   Outcome<Answer> create_response(SessionIndex local, AcceptedKeys accepted, std::span<const QkdKey> keys,
                                   const ResponsePayload& payload, crypto::Rng& rng) const;
+  // The policy is left out when it is longer than 255 octets.
   Bytes create_reject(const Reject& reject, crypto::Rng& rng) const;
 
  private:
   struct State;
-  std::shared_ptr<State> m_state;
+  explicit ReceivedInitiation(std::unique_ptr<State> state);
+  std::unique_ptr<State> m_state;
 };
 
 }  // namespace quipu::protocol

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The keys of one epoch: seals and opens data packets (type 4). docs/protocol.md, "Data packets".
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "crypto/aead.h"
+#include "protocol/handshake.h"
+#include "protocol/messages.h"
+#include "protocol/replay_filter.h"
+
+namespace quipu::protocol {
+
+enum class FrameKind : std::uint8_t { ip = 1, ethernet = 2, control = 3, keepalive = 4, padding = 5 };
+
+// Limits of one key, that is of one direction of one lane. NIST SP 800-38D would allow more; these keep an attacker's
+// advantage below 2^-60 for packets of 1500 octets.
+struct KeyLimits {
+  std::uint64_t soft_packets = std::uint64_t{1} << 26;  // from here on a rekey is asked for
+  std::uint64_t soft_octets = std::uint64_t{1} << 36;
+  std::uint64_t hard_packets = std::uint64_t{1} << 28;  // from here on nothing is sealed or opened
+  std::uint64_t hard_octets = std::uint64_t{1} << 38;
+  std::uint64_t failed_opens = std::uint64_t{1} << 20;  // from here on an alarm is due
+};
+
+struct OpenedFrame {
+  FrameKind kind = FrameKind::padding;
+  ByteView payload;  // inside the datagram's own buffer
+  Lane lane;
+  bool newest = false;  // no packet of this lane with a higher counter was opened before: the endpoint may follow
+};
+
+// Both directions of every lane. The key of a lane and direction is derived when it is first used; two lanes, and the
+// two directions of one lane, share no state that changes, so that each may have its own thread. seal and open allocate
+// nothing but for that first use.
+class Keypair {
+ public:
+  explicit Keypair(SessionSecrets secrets, const KeyLimits& limits = {});
+  Keypair(Keypair&&) noexcept;
+  Keypair& operator=(Keypair&&) noexcept;
+  ~Keypair();
+
+  SessionIndex local() const { return m_secrets.local; }
+
+  SessionIndex remote() const { return m_secrets.remote; }
+
+  bool initiator() const { return m_secrets.initiator; }
+
+  // Writes a datagram of payload.size() + kDataOverhead octets to the start of `out` and returns its size. The payload
+  // may already stand where it goes, kDataHeaderSize + kFrameHeaderSize octets into `out`, and is then not copied;
+  // otherwise it does not overlap. Errc::out_of_range: `out` too small, no such lane. Errc::limit_reached: the key is
+  // used up.
+  Outcome<std::size_t> seal(Lane lane, FrameKind kind, ByteView payload, MutableBytes out);
+
+  // Opens in place. Errc::malformed: not a data packet of this version, or a frame that is none; not_found: for another
+  // keypair; already_used: replayed, or older than the window; limit_reached; authentication. After an error the
+  // datagram holds no plaintext, and replay window and limits are as before (but for the count of failed opens).
+  Outcome<OpenedFrame> open(MutableBytes datagram);
+
+  // The four below look at all lanes: not while another thread is at work on one.
+  // A soft limit is reached in either direction of any lane.
+  bool wants_rekey() const;
+  // Sum over the lanes.
+  std::uint64_t failed_opens() const;
+  // Some lane has reached KeyLimits::failed_opens.
+  bool under_attack() const;
+  // Whether anything was opened under these keys: the peer holds them.
+  bool confirmed() const;
+
+ private:
+  struct Sender;
+  struct Receiver;
+
+  Sender& sender(Lane lane);
+  Receiver& receiver(Lane lane);
+
+  SessionSecrets m_secrets;
+  KeyLimits m_limits;
+  std::array<std::unique_ptr<Sender>, kMaxLanes> m_senders;
+  std::array<std::unique_ptr<Receiver>, kMaxLanes> m_receivers;
+};
+
+}  // namespace quipu::protocol
