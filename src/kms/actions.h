@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the KME tells its driver (quipu-kmsd, or a simulation) to do, in the order of the list.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "etsi/etsi014.h"
+
+namespace quipu::kms {
+
+// One authenticated KM-link connection, numbered by the caller; never used twice in a run.
+using LinkId = Strong<struct LinkIdTag, std::uint64_t>;
+// One ETSI 014 request, numbered by the caller; never used twice in a run.
+using RequestId = Strong<struct RequestIdTag, std::uint64_t>;
+
+// Write these octets on the connection, after all earlier ones. Locked memory, because messages of drivers may be
+// secret.
+struct SendLink {
+  LinkId link;
+  SecretBytes bytes;
+};
+
+// Close the connection once what was sent before has been written. link_disconnected() need not be called for it.
+struct CloseLink {
+  LinkId link;
+  std::string reason;
+};
+
+using EtsiReply = std::variant<etsi::Status, etsi::KeyContainer, etsi::ApiError>;
+
+struct ReplyEtsi {
+  RequestId request;
+  EtsiReply reply;
+};
+
+// A message for the driver of that link at this end (peer_receive of the driver ABI).
+struct DeliverDriverMessage {
+  std::string source;
+  SecretBytes message;
+};
+
+// A line for the log. An alarm is what an operator must be told by every channel there is.
+struct Report {
+  LogLevel level = LogLevel::info;
+  bool alarm = false;
+  std::string_view event;    // stable snake_case name, a literal
+  std::string_view message;  // a sentence, a literal
+  std::vector<LogField> fields;
+};
+
+// The store failed: the KME answers 503 to everything from now on and talks to nobody. End the process with this error;
+// the next run burns what was open, and is safe.
+struct Fatal {
+  Error error;
+};
+
+using Action = std::variant<SendLink, CloseLink, ReplyEtsi, DeliverDriverMessage, Report, Fatal>;
+using Actions = std::vector<Action>;
+
+}  // namespace quipu::kms

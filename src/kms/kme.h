@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// One site's key management entity without I/O: blocks from drivers, octets from KM links and requests from SAEs go in
+// with the time, actions come out. Key material is delivered at most once by both sites together, whatever crashes, is
+// restored or is cloned at one of them (docs/km-link.md).
+//
+// One thread. Every call may commit to the store, synchronously. After a call, ask next_deadline() again.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "crypto/rng.h"
+#include "etsi/etsi014_server.h"
+#include "kms/actions.h"
+#include "kms/status.h"
+#include "kms/store.h"
+
+namespace quipu::kms {
+
+struct PeerConfig {
+  KmeId id;
+  std::vector<SaeId> saes;  // served there
+};
+
+// One QKD device pair that feeds the pool with `peer`.
+struct SourceConfig {
+  std::string name;  // 1 to 64 octets, unique
+  KmeId peer;
+};
+
+struct Limits {
+  std::uint32_t key_size_bits = 256;  // what a request without a size gets
+  std::uint32_t min_key_size_bits = 64;
+  std::uint32_t max_key_size_bits = 8'192;  // all three: multiples of 8; at most 8 * kSlotSize * kMaxLeaseSlots
+  std::uint32_t max_keys_per_request = 128;
+  std::uint32_t max_additional_slaves = 8;
+  std::uint64_t pool_octets = std::uint64_t{64} << 20;  // stock and held together; more is refused on arrival
+  Duration undelivered_ttl = std::chrono::hours(1);     // of a key that its slave does not fetch
+};
+
+struct KmeConfig {
+  KmeId id;
+  std::vector<SaeId> saes;  // served here
+  std::vector<PeerConfig> peers;
+  std::vector<SourceConfig> sources;
+  Limits limits;
+};
+
+// A block as a driver delivered it.
+struct SourceBlock {
+  std::string source;
+  BlockId id;
+  SecretBytes key;
+  bool simulated = false;
+  std::optional<std::uint64_t> sequence;  // set where the source's count goes on across its restarts
+};
+
+class Kme {
+ public:
+  // Loads every pool and closes what earlier runs left open, as burnt. Errors: the store's; Errc::out_of_range for a
+  // configuration that contradicts itself. `store` and `rng` outlive the object.
+  static Result<std::unique_ptr<Kme>> start(KmeConfig config, Store& store, crypto::Rng& rng, TimePoint now);
+
+  virtual ~Kme() = default;
+  Kme(const Kme&) = delete;
+  Kme& operator=(const Kme&) = delete;
+
+  // Which end opens the TCP connection: the KME with the lower id. The other one only listens.
+  virtual bool dials(const KmeId& peer) const = 0;
+
+  // A mutually authenticated TLS connection with `peer` stands. A newer connection with the same peer replaces the
+  // older one, which the core closes. A peer that is not configured gets CloseLink.
+  virtual Actions link_connected(LinkId link, const KmeId& peer, TimePoint now) = 0;
+  // Octets as they came, in any pieces; any link that is not current is ignored.
+  virtual Actions link_received(LinkId link, ByteView octets, TimePoint now) = 0;
+  virtual Actions link_disconnected(LinkId link, TimePoint now) = 0;
+
+  // Blocks that arrived together are made durable together. Those that hygiene refuses are reported and dropped.
+  // `wall` is this machine's wall clock, from which the ages of material are told.
+  virtual Actions blocks_received(std::vector<SourceBlock> blocks, WallTime wall, TimePoint now) = 0;
+  // From the driver of `source`, to its counterpart; at most QUIPU_MAX_PEER_MESSAGE_OCTETS. Lost without contact.
+  virtual Actions driver_message(const std::string& source, SecretBytes message, TimePoint now) = 0;
+
+  // `caller`: the SAE that the client certificate names. Exactly one ReplyEtsi follows, in this list or, at most 500 ms
+  // later, in that of another call.
+  virtual Actions etsi_request(RequestId request, const SaeId& caller, etsi::Call call, TimePoint now) = 0;
+  // The client has gone: if its reply is still owed it is not made, and no key is spent on it.
+  virtual Actions etsi_cancelled(RequestId request, TimePoint now) = 0;
+
+  // Anything that is due. Harmless when nothing is.
+  virtual Actions handle_timeout(TimePoint now) = 0;
+  // Empty when nothing will ever be due without another event.
+  virtual std::optional<TimePoint> next_deadline() const = 0;
+
+  // For `quipu status`. `wall` dates the oldest block.
+  virtual std::vector<PoolStatus> status(WallTime wall, TimePoint now) const = 0;
+
+ protected:
+  Kme() = default;
+};
+
+}  // namespace quipu::kms

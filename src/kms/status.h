@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Figures of one pool, as `quipu status` and the metrics show them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/ids.h"
+#include "kms/records.h"
+
+namespace quipu::kms {
+
+enum class LinkState : std::uint8_t {
+  down,        // no connection
+  contacting,  // connected, comparing inventories
+  up,          // in contact: keys may be leased and handed out
+  refused,     // this run or the peer's was refused (two copies of one KME): needs hands
+};
+
+std::string_view to_string(LinkState state);
+
+struct PoolStatus {
+  KmeId peer;
+  LinkState link = LinkState::down;
+  std::string link_reason;  // why it is not up; empty when it is
+  bool contacted = false;   // in this run
+  bool serving = false;     // enc_keys and dec_keys are answered with keys
+  bool simulated = false;   // some material of the pool comes from a simulated device
+  Books books;
+  std::uint64_t stock_keys = 0;        // of the default size, stock only
+  std::uint64_t leased_keys = 0;       // of the default size, ready in this run's own leases
+  std::uint64_t delivered_keys = 0;    // handed out here in this run, whatever their size; a multicast key once per SAE
+  std::uint64_t refused_blocks = 0;    // by hygiene or for want of room, in this run
+  std::optional<double> oldest_age_s;  // of the oldest block in stock; absent when empty or the clock went back
+  double production_bit_s = 0;         // averaged over about a minute: material that became usable
+  double consumption_bit_s = 0;        // likewise: material that was leased by either end
+  std::optional<double> runway_s;      // stock / (consumption - production); absent while stock does not shrink
+};
+
+}  // namespace quipu::kms
