@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tun/fake_tun.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace quipu::tun {
+
+// A semaphore counts the packets that wait, so the descriptor is readable for exactly as long as there are any.
+FakeTun::FakeTun(std::string name, int mtu)
+    : m_name(std::move(name)), m_mtu(mtu), m_event(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC | EFD_SEMAPHORE)) {
+  QUIPU_ASSERT(m_event);
+}
+
+void FakeTun::inject(ByteView packet, const PacketHints& hints) {
+  m_waiting.push_back({Bytes(packet.begin(), packet.end()), hints});
+  QUIPU_ASSERT(::eventfd_write(m_event.get(), 1) == 0);
+}
+
+std::vector<Bytes> FakeTun::take_written() {
+  return std::exchange(m_written, {});
+}
+
+void FakeTun::remove() {
+  m_removed = true;
+  QUIPU_ASSERT(::eventfd_write(m_event.get(), 1) == 0);
+}
+
+Result<std::size_t> FakeTun::read(std::span<const MutableBytes> buffers, std::span<ReadPacket> packets) {
+  QUIPU_ASSERT(packets.size() >= buffers.size());
+  if (m_removed) return fail(Errc::closed, m_name + ": the interface was deleted");
+  std::size_t count = 0;
+  while (count < buffers.size() && !m_waiting.empty()) {
+    const Waiting packet = std::move(m_waiting.front());
+    m_waiting.pop_front();
+    eventfd_t taken = 0;
+    QUIPU_ASSERT(::eventfd_read(m_event.get(), &taken) == 0);
+    if (packet.bytes.size() >= buffers[count].size()) {
+      ++m_counters.read_cut;
+      continue;
+    }
+    std::copy(packet.bytes.begin(), packet.bytes.end(), buffers[count].begin());
+    packets[count++] = {packet.bytes.size(), packet.hints};
+  }
+  return count;
+}
+
+Result<std::size_t> FakeTun::write(std::span<const WritePacket> packets) {
+  if (m_removed) return fail(Errc::closed, m_name + ": the interface was deleted");
+  for (const WritePacket& packet : packets)
+    m_written.emplace_back(packet.bytes.begin(), packet.bytes.end());
+  return packets.size();
+}
+
+}  // namespace quipu::tun
