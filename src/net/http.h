@@ -12,18 +12,18 @@
 namespace quipu::net {
 
 struct HttpRequest {
-  std::string method;  // "GET", "POST", or whatever else was asked
-  std::string target;  // path and query, as they stand in the request line
-  std::string content_type;
-  SecretBytes body;
-  std::shared_ptr<const PeerIdentity> peer;  // server: who asks
-  Endpoint remote;                           // server: from where
+  std::string method = {};  // "GET", "POST", or whatever else was asked
+  std::string target = {};  // path and query, as they stand in the request line
+  std::string content_type = {};
+  SecretBytes body = {};
+  std::shared_ptr<const PeerIdentity> peer = {};  // server: who asks
+  Endpoint remote = {};                           // server: from where
 };
 
 struct HttpResponse {
   unsigned status = 200;
   std::string content_type = "application/json";
-  SecretBytes body;
+  SecretBytes body = {};
 };
 
 }  // namespace quipu::net

@@ -12,10 +12,10 @@
 namespace quipu::net {
 
 struct HttpsClientOptions {
-  HostPort server;
+  HostPort server = {};
   // Who must answer. Empty: the host of `server` by the usual rules (DNS or IP SAN of the certificate). Otherwise an id
   // that PeerIdentity::is() must confirm, such as a KME id.
-  std::string expected_id;
+  std::string expected_id = {};
   std::size_t max_connections = 4;
   std::size_t max_waiting = 64;                     // requests without a connection; more fail with Errc::busy
   std::size_t max_header = std::size_t{16} * 1024;  // octets of a reply's head
