@@ -24,10 +24,10 @@ inline constexpr std::size_t kMaxRequestBody = std::size_t{256} * 1024;
 
 // Status (6.1). Sizes in bits, counts in keys of key_size.
 struct Status {
-  KmeId source_kme_id;
-  KmeId target_kme_id;
-  SaeId master_sae_id;
-  SaeId slave_sae_id;
+  KmeId source_kme_id = {};
+  KmeId target_kme_id = {};
+  SaeId master_sae_id = {};
+  SaeId slave_sae_id = {};
   std::uint64_t key_size = 0;
   std::uint64_t stored_key_count = 0;
   std::uint64_t max_key_count = 0;
@@ -49,11 +49,11 @@ struct Extension {
 
 // Key request (6.2). What is absent takes the KME's default: number 1, size Status.key_size.
 struct KeyRequest {
-  std::optional<std::uint32_t> number;
-  std::optional<std::uint32_t> size_bits;
-  std::vector<SaeId> additional_slave_sae_ids;
-  std::vector<Extension> extension_mandatory;
-  std::vector<Extension> extension_optional;
+  std::optional<std::uint32_t> number = {};
+  std::optional<std::uint32_t> size_bits = {};
+  std::vector<SaeId> additional_slave_sae_ids = {};
+  std::vector<Extension> extension_mandatory = {};
+  std::vector<Extension> extension_optional = {};
 
   bool operator==(const KeyRequest&) const = default;
 };
@@ -85,8 +85,8 @@ struct ErrorDetail {
 
 struct ApiError {
   unsigned http_status = 400;
-  std::string message;
-  std::vector<ErrorDetail> details;
+  std::string message = {};
+  std::vector<ErrorDetail> details = {};
 
   bool operator==(const ApiError&) const = default;
 };

@@ -17,8 +17,8 @@ struct Dialect {
 
 struct ClientRequest {
   bool post = false;
-  std::string target;  // path and query
-  SecretBytes body;    // application/json; empty with GET
+  std::string target;     // path and query
+  SecretBytes body = {};  // application/json; empty with GET
 };
 
 // `base` is the path part of the KME's URL, usually empty. Errc::out_of_range when an id is empty or too long or a
@@ -37,7 +37,7 @@ Result<ClientRequest> dec_keys_request(std::string_view base, const SaeId& maste
 //                  the deadline, then choose another key
 //   refused        any other answer
 //   malformed, duplicate, too_large, out_of_range, bad_key   a 200 that breaks the rules: nothing of it was kept
-// The text names the HTTP status and the server's message, cut and cleaned of control characters.
+// The text names the HTTP status and the server's message, cut, in printable ASCII.
 Result<Status> parse_status_reply(unsigned http_status, ByteView body);
 
 // Checks: number of keys as asked, every key of `size_bits` (0: any, but all alike and not empty), ids of 1 to

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "etsi/etsi014_client.h"
+
+#include <gtest/gtest.h>
+
+#include "base/encoding.h"
+#include "etsi/etsi014_server.h"
+
+namespace quipu::etsi {
+namespace {
+
+const SaeId kSae("urn:sae/b");
+
+Key key(std::string id, std::string_view octets) {
+  return {KeyId(std::move(id)), SecretBytes::copy_of(as_bytes(octets))};
+}
+
+SecretBytes container_of(std::initializer_list<std::pair<std::string, std::string_view>> keys) {
+  KeyContainer container;
+  for (const auto& [id, octets] : keys)
+    container.keys.push_back(key(id, octets));
+  return write_container(container);
+}
+
+Errc enc_error(unsigned status, std::string_view body, std::uint32_t number = 1, std::uint32_t bits = 32) {
+  const auto reply = parse_enc_keys_reply(status, as_bytes(body), number, bits);
+  EXPECT_FALSE(reply.has_value()) << body;
+  return reply ? Errc::io : reply.error().code;
+}
+
+Call served(const ClientRequest& request) {
+  const auto call = parse_call(request.post ? "POST" : "GET", request.target, request.body.view());
+  EXPECT_TRUE(call.has_value()) << request.target;
+  return call ? *call : Call();
+}
+
+TEST(ClientRequest, WhatTheClientAsksTheServerUnderstands) {
+  EXPECT_EQ(served(*status_request("", kSae)), Call(StatusCall{kSae}));
+  const KeyRequest full{.number = 2,
+                        .size_bits = 256,
+                        .additional_slave_sae_ids = {SaeId("c")},
+                        .extension_mandatory = {{"q_x", "[1,\"2\"]"}},
+                        .extension_optional = {{"q_y", "{\"z\":null}"}}};
+  EXPECT_EQ(served(*enc_keys_request("", kSae, full)), Call(EncKeysCall{kSae, full}));
+  EXPECT_EQ(served(*enc_keys_request("", kSae, {})), Call(EncKeysCall{kSae, {}}));
+  for (const KeyRequest& simple :
+       {KeyRequest{}, KeyRequest{.number = 3}, KeyRequest{.size_bits = 128}, KeyRequest{.number = 3, .size_bits = 128}})
+    EXPECT_EQ(served(*enc_keys_request("", kSae, simple, {.use_get = true})), Call(EncKeysCall{kSae, simple}));
+  const KeyIds ids{{KeyId("x/y"), KeyId("z")}};
+  EXPECT_EQ(served(*dec_keys_request("", kSae, ids)), Call(DecKeysCall{kSae, ids}));
+  const KeyIds one{{KeyId("x&y=%")}};
+  EXPECT_EQ(served(*dec_keys_request("", kSae, one, {.use_get = true})), Call(DecKeysCall{kSae, one}));
+}
+
+TEST(ClientRequest, BasePathComesFirst) {
+  EXPECT_EQ(status_request("/site1", SaeId("b"))->target, "/site1/api/v1/keys/b/status");
+}
+
+TEST(ClientRequest, Refusals) {
+  EXPECT_EQ(status_request("", SaeId()).error().code, Errc::out_of_range);
+  EXPECT_EQ(status_request("", SaeId(std::string(256, 'x'))).error().code, Errc::out_of_range);
+  const Dialect get{.use_get = true};
+  EXPECT_EQ(enc_keys_request("", kSae, {.additional_slave_sae_ids = {SaeId("c")}}, get).error().code,
+            Errc::unsupported);
+  EXPECT_EQ(dec_keys_request("", kSae, {{KeyId("a"), KeyId("b")}}, get).error().code, Errc::unsupported);
+  EXPECT_EQ(dec_keys_request("", kSae, {}).error().code, Errc::out_of_range);
+  EXPECT_EQ(dec_keys_request("", kSae, {{KeyId(std::string(65, 'a'))}}).error().code, Errc::out_of_range);
+  EXPECT_EQ(enc_keys_request("", kSae, {.extension_mandatory = {{"x", "{"}}}).error().code, Errc::malformed);
+}
+
+TEST(StatusReply, RoundTrip) {
+  const Status status{KmeId("kme-a"), KmeId("kme-b"), SaeId("a"), SaeId("b"), 352, 25000, 100000, 128, 1024, 64, 2};
+  EXPECT_EQ(*parse_status_reply(200, write_status(status).view()), status);
+}
+
+TEST(StatusReply, AbsentMembersAreZeroWrongTypesRefused) {
+  EXPECT_EQ(*parse_status_reply(200, as_bytes("{\"key_size\":256,\"status_extension\":{\"x\":1}}")),
+            Status{.key_size = 256});
+  for (const std::string_view body :
+       {"", "[]", "{\"key_size\":\"256\"}", "{\"key_size\":-1}", "{\"key_size\":1.5}", "{\"source_KME_ID\":1}"})
+    EXPECT_EQ(parse_status_reply(200, as_bytes(body)).error().code, Errc::malformed) << body;
+  EXPECT_EQ(parse_status_reply(200, as_bytes("{\"key_size\":1,\"key_size\":1}")).error().code, Errc::duplicate);
+}
+
+TEST(EncKeysReply, RoundTrip) {
+  const auto container = parse_enc_keys_reply(200, container_of({{"a", "abcd"}, {"b", "efgh"}}).view(), 2, 32);
+  ASSERT_TRUE(container.has_value());
+  ASSERT_EQ(container->keys.size(), 2U);
+  EXPECT_EQ(container->keys[0].id, KeyId("a"));
+  EXPECT_EQ(as_text(container->keys[0].bytes.view()), "abcd");
+  EXPECT_EQ(as_text(container->keys[1].bytes.view()), "efgh");
+}
+
+TEST(EncKeysReply, ToleratesWhatServersDifferIn) {
+  for (const std::string_view body : {
+           R"({"keys":[{"key_ID":"a","key":"YWJjZA=="}]})",
+           R"({"Keys":[{"key_ID":"a","key":"YWJjZA=="}]})",
+           R"( {"keys" : [ {"key":"YWJjZA==", "key_ID":"a", "key_ID_extension":{"key":"no"}} ], "x":[{"key":1}]} )",
+           R"({"keys":[{"key_ID":"a","key":"YWJjZA\u003d\u003d"}]})",
+           R"({"keys":[{"key_ID":"\u0061","key":"YWJjZA=="}],"note":"\u00e9\n"})",
+       }) {
+    const auto container = parse_enc_keys_reply(200, as_bytes(body), 1, 32);
+    ASSERT_TRUE(container.has_value()) << body << container.error().text;
+    EXPECT_EQ(container->keys[0].id, KeyId("a"));
+    EXPECT_EQ(as_text(container->keys[0].bytes.view()), "abcd") << body;
+  }
+  // "?>?>" is Pz4/Pg==: the slash comes escaped from some servers.
+  const auto slash = parse_enc_keys_reply(200, as_bytes(R"({"keys":[{"key_ID":"a","key":"Pz4\/Pg=="}]})"), 1, 32);
+  ASSERT_TRUE(slash.has_value());
+  EXPECT_EQ(as_text(slash->keys[0].bytes.view()), "?>?>");
+}
+
+TEST(EncKeysReply, SizesThatAreNoMultipleOf8AreRoundedUp) {
+  EXPECT_TRUE(parse_enc_keys_reply(200, container_of({{"a", "abcd"}}).view(), 1, 27).has_value());
+  EXPECT_TRUE(parse_enc_keys_reply(200, container_of({{"a", "abcd"}}).view(), 1, 0).has_value());
+}
+
+TEST(EncKeysReply, MalformedContainers) {
+  for (const std::string_view body : {
+           "",
+           "{}",
+           "[]",
+           "null",
+           "{\"keys\":{}}",
+           "{\"keys\":[1]}",
+           "{\"keys\":[[]]}",
+           "{\"keys\":null}",
+           R"({"keys":[{"key_ID":"a"}]})",
+           R"({"keys":[{"key":"YWJjZA=="}]})",
+           R"({"keys":[{"key_ID":1,"key":"YWJjZA=="}]})",
+           R"({"keys":[{"key_ID":"a","key":1}]})",
+           R"({"keys":[{"key_ID":"a","key":{"key":"YWJjZA=="}}]})",
+           R"({"keys":[{"key_ID":"a","key":""}]})",
+           R"({"keys":[{"key_ID":"a","key":"YWJjZA"}]})",
+           R"({"keys":[{"key_ID":"a","key":"YWJjZA==\n"}]})",
+           R"({"keys":[{"key_ID":"a","key":"YWJj ZA=="}]})",
+           R"({"keys":[{"key_ID":"a","key":"YWJjZA==\u0000"}]})",
+           R"({"keys":[{"key_ID":"","key":"YWJjZA=="}]})",
+           R"({"keys":[{"key_ID":"a b","key":"YWJjZA=="}]})",
+           R"({"keys":[{"key_ID":"a\u00e9","key":"YWJjZA=="}]})",
+           R"({"keys":[{"key_ID":"a","key":"YWJjZA=="}]}{})",
+           R"({"keys":[{"key_ID":"a","key":"YWJjZA=="})",
+           R"({"keys":[{"key_ID":"a","key":"YWJjZ)",
+       })
+    EXPECT_EQ(enc_error(200, body), Errc::malformed) << body;
+  EXPECT_EQ(enc_error(200, R"({"keys":[{"key_ID":")" + std::string(65, 'a') + R"(","key":"YWJjZA=="}]})"),
+            Errc::malformed);
+}
+
+TEST(EncKeysReply, WhatComesTwice) {
+  for (const std::string_view body : {
+           R"({"keys":[{"key_ID":"a","key":"YWJjZA==","key":"YWJjZA=="}]})",
+           R"({"keys":[{"key_ID":"a","key_ID":"b","key":"YWJjZA=="}]})",
+           R"({"keys":[{"key_ID":"a","key":"YWJjZA=="}],"keys":[{"key_ID":"a","key":"YWJjZA=="}]})",
+           R"({"keys":[{"key_ID":"a","key":"YWJjZA=="}],"Keys":[]})",
+           R"({"keys":[{"key_ID":"a","k\u0065y":"YWJjZA==","key":"YWJjZA=="}]})",
+       })
+    EXPECT_EQ(enc_error(200, body), Errc::duplicate) << body;
+  EXPECT_EQ(enc_error(200, as_text(container_of({{"a", "abcd"}, {"a", "efgh"}}).view()), 2), Errc::duplicate);
+}
+
+TEST(EncKeysReply, CountsSizesAndContents) {
+  const SecretBytes two = container_of({{"a", "abcd"}, {"b", "efgh"}});
+  EXPECT_EQ(enc_error(200, as_text(two.view()), 1), Errc::out_of_range);
+  EXPECT_EQ(enc_error(200, as_text(two.view()), 3), Errc::out_of_range);
+  EXPECT_EQ(enc_error(200, as_text(two.view()), 2, 64), Errc::out_of_range);
+  EXPECT_EQ(enc_error(200, R"({"keys":[]})"), Errc::out_of_range);
+  EXPECT_EQ(enc_error(200, as_text(container_of({{"a", "abcd"}, {"b", "ef"}}).view()), 2, 0), Errc::out_of_range);
+  EXPECT_EQ(enc_error(200, as_text(container_of({{"a", "abcd"}, {"b", "abcd"}}).view()), 2), Errc::bad_key);
+  EXPECT_EQ(enc_error(200, R"({"keys":[{"key_ID":"a","key":"AAAAAA=="}]})"), Errc::bad_key);
+}
+
+TEST(DecKeysReply, ComesBackInTheOrderAskedFor) {
+  const KeyIds ids{{KeyId("B"), KeyId("a")}};
+  const auto container = parse_dec_keys_reply(200, container_of({{"a", "abcd"}, {"b", "efgh"}}).view(), ids, 32);
+  ASSERT_TRUE(container.has_value());
+  EXPECT_EQ(container->keys[0].id, KeyId("B"));
+  EXPECT_EQ(as_text(container->keys[0].bytes.view()), "efgh");
+  EXPECT_EQ(container->keys[1].id, KeyId("a"));
+}
+
+TEST(DecKeysReply, OtherIdsAreRefused) {
+  const SecretBytes body = container_of({{"a", "abcd"}, {"b", "efgh"}});
+  EXPECT_EQ(parse_dec_keys_reply(200, body.view(), {{KeyId("a"), KeyId("c")}}, 32).error().code, Errc::malformed);
+  EXPECT_EQ(parse_dec_keys_reply(200, body.view(), {{KeyId("a")}}, 32).error().code, Errc::out_of_range);
+}
+
+TEST(Refusals, ByStatusAndText) {
+  EXPECT_EQ(enc_error(503, R"({"message":"no key"})"), Errc::exhausted);
+  EXPECT_EQ(enc_error(503, ""), Errc::exhausted);
+  EXPECT_EQ(enc_error(429, ""), Errc::exhausted);
+  EXPECT_EQ(enc_error(400, R"({"message":"Not enough key material available"})"), Errc::exhausted);
+  EXPECT_EQ(enc_error(400, R"({"detail":"Insufficient keys"})"), Errc::exhausted);
+  EXPECT_EQ(enc_error(400, R"({"message":"size shall be a multiple of 8"})"), Errc::refused);
+  EXPECT_EQ(enc_error(401, ""), Errc::not_permitted);
+  EXPECT_EQ(enc_error(403, "<html>"), Errc::not_permitted);
+  EXPECT_EQ(enc_error(404, ""), Errc::refused);
+  EXPECT_EQ(enc_error(302, ""), Errc::refused);
+  EXPECT_EQ(enc_error(500, ""), Errc::unavailable);
+  EXPECT_EQ(enc_error(504, ""), Errc::unavailable);
+  for (const unsigned status : {400U, 401U, 403U, 404U, 409U, 412U, 504U})
+    EXPECT_EQ(parse_dec_keys_reply(status, {}, {{KeyId("a")}}, 32).error().code, Errc::not_found) << status;
+  EXPECT_EQ(parse_dec_keys_reply(503, {}, {{KeyId("a")}}, 32).error().code, Errc::unavailable);
+  EXPECT_EQ(parse_status_reply(401, {}).error().code, Errc::not_permitted);
+}
+
+TEST(Refusals, RepeatTheServersWordsCleaned) {
+  const auto text = [](std::string_view body) { return parse_status_reply(500, as_bytes(body)).error().text; };
+  EXPECT_EQ(text(R"({"message":"a\nb\u001b[1m"})"), "KME answered HTTP 500: a b [1m");
+  EXPECT_EQ(text(R"({"detail":["x"]})"), "KME answered HTTP 500");
+  EXPECT_EQ(text("plain words"), "KME answered HTTP 500: plain words");
+  EXPECT_EQ(text("<html><body>x</body></html>"), "KME answered HTTP 500");
+  EXPECT_LT(text(std::string(5000, 'x')).size(), 300U);
+}
+
+}  // namespace
+}  // namespace quipu::etsi
