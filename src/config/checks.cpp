@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/checks.h"
+
+#include <sys/un.h>
+
+#include <algorithm>
+
+namespace quipu::config {
+namespace {
+
+bool is_name_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+}  // namespace
+
+std::optional<std::string> parse_name(std::string_view text) {
+  if (text.empty() || text.size() > 32 || text.front() == '.' || text.front() == '-') return std::nullopt;
+  if (!std::ranges::all_of(text, is_name_character)) return std::nullopt;
+  return std::string(text);
+}
+
+std::optional<std::string> parse_id(std::string_view text) {
+  if (text.empty() || text.size() > 128) return std::nullopt;
+  if (!std::ranges::all_of(text, [](char c) { return c > ' ' && c < '\x7f'; })) return std::nullopt;
+  return std::string(text);
+}
+
+std::optional<std::string> parse_absolute_path(std::string_view text) {
+  if (!text.starts_with('/') || text.size() > 4095 || text.find('\0') != std::string_view::npos) return std::nullopt;
+  return std::string(text);
+}
+
+std::optional<std::string> parse_socket_path(std::string_view text) {
+  if (text.size() >= sizeof(sockaddr_un::sun_path)) return std::nullopt;
+  return parse_absolute_path(text);
+}
+
+TlsFiles read_tls_files(const Section& section) {
+  return {section.text("ca").value_or(""), section.text("cert").value_or(""), section.text("key").value_or("")};
+}
+
+LogLevel read_log_level(const Section& section) {
+  const std::string word = section.text("log_level").value_or("info");
+  for (const LogLevel level : {LogLevel::error, LogLevel::warning, LogLevel::info, LogLevel::debug}) {
+    if (to_string(level) == word) return level;
+  }
+  return LogLevel::info;
+}
+
+std::string read_name(const Section& section, std::string_view key) {
+  return section.parsed(key, parse_name, kNameForm).value_or("");
+}
+
+std::string read_id(const Section& section, std::string_view key) {
+  return section.parsed(key, parse_id, kIdForm).value_or("");
+}
+
+void UniqueValues::take(const Section& section, std::string_view key, const std::string& value) {
+  take_at(section, section.position_of(key), key, value);
+}
+
+void UniqueValues::take_at(const Section& section, Position position, std::string_view key, const std::string& value) {
+  if (value.empty()) return;
+  const auto [first, fresh] = m_seen.emplace(value, position);
+  if (!fresh)
+    section.add_at(position, key,
+                   fmt::format("{} \"{}\" is already used in line {}", m_what, value, first->second.line),
+                   "use each once");
+}
+
+}  // namespace quipu::config

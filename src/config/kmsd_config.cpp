@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/kmsd_config.h"
+
+#include <algorithm>
+
+#include "config/checks.h"
+#include "config/section.h"
+
+namespace quipu::config {
+namespace {
+
+constexpr std::string_view kListenForm = "ADDRESS:PORT, as in 192.0.2.1:8020 or [2001:db8::1]:8020";
+
+Endpoint read_listen(const Section& section) {
+  return section.parsed("listen", Endpoint::parse, kListenForm).value_or(Endpoint{});
+}
+
+std::uint32_t unsigned_value(const Section& section, std::string_view key) {
+  return static_cast<std::uint32_t>(section.integer(key).value_or(0));
+}
+
+KmeConfig read_kme(const Section& section) {
+  KmeConfig kme;
+  kme.id = KmeId(read_id(section, "id"));
+  kme.store = section.parsed("store", parse_absolute_path, "an absolute path").value_or("");
+  kme.store_key_file = section.text("store_key_file").value_or("");
+  kme.control_socket =
+      section.parsed("control_socket", parse_socket_path, "an absolute path of at most 107 octets").value_or("");
+  kme.log_level = read_log_level(section);
+  return kme;
+}
+
+Etsi014Config read_etsi014(const Section& section) {
+  Etsi014Config out;
+  out.listen = read_listen(section);
+  out.tls = read_tls_files(section);
+  out.key_size_bit = unsigned_value(section, "key_size_bit");
+  out.min_key_size_bit = unsigned_value(section, "min_key_size_bit");
+  out.max_key_size_bit = unsigned_value(section, "max_key_size_bit");
+  out.max_key_per_request = unsigned_value(section, "max_key_per_request");
+  for (const std::string_view key : {"key_size_bit", "min_key_size_bit", "max_key_size_bit"}) {
+    if (const auto size = section.integer(key); size && *size % 8 != 0)
+      section.add(key, fmt::format("{} is not a multiple of 8", *size), "keys are whole octets");
+  }
+  if (out.min_key_size_bit > out.key_size_bit || out.key_size_bit > out.max_key_size_bit)
+    section.add("key_size_bit",
+                fmt::format("{} is outside min_key_size_bit = {} to max_key_size_bit = {}", out.key_size_bit,
+                            out.min_key_size_bit, out.max_key_size_bit),
+                "let the usual size be a permitted one");
+  return out;
+}
+
+void read_peers(const Section& root, KmsdConfig& config, UniqueValues& saes) {
+  UniqueValues ids("KME id");
+  for (const Section& section : root.tables("peer_kme")) {
+    PeerKmeConfig peer;
+    peer.position = section.position();
+    peer.id = KmeId(read_id(section, "id"));
+    ids.take(section, "id", peer.id.value());
+    if (!peer.id.value().empty() && peer.id == config.kme.id)
+      section.add("id", fmt::format("\"{}\" is this KME's own id", peer.id.value()), "name the other site's");
+    peer.address =
+        section.parsed("address", HostPort::parse, "HOST:PORT with a port from 1 to 65535").value_or(HostPort{});
+    for (const ListItem& item : section.text_list("saes").value_or(std::vector<ListItem>{})) {
+      if (!parse_id(item.text)) {
+        section.add_at(item.position, "saes", fmt::format("\"{}\" is not {}", item.text, kIdForm), "correct it");
+        continue;
+      }
+      saes.take_at(section, item.position, "saes", item.text);
+      peer.saes.emplace_back(item.text);
+    }
+    config.peer_kmes.push_back(std::move(peer));
+  }
+}
+
+std::map<std::string, std::string> read_options(const Section& link) {
+  std::map<std::string, std::string> out;
+  if (!link.has("options")) return out;
+  const auto section = link.table("options");
+  if (!section) return out;
+  for (const std::string& name : section->names()) {
+    if (!parse_name(name)) section->add(name, fmt::format("\"{}\" is not {}", name, kNameForm), "rename it");
+    if (const auto value = section->scalar(name)) out.emplace(name, *value);
+  }
+  return out;
+}
+
+void read_links(const Section& root, KmsdConfig& config) {
+  UniqueValues names("link name");
+  for (const Section& section : root.tables("link")) {
+    LinkConfig link;
+    link.position = section.position();
+    link.name = read_name(section, "name");
+    names.take(section, "name", link.name);
+    link.peer_kme = KmeId(read_id(section, "peer_kme"));
+    if (!link.peer_kme.value().empty() && config.find_peer_kme(link.peer_kme) == nullptr)
+      section.add("peer_kme", fmt::format("there is no [[peer_kme]] with id = \"{}\"", link.peer_kme.value()),
+                  "add that section or name one that is there");
+    link.driver = read_name(section, "driver");
+    link.allow_simulated = section.boolean("allow_simulated").value_or(false);
+    link.options = read_options(section);
+    config.links.push_back(std::move(link));
+  }
+}
+
+}  // namespace
+
+const PeerKmeConfig* KmsdConfig::find_peer_kme(const KmeId& id) const {
+  const auto found = std::ranges::find(peer_kmes, id, &PeerKmeConfig::id);
+  return found == peer_kmes.end() ? nullptr : &*found;
+}
+
+Parsed<KmsdConfig> parse_kmsd(std::string_view text) {
+  auto document = parse_document(text);
+  if (!document) return std::unexpected(std::move(document).error());
+  Problems problems;
+  const Section root(*document, {1, 1}, "", "", kmsd_keys(), problems);
+  KmsdConfig config;
+  if (const auto section = root.table("kme")) config.kme = read_kme(*section);
+  if (const auto section = root.table("etsi014")) config.etsi014 = read_etsi014(*section);
+  if (const auto section = root.table("km_link"))
+    config.km_link = {.listen = read_listen(*section), .tls = read_tls_files(*section)};
+  UniqueValues saes("SAE id");
+  for (const Section& section : root.tables("sae")) {
+    config.saes.push_back({SaeId(read_id(section, "id"))});
+    saes.take(section, "id", config.saes.back().id.value());
+  }
+  read_peers(root, config, saes);
+  read_links(root, config);
+  if (!problems.empty()) return std::unexpected(std::move(problems).sorted());
+  return config;
+}
+
+}  // namespace quipu::config

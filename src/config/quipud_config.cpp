@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/quipud_config.h"
+
+#include <algorithm>
+
+#include "base/encoding.h"
+#include "config/checks.h"
+#include "config/section.h"
+
+namespace quipu::config {
+namespace {
+
+constexpr std::size_t kMaxInterfaceName = 15;  // IFNAMSIZ without its zero
+
+std::optional<std::string> parse_interface_name(std::string_view text) {
+  return text.size() <= kMaxInterfaceName ? parse_name(text) : std::nullopt;
+}
+
+std::optional<PublicKey> parse_public_key(std::string_view text) {
+  const auto octets = from_base64(text);
+  PublicKey key{};
+  if (!octets || octets->size() != key.size()) return std::nullopt;
+  std::ranges::copy(*octets, key.begin());
+  // The neutral element: every shared secret with it is known.
+  return key == PublicKey{} ? std::nullopt : std::optional(key);
+}
+
+std::uint32_t unsigned_value(const Section& section, std::string_view key) {
+  return static_cast<std::uint32_t>(section.integer(key).value_or(0));
+}
+
+std::vector<IpPrefix> read_addresses(const Section& section) {
+  std::vector<IpPrefix> out;
+  UniqueValues unique("address");
+  for (const ListItem& item : section.text_list("addresses").value_or(std::vector<ListItem>{})) {
+    const auto prefix = IpPrefix::parse(item.text);
+    if (!prefix) {
+      section.add_at(item.position, "addresses",
+                     fmt::format("\"{}\" is not an address with a prefix length", item.text),
+                     "write it as in 10.70.0.1/24 or fd70::1/64");
+      continue;
+    }
+    unique.take_at(section, item.position, "addresses", prefix->address.text());
+    out.push_back(*prefix);
+  }
+  return out;
+}
+
+DeviceConfig read_device(const Section& section) {
+  DeviceConfig device;
+  device.name = section.parsed("name", parse_interface_name, "an interface name of 1 to 15 letters, digits, . _ and -")
+                    .value_or("");
+  device.private_key_file = section.text("private_key_file").value_or("");
+  device.listen_port = static_cast<std::uint16_t>(unsigned_value(section, "listen_port"));
+  device.addresses = read_addresses(section);
+  device.mtu = unsigned_value(section, "mtu");
+  device.state_dir = section.parsed("state_dir", parse_absolute_path, "an absolute path").value_or("");
+  device.control_socket =
+      section.parsed("control_socket", parse_socket_path, "an absolute path of at most 107 octets").value_or("");
+  device.log_level = read_log_level(section);
+  return device;
+}
+
+KmsConfig read_kms(const Section& section, const std::string& name) {
+  KmsConfig kms;
+  kms.name = name;
+  kms.url = section.parsed("url", HttpsUrl::parse, "of the form https://HOST[:PORT]").value_or(HttpsUrl{});
+  kms.sae_id = SaeId(read_id(section, "sae_id"));
+  kms.tls = read_tls_files(section);
+  return kms;
+}
+
+std::vector<KmsConfig> read_all_kms(const Section& root) {
+  std::vector<KmsConfig> out;
+  const auto section = root.table("kms");
+  if (!section) return out;
+  for (const std::string& name : section->names()) {
+    if (!parse_name(name)) section->add(name, fmt::format("\"{}\" is not {}", name, kNameForm), "rename it");
+    if (const auto kms = section->table(name)) out.push_back(read_kms(*kms, name));
+  }
+  return out;
+}
+
+// Reads [[peer]] tables one after the other, with what must be unique over all of them.
+class PeerReader {
+ public:
+  explicit PeerReader(const std::vector<KmsConfig>& kms) : m_kms(kms) {}
+
+  PeerConfig read(const Section& section) {
+    PeerConfig peer;
+    peer.position = section.position();
+    peer.name = read_name(section, "name");
+    m_names.take(section, "name", peer.name);
+    if (const auto key =
+            section.parsed("public_key", parse_public_key, "a public key (32 octets, base64, not all zero)")) {
+      peer.public_key = *key;
+      m_keys.take(section, "public_key", to_base64(*key));
+    }
+    peer.psk_file = section.text("psk_file").value_or("");
+    peer.endpoint = section.has("endpoint")
+                        ? section.parsed("endpoint", HostPort::parse, "HOST:PORT with a port from 1 to 65535")
+                        : std::nullopt;
+    read_allowed_ips(section, peer);
+    read_timing(section, peer);
+    read_sources(section, peer);
+    read_policy(section, peer);
+    peer.tunnel_id = unsigned_value(section, "tunnel_id");
+    return peer;
+  }
+
+ private:
+  void read_allowed_ips(const Section& section, PeerConfig& peer) {
+    for (const ListItem& item : section.text_list("allowed_ips").value_or(std::vector<ListItem>{})) {
+      const auto prefix = IpPrefix::parse(item.text);
+      if (!prefix) {
+        section.add_at(item.position, "allowed_ips", fmt::format("\"{}\" is not a prefix", item.text),
+                       "write it as in 10.2.0.0/16 or fd02::/64");
+      } else if (const IpPrefix masked = prefix->masked(); masked != *prefix) {
+        section.add_at(item.position, "allowed_ips", fmt::format("\"{}\" has host bits set", item.text),
+                       fmt::format("write {} for the network or {}/{} for the host", masked.text(),
+                                   prefix->address.text(), prefix->address.bits()));
+      } else {
+        m_prefixes.take_at(section, item.position, "allowed_ips", prefix->text());
+        peer.allowed_ips.push_back(*prefix);
+      }
+    }
+  }
+
+  void read_sources(const Section& section, PeerConfig& peer) {
+    UniqueValues unique("source");
+    for (const Section& entry : section.has("sources") ? section.tables("sources") : std::vector<Section>{}) {
+      SourceConfig source;
+      source.kms = read_name(entry, "kms");
+      source.peer_sae_id = SaeId(read_id(entry, "peer_sae_id"));
+      const auto kms = std::ranges::find(m_kms, source.kms, &KmsConfig::name);
+      if (!source.kms.empty() && kms == m_kms.end())
+        entry.add("kms", fmt::format("there is no [kms.{}]", source.kms), "add that section or name one that is there");
+      if (kms != m_kms.end() && !source.peer_sae_id.value().empty() && kms->sae_id == source.peer_sae_id)
+        entry.add("peer_sae_id", fmt::format("\"{}\" is this device's own SAE id", source.peer_sae_id.value()),
+                  "name the peer's");
+      if (!source.kms.empty()) unique.take(entry, "kms", source.kms + ", " + source.peer_sae_id.value());
+      peer.sources.push_back(std::move(source));
+    }
+  }
+
+  static void read_timing(const Section& section, PeerConfig& peer) {
+    peer.rekey_interval = std::chrono::seconds(section.integer("rekey_interval_s").value_or(0));
+    peer.persistent_keepalive = std::chrono::seconds(section.integer("persistent_keepalive_s").value_or(0));
+    peer.always_on = section.boolean("always_on").value_or(false);
+    peer.max_key_age = 3 * peer.rekey_interval;
+    if (!section.has("max_key_age_s")) return;
+    const auto age = section.integer("max_key_age_s");
+    if (!age) return;
+    peer.max_key_age = std::chrono::seconds(*age);
+    if (peer.max_key_age < peer.rekey_interval)
+      section.add("max_key_age_s",
+                  fmt::format("{} is less than rekey_interval_s = {}", *age, peer.rekey_interval.count()),
+                  "let an epoch live for at least one interval");
+  }
+
+  static void read_policy(const Section& section, PeerConfig& peer) {
+    const std::string word = section.text("qkd").value_or("required");
+    peer.qkd = word == "off" ? QkdPolicy::off : word == "preferred" ? QkdPolicy::preferred : QkdPolicy::required;
+    const auto count = static_cast<std::uint32_t>(peer.sources.size());
+    if (peer.qkd != QkdPolicy::off && count == 0)
+      section.add("sources", fmt::format("missing, while qkd is \"{}\"", word),
+                  "add sources = [{ kms = \"...\", peer_sae_id = \"...\" }], or set qkd = \"off\"");
+    peer.min_sources = peer.qkd == QkdPolicy::required ? count : 0;
+    if (!section.has("min_sources")) return;
+    const auto least = section.integer("min_sources");
+    if (!least) return;
+    if (peer.qkd != QkdPolicy::required)
+      section.add("min_sources", fmt::format("has no meaning while qkd is \"{}\"", word), "remove it");
+    else if (*least > count)
+      section.add("min_sources", fmt::format("{} of {} sources cannot be had", *least, count), "lower it");
+    else
+      peer.min_sources = static_cast<std::uint32_t>(*least);
+  }
+
+  const std::vector<KmsConfig>& m_kms;
+  UniqueValues m_names{"peer name"};
+  UniqueValues m_keys{"public key"};
+  UniqueValues m_prefixes{"prefix"};
+};
+
+}  // namespace
+
+std::string_view to_string(QkdPolicy policy) {
+  switch (policy) {
+    case QkdPolicy::required: return "required";
+    case QkdPolicy::preferred: return "preferred";
+    case QkdPolicy::off: return "off";
+  }
+  return "unknown";
+}
+
+const KmsConfig* QuipudConfig::find_kms(std::string_view name) const {
+  const auto found = std::ranges::find(kms, name, &KmsConfig::name);
+  return found == kms.end() ? nullptr : &*found;
+}
+
+const PeerConfig* QuipudConfig::find_peer(std::string_view name) const {
+  const auto found = std::ranges::find(peers, name, &PeerConfig::name);
+  return found == peers.end() ? nullptr : &*found;
+}
+
+Parsed<QuipudConfig> parse_quipud(std::string_view text) {
+  auto document = parse_document(text);
+  if (!document) return std::unexpected(std::move(document).error());
+  Problems problems;
+  const Section root(*document, {1, 1}, "", "", quipud_keys(), problems);
+  QuipudConfig config;
+  if (const auto device = root.table("device")) config.device = read_device(*device);
+  if (root.has("kms")) config.kms = read_all_kms(root);
+  PeerReader reader(config.kms);
+  for (const Section& peer : root.has("peer") ? root.tables("peer") : std::vector<Section>{})
+    config.peers.push_back(reader.read(peer));
+  if (!problems.empty()) return std::unexpected(std::move(problems).sorted());
+  return config;
+}
+
+Parsed<void> refuse_own_key(const QuipudConfig& config, const PublicKey& own) {
+  std::vector<Problem> problems;
+  for (const PeerConfig& peer : config.peers) {
+    if (peer.public_key == own)
+      problems.push_back({peer.position, fmt::format("peer \"{}\"", peer.name), "its public_key is this device's own",
+                          "put the key of the other end there"});
+  }
+  if (!problems.empty()) return std::unexpected(std::move(problems));
+  return {};
+}
+
+}  // namespace quipu::config

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/section.h"
+
+#include <algorithm>
+#include <charconv>
+#include <numeric>
+
+#include "base/assert.h"
+
+namespace quipu::config {
+namespace {
+
+constexpr std::string_view kChosenName = "NAME";
+// Longer names are not compared: they are nobody's typing error.
+constexpr std::size_t kMaxCompared = 64;
+
+// Optimal string alignment: insertions, deletions, replacements and swaps of neighbours.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> before(b.size() + 1);
+  std::vector<std::size_t> last(b.size() + 1);
+  std::vector<std::size_t> now(b.size() + 1);
+  std::iota(last.begin(), last.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    now[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = last[j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U);
+      now[j] = std::min({last[j] + 1, now[j - 1] + 1, replaced});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = std::min(now[j], before[j - 2] + 1);
+    }
+    std::swap(before, last);
+    std::swap(last, now);
+  }
+  return last[b.size()];
+}
+
+// The nearest of the section's keys when it is near enough to be meant.
+const ConfigKey* nearest(std::span<const ConfigKey> keys, std::string_view section, std::string_view name) {
+  if (name.size() > kMaxCompared) return nullptr;
+  const ConfigKey* best = nullptr;
+  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 2) + 1;
+  for (const ConfigKey& key : keys) {
+    if (key.section != section) continue;
+    if (const std::size_t distance = edit_distance(name, key.name); distance < best_distance) {
+      best = &key;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+std::string known_names(std::span<const ConfigKey> keys, std::string_view section) {
+  std::string out;
+  for (const ConfigKey& key : keys) {
+    if (key.section == section) out += fmt::format("{}{}", out.empty() ? "" : ", ", key.name);
+  }
+  return out;
+}
+
+std::string join(std::string_view path, std::string_view name) {
+  return path.empty() ? std::string(name) : fmt::format("{}.{}", path, name);
+}
+
+bool is_one_of(std::string_view words, std::string_view word) {
+  while (!words.empty()) {
+    const std::size_t end = std::min(words.find(' '), words.size());
+    if (words.substr(0, end) == word) return true;
+    words.remove_prefix(std::min(end + 1, words.size()));
+  }
+  return false;
+}
+
+// What a value has to be, for messages: "an integer from 1 to 3600 (s)".
+std::string expected(const ConfigKey& key) {
+  switch (key.type) {
+    case KeyType::integer:
+      return fmt::format("an integer from {} to {}{}", key.min, key.max,
+                         key.unit.empty() ? std::string() : fmt::format(" ({})", key.unit));
+    case KeyType::boolean: return "true or false, without quotation marks";
+    case KeyType::word: return fmt::format("one of: {}", key.words);
+    case KeyType::text_list: return fmt::format("a list of {} to {} texts", key.min, key.max);
+    case KeyType::table: return fmt::format("a table: [{}]", key.name);
+    case KeyType::table_list: return "a list of tables";
+    case KeyType::scalar: return "a text, a number or a boolean";
+    case KeyType::file: return "a text: an absolute path, or credential:NAME";
+    case KeyType::text: break;
+  }
+  return "a text, in quotation marks";
+}
+
+bool is_file_name(std::string_view name) {
+  if (name.find('\0') != std::string_view::npos || name.size() > 4095) return false;
+  if (name.starts_with('/')) return true;
+  constexpr std::string_view kCredential = "credential:";
+  if (!name.starts_with(kCredential)) return false;
+  name.remove_prefix(kCredential.size());
+  return !name.empty() && name.size() <= 255 && name.find('/') == std::string_view::npos && name != "." && name != "..";
+}
+
+}  // namespace
+
+void Problems::add(Position position, std::string key, std::string problem, std::string advice) {
+  if (m_list.size() < kMax) m_list.push_back({position, std::move(key), std::move(problem), std::move(advice)});
+}
+
+std::vector<Problem> Problems::sorted() && {
+  std::ranges::stable_sort(
+      m_list,
+      [](const Position& a, const Position& b) { return std::pair(a.line, a.column) < std::pair(b.line, b.column); },
+      &Problem::position);
+  return std::move(m_list);
+}
+
+Section::Section(const Table& table, Position position, std::string_view section, std::string path,
+                 std::span<const ConfigKey> keys, Problems& problems)
+    : m_table(&table),
+      m_position(position),
+      m_section(section),
+      m_path(std::move(path)),
+      m_keys(keys),
+      m_problems(&problems) {
+  if (find_key(keys, section, kChosenName) != nullptr) return;
+  for (const Member& member : table) {
+    if (find_key(keys, section, member.key) == nullptr) refuse_unknown(member);
+  }
+}
+
+void Section::refuse_unknown(const Member& member) const {
+  std::string advice;
+  const auto elsewhere = std::ranges::find_if(
+      m_keys, [&](const ConfigKey& key) { return key.name == member.key && !key.section.empty(); });
+  const ConfigKey* const near = nearest(m_keys, m_section, member.key);
+  if (near != nullptr && (elsewhere == m_keys.end() || edit_distance(member.key, near->name) <= 2))
+    advice = fmt::format("did you mean \"{}\"?", near->name);
+  else if (elsewhere != m_keys.end())
+    advice = fmt::format("it belongs in [{}]", elsewhere->section);
+  else
+    advice = fmt::format("known here: {}", known_names(m_keys, m_section));
+  m_problems->add(member.position, path_of(member.key), "unknown key", std::move(advice));
+}
+
+const ConfigKey& Section::key(std::string_view name) const {
+  const ConfigKey* found = find_key(m_keys, m_section, name);
+  if (found == nullptr) found = find_key(m_keys, m_section, kChosenName);
+  QUIPU_ASSERT(found != nullptr);
+  return *found;
+}
+
+const Member* Section::find(std::string_view name) const {
+  const auto found = std::ranges::find(*m_table, name, &Member::key);
+  return found == m_table->end() ? nullptr : &*found;
+}
+
+Position Section::position_of(std::string_view name) const {
+  const Member* const member = find(name);
+  return member != nullptr ? member->position : m_position;
+}
+
+std::string Section::path_of(std::string_view name) const {
+  return join(m_path, name);
+}
+
+void Section::add(std::string_view name, std::string problem, std::string advice) const {
+  add_at(position_of(name), name, std::move(problem), std::move(advice));
+}
+
+void Section::add_at(Position position, std::string_view name, std::string problem, std::string advice) const {
+  m_problems->add(position, path_of(name), std::move(problem), std::move(advice));
+}
+
+template <class T>
+const T* Section::get(std::string_view name) const {
+  const ConfigKey& entry = key(name);
+  const Member* const member = find(name);
+  if (member == nullptr) {
+    if (entry.required) add(name, "missing", fmt::format("add it: {}", entry.help));
+    return nullptr;
+  }
+  const T* const value = std::get_if<T>(&member->value.data);
+  if (value == nullptr)
+    add(name, fmt::format("is {}", type_name(member->value)), fmt::format("it has to be {}", expected(entry)));
+  return value;
+}
+
+std::optional<std::string> Section::text(std::string_view name) const {
+  const ConfigKey& entry = key(name);
+  if (!has(name) && !entry.default_value.empty()) return std::string(entry.default_value);
+  const auto* const value = get<std::string>(name);
+  if (value == nullptr) return std::nullopt;
+  const bool good = entry.type == KeyType::word   ? is_one_of(entry.words, *value)
+                    : entry.type == KeyType::file ? is_file_name(*value)
+                                                  : !value->empty();
+  if (good) return *value;
+  add(name, value->empty() ? std::string("is empty") : fmt::format("\"{}\" is not permitted", *value),
+      fmt::format("it has to be {}", expected(entry)));
+  return std::nullopt;
+}
+
+std::optional<std::int64_t> Section::integer(std::string_view name) const {
+  const ConfigKey& entry = key(name);
+  if (!has(name) && !entry.default_value.empty()) {
+    std::int64_t value = 0;
+    const std::string_view text = entry.default_value;
+    QUIPU_ASSERT(std::from_chars(text.data(), text.data() + text.size(), value).ec == std::errc{});
+    return value;
+  }
+  const auto* const value = get<std::int64_t>(name);
+  if (value == nullptr) return std::nullopt;
+  if (*value >= entry.min && *value <= entry.max) return *value;
+  add(name, fmt::format("{} is out of range", *value), fmt::format("it has to be {}", expected(entry)));
+  return std::nullopt;
+}
+
+std::optional<bool> Section::boolean(std::string_view name) const {
+  const ConfigKey& entry = key(name);
+  if (!has(name) && !entry.default_value.empty()) return entry.default_value == "true";
+  const auto* const value = get<bool>(name);
+  return value == nullptr ? std::nullopt : std::optional(*value);
+}
+
+std::optional<std::vector<ListItem>> Section::text_list(std::string_view name) const {
+  const ConfigKey& entry = key(name);
+  const auto* const array = get<Array>(name);
+  if (array == nullptr) return std::nullopt;
+  const auto size = static_cast<std::int64_t>(array->size());
+  if (size < entry.min || size > entry.max) {
+    add(name, fmt::format("has {} elements", size), fmt::format("it has to be {}", expected(entry)));
+    return std::nullopt;
+  }
+  std::vector<ListItem> out;
+  for (const Value& value : *array) {
+    if (const auto* const text = std::get_if<std::string>(&value.data))
+      out.push_back({*text, value.position});
+    else
+      add_at(value.position, name, fmt::format("holds {}", type_name(value)), "put each element in quotation marks");
+  }
+  return out;
+}
+
+std::optional<std::string> Section::scalar(std::string_view name) const {
+  const Member* const member = find(name);
+  if (member == nullptr) return std::nullopt;
+  if (const auto* const text = std::get_if<std::string>(&member->value.data)) return *text;
+  if (const auto* const integer = std::get_if<std::int64_t>(&member->value.data)) return fmt::to_string(*integer);
+  if (const auto* const real = std::get_if<double>(&member->value.data)) return fmt::to_string(*real);
+  if (const auto* const boolean = std::get_if<bool>(&member->value.data)) return *boolean ? "true" : "false";
+  add(name, fmt::format("is {}", type_name(member->value)), fmt::format("it has to be {}", expected(key(name))));
+  return std::nullopt;
+}
+
+std::optional<Section> Section::table(std::string_view name) const {
+  const auto* const members = get<Table>(name);
+  if (members == nullptr) return std::nullopt;
+  const ConfigKey& entry = key(name);
+  // The key table names sections as static texts; find the one that this member opens.
+  const std::string opened = join(m_section, entry.name);
+  const auto inner = std::ranges::find(m_keys, opened, &ConfigKey::section);
+  QUIPU_ASSERT(inner != m_keys.end());
+  return Section(*members, find(name)->value.position, inner->section, path_of(name), m_keys, *m_problems);
+}
+
+std::vector<Section> Section::tables(std::string_view name) const {
+  std::vector<Section> out;
+  const ConfigKey& entry = key(name);
+  const auto* const array = get<Array>(name);
+  if (array == nullptr) return out;
+  if (entry.max != 0 && static_cast<std::int64_t>(array->size()) > entry.max) {
+    add(name, fmt::format("has {} elements", array->size()), fmt::format("at most {} are permitted", entry.max));
+    return out;
+  }
+  const std::string opened = join(m_section, entry.name) + "[]";
+  const auto inner = std::ranges::find(m_keys, opened, &ConfigKey::section);
+  QUIPU_ASSERT(inner != m_keys.end());
+  for (std::size_t i = 0; i < array->size(); ++i) {
+    const Value& value = (*array)[i];
+    const std::string path = fmt::format("{}[{}]", path_of(name), i + 1);
+    if (const auto* const members = std::get_if<Table>(&value.data))
+      out.emplace_back(*members, value.position, inner->section, path, m_keys, *m_problems);
+    else
+      m_problems->add(value.position, path, fmt::format("is {}", type_name(value)), "it has to be a table");
+  }
+  return out;
+}
+
+std::vector<std::string> Section::names() const {
+  std::vector<std::string> out;
+  for (const Member& member : *m_table)
+    out.push_back(member.key);
+  return out;
+}
+
+}  // namespace quipu::config

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/diff.h"
+
+#include <gtest/gtest.h>
+
+#include "samples.h"
+
+namespace quipu::config {
+namespace {
+
+using testing::ElementsAre;
+
+constexpr std::string_view kSecondPeer = R"(
+[[peer]]
+name = "dc-c"
+public_key = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
+psk_file = "/etc/quipu/dc-c.psk"
+allowed_ips = ["10.3.0.0/16"]
+qkd = "off"
+)";
+
+QuipudConfig quipud(std::string_view text) {
+  auto config = parse_quipud(text);
+  EXPECT_TRUE(config.has_value()) << problems_of(config);
+  return config.value_or(QuipudConfig{});
+}
+
+std::vector<std::string> names(const std::vector<PeerConfig>& peers) {
+  std::vector<std::string> out;
+  for (const PeerConfig& peer : peers)
+    out.push_back(peer.name);
+  return out;
+}
+
+TEST(QuipudDiff, EqualSettingsElsewhereInTheFileAreNoChange) {
+  const QuipudDiff out = diff(quipud(kQuipudSample), quipud("# moved\n\n" + std::string(kQuipudSample)));
+  EXPECT_TRUE(out.empty());
+  EXPECT_THAT(names(out.peers.unchanged), ElementsAre("dc-b"));
+}
+
+TEST(QuipudDiff, TellsPeersApartByKey) {
+  const QuipudConfig one = quipud(kQuipudSample);
+  const QuipudConfig two = quipud(std::string(kQuipudSample) + std::string(kSecondPeer));
+  EXPECT_THAT(names(diff(one, two).peers.added), ElementsAre("dc-c"));
+  EXPECT_THAT(names(diff(one, two).peers.unchanged), ElementsAre("dc-b"));
+  EXPECT_THAT(names(diff(two, one).peers.removed), ElementsAre("dc-c"));
+  const QuipudConfig renamed = quipud(with(kQuipudSample, "dc-b", "dc-x"));
+  EXPECT_THAT(names(diff(one, renamed).peers.changed), ElementsAre("dc-x"));
+  EXPECT_TRUE(diff(one, renamed).peers.added.empty());
+}
+
+TEST(QuipudDiff, NamesWhatNeedsARestart) {
+  const QuipudConfig before = quipud(kQuipudSample);
+  EXPECT_THAT(diff(before, quipud(with(kQuipudSample, "51900", "51901"))).needs_restart,
+              ElementsAre("device.listen_port"));
+  const QuipudDiff level = diff(before, quipud(with(kQuipudSample, "listen_port = 51900", "log_level = \"debug\"")));
+  EXPECT_TRUE(level.log_level);
+  EXPECT_TRUE(level.needs_restart.empty());
+  EXPECT_TRUE(diff(before, quipud(with(kQuipudSample, "10.70.0.1/24", "10.70.0.9/24"))).addresses);
+  EXPECT_EQ(diff(before, quipud(with(kQuipudSample, ":8014", ":8015"))).kms.changed.size(), 1U);
+}
+
+TEST(KmsdDiff, TellsLinksAndSaesApart) {
+  const auto before = parse_kmsd(kKmsdSample);
+  const auto after = parse_kmsd(with(with(kKmsdSample, "100000", "50000"), "\"sae-a\"", "\"sae-z\""));
+  ASSERT_TRUE(before.has_value() && after.has_value());
+  const KmsdDiff out = diff(*before, *after);
+  ASSERT_EQ(out.links.changed.size(), 1U);
+  EXPECT_EQ(out.links.changed[0].options.at("skr_bit_s"), "50000");
+  EXPECT_EQ(out.saes.added.size(), 1U);
+  EXPECT_EQ(out.saes.removed.size(), 1U);
+  EXPECT_TRUE(out.needs_restart.empty());
+  EXPECT_TRUE(diff(*before, *before).empty());
+  const auto moved = parse_kmsd(with(kKmsdSample, "192.0.2.1:8020", "192.0.2.1:8021"));
+  ASSERT_TRUE(moved.has_value());
+  EXPECT_THAT(diff(*before, *moved).needs_restart, ElementsAre("km_link"));
+}
+
+}  // namespace
+}  // namespace quipu::config

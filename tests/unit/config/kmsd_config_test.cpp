@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/kmsd_config.h"
+
+#include <gtest/gtest.h>
+
+#include "samples.h"
+
+namespace quipu::config {
+namespace {
+
+using testing::HasSubstr;
+
+std::string refusal(std::string_view from, std::string_view to) {
+  return problems_of(parse_kmsd(with(kKmsdSample, from, to)));
+}
+
+TEST(KmsdConfig, ReadsEveryKeyOfTheSample) {
+  const auto config = parse_kmsd(kKmsdSample);
+  ASSERT_TRUE(config.has_value()) << problems_of(config);
+  EXPECT_EQ(config->kme.id, KmeId("kme-a"));
+  EXPECT_EQ(config->kme.store, "/var/lib/quipu-kms/kms.db");
+  EXPECT_EQ(config->kme.control_socket, "/run/quipu-kms/control.sock");
+  EXPECT_EQ(config->etsi014.listen, Endpoint::parse("127.0.0.1:8014"));
+  EXPECT_EQ(config->etsi014.key_size_bit, 256U);
+  EXPECT_EQ(config->etsi014.max_key_per_request, 128U);
+  EXPECT_EQ(config->km_link.tls.cert, "/etc/quipu/pki/kme-a.pem");
+  EXPECT_EQ(config->saes, (std::vector<SaeConfig>{{SaeId("sae-a")}}));
+  ASSERT_EQ(config->peer_kmes.size(), 1U);
+  EXPECT_EQ(config->peer_kmes[0].address.text(), "192.0.2.2:8020");
+  EXPECT_EQ(config->peer_kmes[0].saes, (std::vector{SaeId("sae-b")}));
+  ASSERT_EQ(config->links.size(), 1U);
+  EXPECT_TRUE(config->links[0].allow_simulated);
+  EXPECT_EQ(config->links[0].options,
+            (std::map<std::string, std::string>{
+                {"role", "alice"}, {"fibre", "192.0.2.1:8030"}, {"skr_bit_s", "100000"}, {"qber", "0.019"}}));
+}
+
+TEST(KmsdConfig, ASimulatedLinkHasToBeAllowedByName) {
+  const auto config = parse_kmsd(with(kKmsdSample, "allow_simulated = true\n", ""));
+  ASSERT_TRUE(config.has_value());
+  EXPECT_FALSE(config->links[0].allow_simulated);
+}
+
+TEST(KmsdConfig, RefusesWhatDoesNotFitTogether) {
+  EXPECT_THAT(refusal("peer_kme = \"kme-b\"", "peer_kme = \"kme-c\""),
+              HasSubstr("no [[peer_kme]] with id = \"kme-c\""));
+  EXPECT_THAT(refusal("id = \"kme-b\"", "id = \"kme-a\""), HasSubstr("this KME's own id"));
+  EXPECT_THAT(refusal("[\"sae-b\"]", "[\"sae-a\"]"), HasSubstr("SAE id \"sae-a\" is already used in line 19"));
+  EXPECT_THAT(refusal("[\"sae-b\"]", "[\"sae-b\", \"sae-b\"]"), HasSubstr("SAE id \"sae-b\" is already used"));
+  EXPECT_THAT(refusal("[\"sae-b\"]", "[]"), HasSubstr("has 0 elements"));
+  EXPECT_THAT(refusal("[\"sae-b\"]", "[\"sae b\"]"), HasSubstr("visible ASCII"));
+  EXPECT_THAT(refusal("listen = \"127.0.0.1:8014\"", "listen = \"localhost:8014\""), HasSubstr("etsi014.listen"));
+  EXPECT_THAT(refusal("listen = \"127.0.0.1:8014\"", "key_size_bit = 100"), HasSubstr("not a multiple of 8"));
+  EXPECT_THAT(refusal("listen = \"127.0.0.1:8014\"", "key_size_bit = 2048"), HasSubstr("outside min_key_size_bit"));
+  EXPECT_THAT(refusal("role = \"alice\"", "role = [1]"), HasSubstr("link[1].options.role: is a list"));
+  EXPECT_THAT(refusal("store_key_file = \"/etc/quipu/kms-store.key\"", ""), HasSubstr("kme.store_key_file: missing"));
+}
+
+TEST(KmsdConfig, UnknownKeysAreToldFromKnownOnes) {
+  EXPECT_THAT(refusal("allow_simulated", "allow_simulation"), HasSubstr("did you mean \"allow_simulated\"?"));
+  EXPECT_THAT(refusal("[km_link]", "[kmlink]"), HasSubstr("kmlink: unknown key; did you mean \"km_link\"?"));
+  EXPECT_THAT(refusal("[[peer_kme]]", "[[peer_kms]]"), HasSubstr("did you mean \"peer_kme\"?"));
+}
+
+}  // namespace
+}  // namespace quipu::config

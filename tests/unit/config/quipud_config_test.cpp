@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/quipud_config.h"
+
+#include <gtest/gtest.h>
+
+#include "base/encoding.h"
+#include "samples.h"
+
+namespace quipu::config {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+std::string refusal(std::string_view from, std::string_view to) {
+  return problems_of(parse_quipud(with(kQuipudSample, from, to)));
+}
+
+TEST(QuipudConfig, ReadsEveryKeyOfTheSample) {
+  const auto config = parse_quipud(kQuipudSample);
+  ASSERT_TRUE(config.has_value()) << problems_of(config);
+  EXPECT_EQ(config->device.name, "quipu0");
+  EXPECT_EQ(config->device.private_key_file, "/etc/quipu/device.key");
+  EXPECT_EQ(config->device.listen_port, 51900);
+  EXPECT_EQ(config->device.addresses, (std::vector{*IpPrefix::parse("10.70.0.1/24"), *IpPrefix::parse("fd70::1/64")}));
+  ASSERT_EQ(config->kms.size(), 1U);
+  EXPECT_EQ(config->kms[0].url.text(), "https://127.0.0.1:8014");
+  EXPECT_EQ(config->kms[0].sae_id, SaeId("sae-a"));
+  EXPECT_EQ(config->kms[0].tls.key, "credential:sae-a.key");
+  ASSERT_EQ(config->peers.size(), 1U);
+  const PeerConfig& peer = config->peers[0];
+  EXPECT_EQ(to_base64(peer.public_key), "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=");
+  EXPECT_EQ(peer.endpoint->literal, Endpoint::parse("192.0.2.2:51900"));
+  EXPECT_EQ(peer.allowed_ips, (std::vector{*IpPrefix::parse("10.70.0.2/32"), *IpPrefix::parse("10.2.0.0/16")}));
+  EXPECT_EQ(peer.sources, (std::vector<SourceConfig>{{"local", SaeId("sae-b")}}));
+  EXPECT_EQ(peer.position.line, 14U);
+}
+
+TEST(QuipudConfig, FillsInDefaults) {
+  const auto config = parse_quipud(kQuipudSample);
+  ASSERT_TRUE(config.has_value());
+  EXPECT_EQ(config->device.mtu, 1400U);
+  EXPECT_EQ(config->device.state_dir, "/var/lib/quipu");
+  EXPECT_EQ(config->device.control_socket, "/run/quipu/control.sock");
+  EXPECT_EQ(config->device.log_level, LogLevel::info);
+  const PeerConfig& peer = config->peers[0];
+  EXPECT_EQ(peer.qkd, QkdPolicy::required);
+  EXPECT_EQ(peer.min_sources, 1U);
+  EXPECT_EQ(peer.max_key_age, std::chrono::seconds(30));
+  EXPECT_FALSE(peer.always_on);
+  EXPECT_EQ(peer.persistent_keepalive, std::chrono::seconds(0));
+}
+
+TEST(QuipudConfig, ReadsOptionalKeys) {
+  const auto config = parse_quipud(with(kQuipudSample, "rekey_interval_s = 10",
+                                        "rekey_interval_s = 2\nqkd = \"preferred\"\nmax_key_age_s = 60\n"
+                                        "always_on = true\ntunnel_id = 7\npersistent_keepalive_s = 25"));
+  ASSERT_TRUE(config.has_value()) << problems_of(config);
+  const PeerConfig& peer = config->peers[0];
+  EXPECT_EQ(peer.qkd, QkdPolicy::preferred);
+  EXPECT_EQ(peer.min_sources, 0U);
+  EXPECT_EQ(peer.max_key_age, std::chrono::seconds(60));
+  EXPECT_TRUE(peer.always_on);
+  EXPECT_EQ(peer.tunnel_id, 7U);
+  EXPECT_EQ(peer.persistent_keepalive, std::chrono::seconds(25));
+}
+
+TEST(QuipudConfig, AnUnknownKeyNamesTheNearest) {
+  EXPECT_EQ(refusal("endpoint =", "endpiont ="),
+            "FILE:18:1: peer[1].endpiont: unknown key; did you mean \"endpoint\"?");
+  EXPECT_EQ(refusal("listen_port", "listenport"),
+            "FILE:4:1: device.listenport: unknown key; did you mean \"listen_port\"?");
+  EXPECT_THAT(refusal("[kms.local]", "[kme.local]"), HasSubstr("FILE:7:2: kme: unknown key; did you mean \"kms\"?"));
+}
+
+TEST(QuipudConfig, AKeyInTheWrongSectionIsToldWhereItBelongs) {
+  EXPECT_EQ(refusal("rekey_interval_s = 10", "state_dir = \"/x\""),
+            "FILE:20:1: peer[1].state_dir: unknown key; it belongs in [device]");
+  EXPECT_THAT(refusal("listen_port = 51900", "colour = 1"),
+              HasSubstr("known here: name, private_key_file, listen_port"));
+}
+
+TEST(QuipudConfig, ReportsEverythingAtOnceInTheOrderOfTheFile) {
+  std::string text = with(kQuipudSample, "51900", "70000");
+  text = with(text, "\"10.2.0.0/16\"", "\"10.2.0.1/16\"");
+  text = with(text, "name = \"quipu0\"\n", "");
+  text = with(text, "rekey_interval_s = 10", "rekey_interval_s = \"10\"");
+  const auto config = parse_quipud(text);
+  ASSERT_FALSE(config.has_value());
+  ASSERT_EQ(config.error().size(), 4U) << problems_of(config);
+  EXPECT_EQ(config.error()[0].text("F"),
+            "F:1:1: device.name: missing; add it: Name of the network interface, at most 15 octets.");
+  EXPECT_EQ(config.error()[1].text("F"),
+            "F:3:1: device.listen_port: 70000 is out of range; it has to be an integer from 0 to 65535");
+  EXPECT_EQ(config.error()[2].text("F"),
+            "F:18:32: peer[1].allowed_ips: \"10.2.0.1/16\" has host bits set; "
+            "write 10.2.0.0/16 for the network or 10.2.0.1/32 for the host");
+  EXPECT_EQ(config.error()[3].text("F"),
+            "F:19:1: peer[1].rekey_interval_s: is text; it has to be an integer from 1 to 3600 (s)");
+}
+
+TEST(QuipudConfig, RefusesValuesOutOfRange) {
+  for (const std::string_view value : {"0", "3601", "-1", "9223372036854775807"})
+    EXPECT_THAT(refusal("rekey_interval_s = 10", "rekey_interval_s = " + std::string(value)),
+                HasSubstr("out of range"));
+  EXPECT_EQ(refusal("rekey_interval_s = 10", "rekey_interval_s = 1"), "");
+  EXPECT_EQ(refusal("rekey_interval_s = 10", "rekey_interval_s = 3600"), "");
+  EXPECT_THAT(refusal("rekey_interval_s = 10", "rekey_interval_s = 99999999999999999999"), HasSubstr("FILE:20:"));
+  EXPECT_THAT(refusal("rekey_interval_s = 10", "rekey_interval_s = 10.5"), HasSubstr("is a real number"));
+  EXPECT_THAT(refusal("rekey_interval_s = 10", "rekey_interval_s = 10\nmax_key_age_s = 9"), HasSubstr("less than"));
+  EXPECT_THAT(refusal("rekey_interval_s = 10", "qkd = \"perhaps\""), HasSubstr("one of: required preferred off"));
+  EXPECT_THAT(refusal("rekey_interval_s = 10", "always_on = 1"), HasSubstr("is an integer"));
+}
+
+TEST(QuipudConfig, RefusesBadNamesAddressesAndKeys) {
+  for (const std::string_view endpoint : {"192.0.2.2", "192.0.2.2:0", "192.0.2.2:65536", "192.0.2.300:51900", ":51900",
+                                          "-a.example:1", "a..b:1", "2001:db8::1:51900", "b example:1"})
+    EXPECT_THAT(refusal("192.0.2.2:51900", endpoint), HasSubstr("peer[1].endpoint")) << endpoint;
+  for (const std::string_view endpoint : {"b.example:51900", "[2001:db8::2]:51900", "localhost:1"})
+    EXPECT_EQ(refusal("192.0.2.2:51900", endpoint), "") << endpoint;
+  for (const std::string_view url : {"http://127.0.0.1:8014", "https://u:p@127.0.0.1", "https://127.0.0.1?x",
+                                     "127.0.0.1", "https://", "https://127.0.0.1:99999", "https://a/%zz"})
+    EXPECT_THAT(refusal("https://127.0.0.1:8014", url), HasSubstr("kms.local.url")) << url;
+  for (const std::string_view key : {"", "AAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="})
+    EXPECT_THAT(refusal("hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", key), HasSubstr("peer[1].public_key")) << key;
+  for (const std::string_view file : {"device.key", "credential:", "credential:a/b", "credential:..", ""})
+    EXPECT_THAT(refusal("/etc/quipu/device.key", file), HasSubstr("device.private_key_file")) << file;
+  for (const std::string_view name : {"", "a/b", "sixteen-letters-", ".a", "a b"})
+    EXPECT_THAT(refusal("\"quipu0\"", "\"" + std::string(name) + "\""), HasSubstr("device.name")) << name;
+  EXPECT_THAT(refusal("\"10.70.0.1/24\"", "\"10.70.0.1/33\""), HasSubstr("FILE:5:14: device.addresses"));
+  EXPECT_THAT(refusal("\"fd70::1/64\"", "7"), HasSubstr("device.addresses: holds an integer"));
+}
+
+TEST(QuipudConfig, RefusesWhatIsThereTwice) {
+  const std::string two = std::string(kQuipudSample) + R"(
+[[peer]]
+name = "dc-c"
+public_key = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
+psk_file = "/etc/quipu/dc-c.psk"
+allowed_ips = ["10.3.0.0/16"]
+qkd = "off"
+)";
+  ASSERT_EQ(problems_of(parse_quipud(two)), "");
+  EXPECT_EQ(problems_of(parse_quipud(with(two, "dc-c", "dc-b"))),
+            "FILE:24:1: peer[2].name: peer name \"dc-b\" is already used in line 15; use each once");
+  EXPECT_THAT(problems_of(parse_quipud(with(two, "10.3.0.0/16", "10.2.0.0/16"))),
+              HasSubstr("prefix \"10.2.0.0/16\" is already used in line 19"));
+  EXPECT_THAT(problems_of(parse_quipud(with(two, "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=",
+                                            "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="))),
+              HasSubstr("peer[2].public_key: public key"));
+  EXPECT_THAT(refusal("name = \"dc-b\"", "name = \"dc-b\"\nname = \"dc-b\""), HasSubstr("not TOML"));
+}
+
+TEST(QuipudConfig, ChecksSourcesAgainstKmsSectionsAndPolicy) {
+  EXPECT_THAT(refusal("kms = \"local\"", "kms = \"lokal\""),
+              HasSubstr("peer[1].sources[1].kms: there is no [kms.lokal]"));
+  EXPECT_THAT(refusal("peer_sae_id = \"sae-b\"", "peer_sae_id = \"sae-a\""), HasSubstr("own SAE id"));
+  EXPECT_THAT(refusal("sources = [{ kms = \"local\", peer_sae_id = \"sae-b\" }]", ""), HasSubstr("missing, while qkd"));
+  EXPECT_EQ(refusal("sources = [{ kms = \"local\", peer_sae_id = \"sae-b\" }]", "qkd = \"off\""), "");
+  EXPECT_THAT(refusal("rekey_interval_s = 10", "min_sources = 2"), HasSubstr("2 of 1 sources cannot be had"));
+  EXPECT_THAT(refusal("rekey_interval_s = 10", "min_sources = 1\nqkd = \"preferred\""), HasSubstr("no meaning"));
+  EXPECT_THAT(
+      refusal("peer_sae_id = \"sae-b\" }", "peer_sae_id = \"sae-b\" }, { kms = \"local\", peer_sae_id = \"sae-b\" }"),
+      HasSubstr("source \"local, sae-b\" is already used"));
+}
+
+TEST(QuipudConfig, RefusesTheDevicesOwnKeyAsAPeer) {
+  const auto config = parse_quipud(kQuipudSample);
+  ASSERT_TRUE(config.has_value());
+  EXPECT_TRUE(refuse_own_key(*config, PublicKey{1}).has_value());
+  EXPECT_THAT(problems_of(refuse_own_key(*config, config->peers[0].public_key)),
+              StartsWith("FILE:14:1: peer \"dc-b\": its public_key is this device's own"));
+}
+
+TEST(QuipudConfig, ATextThatIsNotTomlSaysWhere) {
+  EXPECT_THAT(problems_of(parse_quipud("[device]\nname = \n")), StartsWith("FILE:2:"));
+  EXPECT_THAT(problems_of(parse_quipud("[device\n")), StartsWith("FILE:1:"));
+  EXPECT_THAT(problems_of(parse_quipud("name = \"\xff\"\n")), StartsWith("FILE:1:"));
+  EXPECT_THAT(problems_of(parse_quipud("")), HasSubstr("device: missing"));
+  EXPECT_THAT(problems_of(parse_quipud("device = 1\npeer = \"x\"\nkms = [1]\n")),
+              HasSubstr("FILE:1:1: device: is an integer; it has to be a table"));
+}
+
+TEST(QuipudConfig, RefusesTextsThatWouldExhaustTheStack) {
+  std::string dots = "a";
+  for (int i = 0; i < 100'000; ++i)
+    dots += ".a";
+  EXPECT_THAT(problems_of(parse_quipud(dots + " = 1\n")), HasSubstr("dots outside of strings"));
+  EXPECT_THAT(problems_of(parse_quipud("[" + dots + "]\n")), HasSubstr("dots outside of strings"));
+  EXPECT_THAT(problems_of(parse_quipud("a = " + std::string(100'000, '[') + "\n")), StartsWith("FILE:1:"));
+  EXPECT_THAT(problems_of(parse_quipud("a = \"\"\"\nx\"\"\"\n")), HasSubstr("multi-line string"));
+  EXPECT_THAT(problems_of(parse_quipud(std::string(5'000'000, '#'))), HasSubstr("longer than"));
+}
+
+}  // namespace
+}  // namespace quipu::config
