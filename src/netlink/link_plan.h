@@ -23,7 +23,8 @@
 
 namespace quipu::netlink {
 
-inline constexpr int kMinMtu = 1280;  // RFC 8200 section 5
+inline constexpr int kMinMtuV4 = 576;   // RFC 1122 section 3.3.3
+inline constexpr int kMinMtuV6 = 1280;  // RFC 8200 section 5
 inline constexpr int kMaxMtu = 65535;
 
 // The plain facts that a plan is made from.

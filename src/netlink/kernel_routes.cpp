@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "netlink/kernel_routes.h"
+
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netlink/cache.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/link.h>
+#include <netlink/route/route.h>
+
+#include <array>
+#include <optional>
+
+#include "netlink/route_socket.h"
+
+namespace quipu::netlink {
+namespace {
+
+constexpr int kDumpAttempts = 5;  // a dump starts over when the table changes under it
+
+template <auto Free>
+struct Deleter {
+  template <class T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+
+using NlAddress = std::unique_ptr<nl_addr, Deleter<nl_addr_put>>;
+using NlCache = std::unique_ptr<nl_cache, Deleter<nl_cache_free>>;
+using NlLink = std::unique_ptr<rtnl_link, Deleter<rtnl_link_put>>;
+using NlRoute = std::unique_ptr<rtnl_route, Deleter<rtnl_route_put>>;
+using NlInterfaceAddress = std::unique_ptr<rtnl_addr, Deleter<rtnl_addr_put>>;
+
+int system_family(IpFamily family) {
+  return family == IpFamily::v4 ? AF_INET : AF_INET6;
+}
+
+NlAddress to_nl(const IpPrefix& prefix) {
+  const ByteView octets = prefix.address.view();
+  NlAddress out(nl_addr_build(system_family(prefix.address.family), octets.data(), octets.size()));
+  QUIPU_ASSERT(out != nullptr);
+  nl_addr_set_prefixlen(out.get(), prefix.length);
+  return out;
+}
+
+// Empty for anything but IP. The address of a default route has no octets.
+std::optional<IpPrefix> from_nl(nl_addr* address, int family) {
+  if (address == nullptr || (family != AF_INET && family != AF_INET6)) return std::nullopt;
+  std::array<std::uint8_t, 16> octets{};
+  const std::size_t full = family == AF_INET ? 4 : 16;
+  const std::size_t size = nl_addr_get_len(address);
+  if (size != 0 && size != full) return std::nullopt;
+  if (size != 0) std::memcpy(octets.data(), nl_addr_get_binary_addr(address), size);
+  const auto length = static_cast<int>(nl_addr_get_prefixlen(address));
+  return IpPrefix{IpAddress::from_octets(ByteView(octets).first(full)), length};
+}
+
+Result<NlLink> get_link(nl_sock* socket, const std::string& name) {
+  rtnl_link* link = nullptr;
+  const int error = rtnl_link_get_kernel(socket, 0, name.c_str(), &link);
+  if (error == -NLE_OBJ_NOTFOUND || error == -NLE_NODEV)
+    return fail(Errc::not_found, "interface " + name + " does not exist");
+  if (error < 0) return std::unexpected(explain("interface " + name, error));
+  return NlLink(link);
+}
+
+Result<void> change_link(nl_sock* socket, const std::string& name, rtnl_link* wanted) {
+  QUIPU_TRY_ASSIGN(const NlLink link, get_link(socket, name));
+  if (const int error = rtnl_link_change(socket, link.get(), wanted, 0); error < 0)
+    return std::unexpected(explain("changing the interface " + name, error));
+  return {};
+}
+
+NlRoute build_route(const Route& route, int interface) {
+  NlRoute out(rtnl_route_alloc());
+  QUIPU_ASSERT(out != nullptr);
+  const bool blackhole = route.kind == Route::Kind::blackhole;
+  rtnl_route_set_family(out.get(), static_cast<std::uint8_t>(system_family(route.prefix.address.family)));
+  QUIPU_ASSERT(rtnl_route_set_dst(out.get(), to_nl(route.prefix).get()) == 0);
+  rtnl_route_set_table(out.get(), RT_TABLE_MAIN);
+  rtnl_route_set_protocol(out.get(), kRouteProtocol);
+  rtnl_route_set_priority(out.get(), route.metric());
+  QUIPU_ASSERT(rtnl_route_set_type(out.get(), blackhole ? RTN_BLACKHOLE : RTN_UNICAST) == 0);
+  rtnl_route_set_scope(out.get(), blackhole ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
+  if (blackhole) return out;
+  rtnl_nexthop* hop = rtnl_route_nh_alloc();
+  QUIPU_ASSERT(hop != nullptr);
+  rtnl_route_nh_set_ifindex(hop, interface);
+  rtnl_route_add_nexthop(out.get(), hop);  // takes it over
+  return out;
+}
+
+std::optional<KernelRoute> read_route(rtnl_route* route, int family) {
+  if (rtnl_route_get_family(route) != family || rtnl_route_get_table(route) != RT_TABLE_MAIN) return std::nullopt;
+  const auto prefix = from_nl(rtnl_route_get_dst(route), family);
+  if (!prefix) return std::nullopt;
+  rtnl_nexthop* hop = rtnl_route_get_nnexthops(route) > 0 ? rtnl_route_nexthop_n(route, 0) : nullptr;
+  return KernelRoute{*prefix, rtnl_route_get_priority(route), rtnl_route_get_type(route),
+                     rtnl_route_get_protocol(route), hop != nullptr ? rtnl_route_nh_get_ifindex(hop) : 0};
+}
+
+template <class Allocate>
+Result<NlCache> dump(std::string_view what, Allocate allocate) {
+  nl_cache* cache = nullptr;
+  int error = -NLE_DUMP_INTR;
+  for (int attempt = 0; attempt < kDumpAttempts && error == -NLE_DUMP_INTR; ++attempt)
+    error = allocate(&cache);
+  if (error < 0) return std::unexpected(explain(what, error));
+  return NlCache(cache);
+}
+
+NlInterfaceAddress build_address(const IpPrefix& address, int interface) {
+  NlInterfaceAddress out(rtnl_addr_alloc());
+  QUIPU_ASSERT(out != nullptr);
+  QUIPU_ASSERT(rtnl_addr_set_local(out.get(), to_nl(address).get()) == 0);
+  rtnl_addr_set_ifindex(out.get(), interface);
+  return out;
+}
+
+}  // namespace
+
+Error explain(std::string_view what, int error) {
+  const std::string text(what);
+  switch (-error) {
+    case NLE_PERM:
+    case NLE_NOACCESS:
+      return {Errc::not_permitted,
+              text + " needs CAP_NET_ADMIN: start it as a service (the unit grants it) or as root"};
+    case NLE_EXIST: return {Errc::conflict, text + ": exists already"};
+    case NLE_OBJ_NOTFOUND:
+    case NLE_NODEV: return {Errc::not_found, text + ": does not exist"};
+    default: return {Errc::io, text + ": " + nl_geterror(error)};
+  }
+}
+
+Result<int> interface_index(nl_sock* socket, const std::string& name) {
+  QUIPU_TRY_ASSIGN(const NlLink link, get_link(socket, name));
+  return rtnl_link_get_ifindex(link.get());
+}
+
+std::string interface_name(int index) {
+  std::array<char, IF_NAMESIZE> name{};
+  return ::if_indextoname(static_cast<unsigned>(index), name.data()) != nullptr ? name.data() : "another interface";
+}
+
+Result<void> bring_up(nl_sock* socket, const std::string& name, int mtu) {
+  const NlLink wanted(rtnl_link_alloc());
+  rtnl_link_set_mtu(wanted.get(), static_cast<unsigned>(mtu));
+  rtnl_link_set_flags(wanted.get(), IFF_UP);
+  return change_link(socket, name, wanted.get());
+}
+
+Result<void> bring_down(nl_sock* socket, const std::string& name) {
+  const NlLink wanted(rtnl_link_alloc());
+  rtnl_link_unset_flags(wanted.get(), IFF_UP);
+  return change_link(socket, name, wanted.get());
+}
+
+Result<std::vector<KernelRoute>> list_routes(nl_sock* socket) {
+  std::vector<KernelRoute> out;
+  for (const int family : {AF_INET, AF_INET6}) {
+    QUIPU_TRY_ASSIGN(const NlCache cache, dump("reading the routes", [&](nl_cache** result) {
+                       return rtnl_route_alloc_cache(socket, family, 0, result);
+                     }));
+    for (nl_object* object = nl_cache_get_first(cache.get()); object != nullptr; object = nl_cache_get_next(object))
+      if (const auto route = read_route(reinterpret_cast<rtnl_route*>(object), family)) out.push_back(*route);
+  }
+  return out;
+}
+
+Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket) {
+  QUIPU_TRY_ASSIGN(const NlCache cache, dump("reading the addresses",
+                                             [&](nl_cache** result) { return rtnl_addr_alloc_cache(socket, result); }));
+  std::vector<KernelAddress> out;
+  for (nl_object* object = nl_cache_get_first(cache.get()); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* address = reinterpret_cast<rtnl_addr*>(object);
+    if (const auto prefix = from_nl(rtnl_addr_get_local(address), rtnl_addr_get_family(address)))
+      out.push_back({*prefix, rtnl_addr_get_ifindex(address)});
+  }
+  return out;
+}
+
+Result<void> add_route(nl_sock* socket, const Route& route, int interface) {
+  const NlRoute built = build_route(route, interface);
+  if (const int error = rtnl_route_add(socket, built.get(), NLM_F_EXCL); error < 0)
+    return std::unexpected(explain("adding the route to " + route.prefix.text(), error));
+  return {};
+}
+
+Result<void> remove_route(nl_sock* socket, const Route& route, int interface) {
+  const NlRoute built = build_route(route, interface);
+  const int error = rtnl_route_delete(socket, built.get(), 0);
+  if (error >= 0 || error == -NLE_OBJ_NOTFOUND) return {};
+  return std::unexpected(explain("removing the route to " + route.prefix.text(), error));
+}
+
+Result<void> add_address(nl_sock* socket, const IpPrefix& address, int interface) {
+  const NlInterfaceAddress built = build_address(address, interface);
+  if (const int error = rtnl_addr_add(socket, built.get(), NLM_F_EXCL); error < 0)
+    return std::unexpected(explain("adding the address " + address.text(), error));
+  return {};
+}
+
+Result<void> remove_address(nl_sock* socket, const IpPrefix& address, int interface) {
+  const NlInterfaceAddress built = build_address(address, interface);
+  const int error = rtnl_addr_delete(socket, built.get(), 0);
+  if (error >= 0 || error == -NLE_OBJ_NOTFOUND || error == -NLE_NOADDR) return {};
+  return std::unexpected(explain("removing the address " + address.text(), error));
+}
+
+}  // namespace quipu::netlink

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The few rtnetlink requests that route_socket.cpp is made of, with libnl's objects owned and its errors translated.
+#pragma once
+
+#include <netlink/netlink.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "netlink/link_plan.h"
+
+namespace quipu::netlink {
+
+struct SocketDeleter {
+  void operator()(nl_sock* socket) const { nl_socket_free(socket); }
+};
+
+using NlSocket = std::unique_ptr<nl_sock, SocketDeleter>;
+
+// A route of the main table as the kernel reports it.
+struct KernelRoute {
+  IpPrefix prefix;
+  std::uint32_t metric = 0;
+  int type = 0;       // RTN_...
+  int protocol = 0;   // RTPROT_...
+  int interface = 0;  // index; 0 = none
+};
+
+struct KernelAddress {
+  IpPrefix prefix;
+  int interface = 0;
+};
+
+// `error` is libnl's negative code.
+Error explain(std::string_view what, int error);
+
+// Errc::not_found when there is no such interface.
+Result<int> interface_index(nl_sock* socket, const std::string& name);
+// "another interface" when it has gone meanwhile.
+std::string interface_name(int index);
+// Sets the MTU and takes the interface up.
+Result<void> bring_up(nl_sock* socket, const std::string& name, int mtu);
+Result<void> bring_down(nl_sock* socket, const std::string& name);
+
+Result<std::vector<KernelRoute>> list_routes(nl_sock* socket);
+Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket);
+
+// `interface` is not used for a blackhole. Errc::conflict when a route of this prefix and metric exists.
+Result<void> add_route(nl_sock* socket, const Route& route, int interface);
+// Removing what is not there is no error.
+Result<void> remove_route(nl_sock* socket, const Route& route, int interface);
+Result<void> add_address(nl_sock* socket, const IpPrefix& address, int interface);
+Result<void> remove_address(nl_sock* socket, const IpPrefix& address, int interface);
+
+}  // namespace quipu::netlink
