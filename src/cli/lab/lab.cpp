@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/lab/lab.h"
+
+#include <unistd.h>
+
+#include <ctime>
+
+#include "cli/lab/topology.h"
+
+namespace quipu::cli::lab {
+namespace {
+
+constexpr std::chrono::seconds kUpPatience{30};
+constexpr std::chrono::milliseconds kStopPatience{5000};
+
+std::int64_t boot_time_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+// Saved after each start, so that `down` finds every daemon even if this program is killed in between.
+Result<void> start_daemon(Run& run, Site& site, const std::filesystem::path& program,
+                          const std::string& configuration) {
+  const std::filesystem::path log = site.folder / (program.filename().string() + ".log");
+  QUIPU_TRY_ASSIGN(const ProcessId process,
+                   start_in_namespace(site.network_namespace,
+                                      {program.string(), "--config", (site.folder / configuration).string()}, log));
+  site.processes.push_back(process);
+  return save_run(run);
+}
+
+Result<void> start_daemons(Run& run, const Programs& programs) {
+  run.first_exec_ns = boot_time_ns();
+  for (Site& site : run.sites)
+    QUIPU_TRY(start_daemon(run, site, programs.quipu_kmsd, "kms.toml"));
+  for (Site& site : run.sites)
+    QUIPU_TRY(start_daemon(run, site, programs.quipud, "quipu.toml"));
+  return {};
+}
+
+// The daemon that has ended, by the name of its log, or nothing.
+std::string dead_daemon(const Run& run) {
+  for (const Site& site : run.sites)
+    for (const ProcessId& process : site.processes)
+      if (!is_running(process))
+        return "a daemon of site " + site.letter + " has ended; see the logs in " + site.folder.string();
+  return {};
+}
+
+// ping itself repeats until its first answer; it is started again only while the kernel still refuses the destination.
+Result<void> wait_for_ping(const Run& run) {
+  const Site& from = run.sites[0];
+  const std::int64_t give_up = boot_time_ns() + std::chrono::nanoseconds(kUpPatience).count();
+  while (boot_time_ns() < give_up) {
+    QUIPU_TRY_ASSIGN(const int status,
+                     exit_status_of({"ip", "netns", "exec", from.network_namespace, "ping", "-q", "-n", "-i", "0.01",
+                                     "-c", "1", "-w", "1", run.sites[1].tunnel_address}));
+    if (status == 0) return {};
+    if (const std::string reason = dead_daemon(run); !reason.empty()) return fail(Errc::closed, reason);
+  }
+  return fail(Errc::timeout, "no ping went through the tunnel within " + std::to_string(kUpPatience.count()) +
+                                 " s; see the logs in " + run.folder.string());
+}
+
+Result<void> build(Run& run, const Programs& programs, const LabOptions& options) {
+  QUIPU_TRY(make_topology(run));
+  QUIPU_TRY(write_site_files(run, options));
+  QUIPU_TRY(save_run(run));
+  QUIPU_TRY(start_daemons(run, programs));
+  return wait_for_ping(run);
+}
+
+void tear_down(const Run& run) {
+  for (const Site& site : run.sites)
+    for (auto process = site.processes.rbegin(); process != site.processes.rend(); ++process)
+      stop_process(*process, kStopPatience);
+  remove_topology(run);
+}
+
+}  // namespace
+
+Result<Programs> find_programs() {
+  std::error_code error;
+  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  for (const std::filesystem::path& folder :
+       {own, std::filesystem::path("/usr/sbin"), std::filesystem::path("/usr/bin")}) {
+    const Programs programs{.quipud = folder / "quipud", .quipu_kmsd = folder / "quipu-kmsd"};
+    if (::access(programs.quipud.c_str(), X_OK) == 0 && ::access(programs.quipu_kmsd.c_str(), X_OK) == 0)
+      return programs;
+  }
+  return fail(Errc::not_found,
+              "quipud and quipu-kmsd are neither beside this program nor in /usr/sbin: build or install them");
+}
+
+Result<UpResult> up(const std::string& id, const std::filesystem::path& root, const LabOptions& options) {
+  if (::geteuid() != 0) return fail(Errc::not_permitted, "a laboratory makes network namespaces: run it as root");
+  QUIPU_TRY_ASSIGN(const Programs programs, find_programs());
+  QUIPU_TRY_ASSIGN(Run run, plan_run(id, root));
+  std::error_code error;
+  if (std::filesystem::exists(run.folder, error))
+    return fail(Errc::conflict, "laboratory '" + id + "' exists already: 'quipu lab down " + id + "' removes it");
+  std::filesystem::create_directories(run.folder, error);
+  if (error) return fail(Errc::io, run.folder.string() + ": " + error.message());
+  if (const auto built = build(run, programs, options); !built) {
+    tear_down(run);
+    return std::unexpected(built.error());
+  }
+  return UpResult{.run = run, .tunnel_up_s = static_cast<double>(boot_time_ns() - run.first_exec_ns) * 1e-9};
+}
+
+Result<void> down(const std::string& id, const std::filesystem::path& root, bool keep_files) {
+  QUIPU_TRY_ASSIGN(const Run run, load_run(id, root));
+  tear_down(run);
+  if (keep_files) return {};
+  std::error_code error;
+  std::filesystem::remove_all(run.folder, error);
+  return error ? Result<void>(fail(Errc::io, run.folder.string() + ": " + error.message())) : Result<void>();
+}
+
+}  // namespace quipu::cli::lab

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// `quipu lab`: two complete sites on one machine, in network namespaces of their own, with the real programs.
+#pragma once
+
+#include "cli/lab/site_files.h"
+#include "cli/lab/state.h"
+
+namespace quipu::cli::lab {
+
+struct Programs {
+  std::filesystem::path quipud;
+  std::filesystem::path quipu_kmsd;
+};
+
+// quipud and quipu-kmsd as they lie beside this program, else where the Debian packages put them.
+Result<Programs> find_programs();
+
+// Makes the network, the files and the four daemons, and waits until a ping went through the tunnel. Takes everything
+// down again when any of it fails. tunnel_up_s is the time from the execution of the first daemon to the first answered
+// ping.
+struct UpResult {
+  Run run;
+  double tunnel_up_s = 0;
+};
+
+Result<UpResult> up(const std::string& id, const std::filesystem::path& root, const LabOptions& options);
+// Ends the daemons in reverse order of their start, removes namespaces and files. `keep_files` leaves logs and stores.
+Result<void> down(const std::string& id, const std::filesystem::path& root, bool keep_files);
+
+}  // namespace quipu::cli::lab

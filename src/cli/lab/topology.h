@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two network namespaces joined by one veth pair: the outside network between the sites.
+#pragma once
+
+#include "cli/lab/state.h"
+
+namespace quipu::cli::lab {
+
+// Needs root; leaves what it made so far when it fails (remove_topology takes away whatever is there).
+Result<void> make_topology(const Run& run);
+void remove_topology(const Run& run);
+
+}  // namespace quipu::cli::lab
