@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the main job in a laboratory of two sites and measures it. Called by scripts/demo, as root."""
+
+import argparse
+import hashlib
+import json
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+REKEY_INTERVAL_S = 2
+LEAST_REKEYS = 5
+LATENCY_REKEYS = 60
+FILE_MIB = 32
+PROBES_PER_S = 200
+PATIENCE_S = 90
+# Data packets dropped for a reason that a rekey can cause.
+REKEY_DROPS = ("no_key", "unknown_index", "expired_key", "failed_open", "replay")
+
+
+class Failure(Exception):
+    """Something that the demonstration promises did not hold; the text says what."""
+
+
+def say(text):
+    print(f"== {text}", flush=True)
+
+
+def call(*arguments, **options):
+    result = subprocess.run(arguments, capture_output=True, text=True, **options)
+    if result.returncode != 0:
+        raise Failure(f"'{' '.join(map(str, arguments))}' failed (exit {result.returncode}): {result.stderr.strip()}")
+    return result.stdout
+
+
+def control(path, verb, **members):
+    """One request over a daemon's control socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(path)
+        connection.sendall(json.dumps({"verb": verb, **members}).encode() + b"\n")
+        reply = json.loads(connection.makefile().readline())
+    if not reply["ok"]:
+        raise Failure(f"{verb} at {path}: {reply['error']['message']}")
+    return reply["result"]
+
+
+class Laboratory:
+    """`quipu lab`: up when entered, down when left, whatever happens in between."""
+
+    def __init__(self, programs):
+        self.quipu = programs / "quipu"
+        self.id = secrets.token_hex(3)
+
+    def __enter__(self):
+        options = ["--rekey-interval", str(REKEY_INTERVAL_S), "--json"]
+        up = json.loads(call(self.quipu, "lab", "up", self.id, *options))
+        self.tunnel_up_s = up["tunnel_up_s"]
+        self.sites = up["sites"]
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None:
+            self.show_logs()
+        subprocess.run([self.quipu, "lab", "down", self.id], check=False)
+
+    def show_logs(self):
+        for site in self.sites:
+            for log in sorted(pathlib.Path(site["folder"]).glob("*.log")):
+                tail = log.read_text(errors="replace").splitlines()[-15:]
+                print(f"-- {log}", *tail, sep="\n", file=sys.stderr)
+
+    def inside(self, site):
+        return ["ip", "netns", "exec", self.sites[site]["network_namespace"]]
+
+    def status(self, site):
+        return control(self.sites[site]["control_socket"], "status")
+
+    def tunnel(self, site):
+        return self.status(site)["tunnels"][0]
+
+    def kms(self, site):
+        return control(self.sites[site]["kms_control_socket"], "status")
+
+    def show_status(self, site):
+        sockets = ["--socket", self.sites[site]["control_socket"], "--kms-socket", self.sites[site]["kms_control_socket"]]
+        print(call(self.quipu, *sockets, "status"), flush=True)
+
+
+class SshServer:
+    """sshd inside site b, for this run only: host key, user key and settings lie in a folder of the run."""
+
+    def __init__(self, laboratory, folder):
+        self.laboratory, self.folder = laboratory, folder
+
+    def __enter__(self):
+        for name in ("host", "user"):
+            call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name)
+        pathlib.Path("/run/sshd").mkdir(exist_ok=True)
+        settings = self.folder / "sshd_config"
+        settings.write_text(
+            f"ListenAddress {self.laboratory.sites[1]['tunnel_address']}:22\nHostKey {self.folder}/host\nPidFile none\n"
+            f"AuthorizedKeysFile {self.folder}/user.pub\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
+            "Subsystem sftp internal-sftp\n")
+        command = self.laboratory.inside(1) + [shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", settings]
+        self.log = open(self.folder / "sshd.log", "wb")
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+        self.log.close()
+
+    def copy(self, source, target):
+        """scp from site a to site b; repeats only while sshd does not listen yet."""
+        options = ["-q", "-i", self.folder / "user", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",
+                   "-o", f"UserKnownHostsFile={self.folder}/known", "-c", "aes128-gcm@openssh.com", "-o", "ConnectTimeout=5",
+                   "-o", "ConnectionAttempts=5"]
+        address = self.laboratory.sites[1]["tunnel_address"]
+        call(*self.laboratory.inside(0), "scp", *options, source, f"root@{address}:{target}")
+
+
+class Probe:
+    """A sequence-numbered stream beside the copies: echo requests 200 times a second."""
+
+    def __init__(self, laboratory, folder):
+        self.output = folder / "probe"
+        self.command = laboratory.inside(0) + ["ping", "-n", "-i", str(1 / PROBES_PER_S), laboratory.sites[1]["tunnel_address"]]
+
+    def __enter__(self):
+        self.file = open(self.output, "wb")
+        self.process = subprocess.Popen(self.command, stdout=self.file)
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.stop()
+
+    def stop(self):
+        """Sent and lost, by the numbers that came back."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait()
+        self.file.close()
+        text = self.output.read_text()
+        counts = re.search(r"(\d+) packets transmitted, (\d+) received", text)
+        if not counts:
+            raise Failure("ping printed no summary")
+        sent = int(counts[1])
+        answered = {int(number) for number in re.findall(r"icmp_seq=(\d+)", text)}
+        # The last request may still have been under way when ping was stopped.
+        missing = sorted(set(range(1, sent + 1)) - answered - {sent})
+        return sent, missing
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else digest(file)
+
+
+def digest(file):
+    running = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        running.update(chunk)
+    return running.hexdigest()
+
+
+def make_file(path):
+    with open(path, "wb") as file:
+        for _ in range(FILE_MIB):
+            file.write(os.urandom(1 << 20))
+
+
+def copy_files(laboratory, server, folder, least_bytes):
+    """Copies until both the octets and the rekeys are there; octets, seconds spent in scp, and whether every file arrived whole."""
+    source, carried, busy_s, whole, first_rekeys = folder / "sent", 0, 0.0, True, laboratory.tunnel(0)["rekeys"]
+    make_file(source)
+    expected = sha256(source)
+    give_up = time.monotonic() + PATIENCE_S
+    while carried < least_bytes or laboratory.tunnel(0)["rekeys"] - first_rekeys < LEAST_REKEYS:
+        if time.monotonic() > give_up:
+            raise Failure(f"after {PATIENCE_S} s only {carried >> 20} MiB and {laboratory.tunnel(0)['rekeys'] - first_rekeys} rekeys")
+        target = folder / "received"
+        begin = time.monotonic()
+        server.copy(source, target)
+        busy_s += time.monotonic() - begin
+        whole = whole and sha256(target) == expected
+        carried += source.stat().st_size
+        target.unlink()
+    return carried, busy_s, whole, laboratory.tunnel(0)["rekeys"] - first_rekeys
+
+
+def drops(laboratory, kinds):
+    """Both ends' drops by reason: those that a rekey can cause, or those of full queues."""
+    total = {}
+    for site in (0, 1):
+        status = laboratory.status(site)
+        for table in [status["drops"]] + [tunnel[kinds] for tunnel in status["tunnels"]]:
+            for reason, count in table.items():
+                total[reason] = total.get(reason, 0) + count
+    return total
+
+
+def rekeys_back_to_back(laboratory, count):
+    """Latencies in ms of rekeys with the key fetched ahead, and of those without."""
+    initiator = next(site for site in (0, 1) if laboratory.tunnel(site)["initiator"])
+    warm, cold = [], []
+    for _ in range(count):
+        for rekey in control(laboratory.sites[initiator]["control_socket"], "rekey")["rekeys"]:
+            (warm if rekey["key_prefetched"] else cold).append(rekey["latency_ms"])
+    return warm, cold
+
+
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))] if values else None
+
+
+def measure(laboratory, folder, least_bytes):
+    laboratory.show_status(0)
+    laboratory.show_status(1)
+    with SshServer(laboratory, folder) as server, Probe(laboratory, folder) as probe:
+        say(f"copying files by scp, at least {least_bytes >> 20} MiB and {LEAST_REKEYS} rekeys (every {REKEY_INTERVAL_S} s)")
+        carried, busy_s, whole, rekeys = copy_files(laboratory, server, folder, least_bytes)
+        sent, missing = probe.stop()
+    queue_drops = sum(drops(laboratory, "queue_drops").values()) - sum(drops_of_devices(laboratory).values())
+    rekey_drops = {reason: n for reason, n in drops(laboratory, "drops").items() if reason in REKEY_DROPS and n}
+    say(f"{LATENCY_REKEYS} rekeys back to back")
+    warm, cold = rekeys_back_to_back(laboratory, LATENCY_REKEYS)
+    protection = [laboratory.tunnel(site)["protection_achieved"] for site in (0, 1)]
+    return {
+        "scp_bytes": carried,
+        "scp_sha256_match": whole,
+        "scp_mbit_per_s": round(carried * 8 / busy_s / 1e6, 1),
+        "rekeys": rekeys,
+        "packets_lost": sum(rekey_drops.values()) + max(0, len(missing) - queue_drops),
+        "rekey_drops": rekey_drops,
+        "queue_drops": queue_drops,
+        "probes_sent": sent,
+        "probes_missing": missing[:20],
+        "rekey_latency_ms": {"p50": percentile(warm, 0.5), "p99": percentile(warm, 0.99), "rekeys": len(warm)},
+        "rekey_cold_ms": round(statistics.median(cold), 2) if cold else None,
+        "keys_used": sum(pool["delivered_keys"] for pool in laboratory.kms(0)["pools"]),
+        "protection": protection,
+        "tunnel_up_s": round(laboratory.tunnel_up_s, 2),
+    }
+
+
+def drops_of_devices(laboratory):
+    return {site: sum(laboratory.status(site)["drops"].values()) for site in (0, 1)}
+
+
+def failures(figures, least_bytes):
+    """What did not hold, as sentences."""
+    promises = {
+        "not enough was carried": figures["scp_bytes"] >= least_bytes,
+        "a file arrived changed": figures["scp_sha256_match"],
+        "too few rekeys under way": figures["rekeys"] >= LEAST_REKEYS,
+        "packets were lost": figures["packets_lost"] == 0,
+        "too few rekeys were measured": figures["rekey_latency_ms"]["rekeys"] >= 50,
+        "a site runs without QKD keys": all("qkd(1)" in text for text in figures["protection"]),
+    }
+    return [text for text, held in promises.items() if not held]
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--mib", type=int, default=256)
+    options = parser.parse_args()
+    try:
+        say("bringing up two sites")
+        with tempfile.TemporaryDirectory(prefix="quipu-demo-") as folder, Laboratory(options.bin.resolve()) as laboratory:
+            figures = measure(laboratory, pathlib.Path(folder), options.mib << 20)
+        broken = failures(figures, options.mib << 20)
+    except Failure as failure:
+        sys.exit(f"demo: {failure}")
+    figures = {"ok": not broken, **figures}
+    print(json.dumps(figures, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps(figures) + "\n")
+    if broken:
+        sys.exit("demo: " + "; ".join(broken))
+    say("everything held")
+
+
+if __name__ == "__main__":
+    main()
