@@ -24,7 +24,7 @@ FILE_MIB = 32
 PROBES_PER_S = 200
 PATIENCE_S = 90
 # Data packets dropped for a reason that a rekey can cause.
-REKEY_DROPS = ("no_key", "unknown_index", "expired_key", "failed_open", "replay")
+REKEY_DROPS = ("blocked", "key_limit", "unknown_index", "expired_key", "failed_open", "replay")
 
 
 class Failure(Exception):
@@ -163,14 +163,10 @@ class Probe:
 
 
 def sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else digest(file)
-
-
-def digest(file):
     running = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        running.update(chunk)
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            running.update(chunk)
     return running.hexdigest()
 
 
@@ -199,15 +195,15 @@ def copy_files(laboratory, server, folder, least_bytes):
     return carried, busy_s, whole, laboratory.tunnel(0)["rekeys"] - first_rekeys
 
 
-def drops(laboratory, kinds):
-    """Both ends' drops by reason: those that a rekey can cause, or those of full queues."""
-    total = {}
-    for site in (0, 1):
-        status = laboratory.status(site)
-        for table in [status["drops"]] + [tunnel[kinds] for tunnel in status["tunnels"]]:
-            for reason, count in table.items():
-                total[reason] = total.get(reason, 0) + count
-    return total
+def dropped(laboratory):
+    """Both ends' dropped data packets for reasons that a rekey can cause, by reason, and those of full queues."""
+    by_rekey, by_queues = {}, 0
+    for status in map(laboratory.status, (0, 1)):
+        for table in [status["drops"]] + [tunnel["drops"] for tunnel in status["tunnels"]]:
+            for reason in set(table) & set(REKEY_DROPS):
+                by_rekey[reason] = by_rekey.get(reason, 0) + table[reason]
+        by_queues += sum(count for tunnel in status["tunnels"] for count in tunnel["queue_drops"].values())
+    return {reason: count for reason, count in by_rekey.items() if count}, by_queues
 
 
 def rekeys_back_to_back(laboratory, count):
@@ -231,8 +227,7 @@ def measure(laboratory, folder, least_bytes):
         say(f"copying files by scp, at least {least_bytes >> 20} MiB and {LEAST_REKEYS} rekeys (every {REKEY_INTERVAL_S} s)")
         carried, busy_s, whole, rekeys = copy_files(laboratory, server, folder, least_bytes)
         sent, missing = probe.stop()
-    queue_drops = sum(drops(laboratory, "queue_drops").values()) - sum(drops_of_devices(laboratory).values())
-    rekey_drops = {reason: n for reason, n in drops(laboratory, "drops").items() if reason in REKEY_DROPS and n}
+    rekey_drops, queue_drops = dropped(laboratory)
     say(f"{LATENCY_REKEYS} rekeys back to back")
     warm, cold = rekeys_back_to_back(laboratory, LATENCY_REKEYS)
     protection = [laboratory.tunnel(site)["protection_achieved"] for site in (0, 1)]
@@ -252,10 +247,6 @@ def measure(laboratory, folder, least_bytes):
         "protection": protection,
         "tunnel_up_s": round(laboratory.tunnel_up_s, 2),
     }
-
-
-def drops_of_devices(laboratory):
-    return {site: sum(laboratory.status(site)["drops"].values()) for site in (0, 1)}
 
 
 def failures(figures, least_bytes):
