@@ -91,6 +91,16 @@ class Laboratory:
     def kms(self, site):
         return control(self.sites[site]["kms_control_socket"], "status")
 
+    def idle_rss_mib(self):
+        """Resident memory of each daemon, by site and program."""
+        resident = {}
+        for site in self.sites:
+            for pid, _ in site["processes"]:
+                status = pathlib.Path(f"/proc/{pid}/status").read_text()
+                name = pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+                resident[f"{site['site']}/{name}"] = round(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024, 1)
+        return resident
+
     def show_status(self, site):
         sockets = ["--socket", self.sites[site]["control_socket"], "--kms-socket", self.sites[site]["kms_control_socket"]]
         print(call(self.quipu, *sockets, "status"), flush=True)
@@ -223,6 +233,7 @@ def percentile(values, share):
 def measure(laboratory, folder, least_bytes):
     laboratory.show_status(0)
     laboratory.show_status(1)
+    resident = laboratory.idle_rss_mib()
     with SshServer(laboratory, folder) as server, Probe(laboratory, folder) as probe:
         say(f"copying files by scp, at least {least_bytes >> 20} MiB and {LEAST_REKEYS} rekeys (every {REKEY_INTERVAL_S} s)")
         carried, busy_s, whole, rekeys = copy_files(laboratory, server, folder, least_bytes)
@@ -246,6 +257,7 @@ def measure(laboratory, folder, least_bytes):
         "keys_used": sum(pool["delivered_keys"] for pool in laboratory.kms(0)["pools"]),
         "protection": protection,
         "tunnel_up_s": round(laboratory.tunnel_up_s, 2),
+        "idle_rss_mib": resident,
     }
 
 
