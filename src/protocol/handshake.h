@@ -11,6 +11,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "crypto/hash.h"
 #include "crypto/kem.h"
 #include "crypto/x25519.h"
 #include "protocol/ids.h"
