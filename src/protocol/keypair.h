@@ -54,9 +54,10 @@ class Keypair {
   // used up.
   Outcome<std::size_t> seal(Lane lane, FrameKind kind, ByteView payload, MutableBytes out);
 
-  // Opens in place. Errc::malformed: not a data packet of this version, or a frame that is none; not_found: for another
-  // keypair; already_used: replayed, or older than the window; limit_reached; authentication. After an error the
-  // datagram holds no plaintext, and replay window and limits are as before (but for the count of failed opens).
+  // Opens in place. Errc::malformed: not a data packet of this version; not_found: for another keypair; already_used:
+  // replayed, or older than the window; limit_reached; authentication: counted. After these the datagram holds no
+  // plaintext, and window and limits are as before. Errc::unsupported: genuine, and counted as received, but of a kind
+  // or with flags that this version does not know.
   Outcome<OpenedFrame> open(MutableBytes datagram);
 
   // The four below look at all lanes: not while another thread is at work on one.
