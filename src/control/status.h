@@ -17,20 +17,18 @@ namespace quipu::control {
 inline constexpr std::uint32_t kSchemaVersion = 1;
 
 enum class TunnelState { up, down, connecting, blocked };
-// How the keys of the current epoch were had: from the KMS, from an epoch that lives on because the KMS has none, or
-// not at all.
-enum class QkdState { ok, stretch, block, off };
+// How the keys of the current epoch were had: from the KMS, fewer than wanted (where the policy allows it), from an
+// epoch that lives on because the KMS has none, or not at all.
+enum class QkdState { ok, reduced, stretch, block, off };
 
 std::string_view to_string(TunnelState state);
 std::string_view to_string(QkdState state);
 
 struct HandshakeCounters {
-  std::uint64_t initiated = 0;
-  std::uint64_t responded = 0;
-  std::uint64_t completed = 0;
-  std::uint64_t failed = 0;
-  std::uint64_t rejected = 0;
-  std::uint64_t cookies = 0;
+  std::uint64_t initiated = 0;  // attempts of this end
+  std::uint64_t completed = 0;  // keypairs that came into use, whoever initiated
+  std::uint64_t rejects_sent = 0;
+  std::uint64_t rejects_received = 0;
 
   bool operator==(const HandshakeCounters&) const = default;
 };
@@ -71,8 +69,15 @@ struct TunnelStatus {
   TrafficCounters traffic;
   std::map<std::string, std::uint64_t> drops;  // data packets by reason
   std::map<std::string, std::uint64_t> queue_drops;
-  std::uint64_t rekeys = 0;
+  std::uint64_t rekeys = 0;  // keypairs after the first
+  // From the decision to rekey to the first packet under the new key, over the last 256 that this end initiated with
+  // keys that had been fetched ahead; absent where there were none.
   std::optional<double> last_rekey_ms;
+  std::optional<double> rekey_p50_ms;
+  std::optional<double> rekey_p99_ms;
+  std::optional<double> rekey_cold_ms;  // the median of those that had to wait for a KMS
+  std::uint64_t reduced_epochs = 0;     // with fewer QKD keys than wanted
+  std::uint64_t kms_failures = 0;       // questions to a KMS that gave no key
   std::uint64_t qkd_keys_used = 0;
   std::uint64_t qkd_keys_burnt = 0;
   std::optional<double> key_runway_s;
