@@ -76,13 +76,13 @@ struct RekeyedPeer {
   std::string peer;
   // From the decision to rekey to the first packet sealed under the new key; absent at the end that did not initiate.
   std::optional<double> latency_ms;
-  bool prefetched = false;  // the QKD keys were there already: no KMS was waited for
+  bool key_prefetched = false;  // the QKD keys were there already: no KMS was waited for
 
   bool operator==(const RekeyedPeer&) const = default;
 };
 
 struct RekeyResult {
-  std::vector<RekeyedPeer> peers;
+  std::vector<RekeyedPeer> rekeys;
 
   bool operator==(const RekeyResult&) const = default;
 };
