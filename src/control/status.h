@@ -58,6 +58,7 @@ struct TunnelStatus {
   std::string endpoint;                    // empty: not known
   std::optional<double> last_handshake_s;  // age
   std::uint64_t epoch = 0;                 // number of keypairs so far
+  bool initiator = false;                  // of the present epoch: this end asked for its keys
   std::optional<double> epoch_age_s;
   double rekey_interval_s = 0;
   double effective_rekey_interval_s = 0;
