@@ -12,7 +12,8 @@ std::size_t base64_length(std::size_t size) {
   return (size + 2) / 3 * 4;
 }
 
-// libsodium accepts some texts that do not encode back to themselves (bits set below the last octet), so that is asked as well.
+// libsodium accepts some texts that do not encode back to themselves (bits set below the last octet), so that is asked
+// as well.
 bool decode(std::string_view text, MutableBytes out, std::size_t& size) {
   size = 0;
   if (text.empty()) return true;  // libsodium wants a buffer even for nothing
