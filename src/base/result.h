@@ -54,6 +54,9 @@ inline std::unexpected<Error> fail_at(std::string_view where, Error error) {
 #define QUIPU_CONCAT_(a, b) a##b
 #define QUIPU_CONCAT(a, b) QUIPU_CONCAT_(a, b)
 
+// Declarations and expressions that are handed through cannot stand in parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
+
 // QUIPU_TRY(expression): returns the error of a Result<void> (or of any Result whose value is not needed) to the
 // caller.
 #define QUIPU_TRY(expression)                                                                                     \
@@ -68,3 +71,5 @@ inline std::unexpected<Error> fail_at(std::string_view where, Error error) {
   auto result = (expression);                                     \
   if (!result) return std::unexpected(std::move(result).error()); \
   declaration = *std::move(result)
+
+// NOLINTEND(bugprone-macro-parentheses)

@@ -30,7 +30,7 @@ class SecretBytes {
 
   static SecretBytes copy_of(ByteView bytes) {
     SecretBytes out(bytes.size());
-    if (!bytes.empty()) std::memcpy(out.m_data, bytes.data(), bytes.size());
+    if (out.m_data != nullptr) std::memcpy(out.m_data, bytes.data(), bytes.size());
     return out;
   }
 
@@ -112,8 +112,8 @@ struct WipingAllocator {
   WipingAllocator() = default;
 
   template <class U>
-  WipingAllocator(const WipingAllocator<U>&) {
-  }  // NOLINT(google-explicit-constructor): allocators convert by requirement
+  // NOLINTNEXTLINE(google-explicit-constructor): allocators convert by requirement
+  WipingAllocator(const WipingAllocator<U>&) {}
 
   T* allocate(std::size_t n) { return static_cast<T*>(secret_allocate(n * sizeof(T))); }
 

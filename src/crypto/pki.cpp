@@ -137,9 +137,7 @@ bool add_name(GENERAL_NAMES* names, int type, ByteView value) {
   AlternativeName name(GENERAL_NAME_new());
   if (!text || !name || ASN1_STRING_set(text.get(), value.data(), static_cast<int>(value.size())) != 1) return false;
   GENERAL_NAME_set0_value(name.get(), type, text.release());
-  if (sk_GENERAL_NAME_push(names, name.get()) == 0) return false;
-  static_cast<void>(name.release());
-  return true;
+  return sk_GENERAL_NAME_push(names, name.get()) > 0 && name.release() != nullptr;
 }
 
 // Built as values, not as text, so that no name can smuggle in another.
