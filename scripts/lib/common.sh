@@ -16,27 +16,32 @@ as_root() {
   fi
 }
 
-# run LABEL COMMAND...: output goes to a log, a progress line is printed every 5 s, and a failure shows the end of the log.
+# run LABEL COMMAND...: output goes to build/log, into a file whose name is left in $run_log; a progress line is printed every 5 s;
+# a failure shows the end of the log without the lines that match $RUN_HIDE, and stops the script ($RUN_ADVICE says what to do).
 run() {
-  local label=$1 log pid start=$SECONDS status=0
+  local label=$1 start=$SECONDS status=0 pid ticker ended=
   shift
-  mkdir -p "$QUIPU_CACHE/log"
-  log=$QUIPU_CACHE/log/${label//[^A-Za-z0-9.-]/_}.$$.log
-  "$@" >"$log" 2>&1 &
+  mkdir -p "$QUIPU_TOP/build/log"
+  run_log=$QUIPU_TOP/build/log/${label//[^A-Za-z0-9.-]/_}.log
+  # Without job control the shell makes background commands ignore Ctrl-C; these shall not.
+  (trap - INT QUIT; "$@") >"$run_log" 2>&1 </dev/null &
   pid=$!
-  while kill -0 "$pid" 2>/dev/null; do
-    # wait -n would lose the status; a short poll keeps it for the wait below.
-    sleep 0.2
-    if [ $(((SECONDS - start) % 5)) = 0 ] && [ $((SECONDS - start)) != "${last_shown:-0}" ] && [ "$SECONDS" != "$start" ]; then
-      local last_shown=$((SECONDS - start))
-      printf '   %s ... %d s: %s\n' "$label" "$last_shown" "$(tail -n 1 "$log" | tr -d '\r' | cut -c1-90)"
-    fi
+  while :; do
+    sleep 5 &
+    ticker=$!
+    status=0
+    wait -n -p ended "$pid" "$ticker" || status=$?
+    [ "$ended" = "$ticker" ] || break
+    printf '   %s ... %d s: %s\n' "$label" $((SECONDS - start)) "$(last_line "$run_log")"
   done
-  wait "$pid" || status=$?
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
   if [ "$status" != 0 ]; then
-    tail -n 40 "$log" >&2
-    die "$label failed (exit $status); the whole output is in $log"
+    grep -avE "${RUN_HIDE:-^\$}" "$run_log" | tail -n 80 >&2
+    die "$label failed (exit $status); the whole output is in $run_log${RUN_ADVICE:+. $RUN_ADVICE}"
   fi
   printf '   %s: done in %d s\n' "$label" $((SECONDS - start))
-  rm -f "$log"
 }
+
+# The last line of a log that says something, fit for a terminal.
+last_line() { tail -c 2000 "$1" | tr '\r' '\n' | grep -a '[[:graph:]]' | tail -n 1 | tr -cd '[:print:]' | cut -c1-90; }
