@@ -14,11 +14,15 @@ namespace {
 struct ParserAssertion : std::exception {
   const char* what() const noexcept override { return "unexpected characters"; }
 };
+
+constexpr void require_of_parser(bool condition) {
+  if (!condition) throw ParserAssertion{};
+}
 }  // namespace
 }  // namespace quipu::config
 
 #undef NDEBUG
-#define TOML_ASSERT(expr) (static_cast<bool>(expr) ? static_cast<void>(0) : throw ::quipu::config::ParserAssertion{})
+#define TOML_ASSERT(expr) ::quipu::config::require_of_parser(static_cast<bool>(expr))
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_MAX_NESTED_VALUES 16
