@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/allowed_ips.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace quipu::protocol {
+namespace {
+
+unsigned bit_at(const IpAddress& address, int index) {
+  const std::uint8_t octet = address.octets[static_cast<std::size_t>(index) / 8];
+  return (octet >> (7 - index % 8)) & 1U;
+}
+
+// How many leading bits two addresses share, `limit` at most.
+int common_bits(const IpAddress& a, const IpAddress& b, int limit) {
+  for (int i = 0; i * 8 < limit; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const auto difference = static_cast<std::uint8_t>(a.octets[at] ^ b.octets[at]);
+    if (difference != 0) return std::min(limit, i * 8 + std::countl_zero(difference));
+  }
+  return limit;
+}
+
+}  // namespace
+
+Outcome<void> AllowedIps::insert(const IpPrefix& unmasked, PeerId peer) {
+  const IpPrefix prefix = unmasked.masked();
+  std::unique_ptr<Node>* at = &root(prefix.address.family);
+  while (*at) {
+    Node& node = **at;
+    const int shared = common_bits(node.prefix.address, prefix.address, std::min(node.prefix.length, prefix.length));
+    if (shared < node.prefix.length) break;  // the new prefix goes above this node, or beside it below a fork
+    if (prefix.length == node.prefix.length) {
+      if (node.peer && *node.peer != peer) return std::unexpected(Errc::duplicate);
+      node.peer = peer;
+      return {};
+    }
+    at = &node.child[bit_at(prefix.address, node.prefix.length)];
+  }
+  auto added = std::make_unique<Node>(Node{prefix, peer, {}});
+  if (!*at) {
+    *at = std::move(added);
+    return {};
+  }
+  std::unique_ptr<Node> below = std::move(*at);
+  const int shared = common_bits(below->prefix.address, prefix.address, std::min(below->prefix.length, prefix.length));
+  if (shared == prefix.length) {
+    const unsigned side = bit_at(below->prefix.address, shared);
+    added->child[side] = std::move(below);
+    *at = std::move(added);
+    return {};
+  }
+  auto fork = std::make_unique<Node>(Node{IpPrefix{prefix.address, shared}.masked(), std::nullopt, {}});
+  const unsigned side = bit_at(prefix.address, shared);
+  fork->child[side] = std::move(added);
+  fork->child[1 - side] = std::move(below);
+  *at = std::move(fork);
+  return {};
+}
+
+void AllowedIps::prune(std::unique_ptr<Node>& node, PeerId peer) {
+  if (!node) return;
+  prune(node->child[0], peer);
+  prune(node->child[1], peer);
+  if (node->peer == peer) node->peer.reset();
+  if (node->peer) return;
+  // A fork with one branch or none is no fork.
+  if (!node->child[0])
+    node = std::move(node->child[1]);
+  else if (!node->child[1])
+    node = std::move(node->child[0]);
+}
+
+void AllowedIps::remove(PeerId peer) {
+  prune(m_v4, peer);
+  prune(m_v6, peer);
+}
+
+std::optional<PeerId> AllowedIps::find(const IpAddress& address) const {
+  const Node* node = (address.family == IpFamily::v4 ? m_v4 : m_v6).get();
+  std::optional<PeerId> best;
+  while (node != nullptr) {
+    const int length = node->prefix.length;
+    if (common_bits(node->prefix.address, address, length) < length) break;
+    if (node->peer) best = node->peer;
+    if (length == address.bits()) break;
+    node = node->child[bit_at(address, length)].get();
+  }
+  return best;
+}
+
+}  // namespace quipu::protocol

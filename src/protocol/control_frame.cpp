@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/control_frame.h"
+
+namespace quipu::protocol {
+namespace {
+
+enum class ControlType : std::uint8_t { next_keys = 1, rekey_wish = 2, key_runway = 3 };
+
+void write(ByteWriter& writer, const NextKeys& frame) {
+  writer.u8(static_cast<std::uint8_t>(ControlType::next_keys)).u8(static_cast<std::uint8_t>(frame.keys.size()));
+  for (const KeyReference& key : frame.keys)
+    writer.u8(key.slot).u8(static_cast<std::uint8_t>(key.kind)).prefixed8(as_bytes(key.key_id.value()));
+}
+
+void write(ByteWriter& writer, const RekeyWish&) {
+  writer.u8(static_cast<std::uint8_t>(ControlType::rekey_wish));
+}
+
+void write(ByteWriter& writer, const KeyRunway& frame) {
+  writer.u8(static_cast<std::uint8_t>(ControlType::key_runway)).u32(frame.seconds);
+}
+
+Outcome<ControlFrame> parse_next_keys(ByteReader& reader) {
+  NextKeys out;
+  const std::size_t count = reader.u8();
+  if (count == 0 || count > kMaxSources) return std::unexpected(Errc::malformed);
+  for (std::size_t i = 0; i < count && reader.ok(); ++i) {
+    KeyReference key;
+    key.slot = reader.u8();
+    if (reader.u8() != static_cast<std::uint8_t>(KeyKind::etsi014)) return std::unexpected(Errc::malformed);
+    const ByteView id = reader.prefixed8();
+    if (id.empty() || id.size() > kMaxKeyIdSize) return std::unexpected(Errc::malformed);
+    if (!out.keys.empty() && key.slot <= out.keys.back().slot) return std::unexpected(Errc::malformed);
+    key.key_id = KeyId(std::string(as_text(id)));
+    out.keys.push_back(std::move(key));
+  }
+  if (!reader.finished()) return std::unexpected(Errc::malformed);
+  return out;
+}
+
+}  // namespace
+
+Bytes write_control_frame(const ControlFrame& frame) {
+  Bytes out(kMaxControlFrameSize);
+  ByteWriter writer(out);
+  std::visit([&](const auto& f) { write(writer, f); }, frame);
+  QUIPU_ASSERT(writer.ok());
+  out.resize(writer.size());
+  return out;
+}
+
+Outcome<ControlFrame> parse_control_frame(ByteView payload) {
+  ByteReader reader(payload);
+  const auto type = static_cast<ControlType>(reader.u8());
+  if (!reader.ok()) return std::unexpected(Errc::malformed);
+  switch (type) {
+    case ControlType::next_keys: return parse_next_keys(reader);
+    case ControlType::rekey_wish:
+      if (!reader.finished()) return std::unexpected(Errc::malformed);
+      return RekeyWish{};
+    case ControlType::key_runway: {
+      const KeyRunway frame{reader.u32()};
+      if (!reader.finished()) return std::unexpected(Errc::malformed);
+      return frame;
+    }
+  }
+  return std::unexpected(Errc::unsupported);
+}
+
+}  // namespace quipu::protocol

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// What two confirmed ends tell each other inside data packets. All of it is a hint: each may be lost.
+#pragma once
+
+#include <variant>
+#include <vector>
+
+#include "protocol/handshake.h"
+#include "protocol/policy.h"
+
+namespace quipu::protocol {
+
+// The keys that the sender's next message 1 is going to name, so that the receiver can fetch them ahead.
+struct NextKeys {
+  std::vector<KeyReference> keys;
+};
+
+// Please rekey: the sender is not the one who starts handshakes.
+struct RekeyWish {};
+
+// For how long the sender's KMSs have key material at the present rekey interval.
+struct KeyRunway {
+  std::uint32_t seconds = 0;
+};
+
+using ControlFrame = std::variant<NextKeys, RekeyWish, KeyRunway>;
+
+inline constexpr std::size_t kMaxControlFrameSize = 2 + kMaxSources * (3 + kMaxKeyIdSize);
+
+Bytes write_control_frame(const ControlFrame& frame);
+// Errc::malformed: not one of these, or more or fewer octets than it says; unsupported: of a later version (to be
+// ignored).
+Outcome<ControlFrame> parse_control_frame(ByteView payload);
+
+}  // namespace quipu::protocol

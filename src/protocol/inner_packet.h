@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "base/ip.h"
+
+namespace quipu::protocol {
+
+// The addresses of an inner IP packet; nothing when it is not one, or is shorter than its header says.
+struct InnerAddresses {
+  IpAddress source;
+  IpAddress destination;
+};
+
+inline std::optional<InnerAddresses> inner_addresses(ByteView packet) {
+  constexpr std::size_t kIpv4Header = 20;
+  constexpr std::size_t kIpv6Header = 40;
+  if (packet.empty()) return std::nullopt;
+  const int version = packet[0] >> 4;
+  if (version == 4 && packet.size() >= kIpv4Header)
+    return InnerAddresses{IpAddress::from_octets(packet.subspan(12, 4)), IpAddress::from_octets(packet.subspan(16, 4))};
+  if (version == 6 && packet.size() >= kIpv6Header)
+    return InnerAddresses{IpAddress::from_octets(packet.subspan(8, 16)),
+                          IpAddress::from_octets(packet.subspan(24, 16))};
+  return std::nullopt;
+}
+
+}  // namespace quipu::protocol

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stamps order a Device's messages 1 without a clock: a counter that never goes back, not over a crash either.
+#pragma once
+
+#include <optional>
+
+#include "protocol/ids.h"
+#include "protocol/timing.h"
+
+namespace quipu::protocol {
+
+// The initiator's side, one per Device. Stamps are only used from a range that is durably reserved; a crash loses the
+// rest of the range.
+class StampSource {
+ public:
+  // `end` of the last durable reservation: nothing below it is used again.
+  explicit StampSource(Stamp end) : m_next(end.value()), m_durable_end(end.value()), m_asked_end(end.value()) {}
+
+  // Nothing while the range is used up: the next reservation must become durable first.
+  std::optional<Stamp> take() {
+    if (m_next >= m_durable_end) return std::nullopt;
+    return Stamp(m_next++);
+  }
+
+  // The end of a range to make durable now, if one is needed and not asked for already. Asks when half of a range is
+  // left, so that a running Device never waits.
+  std::optional<Stamp> wanted() {
+    if (m_next + kStampRange / 2 < m_asked_end) return std::nullopt;
+    m_asked_end = m_next + kStampRange;
+    return Stamp(m_asked_end);
+  }
+
+  void reserved(Stamp end) {
+    if (end.value() > m_durable_end) m_durable_end = end.value();
+  }
+
+  // All later stamps are above `highest`; they wait until that is durable.
+  void jump_above(Stamp highest) {
+    if (highest.value() < m_next) return;
+    m_next = highest.value() + 1;
+    m_asked_end = m_asked_end > m_next ? m_asked_end : m_next;
+  }
+
+  Stamp next() const { return Stamp(m_next); }
+
+ private:
+  std::uint64_t m_next;
+  std::uint64_t m_durable_end;
+  std::uint64_t m_asked_end;
+};
+
+// The far side's counter as one peer machine sees it: in memory only. Used for both roles: which messages 1 are fresh,
+// and how far a stamp may jump.
+class StampGuard {
+ public:
+  enum class Verdict { fresh, same_as_highest, stale, jump_too_far };
+
+  Verdict compare(Stamp stamp) const {
+    if (m_highest && stamp == *m_highest) return Verdict::same_as_highest;
+    if (m_highest && stamp < *m_highest) return Verdict::stale;
+    return may_jump_to(stamp) ? Verdict::fresh : Verdict::jump_too_far;
+  }
+
+  // 2^40 above the highest that a session confirmed in this run; without such a session, anything that leaves room.
+  bool may_jump_to(Stamp stamp) const {
+    if (stamp.value() >= kNoRoom) return false;
+    return m_permitted || !m_confirmed || stamp.value() <= m_confirmed->value() + kMaxStampJump;
+  }
+
+  void store(Stamp stamp) { m_highest = stamp; }
+
+  // A session made by this stamp was confirmed.
+  void confirm(Stamp stamp) {
+    if (!m_confirmed || stamp > *m_confirmed) m_confirmed = stamp;
+    m_permitted = false;
+  }
+
+  // The operator's word for one jump.
+  void permit() { m_permitted = true; }
+
+  std::optional<Stamp> highest() const { return m_highest; }
+
+ private:
+  // A stamp so high that the counter could end is a fault or an attack.
+  static constexpr std::uint64_t kNoRoom = std::uint64_t{1} << 63;
+
+  std::optional<Stamp> m_highest;
+  std::optional<Stamp> m_confirmed;
+  bool m_permitted = false;
+};
+
+}  // namespace quipu::protocol
