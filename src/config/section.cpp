@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <charconv>
 #include <numeric>
-#include <tuple>
 
 #include "base/assert.h"
 
@@ -104,9 +103,10 @@ void Problems::add(Position position, std::string key, std::string problem, std:
 }
 
 std::vector<Problem> Problems::sorted() && {
-  std::ranges::sort(m_list, {}, [](const Problem& problem) {
-    return std::tuple(problem.position.line, problem.position.column, std::string_view(problem.key));
-  });
+  std::ranges::stable_sort(
+      m_list,
+      [](const Position& a, const Position& b) { return std::pair(a.line, a.column) < std::pair(b.line, b.column); },
+      &Problem::position);
   return std::move(m_list);
 }
 

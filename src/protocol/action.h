@@ -38,6 +38,11 @@ struct RequestKey {
   TimePoint deadline;
 };
 
+enum class KeyFailure : std::uint8_t {
+  unknown,      // the KMS answered: no such key (yet), or used, or expired
+  unavailable,  // no answer, no key material, refused: nothing wrong with the key_ID
+};
+
 // A key that was fetched, or named to us, will never be used. Both copies are gone from this process; where a KMS
 // offers a way to say so, tell it.
 struct BurnKey {
@@ -58,7 +63,8 @@ struct ResolveEndpoint {
   std::string name;
 };
 
-// For the log and the event stream. `event` is a fixed name (event_names.h), `message` a constant sentence.
+// For the log and the event stream. `event` is a fixed name (docs/protocol.md, "Events"), `message` a constant
+// sentence.
 struct ReportEvent {
   LogLevel level = LogLevel::info;
   std::string_view event;

@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "protocol/action.h"
+#include "protocol/messages.h"
 #include "protocol/status.h"
 #include "protocol/timing.h"
 
@@ -53,13 +54,11 @@ struct Opened {
   ByteView packet;
 };
 
-enum class KeyFailure : std::uint8_t {
-  unknown,      // the KMS answered: no such key (yet), or used, or expired
-  unavailable,  // no answer, no key material, refused: nothing wrong with the key_ID
-};
-
 // seal() adds at most this much to a packet.
-inline constexpr std::size_t kMaxOverhead = 48;
+inline constexpr std::size_t kMaxOverhead = kDataOverhead;
+
+// Where in seal()'s output a packet may already stand.
+inline constexpr std::size_t kPacketOffset = kDataHeaderSize + kFrameHeaderSize;
 
 class Device {
  public:
@@ -82,7 +81,8 @@ class Device {
 
   // --- packets ---
   static bool is_data(ByteView datagram);
-  // `out`: at least packet.size() + kMaxOverhead octets, not overlapping. Errors: not_found (no peer for the
+  // `out`: at least packet.size() + kMaxOverhead octets. The packet may stand where it goes, kPacketOffset octets into
+  // `out`, and is then not copied; otherwise it does not overlap. Errors: not_found (no peer for the
   // destination), unavailable (no session: the packet was copied and waits), policy (blocked: dropped), exhausted
   // (queue full: dropped), limit_reached, malformed (not an IP packet). All are counted.
   Outcome<Sealed> seal(ByteView packet, MutableBytes out, TimePoint now);

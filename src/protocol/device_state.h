@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <map>
+
+#include "protocol/allowed_ips.h"
+#include "protocol/cookie.h"
+#include "protocol/device.h"
+#include "protocol/peer_machine.h"
+
+namespace quipu::protocol {
+
+struct Device::State {
+  explicit State(Shared common) : shared(std::move(common)), cookies(shared.own.public_key) {}
+
+  // Null when there is none.
+  PeerMachine* peer(PeerId id) {
+    const auto found = peers.find(id);
+    return found == peers.end() ? nullptr : &found->second;
+  }
+
+  PeerMachine* peer_with_key(const crypto::X25519PublicKey& key) {
+    const auto found = ids_by_key.find(key);
+    return found == ids_by_key.end() ? nullptr : peer(found->second);
+  }
+
+  PeerMachine* peer_with_index(SessionIndex index) {
+    const auto owner = shared.indices.find(index);
+    return owner ? peer(*owner) : nullptr;
+  }
+
+  // The peer that asked; null when it has gone, or for an id that was answered before.
+  PeerMachine* take_request(KeyRequestId id) {
+    const auto found = shared.requests.find(id);
+    if (found == shared.requests.end()) return nullptr;
+    const PeerId owner = found->second;
+    shared.requests.erase(found);
+    return peer(owner);
+  }
+
+  Context context(TimePoint at, Actions& out) {
+    now = std::max(now, at);
+    return Context{shared, at, out};
+  }
+
+  void receive_initiation(ByteView message, const Endpoint& from, const Context& context);
+
+  Shared shared;
+  std::map<PeerId, PeerMachine> peers;
+  std::map<crypto::X25519PublicKey, PeerId> ids_by_key;
+  AllowedIps allowed;
+  CookieChecker cookies;
+  LoadMeter load{kLoadThreshold};
+  DeviceStatistics statistics;
+  TimePoint now{};  // of the last event
+};
+
+}  // namespace quipu::protocol

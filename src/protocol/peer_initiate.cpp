@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// The initiator's side: when an attempt starts, what its messages do, how it ends.
+#include <algorithm>
+#include <bit>
+
+#include "base/encoding.h"
+#include "protocol/peer_machine.h"
+
+namespace quipu::protocol {
+namespace {
+
+constexpr Duration kResolveAfter = 5s;
+constexpr Duration kResolveInterval = 10s;
+// An end that is not the regular initiator, and has nothing to send, leaves the first word to the other.
+constexpr Duration kIrregularWait = 1s;
+
+bool is_accepted(AcceptedKeys accepted, std::size_t i) {
+  return ((accepted.value() >> i) & 1U) != 0;
+}
+
+std::string_view reason_text(RejectReason reason) {
+  switch (reason) {
+    case RejectReason::key_unknown: return "key-unknown";
+    case RejectReason::kms_unavailable: return "kms-unavailable";
+    case RejectReason::busy: return "busy";
+    case RejectReason::expired: return "expired";
+    case RejectReason::policy_mismatch: return "policy-mismatch";
+    case RejectReason::stamp_stale: return "stamp-stale";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+// Since when, or from when on, an attempt is wanted.
+std::optional<TimePoint> PeerMachine::attempt_reason() const {
+  const Epoch* current = m_epochs.current();
+  if (current != nullptr && !current->confirmed) return current->made + kConfirmationDeadline;
+  std::optional<TimePoint> reason;
+  const auto consider = [&](std::optional<TimePoint> at) {
+    if (at && (!reason || *at < *reason)) reason = at;
+  };
+  consider(m_traffic_waits);
+  if (current == nullptr) {
+    consider(m_rekey_asked);
+    if ((m_config.always_on || m_config.persistent_keepalive != Duration::zero()) && m_without_session)
+      consider(*m_without_session + (m_regular ? Duration{} : kIrregularWait));
+    return reason;
+  }
+  if (m_unanswered_since) consider(*m_unanswered_since + dead_after());
+  if (!m_regular) return reason;
+  consider(m_rekey_asked);
+  if (current->carried || m_config.always_on) consider(current->made + interval() - m_rekey_jitter);
+  if (current->keypair.wants_rekey()) consider(current->made);
+  return reason;
+}
+
+std::optional<TimePoint> PeerMachine::attempt_due() const {
+  if (m_attempt || m_answer.asking() != nullptr) return std::nullopt;
+  auto due = attempt_reason();
+  if (!due) return std::nullopt;
+  due = std::max(*due, m_not_before);
+  due = std::max(*due, m_answer.holds_back_until());
+  if (!m_endpoint) {
+    if (m_config.endpoint_name.empty()) return std::nullopt;
+    due = std::max(*due, m_next_resolve);
+  }
+  return due;
+}
+
+void PeerMachine::begin_attempt(const Context& context) {
+  if (!m_endpoint) {
+    m_next_resolve = context.now + kResolveInterval;
+    context.out.emplace_back(ResolveEndpoint{m_config.id, m_config.endpoint_name});
+    return;
+  }
+  m_next_resolve = context.now + kResolveAfter;
+  shelve_ahead(context);
+  Attempt& attempt = m_attempt.emplace(m_config.id, context.now);
+  for (std::uint8_t slot = 0; slot < m_config.policy.sources.size(); ++slot) {
+    if (auto held = m_supply.take_own(slot)) {
+      attempt.fetch().put(*std::move(held));
+      continue;
+    }
+    attempt.set_cold();
+    ask(attempt.fetch(), slot, std::nullopt, context);
+  }
+  progress_attempt(context);
+}
+
+void PeerMachine::progress_attempt(const Context& context) {
+  if (!m_attempt->has_keys() && !gather_keys(context)) return;
+  if (!m_attempt->sent() && !make_initiation(context)) return;
+  if (context.now >= m_attempt->deadline()) {
+    attempt_timed_out(context);
+    return;
+  }
+  if (m_attempt->transmission_due(context.now)) transmit_initiation(context);
+}
+
+// True once the attempt has the keys that the policy asks for. Ends the attempt when it will not get them.
+bool PeerMachine::gather_keys(const Context& context) {
+  KeyFetch& fetch = m_attempt->fetch();
+  fetch.advance(context);
+  if (!fetch.done(context.now)) return false;
+  const auto decision = decide(m_config.policy, fetch.keys_at_hand(), session_up(context.now));
+  if (decision == KeyDecision::stretch || decision == KeyDecision::block) {
+    end_attempt(KeysGo::keep, context);
+    back_off(context.now);
+    kms_failed(context);
+    return false;
+  }
+  std::vector<QkdKey> keys;
+  for (HeldKey& held : fetch.take_keys())
+    keys.push_back(qkd_key(std::move(held), true));
+  shelve(fetch, KeysOf::us, context);
+  m_attempt->set_keys(std::move(keys));
+  return true;
+}
+
+bool PeerMachine::make_initiation(const Context& context) {
+  const auto stamp = context.shared.stamps.take();
+  if (!stamp) return false;
+  InitiationPayload payload{*stamp, m_config.tunnel, m_wire_policy, 1, {}};
+  for (const QkdKey& key : m_attempt->keys())
+    payload.keys.push_back(key.reference);
+  const SessionIndex index = context.shared.indices.allocate(m_config.id, context.shared.rng);
+  auto initiation =
+      Initiation::create(context.shared.own, m_config.public_key, m_config.psk, index, payload, context.shared.rng);
+  if (!initiation) {
+    context.shared.indices.release(index);
+    end_attempt(KeysGo::burn, context);
+    back_off(context.now);
+    report(context, LogLevel::error, "initiation_failed", "No handshake message could be made for this peer",
+           {{"errc", std::string(quipu::to_string(initiation.error()))}});
+    return false;
+  }
+  ++m_statistics.attempts;
+  m_attempt->start(*std::move(initiation), *stamp, context.now);
+  m_crossing_head = context.now;
+  return true;
+}
+
+void PeerMachine::transmit_initiation(const Context& context) {
+  send_handshake(m_attempt->initiation().message(), *m_endpoint, context);
+  m_attempt->transmitted(context.now, context.shared.rng);
+  const bool by_name = !m_config.endpoint_name.empty() && !m_attempt->life_seen();
+  if (!by_name || context.now < m_next_resolve) return;
+  m_next_resolve = context.now + kResolveInterval;
+  context.out.emplace_back(ResolveEndpoint{m_config.id, m_config.endpoint_name});
+}
+
+void PeerMachine::attempt_timed_out(const Context& context) {
+  const bool absent = !m_attempt->life_seen();
+  report(context, LogLevel::warning, "handshake_timed_out",
+         absent ? "The peer gave no sign of life" : "The peer is alive and did not answer the handshake");
+  end_attempt(KeysGo::burn, context);
+  if (!absent) return;
+  // Whoever still wants the tunnel says so again: an absent peer costs nothing while nobody sends.
+  drop_queue(DropReason::queue_full);
+  m_traffic_waits.reset();
+  m_unanswered_since.reset();
+  m_rekey_asked.reset();
+}
+
+void PeerMachine::end_attempt(KeysGo keys, const Context& context) {
+  if (m_attempt->sent()) context.shared.indices.release(m_attempt->initiation().local());
+  for (QkdKey& key : m_attempt->take_keys()) {
+    // A key whose message 1 was never sent was named to nobody.
+    if (keys == KeysGo::keep || !m_attempt->sent())
+      put_own({key.reference, std::move(key.key), context.now + 2 * interval()}, context);
+    else
+      burn(key.reference, context);
+  }
+  shelve(m_attempt->fetch(), KeysOf::us, context);
+  m_attempt.reset();
+}
+
+void PeerMachine::abandon_attempt(const Context& context) {
+  m_abandon = false;
+  if (m_attempt) end_attempt(KeysGo::burn, context);
+}
+
+void PeerMachine::back_off(TimePoint now) {
+  m_not_before = now + m_backoff;
+  m_backoff = std::min(m_backoff * 2, std::clamp(m_config.rekey_interval, kFirstBackoff, kLastBackoff));
+}
+
+void PeerMachine::retry_at_once_or_back_off(TimePoint now) {
+  if (m_immediate_retries < kImmediateRetries)
+    ++m_immediate_retries;
+  else
+    back_off(now);
+}
+
+bool PeerMachine::accepted_suffices(AcceptedKeys accepted) const {
+  const std::size_t offered = m_attempt->keys().size();
+  if ((accepted.value() >> offered) != 0) return false;
+  const auto count = static_cast<std::size_t>(std::popcount(accepted.value()));
+  return count >= m_config.policy.keys_needed();
+}
+
+void PeerMachine::handle_response(ByteView message, const Context& context) {
+  if (m_abandon) abandon_attempt(context);
+  const auto header = parse_response_header(message);
+  if (!header || !m_attempt || !m_attempt->sent()) return;
+  if (header->receiver != m_attempt->initiation().local() || !accepted_suffices(header->accepted)) return;
+  std::vector<QkdKey> keys;
+  for (std::size_t i = 0; i < m_attempt->keys().size(); ++i) {
+    if (!is_accepted(header->accepted, i)) continue;
+    const QkdKey& key = m_attempt->keys()[i];
+    keys.push_back({key.reference, key.master, key.slave, key.key.clone()});
+  }
+  auto response = m_attempt->initiation().consume_response(message, keys);
+  if (!response) {
+    count_drop(DropReason::failed_open);
+    return;
+  }
+  if (response->payload.stamp != m_attempt->stamp()) return;
+  m_peer_runway = response->payload.key_runway_s;
+  install(std::move(response->secrets), header->accepted, context);
+}
+
+void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const Context& context) {
+  Epoch epoch{
+      Keypair(std::move(secrets)), true, false, m_rekey_asked.has_value(), m_attempt->stamp(), ++m_order, context.now,
+      context.now + max_key_age(), {}};
+  const std::vector<QkdKey> keys = m_attempt->take_keys();
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const KeyReference& reference = keys[i].reference;
+    if (!is_accepted(accepted, i)) {
+      burn(reference, context);
+      continue;
+    }
+    ++epoch.protection.qkd_keys;
+    epoch.protection.simulated |= m_config.policy.sources[reference.slot].simulated;
+  }
+  Latencies& latencies = m_attempt->warm() ? m_statistics.rekey_warm : m_statistics.rekey_cold;
+  const TimePoint decided = m_attempt->decided();
+  m_attempt.reset();  // its index lives on in the keypair
+  m_epochs.install(std::move(epoch), context.shared.indices);
+  session_began(*m_epochs.current(), context);
+  m_confirmation = Confirmation{context.now, context.now};
+  flush_queue(context);
+  keep_alive(context);
+  latencies.add(context.now - decided);
+}
+
+void PeerMachine::handle_reject(ByteView message, const Context& context) {
+  if (m_abandon) abandon_attempt(context);
+  if (!m_attempt || !m_attempt->sent()) return;
+  const auto reject = m_attempt->initiation().consume_reject(message);
+  if (!reject) {
+    count_drop(DropReason::failed_open);
+    return;
+  }
+  ++m_statistics.rejects_received;
+  report(context, LogLevel::info, "handshake_rejected", "The peer refused this handshake",
+         {{"reason", std::string(reason_text(reject->reason))}});
+  switch (reject->reason) {
+    case RejectReason::key_unknown: {
+      end_attempt(KeysGo::burn, context);
+      const bool at_once = m_immediate_retries < kImmediateRetries;
+      retry_at_once_or_back_off(context.now);
+      if (!at_once) kms_failed(context);
+      break;
+    }
+    case RejectReason::expired:
+      end_attempt(KeysGo::burn, context);
+      retry_at_once_or_back_off(context.now);
+      break;
+    case RejectReason::kms_unavailable:
+      end_attempt(KeysGo::keep, context);
+      back_off(context.now);
+      kms_failed(context);
+      break;
+    case RejectReason::busy:
+      end_attempt(KeysGo::keep, context);
+      back_off(context.now);
+      break;
+    case RejectReason::policy_mismatch: policies_differ(*reject, context); break;
+    case RejectReason::stamp_stale: stamp_was_stale(*reject, context); break;
+  }
+}
+
+void PeerMachine::policies_differ(const Reject& reject, const Context& context) {
+  report(context, LogLevel::error, "policy_mismatch", "The two ends are configured differently: make them alike",
+         {{"policy", to_hex(m_canonical_policy)}, {"peer_policy", to_hex(reject.policy)}});
+  end_attempt(KeysGo::burn, context);
+  drop_queue(DropReason::blocked);
+  m_not_before = context.now + kPolicyMismatchPause;
+}
+
+void PeerMachine::stamp_was_stale(const Reject& reject, const Context& context) {
+  const bool sent_once = m_attempt->transmissions() == 1;
+  if (!m_own_stamps.may_jump_to(reject.highest_stamp)) {
+    end_attempt(KeysGo::burn, context);
+    back_off(context.now);
+    report(
+        context, LogLevel::error, "stamp_jump_refused",
+        "The peer has seen a stamp of ours far above any that we used: permit the jump if this machine was restored");
+    return;
+  }
+  report(context, LogLevel::warning, "restored_or_cloned",
+         "The peer has seen later stamps of ours: this machine was restored from a snapshot, or cloned");
+  context.shared.stamps.jump_above(reject.highest_stamp);
+  end_attempt(sent_once ? KeysGo::keep : KeysGo::burn, context);
+  retry_at_once_or_back_off(context.now);
+}
+
+}  // namespace quipu::protocol

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// Key economy: what the KMSs answer, keys fetched ahead by both ends, and what becomes of keys that no handshake wants.
+#include <algorithm>
+
+#include "protocol/peer_machine.h"
+
+namespace quipu::protocol {
+namespace {
+
+// A cheap look for a key source that is broken outright.
+bool is_degenerate(const Secret<32>& key) {
+  const auto octets = key.view();
+  return std::ranges::all_of(octets, [&](std::uint8_t octet) { return octet == octets[0]; });
+}
+
+}  // namespace
+
+QkdKey PeerMachine::qkd_key(HeldKey held, bool we_are_master) const {
+  const KeySource& source = m_config.policy.sources[held.reference.slot];
+  return {std::move(held.reference), we_are_master ? source.own : source.peer, we_are_master ? source.peer : source.own,
+          std::move(held.key)};
+}
+
+void PeerMachine::burn(const KeyReference& reference, const Context& context) {
+  if (!m_used.contains(reference)) m_used.add(reference);
+  ++m_statistics.keys_burnt;
+  if (reference.slot >= m_config.policy.sources.size()) return;
+  context.out.emplace_back(BurnKey{m_config.id, m_config.policy.sources[reference.slot], reference.key_id});
+}
+
+void PeerMachine::burn_expired(const Context& context) {
+  for (const HeldKey& held : m_supply.take_expired(context.now))
+    burn(held.reference, context);
+}
+
+void PeerMachine::put_named(HeldKey key, Duration kept, const Context& context) {
+  key.expires = context.now + kept;
+  if (const auto out = m_supply.put_named(std::move(key))) burn(out->reference, context);
+}
+
+void PeerMachine::put_own(HeldKey key, const Context& context) {
+  if (!m_supply.put_own(key)) burn(key.reference, context);
+}
+
+Duration PeerMachine::late_key_kept() const {
+  return std::max(2 * interval(), kLateKeyKept);
+}
+
+// A question of a moment ago is not asked twice; one that hangs for longer is.
+void PeerMachine::ask(KeyFetch& fetch, std::uint8_t slot, const std::optional<KeyId>& key_id, const Context& context) {
+  const KeySource& source = m_config.policy.sources[slot];
+  if (auto late = m_supply.take_late(slot, key_id, context.now - kKmsDeadline))
+    fetch.adopt(*std::move(late), source);
+  else
+    fetch.ask(slot, source, key_id, context);
+}
+
+// A round that nobody waits for any more: its keys are kept, and what is still out comes late.
+void PeerMachine::shelve(KeyFetch& fetch, KeysOf whose, const Context& context) {
+  for (KeyFetch::Late& late : fetch.outstanding())
+    m_supply.put_late(std::move(late));
+  for (HeldKey& held : fetch.take_keys())
+    whose == KeysOf::us ? put_own(std::move(held), context) : put_named(std::move(held), late_key_kept(), context);
+}
+
+void PeerMachine::shelve_ahead(const Context& context) {
+  if (m_ahead) shelve(*m_ahead, KeysOf::us, context);
+  m_ahead.reset();
+}
+
+void PeerMachine::shelve_named_ahead(const Context& context) {
+  if (m_named_ahead) shelve(*m_named_ahead, KeysOf::peer, context);
+  m_named_ahead.reset();
+}
+
+// The round that a request belongs to; null for a late one.
+KeyFetch* PeerMachine::round_of(KeyRequestId id) {
+  KeyFetch* const rounds[] = {m_attempt ? &m_attempt->fetch() : nullptr,
+                              m_answer.asking() != nullptr ? &m_answer.asking()->fetch : nullptr,
+                              m_ahead ? &*m_ahead : nullptr, m_named_ahead ? &*m_named_ahead : nullptr};
+  for (KeyFetch* round : rounds)
+    if (round != nullptr && round->find(id)) return round;
+  return nullptr;
+}
+
+void PeerMachine::key_fetched(KeyRequestId id, const KeyId& key_id, Secret<32> key, const Context& context) {
+  if (is_degenerate(key)) {
+    report(context, LogLevel::error, "key_refused", "The KMS delivered a key whose octets are all alike");
+    key_failed(id, KeyFailure::unavailable, context);
+    return;
+  }
+  KeyFetch* round = round_of(id);
+  if (round == nullptr) {
+    if (auto late = m_supply.take_late(id)) late_key(*std::move(late), key_id, std::move(key), context);
+    return;
+  }
+  const KeyFetch::Late request = *round->find(id);
+  const bool right = request.key_id ? *request.key_id == key_id : note_fresh(request.slot, key_id, context);
+  if (!right) {
+    report(context, LogLevel::error, "key_refused",
+           "The KMS delivered another key than the one asked for, or an old one");
+    key_failed(id, KeyFailure::unavailable, context);
+    return;
+  }
+  round->fetched(id, key_id, std::move(key), context.now + 2 * interval());
+  m_statistics.kms.add(context.now - request.asked_at);
+  advance(context);
+}
+
+// A fresh key must be one that we have not seen: false, with an alarm, when the KMS delivers one twice.
+bool PeerMachine::note_fresh(std::uint8_t slot, const KeyId& key_id, const Context& context) {
+  const KeyReference reference{slot, m_config.policy.sources[slot].kind, key_id, {}, 0};
+  if (m_used.contains(reference)) {
+    report(context, LogLevel::error, "key_repeated", "The KMS delivered a key that it had delivered before",
+           {{"key_id", key_id.value()}});
+    return false;
+  }
+  m_used.add(reference);
+  return true;
+}
+
+void PeerMachine::late_key(KeyFetch::Late late, const KeyId& key_id, Secret<32> key, const Context& context) {
+  m_statistics.kms.add(context.now - late.asked_at);
+  if (late.key_id ? *late.key_id != key_id : !note_fresh(late.slot, key_id, context)) return;
+  HeldKey held{{late.slot, m_config.policy.sources[late.slot].kind, key_id, {}, 0},
+               std::move(key),
+               context.now + 2 * interval()};
+  if (!late.key_id) {
+    put_own(std::move(held), context);
+    return;
+  }
+  AnswerKeeper::Asking* asking = m_answer.asking();
+  if (asking == nullptr || !asking->fetch.put_if_wanted(held)) put_named(std::move(held), late_key_kept(), context);
+  advance(context);
+}
+
+void PeerMachine::key_failed(KeyRequestId id, KeyFailure failure, const Context& context) {
+  KeyFetch* round = round_of(id);
+  if (round == nullptr) {
+    m_supply.take_late(id);
+    return;
+  }
+  round->failed(id, failure, context.now);
+  advance(context);
+}
+
+// The next epoch's keys are fetched as soon as the present one is confirmed and in use, and both ends hold them long
+// before they are needed. At most one epoch ahead.
+bool PeerMachine::fetch_ahead_wanted(TimePoint now) const {
+  const Epoch* current = m_epochs.current();
+  if (!m_regular || m_config.policy.sources.empty() || m_ahead || m_attempt) return false;
+  if (current == nullptr || !current->confirmed || now >= current->dies) return false;
+  return (current->carried || m_config.always_on) && m_supply.own_count() == 0;
+}
+
+void PeerMachine::progress_fetch_ahead(const Context& context) {
+  if (m_named_ahead) {
+    m_named_ahead->advance(context);
+    if (m_named_ahead->done(context.now)) shelve_named_ahead(context);
+  }
+  if (m_ahead) {
+    m_ahead->advance(context);
+    if (!m_ahead->done(context.now)) return;
+    m_ahead_not_before = context.now + kLastBackoff;
+    shelve_ahead(context);
+    announce_next_keys(context);
+    return;
+  }
+  if (!fetch_ahead_wanted(context.now) || context.now < m_ahead_not_before) return;
+  m_ahead.emplace(m_config.id, context.now + kKmsDeadline);
+  for (std::uint8_t slot = 0; slot < m_config.policy.sources.size(); ++slot)
+    ask(*m_ahead, slot, std::nullopt, context);
+}
+
+void PeerMachine::announce_next_keys(const Context& context) {
+  NextKeys frame{m_supply.own_references()};
+  if (frame.keys.empty()) return;
+  m_ahead_not_before = context.now;
+  send_frame(FrameKind::control, write_control_frame(frame), context);
+  if (const std::uint32_t runway = key_runway(); runway != 0xffffffff)
+    send_frame(FrameKind::control, write_control_frame(KeyRunway{runway}), context);
+}
+
+void PeerMachine::fetch_named_ahead(const NextKeys& frame, const Context& context) {
+  if (m_answer.asking() != nullptr || !m_announcement_rate.take(context.now)) return;
+  shelve_named_ahead(context);
+  m_named_ahead.emplace(m_config.id, context.now + kKmsDeadline);
+  for (const KeyReference& reference : frame.keys)
+    if (usable_reference(reference) && !m_supply.has_named(reference))
+      ask(*m_named_ahead, reference.slot, reference.key_id, context);
+}
+
+void PeerMachine::read_control_inbox(const Context& context) {
+  if (!m_control_inbox) return;
+  const ControlFrame frame = *std::exchange(m_control_inbox, std::nullopt);
+  if (const auto* keys = std::get_if<NextKeys>(&frame))
+    fetch_named_ahead(*keys, context);
+  else if (const auto* runway = std::get_if<KeyRunway>(&frame))
+    m_peer_runway = runway->seconds;
+  else if (m_regular && m_announcement_rate.take(context.now))
+    m_rekey_asked = context.now;
+}
+
+}  // namespace quipu::protocol

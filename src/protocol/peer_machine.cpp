@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "protocol/peer_machine.h"
+
+#include <algorithm>
+
+namespace quipu::protocol {
+
+PeerMachine::PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own)
+    : m_config(std::move(config)),
+      m_regular(own < m_config.public_key),
+      m_canonical_policy(m_config.policy.canonical(own, m_config.public_key)),
+      m_wire_policy(policy_on_wire(m_canonical_policy)),
+      m_endpoint(m_config.endpoint),
+      m_cookies(m_config.public_key),
+      m_initiation_rate(kRateInterval, kRateBurst),
+      m_announcement_rate(kRateInterval, kRateBurst),
+      m_qkd(m_config.policy.qkd == QkdUse::off ? QkdState::off : QkdState::ok) {
+  apply_intervals();
+}
+
+void PeerMachine::reconfigure(PeerConfig config) {
+  const bool moved = config.endpoint && config.endpoint != m_config.endpoint;
+  m_config = std::move(config);
+  if (moved || !m_endpoint) m_endpoint = m_config.endpoint;
+  m_not_before = {};
+  apply_intervals();
+}
+
+void PeerMachine::apply_intervals() {
+  const Duration interval = std::max(m_config.rekey_interval / 4, kRateInterval);
+  m_initiation_rate.set_interval(interval);
+  m_announcement_rate.set_interval(interval);
+  m_answer.set_hold(m_config.rekey_interval);
+}
+
+void PeerMachine::report(const Context& context, LogLevel level, std::string_view event, std::string_view message,
+                         std::vector<LogField> fields) const {
+  context.out.emplace_back(ReportEvent{level, event, message, m_config.id, std::move(fields)});
+}
+
+void PeerMachine::set_qkd_state(QkdState state, const Context& context) {
+  if (state == m_qkd) return;
+  const bool worse = state == QkdState::stretch || state == QkdState::block || state == QkdState::reduced;
+  m_qkd = state;
+  report(context, worse ? LogLevel::warning : LogLevel::info, "qkd_state",
+         state == QkdState::block ? "No QKD key to be had and no epoch left: data stops"
+                                  : "The supply of QKD keys changed",
+         {{"qkd", std::string(to_string(state))}});
+}
+
+// A handshake failed for want of keys: what that means is the policy's to say.
+void PeerMachine::kms_failed(const Context& context) {
+  ++m_statistics.kms_failures;
+  switch (decide(m_config.policy, 0, session_up(context.now))) {
+    case KeyDecision::proceed:
+    case KeyDecision::proceed_reduced: break;
+    case KeyDecision::stretch: set_qkd_state(QkdState::stretch, context); break;
+    case KeyDecision::block:
+      set_qkd_state(QkdState::block, context);
+      drop_queue(DropReason::blocked);
+      m_traffic_waits.reset();
+      break;
+  }
+}
+
+bool PeerMachine::session_up(TimePoint now) const {
+  return m_epochs.current() != nullptr && now < m_epochs.current()->dies;
+}
+
+Duration PeerMachine::interval() const {
+  return std::max(m_config.rekey_interval, kRttsInInterval * m_rtt + m_statistics.kms.percentile(99));
+}
+
+Duration PeerMachine::max_key_age() const {
+  if (m_config.max_key_age != Duration::zero()) return std::max(m_config.max_key_age, interval());
+  return kMaxKeyAgeInIntervals * interval();
+}
+
+Duration PeerMachine::previous_grace() const {
+  const Duration n = m_config.rekey_interval;
+  const Duration least = n < kPreviousGrace ? kPreviousGraceShort : kPreviousGrace;
+  return std::min(n, std::max(3 * m_rtt, least));
+}
+
+// When a keypair that waits for its first packet dies.
+TimePoint PeerMachine::next_dies(TimePoint made, TimePoint now) const {
+  return std::min(now + kNextLifetime, made + max_key_age());
+}
+
+Duration PeerMachine::dead_after() const {
+  return std::max(kDeadSession, 3 * m_rtt);
+}
+
+// Seconds that the least stocked source lasts at one key per interval.
+std::uint32_t PeerMachine::key_runway() const {
+  std::uint64_t least = 0xffffffff;
+  const auto seconds = static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::seconds>(interval()).count());
+  for (std::size_t slot = 0; slot < m_config.policy.sources.size(); ++slot)
+    if (m_stock[slot]) least = std::min(least, *m_stock[slot] * seconds);
+  return static_cast<std::uint32_t>(least);
+}
+
+Result<void> PeerMachine::rekey_now(TimePoint now) {
+  if (!m_endpoint) return fail(Errc::unavailable, m_config.name + ": no endpoint is known yet");
+  if (m_attempt || m_answer.asking() != nullptr) return fail(Errc::busy, m_config.name + ": a handshake is under way");
+  if (!m_regular && session_up(now))
+    m_wish_due = now;
+  else
+    m_rekey_asked = now;
+  return {};
+}
+
+void PeerMachine::permit_stamp_jump() {
+  m_peer_stamps.permit();
+  m_own_stamps.permit();
+}
+
+void PeerMachine::key_stock(std::uint8_t slot, std::uint32_t keys) {
+  if (slot < m_config.policy.sources.size()) m_stock[slot] = keys;
+}
+
+void PeerMachine::endpoint_resolved(const Endpoint& endpoint) {
+  const bool roamed = m_epochs.current() != nullptr && m_last_received.has_value();
+  if (!roamed || (m_attempt && !m_attempt->life_seen())) m_endpoint = endpoint;
+}
+
+void PeerMachine::reset(const Context& context) {
+  if (m_attempt) end_attempt(KeysGo::burn, context);
+  shelve_asking(context);
+  m_answer.drop();
+  shelve_ahead(context);
+  shelve_named_ahead(context);
+  m_epochs.erase_all(context.shared.indices);
+  for (const HeldKey& held : m_supply.take_everything())
+    burn(held.reference, context);
+  drop_queue(DropReason::queue_full);
+  m_confirmation.reset();
+  m_control_inbox.reset();
+  m_unanswered_since.reset();
+  m_reply_since.reset();
+  m_traffic_waits.reset();
+  m_rekey_asked.reset();
+  m_wish_due.reset();
+  m_session_began = m_reply_now = m_abandon = false;
+}
+
+void PeerMachine::advance(const Context& context) {
+  if (m_abandon) abandon_attempt(context);
+  const bool had_session = m_epochs.current() != nullptr;
+  m_epochs.expire(context.now, context.shared.indices);
+  if (had_session && m_epochs.current() == nullptr) session_ended(context);
+  if (m_epochs.current() == nullptr && !m_without_session) m_without_session = context.now;
+  if (m_session_began && m_epochs.current() != nullptr) session_began(*m_epochs.current(), context);
+  burn_expired(context);
+  read_control_inbox(context);
+  progress_answer(context);
+  progress_fetch_ahead(context);
+  if (m_attempt) progress_attempt(context);
+  if (const auto due = attempt_due(); due && *due <= context.now) begin_attempt(context);
+  flush_queue(context);
+  keep_alive(context);
+}
+
+std::optional<TimePoint> PeerMachine::next_deadline(TimePoint now) const {
+  std::optional<TimePoint> next;
+  const auto consider = [&](std::optional<TimePoint> at) {
+    if (at && (!next || *at < *next)) next = at;
+  };
+  if (m_abandon || m_session_began || m_control_inbox) consider(now);
+  if (!m_without_session && m_epochs.current() == nullptr) consider(now);
+  if (!m_queue.empty() && session_up(now) && m_endpoint) consider(now);
+  consider(m_epochs.next_deadline());
+  consider(m_supply.next_deadline());
+  consider(m_answer.next_deadline());
+  if (m_attempt) consider(m_attempt->next_deadline());
+  if (m_ahead) consider(m_ahead->next_deadline());
+  if (m_named_ahead) consider(m_named_ahead->next_deadline());
+  if (m_attempt && !m_attempt->has_keys() && m_attempt->fetch().done(now)) consider(now);
+  if (fetch_ahead_wanted(now)) consider(std::max(now, m_ahead_not_before));
+  consider(attempt_due());
+  consider(keepalive_due());
+  return next;
+}
+
+PeerStatus PeerMachine::status(TimePoint now) const {
+  PeerStatus out;
+  out.id = m_config.id;
+  out.name = m_config.name;
+  out.public_key = m_config.public_key;
+  out.endpoint = m_endpoint;
+  out.session_up = session_up(now);
+  if (const Epoch* current = m_epochs.current(); out.session_up) {
+    out.confirmed = current->confirmed;
+    out.initiator_of_epoch = current->initiator;
+    out.epoch = m_epoch_number;
+    out.protection = protection_text(current->protection.qkd_keys, current->protection.simulated);
+    out.key_age = now - current->made;
+  }
+  out.handshake_under_way = m_attempt.has_value() || m_answer.asking() != nullptr;
+  out.qkd = m_qkd;
+  if (m_last_received) out.last_received = now - *m_last_received;
+  out.rekey_interval = m_config.rekey_interval;
+  out.effective_rekey_interval = interval();
+  out.max_key_age = max_key_age();
+  out.rtt = m_rtt;
+  if (const std::uint32_t runway = key_runway(); runway != 0xffffffff) out.key_runway_s = runway;
+  out.peer_key_runway_s = m_peer_runway;
+  out.queued_packets = m_queue.size();
+  out.statistics = m_statistics;
+  return out;
+}
+
+}  // namespace quipu::protocol

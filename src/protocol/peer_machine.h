@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include "protocol/allowed_ips.h"
+#include "protocol/answer_keeper.h"
+#include "protocol/attempt.h"
+#include "protocol/control_frame.h"
+#include "protocol/cookie.h"
+#include "protocol/device.h"
+#include "protocol/epochs.h"
+#include "protocol/key_supply.h"
+#include "protocol/packet_queue.h"
+#include "protocol/rate.h"
+
+namespace quipu::protocol {
+
+// Everything between us and one peer. Composes the parts, each of which has one job: Attempt (our message 1),
+// AnswerKeeper (the peer's), Epochs (keypair slots), KeySupply (QKD keys outside of a handshake). The rules that join
+// them are in peer_initiate.cpp, peer_respond.cpp, peer_keys.cpp and peer_session.cpp. docs/protocol.md, "State
+// machine".
+class PeerMachine {
+ public:
+  PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own);
+
+  const PeerConfig& config() const { return m_config; }
+
+  const PreSharedKey& psk() const { return m_config.psk; }
+
+  // --- data path: no action, no allocation but for a packet that has to wait ---
+  Outcome<Sealed> seal(ByteView packet, MutableBytes out, TimePoint now);
+  Outcome<Opened> open(SessionIndex index, MutableBytes datagram, const Endpoint& from, Shared& shared,
+                       const AllowedIps& allowed, TimePoint now);
+
+  void count_drop(DropReason reason) { ++m_statistics.drops[static_cast<std::size_t>(reason)]; }
+
+  // --- handshake datagrams ---
+  bool holds(const MessageDigest& digest) const { return m_answer.holds(digest); }
+
+  void repeat_answer(const Endpoint& from, const Context& context);
+  void handle_initiation(ReceivedInitiation initiation, const MessageDigest& digest, const Endpoint& from,
+                         const Context& context);
+  void handle_response(ByteView message, const Context& context);
+  void handle_reject(ByteView message, const Context& context);
+  void handle_cookie_reply(ByteView message, TimePoint now);
+
+  // --- answers ---
+  void key_fetched(KeyRequestId id, const KeyId& key_id, Secret<32> key, const Context& context);
+  void key_failed(KeyRequestId id, KeyFailure failure, const Context& context);
+  void endpoint_resolved(const Endpoint& endpoint);
+
+  // --- the operator ---
+  Result<void> rekey_now(TimePoint now);
+  void permit_stamp_jump();
+  void key_stock(std::uint8_t slot, std::uint32_t keys);
+  // Ends sessions, attempt and answer; burns keys.
+  void reset(const Context& context);
+  // A change that leaves the session in place.
+  void reconfigure(PeerConfig config);
+
+  void advance(const Context& context);
+  std::optional<TimePoint> next_deadline(TimePoint now) const;
+  PeerStatus status(TimePoint now) const;
+
+ private:
+  enum class KeysGo : std::uint8_t { burn, keep };
+
+  // peer_machine.cpp
+  void report(const Context& context, LogLevel level, std::string_view event, std::string_view message,
+              std::vector<LogField> fields = {}) const;
+  void apply_intervals();
+  void set_qkd_state(QkdState state, const Context& context);
+  void kms_failed(const Context& context);
+  bool session_up(TimePoint now) const;
+  Duration interval() const;  // effective N
+  Duration max_key_age() const;
+  Duration previous_grace() const;
+  Duration dead_after() const;
+  std::uint32_t key_runway() const;
+  TimePoint next_dies(TimePoint made, TimePoint now) const;
+
+  // peer_initiate.cpp
+  std::optional<TimePoint> attempt_due() const;
+  std::optional<TimePoint> attempt_reason() const;
+  void begin_attempt(const Context& context);
+  void progress_attempt(const Context& context);
+  bool gather_keys(const Context& context);
+  bool make_initiation(const Context& context);
+  void transmit_initiation(const Context& context);
+  void attempt_timed_out(const Context& context);
+  void end_attempt(KeysGo keys, const Context& context);
+  void back_off(TimePoint now);
+  void retry_at_once_or_back_off(TimePoint now);
+  void abandon_attempt(const Context& context);
+  void policies_differ(const Reject& reject, const Context& context);
+  void stamp_was_stale(const Reject& reject, const Context& context);
+  void install(SessionSecrets secrets, AcceptedKeys accepted, const Context& context);
+  bool accepted_suffices(AcceptedKeys accepted) const;
+
+  // peer_respond.cpp
+  bool crossing_ignores(TimePoint now) const;
+  void accept_initiation(const ReceivedInitiation& initiation, const MessageDigest& digest, const Endpoint& from,
+                         const Context& context);
+  void reject(const ReceivedInitiation& initiation, RejectReason reason, const Context& context);
+  void reject_unkept(const ReceivedInitiation& initiation, RejectReason reason, const Endpoint& from,
+                     const Context& context);
+  void ask_for_named_keys(ReceivedInitiation initiation, const Context& context);
+  void progress_answer(const Context& context);
+  void respond(AnswerKeeper::Asking asking, std::vector<HeldKey> held, const Context& context);
+  void shelve_asking(const Context& context);
+  void send_handshake(Bytes message, const Endpoint& to, const Context& context);
+
+  // peer_keys.cpp
+  enum class KeysOf : std::uint8_t { us, peer };
+
+  QkdKey qkd_key(HeldKey held, bool we_are_master) const;
+  void burn(const KeyReference& reference, const Context& context);
+  void burn_expired(const Context& context);
+  void put_named(HeldKey key, Duration kept, const Context& context);
+  void put_own(HeldKey key, const Context& context);
+  Duration late_key_kept() const;
+  void ask(KeyFetch& fetch, std::uint8_t slot, const std::optional<KeyId>& key_id, const Context& context);
+  void shelve(KeyFetch& fetch, KeysOf whose, const Context& context);
+  void shelve_ahead(const Context& context);
+  void shelve_named_ahead(const Context& context);
+  KeyFetch* round_of(KeyRequestId id);
+  bool note_fresh(std::uint8_t slot, const KeyId& key_id, const Context& context);
+  void late_key(KeyFetch::Late late, const KeyId& key_id, Secret<32> key, const Context& context);
+  bool fetch_ahead_wanted(TimePoint now) const;
+  void progress_fetch_ahead(const Context& context);
+  void announce_next_keys(const Context& context);
+  void fetch_named_ahead(const NextKeys& frame, const Context& context);
+  void read_control_inbox(const Context& context);
+  bool usable_reference(const KeyReference& reference) const;
+
+  // peer_session.cpp
+  void opened_under(Epoch& epoch, const Endpoint& from, bool newest, Shared& shared, TimePoint now);
+  std::unexpected<Errc> queue(ByteView packet, TimePoint now);
+  void note_sent(TimePoint now);
+  void note_sent_data(Epoch& epoch, std::size_t size, TimePoint now);
+  Outcome<Opened> deliver(ByteView packet, const AllowedIps& allowed);
+  bool first_packet_under_next(const Epoch& epoch, Shared& shared, TimePoint now);
+  void confirmation_answered(TimePoint now);
+  void handle_control_frame(ByteView payload);
+  void session_ended(const Context& context);
+  void session_began(const Epoch& epoch, const Context& context);
+  bool send_frame(FrameKind kind, ByteView payload, const Context& context);
+  void flush_queue(const Context& context);
+  void drop_queue(DropReason reason);
+  void keep_alive(const Context& context);
+  std::optional<TimePoint> keepalive_due() const;
+
+  PeerConfig m_config;
+  bool m_regular;  // we are the regular initiator
+  Bytes m_canonical_policy;
+  Bytes m_wire_policy;
+  std::optional<Endpoint> m_endpoint;
+  CookieGenerator m_cookies;
+
+  std::optional<Attempt> m_attempt;
+  AnswerKeeper m_answer;
+  Epochs m_epochs;
+  KeySupply m_supply;
+  UsedKeys m_used;
+  std::optional<KeyFetch> m_ahead;  // fresh keys for our next attempt
+  TimePoint m_ahead_not_before{};
+  std::optional<KeyFetch> m_named_ahead;  // keys that the peer announced
+  PacketQueue m_queue;
+  StampGuard m_peer_stamps;
+  StampGuard m_own_stamps;
+
+  // Retries of our attempts.
+  TimePoint m_not_before{};
+  Duration m_backoff{kFirstBackoff};
+  int m_immediate_retries = 0;
+  TimePoint m_next_resolve{};
+
+  // Why an attempt is wanted.
+  std::optional<TimePoint> m_traffic_waits;
+  std::optional<TimePoint> m_rekey_asked;
+  std::optional<TimePoint> m_without_session;
+  Duration m_rekey_jitter{};
+
+  std::optional<TimePoint> m_crossing_head;  // first transmission of our last attempt
+
+  // Limits on what the peer may make us do.
+  TokenBucket m_initiation_rate;
+  TokenBucket m_announcement_rate;
+  TokenBucket m_stale_rejects{kStaleRejectInterval, 1};
+  TokenBucket m_jump_reports{std::chrono::seconds(10), 1};
+  TimePoint m_requests_until{};  // requests of a shelved answer are out until then
+
+  // Liveness of the session.
+  std::optional<TimePoint> m_last_received;
+  TimePoint m_last_sent{};
+  std::optional<TimePoint> m_unanswered_since;  // data sent, nothing opened since
+  std::optional<TimePoint> m_reply_since;       // data opened, nothing sent since
+  bool m_reply_now = false;                     // the initiator waits for a first packet under its new keys
+
+  struct Confirmation {
+    TimePoint first_sent;
+    TimePoint next;
+    Duration wait{kFirstConfirmation};
+    int sent = 0;
+  };
+
+  std::optional<Confirmation> m_confirmation;
+  std::optional<TimePoint> m_wish_due;
+  Duration m_rtt{};
+
+  // What open() leaves for advance().
+  std::optional<ControlFrame> m_control_inbox;
+  bool m_session_began = false;
+  bool m_abandon = false;  // a packet opened under the keypair of the peer's own handshake
+  bool m_alarmed = false;
+
+  QkdState m_qkd = QkdState::off;
+  std::uint64_t m_order = 0;  // a sequence for crossing rule (b)
+  std::uint64_t m_epoch_number = 0;
+  std::array<std::optional<std::uint32_t>, kMaxSources> m_stock{};
+  std::optional<std::uint32_t> m_peer_runway;
+  PeerStatistics m_statistics;
+};
+
+}  // namespace quipu::protocol

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// The session: packets, confirmation of new keys, keepalives, and what an opened packet proves.
+#include <algorithm>
+
+#include "protocol/inner_packet.h"
+#include "protocol/peer_machine.h"
+
+namespace quipu::protocol {
+namespace {
+
+constexpr Lane kFirstLane{0};
+
+DropReason drop_reason(Errc error) {
+  switch (error) {
+    case Errc::already_used: return DropReason::replay;
+    case Errc::authentication: return DropReason::failed_open;
+    case Errc::limit_reached: return DropReason::key_limit;
+    default: return DropReason::malformed;
+  }
+}
+
+}  // namespace
+
+Outcome<Sealed> PeerMachine::seal(ByteView packet, MutableBytes out, TimePoint now) {
+  if (!session_up(now) || !m_endpoint) return queue(packet, now);
+  Epoch& current = *m_epochs.current();
+  const auto size = current.keypair.seal(kFirstLane, FrameKind::ip, packet, out);
+  if (!size) {
+    if (size.error() == Errc::limit_reached) {
+      count_drop(DropReason::key_limit);
+      if (!m_traffic_waits) m_traffic_waits = now;
+    }
+    return std::unexpected(size.error());
+  }
+  note_sent_data(current, packet.size(), now);
+  return Sealed{m_config.id, *m_endpoint, *size};
+}
+
+std::unexpected<Errc> PeerMachine::queue(ByteView packet, TimePoint now) {
+  if (!m_traffic_waits) m_traffic_waits = now;
+  if (m_qkd == QkdState::block) {
+    count_drop(DropReason::blocked);
+    return std::unexpected(Errc::policy);
+  }
+  if (m_queue.push(packet)) count_drop(DropReason::queue_full);
+  return std::unexpected(Errc::unavailable);
+}
+
+void PeerMachine::note_sent_data(Epoch& epoch, std::size_t size, TimePoint now) {
+  ++m_statistics.tx_packets;
+  m_statistics.tx_bytes += size;
+  epoch.carried = true;
+  if (!m_unanswered_since) m_unanswered_since = now;
+  note_sent(now);
+}
+
+void PeerMachine::note_sent(TimePoint now) {
+  m_last_sent = now;
+  m_reply_since.reset();
+  m_reply_now = false;
+}
+
+Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, const Endpoint& from, Shared& shared,
+                                  const AllowedIps& allowed, TimePoint now) {
+  Epoch* epoch = m_epochs.find(index, now);
+  if (epoch == nullptr) {
+    count_drop(DropReason::expired_key);
+    return std::unexpected(Errc::expired);
+  }
+  const auto frame = epoch->keypair.open(datagram);
+  if (!frame) {
+    count_drop(drop_reason(frame.error()));
+    return std::unexpected(frame.error());
+  }
+  if (frame->kind == FrameKind::ip) {
+    epoch->carried = true;
+    if (!m_reply_since) m_reply_since = now;
+  }
+  opened_under(*epoch, from, frame->newest, shared, now);
+  if (frame->kind == FrameKind::control) handle_control_frame(frame->payload);
+  if (frame->kind != FrameKind::ip) return Opened{m_config.id, {}};
+  return deliver(frame->payload, allowed);
+}
+
+Outcome<Opened> PeerMachine::deliver(ByteView packet, const AllowedIps& allowed) {
+  const auto inner = inner_addresses(packet);
+  if (!inner) {
+    count_drop(DropReason::malformed);
+    return std::unexpected(Errc::malformed);
+  }
+  if (allowed.find(inner->source) != m_config.id) {
+    count_drop(DropReason::source_not_allowed);
+    return std::unexpected(Errc::not_permitted);
+  }
+  ++m_statistics.rx_packets;
+  m_statistics.rx_bytes += packet.size();
+  return Opened{m_config.id, packet};
+}
+
+void PeerMachine::opened_under(Epoch& epoch, const Endpoint& from, bool newest, Shared& shared, TimePoint now) {
+  m_last_received = now;
+  m_unanswered_since.reset();
+  if (m_attempt) m_attempt->sign_of_life(now);
+  bool is_current = m_epochs.is_current(epoch);
+  if (m_epochs.is_next(epoch)) {
+    is_current = first_packet_under_next(epoch, shared, now);
+  } else if (is_current && !epoch.confirmed) {
+    m_epochs.confirm_current(now + previous_grace());
+    m_own_stamps.confirm(epoch.stamp);
+    confirmation_answered(now);
+  }
+  if (is_current && newest) m_endpoint = from;
+}
+
+// The peer holds the keypair that we made for its message 1.
+bool PeerMachine::first_packet_under_next(const Epoch& epoch, Shared& shared, TimePoint now) {
+  m_answer.confirmed();
+  m_peer_stamps.confirm(epoch.stamp);
+  m_abandon = m_attempt.has_value();
+  if (!m_epochs.promote_next(++m_order, epoch.made + max_key_age(), now + previous_grace(), shared.indices))
+    return false;
+  m_confirmation.reset();
+  m_reply_now = true;
+  m_session_began = true;
+  return true;
+}
+
+// Our first packet under the new keys was answered: a round trip, if there was but one.
+void PeerMachine::confirmation_answered(TimePoint now) {
+  if (!m_confirmation) return;
+  if (m_confirmation->sent == 1) {
+    const Duration sample = now - m_confirmation->first_sent;
+    m_rtt = m_rtt == Duration::zero() ? sample : (7 * m_rtt + sample) / 8;
+  }
+  m_confirmation.reset();
+}
+
+void PeerMachine::handle_control_frame(ByteView payload) {
+  auto frame = parse_control_frame(payload);
+  if (frame)
+    m_control_inbox = *std::move(frame);
+  else if (frame.error() != Errc::unsupported)
+    count_drop(DropReason::malformed);
+}
+
+void PeerMachine::handle_cookie_reply(ByteView message, TimePoint now) {
+  // What is not an answer to our last message is not believed, and needs no count: anybody could send it.
+  static_cast<void>(m_cookies.consume_reply(message, now));
+}
+
+void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
+  m_session_began = false;
+  const bool first = m_without_session.has_value();
+  m_without_session.reset();
+  m_traffic_waits.reset();
+  m_rekey_asked.reset();
+  m_unanswered_since.reset();
+  m_not_before = {};
+  m_backoff = kFirstBackoff;
+  m_immediate_retries = 0;
+  m_alarmed = false;
+  m_rekey_jitter = random_duration(m_config.rekey_interval / kRekeyJitterDivisor, context.shared.rng);
+  ++m_epoch_number;
+  ++m_statistics.epochs;
+  m_statistics.keys_used += epoch.protection.qkd_keys;
+  const std::string protection = protection_text(epoch.protection.qkd_keys, epoch.protection.simulated);
+  report(context, first ? LogLevel::info : LogLevel::debug, first ? "session_up" : "rekeyed",
+         first ? "The tunnel is up" : "New keys are in use",
+         {{"epoch", std::to_string(m_epoch_number)}, {"protection", protection}});
+  const bool reduced = decide(m_config.policy, epoch.protection.qkd_keys, true) == KeyDecision::proceed_reduced &&
+                       m_config.policy.qkd == QkdUse::preferred;
+  if (reduced) {
+    ++m_statistics.reduced_epochs;
+    report(context, LogLevel::warning, "epoch_reduced", "This epoch has fewer QKD keys than sources",
+           {{"epoch", std::to_string(m_epoch_number)}, {"protection", protection}});
+  }
+  if (m_config.policy.qkd != QkdUse::off) set_qkd_state(reduced ? QkdState::reduced : QkdState::ok, context);
+}
+
+void PeerMachine::session_ended(const Context& context) {
+  m_confirmation.reset();
+  m_unanswered_since.reset();
+  m_reply_since.reset();
+  m_reply_now = false;
+  report(context, LogLevel::info, "session_expired", "The last keys of this tunnel reached their age and were erased");
+  if (m_qkd != QkdState::stretch) return;
+  set_qkd_state(QkdState::block, context);
+}
+
+bool PeerMachine::send_frame(FrameKind kind, ByteView payload, const Context& context) {
+  note_sent(context.now);
+  if (!session_up(context.now) || !m_endpoint) return false;
+  Bytes datagram(payload.size() + kDataOverhead);
+  const auto size = m_epochs.current()->keypair.seal(kFirstLane, kind, payload, datagram);
+  if (!size) return false;
+  datagram.resize(*size);
+  context.out.emplace_back(SendDatagram{m_config.id, *m_endpoint, std::move(datagram), false});
+  return true;
+}
+
+void PeerMachine::flush_queue(const Context& context) {
+  if (m_queue.empty() || !session_up(context.now) || !m_endpoint) return;
+  for (const Bytes& packet : m_queue.take_all()) {
+    if (send_frame(FrameKind::ip, packet, context))
+      note_sent_data(*m_epochs.current(), packet.size(), context.now);
+    else
+      count_drop(DropReason::key_limit);
+  }
+}
+
+void PeerMachine::drop_queue(DropReason reason) {
+  m_statistics.drops[static_cast<std::size_t>(reason)] += m_queue.take_all().size();
+}
+
+std::optional<TimePoint> PeerMachine::keepalive_due() const {
+  const Epoch* current = m_epochs.current();
+  if (current == nullptr || !m_endpoint) return std::nullopt;
+  std::optional<TimePoint> due;
+  const auto consider = [&](TimePoint at) { due = due ? std::min(*due, at) : at; };
+  if (m_reply_now) consider(*m_last_received);
+  if (m_wish_due) consider(*m_wish_due);
+  if (m_reply_since) consider(*m_reply_since + kKeepalive);
+  if (m_confirmation && m_confirmation->next < m_confirmation->first_sent + kConfirmationDeadline)
+    consider(m_confirmation->next);
+  if (m_config.persistent_keepalive != Duration::zero()) consider(m_last_sent + m_config.persistent_keepalive);
+  return due;
+}
+
+void PeerMachine::keep_alive(const Context& context) {
+  const auto due = keepalive_due();
+  if (!due || *due > context.now) return;
+  if (m_wish_due && *m_wish_due <= context.now) {
+    m_wish_due.reset();
+    send_frame(FrameKind::control, write_control_frame(RekeyWish{}), context);
+    return;
+  }
+  if (m_confirmation && m_confirmation->next <= context.now) {
+    ++m_confirmation->sent;
+    m_confirmation->next = context.now + m_confirmation->wait;
+    m_confirmation->wait *= 2;
+  }
+  send_frame(FrameKind::keepalive, {}, context);
+}
+
+}  // namespace quipu::protocol
