@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Without faults nothing is lost, and each rule of the regular course holds.
+#include <gtest/gtest.h>
+
+#include "world.h"
+
+namespace quipu::sim {
+namespace {
+
+using namespace protocol;
+
+void start(World& world) {
+  world.a().start();
+  world.b().start();
+}
+
+void expect_nothing_lost(World& world) {
+  for (int i = 0; i < 2; ++i) {
+    std::string lost;
+    for (const std::uint64_t number : world.node(i).sent)
+      if (!world.node(1 - i).received.contains(number)) lost += " " + std::to_string(number);
+    EXPECT_EQ(lost, "") << "sent by " << i << " of " << world.node(i).sent.size();
+  }
+  EXPECT_EQ(world.a().duplicates + world.b().duplicates, 0U);
+}
+
+TEST(Rekey, TheFirstPacketBringsTheTunnelUp) {
+  World world({});
+  start(world);
+  world.a().send();
+  world.run(1s);
+  EXPECT_EQ(world.b().received.size(), 1U);
+  EXPECT_EQ(world.a().status().protection, "x25519+mlkem768+psk+qkd(1)");
+  EXPECT_EQ(world.b().status().protection, "x25519+mlkem768+psk+qkd(1)");
+  EXPECT_EQ(world.a().status().qkd, QkdState::ok);
+}
+
+TEST(Rekey, LosesNothing) {
+  for (const Duration interval : {Duration(1s), Duration(2s), Duration(10s)}) {
+    for (std::uint64_t seed = 1; seed <= seeds(4); ++seed) {
+      Options options;
+      options.seed = seed;
+      options.interval = interval;
+      World world(options);
+      for (Link& link : world.links) {
+        link.delay = Duration(1ms) * static_cast<int>(1 + world.rng.below(20));
+        link.jitter = Duration(1ms) * static_cast<int>(world.rng.below(20));
+      }
+      start(world);
+      world.traffic(5ms, 6 * interval);
+      world.run(6 * interval + 1s);
+      SCOPED_TRACE(seed);
+      expect_nothing_lost(world);
+      EXPECT_GE(world.a().status().statistics.epochs, 6U);
+      EXPECT_EQ(world.a().status().statistics.epochs, world.b().status().statistics.epochs);
+      EXPECT_TRUE(world.watch.agree());
+    }
+  }
+}
+
+TEST(Rekey, FindsItsKeyFetchedAhead) {
+  Options options;
+  options.interval = 2s;
+  World world(options);
+  world.kms.ends[0].latency = world.kms.ends[1].latency = 300ms;
+  start(world);
+  world.traffic(20ms, 30s);
+  world.run(30s);
+  const PeerStatistics statistics = world.a().status().statistics;
+  EXPECT_EQ(statistics.rekey_cold.count(), 1U);
+  EXPECT_GE(statistics.rekey_cold.last(), 600ms);
+  EXPECT_GE(statistics.rekey_warm.count(), 10U);
+  // One round trip: no KMS was asked at either end.
+  EXPECT_LE(statistics.rekey_warm.percentile(99), 10ms);
+  EXPECT_EQ(statistics.keys_burnt, 0U);
+}
+
+TEST(Rekey, AnIdleTunnelCostsNoKeys) {
+  World world({});
+  start(world);
+  world.a().send();
+  world.run(60s);
+  const auto asked = world.kms.ends[0].delivered_fresh;
+  EXPECT_LE(asked, 2U + 1U);
+  EXPECT_FALSE(world.a().status().session_up);
+  world.run(600s);
+  EXPECT_EQ(world.kms.ends[0].delivered_fresh, asked);
+  EXPECT_TRUE(world.healthy());
+}
+
+TEST(Rekey, AlwaysOnRekeysWithoutTraffic) {
+  Options options;
+  options.always_on = true;
+  World world(options);
+  start(world);
+  world.run(61s);
+  EXPECT_GE(world.a().status().statistics.epochs, 6U);
+  EXPECT_LE(world.a().status().statistics.epochs, 8U);
+  EXPECT_TRUE(world.healthy());
+}
+
+TEST(Rekey, AtOnceOnTheOperatorsWordFromEitherEnd) {
+  World world({});
+  start(world);
+  ASSERT_TRUE(world.healthy());
+  for (int i = 0; i < 2; ++i) {
+    const auto before = world.a().status().epoch;
+    Actions actions;
+    ASSERT_TRUE(world.node(i).device().rekey_now(kFarEnd, world.now(), actions));
+    for (Action& action : actions)
+      if (auto* send = std::get_if<SendDatagram>(&action)) world.transmit(i, send->bytes, send->to);
+    world.node(i).turn();
+    world.run(1s);
+    EXPECT_EQ(world.a().status().epoch, before + 1);
+    EXPECT_EQ(world.b().status().epoch, before + 1);
+  }
+  EXPECT_TRUE(world.healthy());
+}
+
+TEST(Rekey, AColdStartFromBothEndsAtOnceSettles) {
+  for (std::uint64_t seed = 1; seed <= seeds(20); ++seed) {
+    Options options;
+    options.seed = seed;
+    World world(options);
+    for (Link& link : world.links)
+      link.delay = Duration(1ms) * static_cast<int>(1 + world.rng.below(300));
+    start(world);
+    world.a().send();
+    world.b().send();
+    world.run(3s);
+    SCOPED_TRACE(seed);
+    EXPECT_EQ(world.a().received.size(), 1U);
+    EXPECT_EQ(world.b().received.size(), 1U);
+    EXPECT_TRUE(world.healthy());
+    EXPECT_LE(world.a().status().statistics.attempts + world.b().status().statistics.attempts, 3U);
+  }
+}
+
+}  // namespace
+}  // namespace quipu::sim

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "world.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace quipu::sim {
+
+using namespace protocol;
+
+namespace {
+
+constexpr std::size_t kPacketSize = 60;
+
+// An IPv4 packet from 10.0.FROM.1 to the other end that carries its number.
+std::array<std::uint8_t, kPacketSize> numbered_packet(int from, std::uint64_t number) {
+  std::array<std::uint8_t, kPacketSize> packet{};
+  packet[0] = 0x45;
+  const std::uint8_t source[] = {10, 0, static_cast<std::uint8_t>(from), 1};
+  const std::uint8_t destination[] = {10, 0, static_cast<std::uint8_t>(1 - from), 1};
+  std::copy(std::begin(source), std::end(source), packet.begin() + 12);
+  std::copy(std::begin(destination), std::end(destination), packet.begin() + 16);
+  ByteWriter(MutableBytes(packet).subspan(20)).u64(number);
+  return packet;
+}
+
+KeySource source_of(int number, std::size_t slot) {
+  const std::string suffix = std::to_string(slot);
+  const SaeId ids[] = {SaeId("sae-a-" + suffix), SaeId("sae-b-" + suffix)};
+  return {"kms" + suffix, ids[number], ids[1 - number], KeyKind::etsi014, false};
+}
+
+}  // namespace
+
+Node::Node(World& world, int number, const Options& options) : m_world(world), m_number(number), m_options(options) {
+  endpoint = *Endpoint::parse("192.0.2." + std::to_string(number + 1) + ":51900");
+}
+
+void Node::start(bool knows_endpoint) {
+  ++m_life;
+  m_wake.reset();
+  m_rng = std::make_unique<SeededRng>(m_world.rng.next());
+  m_device.emplace(*Device::create({m_world.identities[m_number]->private_key.clone(), Stamp(durable_stamps)}, *m_rng));
+  PeerConfig peer;
+  peer.id = kFarEnd;
+  peer.name = m_number == 0 ? "site-b" : "site-a";
+  peer.public_key = m_world.identities[1 - m_number]->public_key;
+  peer.psk.mutable_view()[0] = 42;
+  if (knows_endpoint) peer.endpoint = m_world.node(1 - m_number).endpoint;
+  peer.allowed_ips = {*IpPrefix::parse("10.0." + std::to_string(1 - m_number) + ".0/24")};
+  peer.policy.qkd = m_options.qkd;
+  peer.policy.min_sources = m_options.min_sources;
+  for (std::size_t slot = 0; slot < m_options.sources && m_options.qkd != QkdUse::off; ++slot)
+    peer.policy.sources.push_back(source_of(m_number, slot));
+  peer.rekey_interval = m_options.interval;
+  peer.max_key_age = m_options.max_key_age;
+  peer.always_on = m_options.always_on;
+  if (adjust) adjust(peer);
+  const auto added = m_device->add_peer(std::move(peer), m_world.now());
+  ASSERT_TRUE(added) << added.error().text;
+  turn();
+}
+
+void Node::restart(bool knows_endpoint) {
+  start(knows_endpoint);
+}
+
+void Node::restart_with_stamps(std::uint64_t end) {
+  durable_stamps = end;
+  start();
+}
+
+std::uint64_t Node::send() {
+  const std::uint64_t number = sent.size() + 1;
+  sent.insert(number);
+  const auto packet = numbered_packet(m_number, number);
+  Bytes out(packet.size() + kMaxOverhead);
+  if (const auto sealed = m_device->seal(packet, out, m_world.now())) {
+    out.resize(sealed->size);
+    m_world.transmit(m_number, std::move(out), sealed->to);
+  }
+  turn();
+  return number;
+}
+
+void Node::receive(Bytes datagram, const Endpoint& from) {
+  Actions actions;
+  if (!Device::is_data(datagram)) {
+    m_device->receive(datagram, from, m_world.now(), actions);
+  } else if (const auto opened = m_device->open(datagram, from, m_world.now()); opened && !opened->packet.empty()) {
+    const std::uint64_t number = ByteReader(opened->packet.subspan(20)).u64();
+    EXPECT_TRUE(m_world.node(1 - m_number).sent.contains(number)) << "a packet that nobody sent";
+    if (!received.insert(number).second) ++duplicates;
+  }
+  perform(actions);
+  turn();
+}
+
+void Node::turn() {
+  for (int i = 0;; ++i) {
+    ASSERT_LT(i, 20) << "advance() leaves its own deadline in the past";
+    Actions actions;
+    m_device->advance(m_world.now(), actions);
+    perform(actions);
+    const auto next = m_device->next_deadline();
+    if (!next) return;
+    if (*next > m_world.now()) {
+      if (m_wake && *m_wake <= *next && *m_wake > m_world.now()) return;
+      m_wake = *next;
+      m_world.at(*next, [this, life = m_life] {
+        if (life == m_life) turn();
+      });
+      return;
+    }
+  }
+}
+
+void Node::perform(Actions& actions) {
+  for (Action& action : actions) {
+    if (auto* send = std::get_if<SendDatagram>(&action)) {
+      if (send->handshake) ++handshakes_sent;
+      m_world.transmit(m_number, std::move(send->bytes), send->to);
+    } else if (const auto* request = std::get_if<RequestKey>(&action)) {
+      ask_kms(*request);
+    } else if (const auto* reserve = std::get_if<ReserveStamps>(&action)) {
+      if (!answers_stamps) continue;
+      m_world.after(1ms, [this, end = reserve->end, life = m_life] {
+        if (life != m_life) return;
+        durable_stamps = std::max(durable_stamps, end.value());
+        Actions more;
+        m_device->stamps_reserved(end, m_world.now(), more);
+        perform(more);
+        turn();
+      });
+    } else if (const auto* event = std::get_if<ReportEvent>(&action)) {
+      ++reported[std::string(event->event)];
+      if (std::getenv("QUIPU_SIM_LOG") != nullptr) {
+        std::fprintf(stderr, "%10.3f %c %s", std::chrono::duration<double>(m_world.now().time_since_epoch()).count(),
+                     m_number == 0 ? 'A' : 'B', std::string(event->event).c_str());
+        for (const LogField& field : event->fields)
+          std::fprintf(stderr, " %s=%s", std::string(field.name).c_str(), field.value.c_str());
+        std::fprintf(stderr, "\n");
+      }
+    }
+  }
+  actions.clear();
+}
+
+void Node::ask_kms(const RequestKey& request) {
+  EXPECT_EQ(request.source.own, source_of(m_number, request.slot).own);
+  auto answer = std::make_shared<KmsPair::Answer>(m_world.kms.ask(m_number, request, m_world.now()));
+  if (answer->silent) return;
+  m_world.after(answer->after, [this, answer, id = request.id, life = m_life] {
+    if (life != m_life) return;
+    Actions actions;
+    if (answer->failure)
+      m_device->key_failed(id, *answer->failure, m_world.now(), actions);
+    else
+      m_device->key_fetched(id, answer->key_id, std::move(answer->key), m_world.now(), actions);
+    perform(actions);
+    turn();
+  });
+}
+
+PeerStatus Node::status() const {
+  return m_device->status(m_world.now()).front();
+}
+
+std::size_t Node::events(std::string_view name) const {
+  const auto found = reported.find(name);
+  return found == reported.end() ? 0 : found->second;
+}
+
+void Watch::sent(int from, ByteView datagram) {
+  const auto type = message_type(datagram);
+  if (type == MessageType::response) {
+    const auto fields = parse_response(datagram);
+    if (m_by_index.contains(fields->sender.value())) return;  // a repetition
+    m_by_index[fields->sender.value()] = m_by_index[fields->receiver.value()] = m_pairs.size();
+    m_pairs.push_back({fields->receiver.value(), fields->sender.value(), from});
+  }
+  if (type != MessageType::data) return;
+  const auto found = m_by_index.find(parse_data(datagram)->receiver.value());
+  ASSERT_NE(found, m_by_index.end()) << "data for an index of no handshake";
+  const Pair& pair = m_pairs[found->second];
+  EXPECT_TRUE(from != pair.responder || pair.confirmed) << "the responder sends under an unconfirmed keypair";
+  m_last[from] = found->second;
+}
+
+void Watch::delivered(int to, ByteView datagram) {
+  if (message_type(datagram) != MessageType::data) return;
+  const auto found = m_by_index.find(parse_data(datagram)->receiver.value());
+  if (found != m_by_index.end() && m_pairs[found->second].responder == to) m_pairs[found->second].confirmed = true;
+}
+
+bool Watch::agree() const {
+  return m_last[0] && m_last[0] == m_last[1];
+}
+
+World::World(Options given) : options(given), rng(given.seed), kms(given.seed ^ 0x5eed) {
+  for (auto& identity : identities) {
+    auto key = crypto::generate_x25519(rng);
+    const auto public_key = crypto::x25519_public_key(key);
+    identity = std::make_unique<Identity>(Identity{std::move(key), public_key});
+  }
+  if (identities[1]->public_key < identities[0]->public_key) std::swap(identities[0], identities[1]);
+  for (int i = 0; i < 2; ++i)
+    m_nodes[i] = std::make_unique<Node>(*this, i, options);
+}
+
+void World::at(TimePoint time, std::function<void()> what) {
+  m_events.push({time, ++m_order, std::move(what)});
+}
+
+void World::run(Duration duration) {
+  const TimePoint end = m_now + duration;
+  run_until([] { return false; }, duration);
+  m_now = end;
+}
+
+bool World::run_until(const std::function<bool()>& done, Duration limit) {
+  const TimePoint end = m_now + limit;
+  while (!m_events.empty() && m_events.top().time <= end && !testing::Test::HasFatalFailure()) {
+    Event event = m_events.top();
+    m_events.pop();
+    m_now = std::max(m_now, event.time);
+    event.what();
+    if (done()) return true;
+  }
+  return false;
+}
+
+void World::traffic(Duration interval, Duration duration, bool from_a, bool from_b) {
+  const TimePoint end = m_now + duration;
+  for (int i = 0; i < 2; ++i) {
+    if (!(i == 0 ? from_a : from_b)) continue;
+    auto send = std::make_shared<std::function<void()>>();
+    *send = [this, i, end, interval, self = std::weak_ptr(send)] {
+      node(i).send();
+      if (auto again = self.lock(); again && m_now + interval < end) after(interval, [again] { (*again)(); });
+    };
+    after(interval * (i + 1) / 2, [send] { (*send)(); });
+  }
+}
+
+bool World::healthy() {
+  const std::uint64_t from_a = a().send();
+  const std::uint64_t from_b = b().send();
+  const bool arrived = run_until([&] { return a().received.contains(from_b) && b().received.contains(from_a); }, 1s);
+  return arrived && watch.agree() && a().status().confirmed && b().status().confirmed;
+}
+
+void World::transmit(int from, Bytes datagram, const Endpoint& to) {
+  watch.sent(from, datagram);
+  Link& link = links[from];
+  const Endpoint source = node(from).endpoint;
+  if (to != node(1 - from).endpoint) return;
+  const int copies = rng.chance(link.duplication) ? 2 : 1;
+  for (int i = 0; i < copies; ++i) {
+    if (link.cut || rng.chance(link.loss) || (link.lose && link.lose(datagram))) continue;
+    const auto jitter = link.jitter == Duration{} ? 0 : rng.below(static_cast<std::uint64_t>(link.jitter.count()));
+    after(link.delay + Duration(static_cast<Duration::rep>(jitter)), [this, from, source, to, copy = datagram] {
+      if (node(1 - from).endpoint != to) return;
+      watch.delivered(1 - from, copy);
+      node(1 - from).receive(copy, source);
+    });
+  }
+}
+
+std::uint64_t seeds(std::uint64_t normal) {
+  const char* told = std::getenv("QUIPU_SIM_SEEDS");
+  return told == nullptr ? normal : std::strtoull(told, nullptr, 10);
+}
+
+}  // namespace quipu::sim

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two sites in one process: Devices, a bad link, a pair of KMSs, and virtual time. Everything follows from one seed.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <queue>
+#include <set>
+#include <string>
+
+#include "kms_pair.h"
+#include "protocol/device.h"
+
+namespace quipu::sim {
+
+using protocol::Actions;
+using protocol::PeerId;
+
+inline constexpr PeerId kFarEnd{1};
+
+// One direction.
+struct Link {
+  Duration delay = 5ms;
+  Duration jitter{};  // evenly on top: reorders
+  double loss = 0;
+  double duplication = 0;
+  bool cut = false;
+  // Datagrams that this says yes to are lost.
+  std::function<bool(ByteView)> lose;
+};
+
+struct Options {
+  std::uint64_t seed = 1;
+  Duration interval = 10s;
+  Duration max_key_age{};
+  protocol::QkdUse qkd = protocol::QkdUse::required;
+  std::size_t sources = 1;
+  std::uint8_t min_sources = 0;
+  bool always_on = false;
+};
+
+class World;
+
+// One site: the program around a Device.
+class Node {
+ public:
+  Node(World& world, int number, const Options& options);
+
+  // As after a crash: a new Device. What is remembered is what is on disk, unless told otherwise.
+  void start(bool knows_endpoint = true);
+  void restart(bool knows_endpoint = true);
+  // As after a restored snapshot: the stamps begin at `end` again.
+  void restart_with_stamps(std::uint64_t end);
+
+  protocol::Device& device() { return *m_device; }
+
+  int number() const { return m_number; }
+
+  Endpoint endpoint;
+  std::uint64_t durable_stamps = 0;
+  bool answers_stamps = true;
+  std::function<void(protocol::PeerConfig&)> adjust;  // the last word on the peer's configuration
+
+  // Sends one numbered packet through the tunnel; returns its number.
+  std::uint64_t send();
+  void receive(Bytes datagram, const Endpoint& from);
+  void turn();  // end of a turn of the event loop
+
+  protocol::PeerStatus status() const;
+  std::size_t events(std::string_view name) const;
+
+  std::set<std::uint64_t> sent;
+  std::set<std::uint64_t> received;
+  std::uint64_t duplicates = 0;
+  std::map<std::string, std::size_t, std::less<>> reported;
+  std::uint64_t handshakes_sent = 0;
+
+ private:
+  void perform(Actions& actions);
+  void ask_kms(const protocol::RequestKey& request);
+
+  World& m_world;
+  int m_number;
+  const Options& m_options;
+  std::unique_ptr<SeededRng> m_rng;
+  std::optional<protocol::Device> m_device;
+  std::uint64_t m_life = 0;  // of the process: answers for an earlier one are void
+  std::optional<TimePoint> m_wake;
+};
+
+// What holds at all times, whatever the link does; told through EXPECT.
+class Watch {
+ public:
+  void sent(int from, ByteView datagram);
+  void delivered(int to, ByteView datagram);
+  // Both ends last sent under one keypair.
+  bool agree() const;
+
+ private:
+  struct Pair {
+    std::uint32_t initiator_index;
+    std::uint32_t responder_index;
+    int responder;
+    bool confirmed = false;
+  };
+
+  std::vector<Pair> m_pairs;
+  std::map<std::uint32_t, std::size_t> m_by_index;
+  std::optional<std::size_t> m_last[2];
+};
+
+class World {
+ public:
+  explicit World(Options options);
+
+  Node& a() { return *m_nodes[0]; }  // the regular initiator
+
+  Node& b() { return *m_nodes[1]; }
+
+  Node& node(int i) { return *m_nodes[i]; }
+
+  TimePoint now() const { return m_now; }
+
+  void at(TimePoint time, std::function<void()> what);
+
+  void after(Duration wait, std::function<void()> what) { at(m_now + wait, std::move(what)); }
+
+  void run(Duration duration);
+  // False when it did not come true in time.
+  bool run_until(const std::function<bool()>& done, Duration limit);
+
+  // A packet each way per interval for the duration, while run() goes on.
+  void traffic(Duration interval, Duration duration, bool from_a = true, bool from_b = true);
+  // Both ends carry data under one keypair now.
+  bool healthy();
+
+  void transmit(int from, Bytes datagram, const Endpoint& to);
+
+  const Options options;
+  SeededRng rng;
+  KmsPair kms;
+  Link links[2];  // by sender
+  Watch watch;
+  std::unique_ptr<protocol::Identity> identities[2];
+
+ private:
+  struct Event {
+    TimePoint time;
+    std::uint64_t order;
+    std::function<void()> what;
+
+    bool operator>(const Event& other) const { return time != other.time ? time > other.time : order > other.order; }
+  };
+
+  TimePoint m_now{1000s};
+  std::uint64_t m_order = 0;
+  std::priority_queue<Event, std::vector<Event>, std::greater<>> m_events;
+  std::unique_ptr<Node> m_nodes[2];
+};
+
+// Campaign length: QUIPU_SIM_SEEDS, or `normal`.
+std::uint64_t seeds(std::uint64_t normal);
+
+}  // namespace quipu::sim
