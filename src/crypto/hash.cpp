@@ -14,7 +14,10 @@ namespace {
 // HMAC-SHA-512 whose inner state is wiped, since it is as good as the key.
 class Hmac {
  public:
-  explicit Hmac(ByteView key) { crypto_auth_hmacsha512_init(&m_state, key.data(), key.size()); }
+  explicit Hmac(ByteView key) {
+    static constexpr std::uint8_t kNone = 0;  // libsodium wants an address even for a key of no octets
+    crypto_auth_hmacsha512_init(&m_state, key.empty() ? &kNone : key.data(), key.size());
+  }
 
   Hmac(const Hmac&) = delete;
   Hmac& operator=(const Hmac&) = delete;

@@ -46,7 +46,7 @@ bool encodable(const InitiationPayload& payload) {
 
 void write_reference(ByteWriter& writer, const KeyReference& key) {
   const auto first = [&](ReferenceForm form) {
-    writer.u8(static_cast<std::uint8_t>(key.slot << 4U | static_cast<unsigned>(form)));
+    writer.u8(static_cast<std::uint8_t>(unsigned{key.slot} << 4U | static_cast<unsigned>(form)));
   };
   if (key.kind == KeyKind::etsi004) {
     first(ReferenceForm::stream);
