@@ -39,8 +39,9 @@ class Loop {
   boost::asio::io_context& context();
 
  private:
+  friend class Timer;
   struct Core;
-  std::unique_ptr<Core> m_core;
+  std::shared_ptr<Core> m_core;
 };
 
 // One alarm on CLOCK_BOOTTIME (timerfd): it also comes due while the machine sleeps, and is served on waking.
@@ -56,6 +57,7 @@ class Timer {
   void cancel();
 
  private:
+  friend class Loop;
   struct Core;
   std::shared_ptr<Core> m_core;
 };

@@ -33,6 +33,7 @@ struct PeerIdentity {
   std::vector<std::string> dns_sans;
   std::string common_name;                     // of the subject; empty when there is none or more than one
   std::array<std::uint8_t, 32> fingerprint{};  // SHA-256 of the DER certificate
+  WallTime not_before{};
   WallTime not_after{};
 
   // URI SANs, then DNS SANs, then the common name: the order in which an SAE or KME id is looked for. The first name
@@ -47,7 +48,8 @@ struct PeerIdentity {
 class TlsContext {
  public:
   // Errors name the file: Errc::io not readable, Errc::malformed no PEM in it, Errc::conflict key and certificate do
-  // not belong together, Errc::expired our own certificate is not valid now.
+  // not belong together. A certificate that is not valid now loads (the clock may be wrong at start): watch
+  // own().not_after.
   static Result<std::shared_ptr<const TlsContext>> load(const TlsFiles& files, const TlsOptions& options = {});
 
   TlsContext(const TlsContext&) = delete;

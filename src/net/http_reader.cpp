@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/http_reader.h"
+
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/vector_body.hpp>
+#include <variant>
+
+namespace quipu::net {
+
+namespace http = boost::beast::http;
+using boost::system::error_code;
+
+namespace {
+
+// Octets of bodies, and of heads until parsed, are held in locked memory and wiped.
+using Body = http::vector_body<std::uint8_t, WipingAllocator<std::uint8_t>>;
+using RequestParser = http::request_parser<Body>;
+using ResponseParser = http::response_parser<Body>;
+
+template <class Message>
+HttpMessage common_parts(Message& message) {
+  HttpMessage out;
+  const auto type = message[http::field::content_type];
+  out.content_type.assign(type.data(), type.size());
+  out.body = SecretBytes::copy_of(message.body());
+  out.keep_alive = message.keep_alive();
+  return out;
+}
+
+HttpMessage convert(RequestParser& parser) {
+  HttpMessage out = common_parts(parser.get());
+  const auto method = parser.get().method_string();
+  out.method.assign(method.data(), method.size());
+  const auto target = parser.get().target();
+  out.target.assign(target.data(), target.size());
+  return out;
+}
+
+HttpMessage convert(ResponseParser& parser) {
+  HttpMessage out = common_parts(parser.get());
+  out.status = parser.get().result_int();
+  return out;
+}
+
+bool is_interim(const RequestParser&) {
+  return false;
+}
+
+bool is_interim(const ResponseParser& parser) {
+  return parser.get().result_int() / 100 == 1;
+}
+
+}  // namespace
+
+struct HttpReader::Core {
+  HttpDirection direction;
+  std::size_t max_header;
+  std::size_t max_body;
+  std::variant<std::monostate, RequestParser, ResponseParser> parser;
+  SecretBytes held;  // octets that the parser has not consumed
+  bool failed = false;
+
+  void restart() {
+    if (direction == HttpDirection::requests) {
+      configure(parser.emplace<RequestParser>());
+    } else {
+      configure(parser.emplace<ResponseParser>());
+    }
+  }
+
+  template <class Parser>
+  void configure(Parser& fresh) const {
+    fresh.header_limit(static_cast<std::uint32_t>(max_header));
+    fresh.body_limit(max_body);
+    fresh.eager(true);
+  }
+
+  template <class Visitor>
+  auto with_parser(Visitor visitor) {
+    return direction == HttpDirection::requests ? visitor(std::get<RequestParser>(parser))
+                                                : visitor(std::get<ResponseParser>(parser));
+  }
+
+  void hold(ByteView octets) {
+    if (octets.empty()) return;
+    SecretBytes joined(held.size() + octets.size());
+    ByteWriter writer(joined.mutable_view());
+    writer.bytes(held.view()).bytes(octets);
+    held = std::move(joined);
+  }
+
+  Error error_of(const error_code& ec) const {
+    if (ec == http::error::header_limit) return {Errc::too_large, "HTTP head larger than permitted"};
+    if (ec == http::error::body_limit || ec == http::error::buffer_overflow)
+      return {Errc::too_large, "HTTP body larger than permitted"};
+    if (ec == http::error::partial_message || ec == http::error::end_of_stream)
+      return {Errc::closed, "the connection ended within an HTTP message"};
+    return {Errc::malformed, "not HTTP/1.1: " + ec.message()};
+  }
+
+  template <class Parser>
+  Result<std::optional<HttpMessage>> parse(Parser& current) {
+    error_code ec;
+    const std::size_t used = current.put(boost::asio::const_buffer(held.view().data(), held.size()), ec);
+    held = SecretBytes::copy_of(held.view().subspan(used));
+    if (ec == http::error::need_more) ec = {};
+    if (ec) return std::unexpected(error_of(ec));
+    if (!current.is_done()) return std::optional<HttpMessage>();
+    std::optional<HttpMessage> out;
+    if (!is_interim(current)) out = convert(current);
+    restart();
+    return out;
+  }
+};
+
+HttpReader::HttpReader(HttpDirection direction, std::size_t max_header, std::size_t max_body)
+    : m_core(std::make_unique<Core>()) {
+  m_core->direction = direction;
+  m_core->max_header = max_header;
+  m_core->max_body = max_body;
+  m_core->restart();
+}
+
+HttpReader::~HttpReader() = default;
+
+Result<std::optional<HttpMessage>> HttpReader::feed(ByteView octets) {
+  if (m_core->failed) return fail(Errc::malformed, "HTTP after an error");
+  m_core->hold(octets);
+  while (!m_core->held.empty()) {
+    const std::size_t before = m_core->held.size();
+    auto result = m_core->with_parser([this](auto& parser) { return m_core->parse(parser); });
+    m_core->failed = !result.has_value();
+    if (!result || *result || m_core->held.size() == before) return result;
+  }
+  return std::optional<HttpMessage>();
+}
+
+Result<std::optional<HttpMessage>> HttpReader::end() {
+  if (m_core->failed) return fail(Errc::malformed, "HTTP after an error");
+  if (idle()) return std::optional<HttpMessage>();
+  error_code ec;
+  m_core->with_parser([&ec](auto& parser) { parser.put_eof(ec); });
+  m_core->failed = true;
+  if (ec) return std::unexpected(m_core->error_of(ec));
+  return m_core->with_parser([](auto& parser) { return std::optional(convert(parser)); });
+}
+
+bool HttpReader::idle() const {
+  return m_core->held.empty() && m_core->with_parser([](const auto& parser) { return !parser.got_some(); });
+}
+
+bool HttpReader::in_body() const {
+  return m_core->with_parser([](const auto& parser) { return parser.is_header_done(); });
+}
+
+bool HttpReader::take_expect_continue() {
+  auto* parser = std::get_if<RequestParser>(&m_core->parser);
+  if (parser == nullptr || !parser->is_header_done() || parser->is_done()) return false;
+  const auto found = parser->get().find(http::field::expect);
+  if (found == parser->get().end()) return false;
+  const bool wanted = boost::beast::iequals(found->value(), "100-continue");
+  parser->get().erase(found);
+  return wanted;
+}
+
+}  // namespace quipu::net

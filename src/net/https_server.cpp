@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/https_server.h"
+
+#include <map>
+
+#include "net/http_reader.h"
+#include "net/tls_socket.h"
+
+namespace quipu::net {
+
+struct Responder::Sink {
+  virtual ~Sink() = default;
+  virtual void answer(HttpResponse response) = 0;
+  virtual bool is_open() const = 0;
+};
+
+Responder& Responder::operator=(Responder&& other) noexcept {
+  if (this == &other) return *this;
+  Responder old(std::move(*this));  // unanswered: answered now
+  m_sink = std::exchange(other.m_sink, {});
+  return *this;
+}
+
+Responder::~Responder() {
+  if (wanted()) send({.status = 500, .content_type = {}, .body = {}});
+}
+
+void Responder::send(HttpResponse response) {
+  if (const auto sink = std::exchange(m_sink, {}).lock()) sink->answer(std::move(response));
+}
+
+bool Responder::wanted() const {
+  const auto sink = m_sink.lock();
+  return sink != nullptr && sink->is_open();
+}
+
+namespace {
+
+std::string_view reason_phrase(unsigned status) {
+  switch (status) {
+    case 200: return "OK";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 413: return "Content Too Large";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 503: return "Service Unavailable";
+    default: return "";
+  }
+}
+
+// Head and body in one piece of locked memory.
+SecretBytes serialize(const HttpResponse& response, bool keep_alive, bool with_body) {
+  std::string head = "HTTP/1.1 " + std::to_string(response.status) + " " + std::string(reason_phrase(response.status));
+  if (!response.body.empty()) head += "\r\nContent-Type: " + response.content_type;
+  head += "\r\nContent-Length: " + std::to_string(response.body.size());
+  head += "\r\nCache-Control: no-store";
+  if (response.status == 405) head += "\r\nAllow: GET, POST";
+  if (!keep_alive) head += "\r\nConnection: close";
+  head += "\r\n\r\n";
+  const ByteView body = with_body ? response.body.view() : ByteView();
+  SecretBytes out(head.size() + body.size());
+  ByteWriter writer(out.mutable_view());
+  writer.bytes(as_bytes(head)).bytes(body);
+  return out;
+}
+
+}  // namespace
+
+struct HttpsServer::Core : std::enable_shared_from_this<HttpsServer::Core> {
+  class Connection;
+
+  Core(Loop& owner, const HttpsServerLimits& chosen)
+      : loop(owner), limits(chosen), grace(owner, [this] { finish_stop(); }) {}
+
+  bool admit(const Endpoint& from) const;
+  void accept(std::unique_ptr<TlsSocket> socket);
+  void remove(std::uint64_t id);
+  void close_all();
+
+  void refuse(const Endpoint& from, const Error& reason) {
+    if (on_refused) on_refused(from, reason);
+  }
+
+  void finish_stop() {
+    const auto keep = shared_from_this();
+    grace.cancel();
+    close_all();
+    if (on_stopped) std::exchange(on_stopped, nullptr)();
+  }
+
+  Loop& loop;
+  HttpsServerLimits limits;
+  Handler handler;
+  RefusedHandler on_refused;
+  std::unique_ptr<TlsAcceptor> acceptor;
+  Endpoint local;
+  std::map<std::uint64_t, std::shared_ptr<Connection>> connections;
+  std::uint64_t last_id = 0;
+  bool stopping = false;
+  Timer grace;
+  Callback<void()> on_stopped;
+};
+
+// One client. Reads on while a request is being answered, to learn early that the client has gone.
+class HttpsServer::Core::Connection final : public Responder::Sink,
+                                            public std::enable_shared_from_this<HttpsServer::Core::Connection> {
+ public:
+  Connection(const std::shared_ptr<Core>& server, std::uint64_t id, std::unique_ptr<TlsSocket> socket)
+      : m_server(server),
+        m_id(id),
+        m_socket(std::move(socket)),
+        m_remote(m_socket->remote()),
+        m_reader(HttpDirection::requests, server->limits.max_header, server->limits.max_body),
+        m_deadline(server->loop, [this] { on_deadline(); }) {}
+
+  const Endpoint& remote() const { return m_remote; }
+
+  bool is_open() const override { return m_state != State::closed; }
+
+  bool busy() const { return m_state != State::reading || !m_reader.idle(); }
+
+  void start() {
+    set_deadline(m_server->limits.idle_timeout);
+    read();
+  }
+
+  // Closes without a word.
+  void abandon() {
+    m_state = State::closed;
+    m_deadline.cancel();
+    m_socket.reset();
+  }
+
+  // No further request is taken.
+  void end_soon() {
+    m_keep_alive = false;
+    if (!busy()) finish();
+  }
+
+  void answer(HttpResponse response) override {
+    if (m_state != State::handling) return;
+    const bool keep =
+        m_keep_alive && !m_server->stopping && ++m_requests < m_server->limits.max_requests_per_connection;
+    m_keep_alive = keep;
+    write(serialize(response, keep, !m_head_only));
+  }
+
+ private:
+  enum class State { reading, handling, writing, closed };
+
+  void set_deadline(Duration timeout) { m_deadline.set(Loop::now() + timeout); }
+
+  void read() {
+    if (m_read_pending || m_state == State::closed) return;
+    m_read_pending = true;
+    m_socket->read([self = shared_from_this()](Result<ByteView> octets) {
+      self->m_read_pending = false;
+      if (self->m_state == State::closed) return;
+      if (octets) return self->take(*octets);
+      self->lost(octets.error());
+    });
+  }
+
+  void lost(const Error& error) {
+    m_keep_alive = false;
+    // A goodbye during the work on a request may come from a client that still waits for its answer.
+    if (error.code == Errc::closed && m_state != State::reading) return;
+    if (!m_reader.idle() && m_state == State::reading) m_server->refuse(m_remote, error);
+    close();
+  }
+
+  void take(ByteView octets) {
+    // Requests are not pipelined: what comes before the answer ends the connection after it.
+    if (m_state != State::reading) {
+      m_keep_alive = false;
+      return;
+    }
+    if (m_reader.idle()) set_deadline(m_server->limits.request_timeout);
+    auto message = m_reader.feed(octets);
+    if (!message) return refuse(message.error());
+    if (*message) return handle(std::move(**message));
+    if (m_reader.take_expect_continue()) return send_continue();
+    read();
+  }
+
+  void handle(HttpMessage message) {
+    m_state = State::handling;
+    m_deadline.cancel();
+    m_keep_alive = message.keep_alive && m_reader.idle();
+    m_head_only = message.method == "HEAD";
+    read();
+    HttpRequest request{std::move(message.method), std::move(message.target), std::move(message.content_type),
+                        std::move(message.body),   m_socket->peer(),          m_remote};
+    m_server->handler(std::move(request), Responder(std::weak_ptr<Responder::Sink>(shared_from_this())));
+  }
+
+  void send_continue() {
+    m_socket->write(SecretBytes::copy_of(as_bytes("HTTP/1.1 100 Continue\r\n\r\n")),
+                    [self = shared_from_this()](Result<void> written) {
+                      if (self->m_state == State::closed) return;
+                      if (!written) return self->close();
+                      self->read();
+                    });
+  }
+
+  void refuse(const Error& error) {
+    unsigned status = 400;
+    if (error.code == Errc::too_large) status = m_reader.in_body() ? 413 : 431;
+    if (error.code == Errc::timeout) status = 408;
+    const auto keep = shared_from_this();
+    m_server->refuse(m_remote, error);
+    if (m_state == State::closed) return;
+    m_keep_alive = false;
+    write(serialize({.status = status, .content_type = {}, .body = {}}, false, true));
+  }
+
+  void write(SecretBytes octets) {
+    m_state = State::writing;
+    set_deadline(m_server->limits.write_timeout);
+    m_socket->write(std::move(octets), [self = shared_from_this()](Result<void> written) {
+      if (self->m_state == State::closed) return;
+      if (!written) return self->close();
+      self->written();
+    });
+  }
+
+  void written() {
+    if (!m_keep_alive || m_server->stopping) return finish();
+    m_state = State::reading;
+    set_deadline(m_server->limits.idle_timeout);
+    read();
+  }
+
+  void on_deadline() {
+    if (m_state != State::reading || m_reader.idle()) return close();
+    refuse({Errc::timeout, "an HTTP request did not arrive in time"});
+  }
+
+  void finish() {
+    auto socket = std::move(m_socket);
+    close();
+    TlsSocket::finish(std::move(socket));
+  }
+
+  void close() {
+    const auto keep = shared_from_this();
+    abandon();
+    m_server->remove(m_id);
+  }
+
+  std::shared_ptr<Core> m_server;  // the server takes leave of us before it goes
+  std::uint64_t m_id;
+  std::unique_ptr<TlsSocket> m_socket;
+  Endpoint m_remote;
+  HttpReader m_reader;
+  Timer m_deadline;
+  State m_state = State::reading;
+  bool m_read_pending = false;
+  bool m_keep_alive = true;
+  bool m_head_only = false;
+  std::size_t m_requests = 0;
+};
+
+bool HttpsServer::Core::admit(const Endpoint& from) const {
+  if (connections.size() >= limits.max_connections) return false;
+  std::size_t same = 0;
+  for (const auto& [id, connection] : connections)
+    same += connection->remote().address == from.address ? 1U : 0U;
+  return same < limits.max_connections_per_address;
+}
+
+void HttpsServer::Core::accept(std::unique_ptr<TlsSocket> socket) {
+  if (!admit(socket->remote())) return;  // filled up during the handshake
+  const std::uint64_t id = ++last_id;
+  const auto connection = std::make_shared<Connection>(shared_from_this(), id, std::move(socket));
+  connections.emplace(id, connection);
+  connection->start();
+}
+
+void HttpsServer::Core::remove(std::uint64_t id) {
+  connections.erase(id);
+  if (stopping && connections.empty() && on_stopped) finish_stop();
+}
+
+void HttpsServer::Core::close_all() {
+  acceptor.reset();
+  for (const auto& [id, connection] : std::exchange(connections, {}))
+    connection->abandon();
+}
+
+Result<std::unique_ptr<HttpsServer>> HttpsServer::open(Loop& loop, const Endpoint& local,
+                                                       std::shared_ptr<const TlsContext> context,
+                                                       const HttpsServerLimits& limits, Handler handler,
+                                                       RefusedHandler on_refused) {
+  std::unique_ptr<HttpsServer> out(new HttpsServer);
+  out->m_core = std::make_shared<Core>(loop, limits);
+  Core* core = out->m_core.get();
+  core->handler = std::move(handler);
+  core->on_refused = std::move(on_refused);
+  TlsAcceptor::Options options;
+  options.handshake_timeout = limits.handshake_timeout;
+  // Each callback keeps the server's core alive while it runs: it may be the one in which the server is destroyed.
+  options.admit = [core = std::weak_ptr(out->m_core)](const Endpoint& from) { return core.lock()->admit(from); };
+  options.on_accept = [core = std::weak_ptr(out->m_core)](std::unique_ptr<TlsSocket> socket) {
+    core.lock()->accept(std::move(socket));
+  };
+  options.on_refused = [core = std::weak_ptr(out->m_core)](const Endpoint& from, const Error& reason) {
+    core.lock()->refuse(from, reason);
+  };
+  QUIPU_TRY_ASSIGN(core->acceptor, TlsAcceptor::open(loop, local, std::move(context), std::move(options)));
+  core->local = core->acceptor->local();
+  return out;
+}
+
+HttpsServer::~HttpsServer() {
+  if (m_core == nullptr) return;
+  m_core->on_stopped = nullptr;
+  m_core->close_all();
+}
+
+Endpoint HttpsServer::local() const {
+  return m_core->local;
+}
+
+void HttpsServer::set_context(std::shared_ptr<const TlsContext> context) {
+  if (m_core->acceptor != nullptr) m_core->acceptor->set_context(std::move(context));
+}
+
+void HttpsServer::stop(Duration grace, Callback<void()> done) {
+  m_core->stopping = true;
+  m_core->on_stopped = std::move(done);
+  m_core->acceptor.reset();
+  m_core->grace.set(Loop::now() + (m_core->connections.empty() ? Duration::zero() : grace));
+  const auto all = m_core->connections;
+  for (const auto& [id, connection] : all)
+    connection->end_soon();
+}
+
+std::size_t HttpsServer::connections() const {
+  return m_core->connections.size();
+}
+
+}  // namespace quipu::net

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/tls.h"
+
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/ip.h"
+#include "base/secret.h"
+#include "base/unique_fd.h"
+#include "net/tls_native.h"
+
+namespace quipu::net {
+namespace {
+
+constexpr std::size_t kMaxPemSize = std::size_t{1024} * 1024;
+constexpr long kMaxPeerChain = long{32} * 1024;  // octets of certificates that a stranger may send
+
+// A hybrid share and a classical one are offered at once; a server that knows the hybrid group must choose it.
+constexpr const char* kGroups = "*X25519MLKEM768/*X25519:secp256r1:secp384r1";
+constexpr const char* kHybridGroups = "X25519MLKEM768";
+constexpr const char* kTls13Suites = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
+constexpr const char* kTls12Suites = "ECDHE+AESGCM:ECDHE+CHACHA20";
+
+template <auto Free>
+struct Freer {
+  template <class T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+
+using Bio = std::unique_ptr<BIO, Freer<BIO_free>>;
+using Certificate = std::unique_ptr<X509, Freer<X509_free>>;
+using PrivateKey = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
+using Names = std::unique_ptr<GENERAL_NAMES, Freer<GENERAL_NAMES_free>>;
+using ContextPointer = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
+
+std::string last_reason() {
+  const unsigned long code = ERR_get_error();
+  ERR_clear_error();
+  const char* reason = ERR_reason_error_string(code);
+  return reason != nullptr ? reason : "unknown reason";
+}
+
+// Private keys pass through here, hence SecretBytes.
+Result<SecretBytes> read_file(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail_system(path);
+  SecretBytes buffer(kMaxPemSize + 1);
+  std::size_t size = 0;
+  while (size < buffer.size()) {
+    const ssize_t got = ::read(fd.get(), buffer.mutable_view().data() + size, buffer.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_system(path);
+    if (got == 0) return SecretBytes::copy_of(buffer.view().first(size));
+    size += static_cast<std::size_t>(got);
+  }
+  return fail(Errc::too_large, path + ": larger than 1 MiB");
+}
+
+Bio memory_bio(const SecretBytes& bytes) {
+  return Bio(BIO_new_mem_buf(bytes.view().data(), static_cast<int>(bytes.size())));
+}
+
+Result<std::vector<Certificate>> read_certificates(const std::string& path) {
+  QUIPU_TRY_ASSIGN(const SecretBytes pem, read_file(path));
+  const Bio bio = memory_bio(pem);
+  std::vector<Certificate> out;
+  ERR_clear_error();
+  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr))
+    out.emplace_back(certificate);
+  const unsigned long code = ERR_peek_last_error();
+  ERR_clear_error();
+  if (ERR_GET_REASON(code) != PEM_R_NO_START_LINE)
+    return fail(Errc::malformed, path + ": a certificate in it is damaged");
+  if (out.empty()) return fail(Errc::malformed, path + ": no PEM certificate in it");
+  return out;
+}
+
+Result<PrivateKey> read_private_key(const std::string& path) {
+  QUIPU_TRY_ASSIGN(const SecretBytes pem, read_file(path));
+  const Bio bio = memory_bio(pem);
+  const auto no_passphrase = [](char*, int, int, void*) { return -1; };
+  ERR_clear_error();
+  PrivateKey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
+  if (key == nullptr) return fail(Errc::malformed, path + ": no PEM private key without passphrase: " + last_reason());
+  return key;
+}
+
+std::string text_of(const ASN1_STRING* string) {
+  const auto* data = reinterpret_cast<const char*>(ASN1_STRING_get0_data(string));
+  std::string out(data, static_cast<std::size_t>(ASN1_STRING_length(string)));
+  return out.find('\0') == std::string::npos ? out : std::string();  // a name that other programs would read shorter
+}
+
+std::string common_name_of(const X509* certificate) {
+  const X509_NAME* subject = X509_get_subject_name(certificate);
+  const int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1);
+  if (at < 0 || X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0) return {};
+  unsigned char* utf8 = nullptr;
+  const int size = ASN1_STRING_to_UTF8(&utf8, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+  if (size < 0) return {};
+  const std::string out(reinterpret_cast<const char*>(utf8), static_cast<std::size_t>(size));
+  OPENSSL_free(utf8);
+  return out.find('\0') == std::string::npos ? out : std::string();
+}
+
+WallTime wall_time_of(const ASN1_TIME* time) {
+  tm parts{};
+  if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return {};
+  return WallTime(std::chrono::seconds(::timegm(&parts)));
+}
+
+PeerIdentity identity_of(X509* certificate) {
+  PeerIdentity out;
+  out.common_name = common_name_of(certificate);
+  const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_URI && name->type != GEN_DNS) continue;
+    std::string text = text_of(name->d.ia5);
+    if (!text.empty()) (name->type == GEN_URI ? out.uri_sans : out.dns_sans).push_back(std::move(text));
+  }
+  unsigned size = 0;
+  X509_digest(certificate, EVP_sha256(), out.fingerprint.data(), &size);
+  out.not_before = wall_time_of(X509_get0_notBefore(certificate));
+  out.not_after = wall_time_of(X509_get0_notAfter(certificate));
+  return out;
+}
+
+Result<ContextPointer> make_context(const TlsOptions& options) {
+  OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+  ERR_clear_error();
+  ContextPointer context(SSL_CTX_new(TLS_method()));
+  if (context == nullptr) return fail(Errc::crypto_failure, "TLS: " + last_reason());
+  SSL_CTX* ctx = context.get();
+  const bool ok = SSL_CTX_set_min_proto_version(ctx, options.allow_tls12 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
+                  SSL_CTX_set1_groups_list(ctx, options.require_hybrid ? kHybridGroups : kGroups) == 1 &&
+                  SSL_CTX_set_ciphersuites(ctx, kTls13Suites) == 1 && SSL_CTX_set_cipher_list(ctx, kTls12Suites) == 1;
+  if (!ok) return fail(Errc::crypto_failure, "TLS: " + last_reason());
+  SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  // No resumption: each connection shows its certificate. Decrypted octets leave no copy in OpenSSL's buffers.
+  SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                               SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
+  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(ctx, 0);
+  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_max_cert_list(ctx, kMaxPeerChain);
+  return context;
+}
+
+Result<void> trust(SSL_CTX* ctx, const std::string& path) {
+  QUIPU_TRY_ASSIGN(const std::vector<Certificate> certificates, read_certificates(path));
+  X509_STORE* store = SSL_CTX_get_cert_store(ctx);
+  for (const Certificate& certificate : certificates) {
+    if (X509_STORE_add_cert(store, certificate.get()) != 1 || SSL_CTX_add_client_CA(ctx, certificate.get()) != 1)
+      return fail(Errc::malformed, path + ": " + last_reason());
+  }
+  return {};
+}
+
+Result<PeerIdentity> present(SSL_CTX* ctx, const TlsFiles& files) {
+  QUIPU_TRY_ASSIGN(std::vector<Certificate> chain, read_certificates(files.certificate));
+  if (SSL_CTX_use_certificate(ctx, chain[0].get()) != 1)
+    return fail(Errc::malformed, files.certificate + ": " + last_reason());
+  for (std::size_t i = 1; i < chain.size(); ++i)
+    SSL_CTX_add1_chain_cert(ctx, chain[i].get());
+  QUIPU_TRY_ASSIGN(const PrivateKey key, read_private_key(files.key));
+  if (X509_check_private_key(chain[0].get(), key.get()) != 1) {
+    ERR_clear_error();
+    return fail(Errc::conflict, files.key + ": not the private key of the certificate in " + files.certificate);
+  }
+  if (SSL_CTX_use_PrivateKey(ctx, key.get()) != 1) return fail(Errc::malformed, files.key + ": " + last_reason());
+  return identity_of(chain[0].get());
+}
+
+bool is_alert_about_certificate(int reason) {
+  switch (reason) {
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED: return true;
+    default: return false;
+  }
+}
+
+bool is_lack_of_common_ground(int reason) {
+  switch (reason) {
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+    case SSL_R_NO_SHARED_CIPHER:
+    case SSL_R_NO_SUITABLE_GROUPS:
+    case SSL_R_NO_SUITABLE_KEY_SHARE:
+    case SSL_R_NO_SHARED_GROUPS: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> PeerIdentity::names() const {
+  std::vector<std::string> out = uri_sans;
+  out.insert(out.end(), dns_sans.begin(), dns_sans.end());
+  if (!common_name.empty()) out.push_back(common_name);
+  return out;
+}
+
+bool PeerIdentity::is(std::string_view id) const {
+  const std::vector<std::string> all = names();
+  return !id.empty() && std::ranges::find(all, id) != all.end();
+}
+
+Result<std::shared_ptr<const TlsContext>> TlsContext::load(const TlsFiles& files, const TlsOptions& options) {
+  QUIPU_TRY_ASSIGN(ContextPointer native, make_context(options));
+  QUIPU_TRY(trust(native.get(), files.ca));
+  QUIPU_TRY_ASSIGN(PeerIdentity own, present(native.get(), files));
+  std::shared_ptr<TlsContext> out(new TlsContext);
+  out->m_native = native.release();
+  out->m_own = std::move(own);
+  return out;
+}
+
+TlsContext::~TlsContext() {
+  SSL_CTX_free(m_native);
+}
+
+ssl_st* TlsContext::new_session() const {
+  return SSL_new(m_native);
+}
+
+Result<void> expect_host(ssl_st* session, const std::string& host) {
+  if (IpAddress::parse(host)) {
+    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), host.c_str()) == 1) return {};
+  } else if (SSL_set1_host(session, host.c_str()) == 1 &&
+             SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                      const_cast<char*>(host.c_str())) == 1) {
+    return {};
+  }
+  return fail(Errc::malformed, host + ": not a host name");
+}
+
+Result<PeerIdentity> peer_identity(ssl_st* session) {
+  const Certificate certificate(SSL_get1_peer_certificate(session));
+  if (certificate == nullptr) return fail(Errc::authentication, "the peer sent no certificate");
+  return identity_of(certificate.get());
+}
+
+Error tls_error(const ssl_st* session, unsigned long code) {
+  const int reason = ERR_GET_REASON(code);
+  const char* words = ERR_reason_error_string(code);
+  const std::string text = words != nullptr ? words : "error " + std::to_string(code);
+  if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) return {Errc::authentication, "the peer sent no certificate"};
+  if (is_alert_about_certificate(reason)) return {Errc::authentication, "the peer refused our certificate: " + text};
+  if (const long verified = SSL_get_verify_result(session); verified != X509_V_OK) {
+    const bool other_name = verified == X509_V_ERR_HOSTNAME_MISMATCH || verified == X509_V_ERR_IP_ADDRESS_MISMATCH;
+    return {other_name ? Errc::not_permitted : Errc::authentication,
+            std::string("the peer's certificate: ") + X509_verify_cert_error_string(verified)};
+  }
+  if (is_lack_of_common_ground(reason))
+    return {Errc::unsupported, "no TLS version, group or cipher suite in common: " + text};
+  return {Errc::malformed, "TLS: " + text};
+}
+
+}  // namespace quipu::net

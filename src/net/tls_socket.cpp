@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/tls_socket.h"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <map>
+
+#include "net/sockaddr.h"
+#include "net/tls_native.h"
+
+namespace quipu::net {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+namespace {
+
+constexpr std::size_t kReadSize = std::size_t{16} * 1024;  // a TLS record
+constexpr Duration kGoodbyeTime = std::chrono::seconds(2);
+constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
+
+using Stream = asio::ssl::stream<tcp::socket>;
+
+tcp::endpoint to_asio(const Endpoint& endpoint) {
+  const SocketAddress address = to_sockaddr(endpoint);
+  tcp::endpoint out;
+  out.resize(address.size);
+  std::memcpy(out.data(), address.get(), address.size);
+  return out;
+}
+
+Endpoint from_asio(const tcp::endpoint& endpoint) {
+  return from_sockaddr(endpoint.data(), static_cast<socklen_t>(endpoint.size())).value_or(Endpoint{});
+}
+
+// What a broken connection means to those above.
+Error stream_error(Stream& stream, const error_code& ec) {
+  if (ec == asio::error::eof) return {Errc::closed, "the peer closed the connection"};
+  if (ec == asio::ssl::error::stream_truncated) return {Errc::io, "the connection broke off"};
+  if (ec.category() == asio::error::get_ssl_category())
+    return tls_error(stream.native_handle(), static_cast<unsigned long>(static_cast<unsigned>(ec.value())));
+  return system_error("TCP", ec.value());
+}
+
+void tune(tcp::socket& socket) {
+  error_code ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  socket.set_option(asio::socket_base::keep_alive(true), ignored);
+}
+
+void close(Stream& stream) {
+  error_code ignored;
+  stream.lowest_layer().close(ignored);
+}
+
+}  // namespace
+
+struct TlsSocket::Core : std::enable_shared_from_this<TlsSocket::Core> {
+  Core(Loop& owner, tcp::socket socket, std::shared_ptr<const TlsContext> tls)
+      : loop(owner), context(std::move(tls)), stream(std::move(socket), context->new_session()) {}
+
+  void write_more(std::size_t at) {
+    const asio::const_buffer rest(out.view().data() + at, out.size() - at);
+    stream.async_write_some(rest, [self = shared_from_this(), at](error_code ec, std::size_t n) {
+      if (self->closed) return;
+      if (!ec && at + n < self->out.size()) return self->write_more(at + n);
+      self->out.clear();
+      auto handler = std::exchange(self->on_write, nullptr);
+      handler(ec ? Result<void>(std::unexpected(stream_error(self->stream, ec))) : Result<void>());
+    });
+  }
+
+  void drain() {
+    stream.next_layer().async_read_some(asio::buffer(in.mutable_view().data(), in.size()),
+                                        [self = shared_from_this()](error_code ec, std::size_t) {
+                                          if (ec) return self->end();
+                                          self->drain();
+                                        });
+  }
+
+  void say_goodbye() {
+    goodbye = std::make_unique<Timer>(loop, [self = shared_from_this()] { self->end(); });
+    goodbye->set(Loop::now() + kGoodbyeTime);
+    stream.async_shutdown([self = shared_from_this()](error_code) {
+      error_code ignored;
+      self->stream.next_layer().shutdown(tcp::socket::shutdown_send, ignored);
+      if (self->stream.next_layer().is_open()) self->drain();
+    });
+  }
+
+  void end() {
+    close(stream);
+    goodbye.reset();  // it holds us
+  }
+
+  Loop& loop;
+  std::shared_ptr<const TlsContext> context;
+  Stream stream;
+  SecretBytes in{kReadSize};
+  SecretBytes out;
+  Callback<void(Result<ByteView>)> on_read;
+  Callback<void(Result<void>)> on_write;
+  std::shared_ptr<const PeerIdentity> peer;
+  Endpoint remote;
+  std::unique_ptr<Timer> goodbye;
+  bool closed = false;
+};
+
+TlsSocket::TlsSocket(std::shared_ptr<Core> core) : m_core(std::move(core)) {}
+
+TlsSocket::~TlsSocket() {
+  if (m_core == nullptr) return;
+  m_core->closed = true;
+  close(m_core->stream);
+}
+
+void TlsSocket::read(Callback<void(Result<ByteView>)> handler) {
+  m_core->on_read = std::move(handler);
+  const asio::mutable_buffer room(m_core->in.mutable_view().data(), m_core->in.size());
+  m_core->stream.async_read_some(room, [self = m_core](error_code ec, std::size_t n) {
+    if (self->closed) return;
+    auto waiting = std::exchange(self->on_read, nullptr);
+    if (ec) return waiting(std::unexpected(stream_error(self->stream, ec)));
+    waiting(self->in.view().first(n));
+  });
+}
+
+void TlsSocket::write(SecretBytes octets, Callback<void(Result<void>)> handler) {
+  m_core->out = std::move(octets);
+  m_core->on_write = std::move(handler);
+  m_core->write_more(0);
+}
+
+void TlsSocket::finish(std::unique_ptr<TlsSocket> socket) {
+  const std::shared_ptr<Core> core = std::move(socket->m_core);
+  core->closed = true;  // no callback any more
+  core->say_goodbye();
+}
+
+const std::shared_ptr<const PeerIdentity>& TlsSocket::peer() const {
+  return m_core->peer;
+}
+
+const Endpoint& TlsSocket::remote() const {
+  return m_core->remote;
+}
+
+struct TlsConnect::Core : std::enable_shared_from_this<TlsConnect::Core> {
+  Core(Loop& owner, std::shared_ptr<const TlsContext> tls, HostPort target, std::string id)
+      : loop(owner), context(std::move(tls)), to(std::move(target)), expected_id(std::move(id)), resolver(owner) {}
+
+  void start(Duration timeout) {
+    deadline = std::make_unique<Timer>(loop, [this] { end(fail(Errc::timeout, describe("no answer in time"))); });
+    deadline->set(Loop::now() + timeout);
+    resolver.resolve(to, timeout, [this](Result<std::vector<Endpoint>> found) {
+      if (!found)
+        return end(std::unexpected(
+            Error{found.error().code == Errc::timeout ? Errc::timeout : Errc::unavailable, found.error().text}));
+      addresses = std::move(*found);
+      try_next({Errc::unavailable, describe("no address")});
+    });
+  }
+
+  std::string describe(const std::string& what) const { return to.text() + ": " + what; }
+
+  void try_next(Error last) {
+    if (next == addresses.size()) return end(std::unexpected(std::move(last)));
+    const Endpoint remote = addresses[next++];
+    attempt = std::make_shared<TlsSocket::Core>(loop, tcp::socket(loop.context()), context);
+    attempt->remote = remote;
+    attempt->stream.next_layer().async_connect(
+        to_asio(remote), [self = shared_from_this(), socket = attempt](error_code ec) {
+          if (self->done || socket != self->attempt) return;
+          if (ec) return self->try_next({Errc::unavailable, self->describe(system_error("TCP", ec.value()).text)});
+          self->shake_hands();
+        });
+  }
+
+  void shake_hands() {
+    tune(attempt->stream.next_layer());
+    if (expected_id.empty()) {
+      if (auto set = expect_host(attempt->stream.native_handle(), to.host); !set)
+        return end(std::unexpected(std::move(set).error()));
+    }
+    attempt->stream.async_handshake(asio::ssl::stream_base::client,
+                                    [self = shared_from_this(), socket = attempt](error_code ec) {
+                                      if (self->done) return;
+                                      if (ec) {
+                                        Error error = stream_error(socket->stream, ec);
+                                        return self->end(fail_at(self->to.text(), std::move(error)));
+                                      }
+                                      self->check_identity();
+                                    });
+  }
+
+  void check_identity() {
+    auto identity = peer_identity(attempt->stream.native_handle());
+    if (!identity) return end(fail_at(to.text(), std::move(identity).error()));
+    if (!expected_id.empty() && !identity->is(expected_id))
+      return end(fail(Errc::not_permitted, describe("the peer's certificate does not say " + expected_id)));
+    attempt->peer = std::make_shared<const PeerIdentity>(std::move(*identity));
+    end(std::make_unique<TlsSocket>(std::move(attempt)));
+  }
+
+  void end(Result<std::unique_ptr<TlsSocket>> result) {
+    const auto keep = shared_from_this();
+    abandon();
+    handler(std::move(result));
+  }
+
+  void abandon() {
+    done = true;
+    deadline.reset();
+    if (attempt != nullptr) close(attempt->stream);
+    attempt.reset();
+  }
+
+  Loop& loop;
+  std::shared_ptr<const TlsContext> context;
+  HostPort to;
+  std::string expected_id;
+  Handler handler;
+  Resolver resolver;
+  std::vector<Endpoint> addresses;
+  std::size_t next = 0;
+  std::shared_ptr<TlsSocket::Core> attempt;
+  std::unique_ptr<Timer> deadline;
+  bool done = false;
+};
+
+TlsConnect::TlsConnect(Loop& loop, std::shared_ptr<const TlsContext> context, HostPort to, std::string expected_id,
+                       Duration timeout, Handler handler)
+    : m_core(std::make_shared<Core>(loop, std::move(context), std::move(to), std::move(expected_id))) {
+  m_core->handler = std::move(handler);
+  m_core->start(timeout);
+}
+
+TlsConnect::~TlsConnect() {
+  m_core->abandon();
+}
+
+struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
+  // A handshake under way.
+  struct Pending {
+    std::shared_ptr<TlsSocket::Core> socket;
+    std::unique_ptr<Timer> deadline;
+  };
+
+  Core(Loop& owner, Options chosen)
+      : loop(owner), options(std::move(chosen)), acceptor(owner.context()), pause(owner, [this] { accept(); }) {}
+
+  Result<void> listen(const Endpoint& at) {
+    error_code ec;
+    const tcp::endpoint endpoint = to_asio(at);
+    const std::string where = "listening on " + at.text();
+    acceptor.open(endpoint.protocol(), ec);
+    if (!ec) acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
+    if (!ec && endpoint.protocol() == tcp::v6()) acceptor.set_option(asio::ip::v6_only(true), ec);
+    if (!ec) acceptor.bind(endpoint, ec);
+    if (!ec) acceptor.listen(tcp::acceptor::max_listen_connections, ec);
+    if (ec) return fail_system(where, ec.value());
+    local = from_asio(acceptor.local_endpoint(ec));
+    return {};
+  }
+
+  void accept() {
+    acceptor.async_accept([self = shared_from_this()](error_code ec, tcp::socket socket) {
+      if (self->closed) return;
+      if (ec) return self->pause.set(Loop::now() + kAcceptPause);  // no descriptors left, most likely
+      self->begin(std::move(socket));
+      if (!self->closed) self->accept();
+    });
+  }
+
+  bool has_room(const Endpoint& from) {
+    if (pending.size() >= options.max_pending) return false;
+    std::size_t same = 0;
+    for (const auto& [id, one] : pending)
+      same += one.socket->remote.address == from.address ? 1U : 0U;
+    if (same >= std::max<std::size_t>(options.max_pending / 4, 1)) return false;
+    return !options.admit || options.admit(from);
+  }
+
+  void begin(tcp::socket socket) {
+    error_code ec;
+    const Endpoint from = from_asio(socket.remote_endpoint(ec));
+    if (ec || !has_room(from)) return;  // the socket closes
+    tune(socket);
+    const std::uint64_t id = ++last_id;
+    Pending& one = pending[id];
+    one.socket = std::make_shared<TlsSocket::Core>(loop, std::move(socket), context);
+    one.socket->remote = from;
+    one.deadline =
+        std::make_unique<Timer>(loop, [this, id] { refuse(id, {Errc::timeout, "no TLS handshake in time"}); });
+    one.deadline->set(Loop::now() + options.handshake_timeout);
+    one.socket->stream.async_handshake(asio::ssl::stream_base::server,
+                                       [self = shared_from_this(), id](error_code error) { self->shaken(id, error); });
+  }
+
+  void shaken(std::uint64_t id, const error_code& ec) {
+    const auto found = pending.find(id);
+    if (closed || found == pending.end()) return;
+    const std::shared_ptr<TlsSocket::Core> socket = found->second.socket;
+    if (ec) return refuse(id, stream_error(socket->stream, ec));
+    auto identity = peer_identity(socket->stream.native_handle());
+    if (!identity) return refuse(id, std::move(identity).error());
+    pending.erase(found);
+    socket->peer = std::make_shared<const PeerIdentity>(std::move(*identity));
+    options.on_accept(std::make_unique<TlsSocket>(socket));
+  }
+
+  void refuse(std::uint64_t id, const Error& reason) {
+    const auto keep = shared_from_this();
+    const auto found = pending.find(id);
+    const Pending one = std::move(found->second);
+    pending.erase(found);
+    close(one.socket->stream);
+    if (options.on_refused) options.on_refused(one.socket->remote, reason);
+  }
+
+  void end() {
+    closed = true;
+    error_code ignored;
+    acceptor.close(ignored);
+    for (const auto& [id, one] : pending)
+      close(one.socket->stream);
+    pending.clear();
+    pause.cancel();
+  }
+
+  Loop& loop;
+  Options options;
+  std::shared_ptr<const TlsContext> context;
+  tcp::acceptor acceptor;
+  Timer pause;
+  Endpoint local;
+  std::map<std::uint64_t, Pending> pending;
+  std::uint64_t last_id = 0;
+  bool closed = false;
+};
+
+Result<std::unique_ptr<TlsAcceptor>> TlsAcceptor::open(Loop& loop, const Endpoint& local,
+                                                       std::shared_ptr<const TlsContext> context, Options options) {
+  std::unique_ptr<TlsAcceptor> out(new TlsAcceptor);
+  out->m_core = std::make_shared<Core>(loop, std::move(options));
+  out->m_core->context = std::move(context);
+  QUIPU_TRY(out->m_core->listen(local));
+  out->m_core->accept();
+  return out;
+}
+
+TlsAcceptor::~TlsAcceptor() {
+  if (m_core != nullptr) m_core->end();
+}
+
+const Endpoint& TlsAcceptor::local() const {
+  return m_core->local;
+}
+
+void TlsAcceptor::set_context(std::shared_ptr<const TlsContext> context) {
+  m_core->context = std::move(context);
+}
+
+}  // namespace quipu::net

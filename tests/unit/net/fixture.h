@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tests of src/net share: a loop that gives up instead of hanging, and certificates made when asked for.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "crypto/pki.h"
+#include "net/loop.h"
+#include "net/tls.h"
+
+namespace quipu::net {
+
+inline const Endpoint kLoopback{IpAddress::from_octets(Bytes{127, 0, 0, 1}), 0, 0};
+
+// Runs the loop until `done` says so. A minute without that fails the test: nothing here takes a second.
+template <class Done>
+void run_until(Loop& loop, Done done) {
+  Timer watchdog(loop, [&] {
+    ADD_FAILURE() << "the loop waited in vain";
+    loop.stop();
+  });
+  watchdog.set(Loop::now() + std::chrono::minutes(1));
+  Callback<void()> check;
+  Timer again(loop, [&] { check(); });
+  check = [&] {
+    if (done()) return loop.stop();
+    again.set(Loop::now() + std::chrono::milliseconds(1));
+  };
+  again.set(Loop::now());
+  loop.run();
+}
+
+// A certificate authority in a temporary folder of its own.
+class TestPki {
+ public:
+  explicit TestPki(std::string name = "test CA") {
+    std::string pattern = (std::filesystem::temp_directory_path() / "quipu-net-XXXXXX").string();
+    m_folder = ::mkdtemp(pattern.data());
+    const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    m_validity = {now - std::chrono::days(400), now + std::chrono::days(400)};
+    auto ca = crypto::create_ca(name, crypto::CertificateKey::ecdsa_p256, m_validity);
+    EXPECT_TRUE(ca.has_value());
+    m_ca = std::move(*ca);
+    write("ca.pem", m_ca.certificate_pem);
+  }
+
+  TestPki(const TestPki&) = delete;
+  TestPki& operator=(const TestPki&) = delete;
+
+  ~TestPki() { std::filesystem::remove_all(m_folder); }
+
+  std::string path(const std::string& name) const { return m_folder + "/" + name; }
+
+  std::string ca() const { return path("ca.pem"); }
+
+  void write(const std::string& name, std::string_view text) const { std::ofstream(path(name)) << text; }
+
+  // With a URI SAN "quipu:NAME" and the SANs localhost and 127.0.0.1.
+  TlsFiles issue(const std::string& name) const { return issue(name, m_validity); }
+
+  TlsFiles issue_expired(const std::string& name) const {
+    return issue(name, {m_validity.not_before, m_validity.not_before + std::chrono::days(10)});
+  }
+
+  TlsFiles issue(const std::string& name, const crypto::Validity& validity) const {
+    const crypto::CertificateNames names{.common_name = name,
+                                         .uris = {"quipu:" + name},
+                                         .dns = {"localhost"},
+                                         .addresses = {IpAddress::from_octets(Bytes{127, 0, 0, 1})}};
+    return issue_named(name, names, validity);
+  }
+
+  TlsFiles issue_named(const std::string& file, const crypto::CertificateNames& names) const {
+    return issue_named(file, names, m_validity);
+  }
+
+  std::shared_ptr<const TlsContext> context(const std::string& name, const TlsOptions& options = {}) const {
+    return load(issue(name), options);
+  }
+
+  static std::shared_ptr<const TlsContext> load(const TlsFiles& files, const TlsOptions& options = {}) {
+    auto context = TlsContext::load(files, options);
+    EXPECT_TRUE(context.has_value()) << (context ? "" : context.error().text);
+    return context ? *context : nullptr;
+  }
+
+ private:
+  TlsFiles issue_named(const std::string& file, const crypto::CertificateNames& names,
+                       const crypto::Validity& validity) const {
+    const auto issued = crypto::issue_certificate(m_ca.certificate_pem, m_ca.private_key_pem, names,
+                                                  crypto::CertificateKey::ecdsa_p256, validity);
+    EXPECT_TRUE(issued.has_value()) << (issued ? "" : issued.error().text);
+    write(file + ".pem", issued->certificate_pem);
+    write(file + ".key", as_text(issued->private_key_pem.view()));
+    return {ca(), path(file + ".pem"), path(file + ".key")};
+  }
+
+  std::string m_folder;
+  crypto::Validity m_validity;
+  crypto::CertificateAndKey m_ca;
+};
+
+}  // namespace quipu::net
