@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/tls.h"
+
+#include <sys/stat.h>
+
+#include "fixture.h"
+#include "net/tls_stream.h"
+
+namespace quipu::net {
+namespace {
+
+using Streams = std::vector<std::unique_ptr<TlsStream>>;
+
+HostPort host_port(const Endpoint& endpoint, std::string host = "127.0.0.1") {
+  return {std::move(host), endpoint.port};
+}
+
+Error load_error(const TlsFiles& files) {
+  const auto context = TlsContext::load(files);
+  EXPECT_FALSE(context.has_value());
+  return context ? Error{Errc::io, {}} : context.error();
+}
+
+TEST(TlsContext, KnowsItsOwnCertificate) {
+  const TestPki pki;
+  const auto context = pki.context("sae-a");
+  EXPECT_EQ(context->own().names(), (std::vector<std::string>{"quipu:sae-a", "localhost", "sae-a"}));
+  EXPECT_TRUE(context->own().is("sae-a"));
+  EXPECT_FALSE(context->own().is("sae"));
+  EXPECT_FALSE(context->own().is(""));
+  EXPECT_GT(context->own().not_after, context->own().not_before + std::chrono::days(700));
+}
+
+TEST(TlsContext, ErrorsNameTheFile) {
+  const TestPki pki;
+  const TlsFiles good = pki.issue("a");
+  const TlsFiles other = pki.issue("b");
+  pki.write("garbage", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+  pki.write("empty", "");
+  const auto expect = [](const TlsFiles& files, Errc code, const std::string& file) {
+    const Error error = load_error(files);
+    EXPECT_EQ(error.code, code) << error.text;
+    EXPECT_NE(error.text.find(file), std::string::npos) << error.text;
+  };
+  expect({pki.path("none"), good.certificate, good.key}, Errc::io, pki.path("none"));
+  expect({good.ca, pki.path("none"), good.key}, Errc::io, pki.path("none"));
+  expect({good.ca, good.certificate, pki.path("none")}, Errc::io, pki.path("none"));
+  expect({pki.path("garbage"), good.certificate, good.key}, Errc::malformed, pki.path("garbage"));
+  expect({good.ca, pki.path("garbage"), good.key}, Errc::malformed, pki.path("garbage"));
+  expect({good.ca, pki.path("empty"), good.key}, Errc::malformed, pki.path("empty"));
+  expect({good.ca, good.certificate, pki.path("empty")}, Errc::malformed, pki.path("empty"));
+  expect({good.ca, good.certificate, good.certificate}, Errc::malformed, good.certificate);
+  expect({good.ca, good.certificate, other.key}, Errc::conflict, other.key);
+  expect({good.ca, good.certificate, "/dev/zero"}, Errc::too_large, "/dev/zero");
+}
+
+// One listener, and attempts to connect to it.
+struct Link {
+  Link(Loop& owner, std::shared_ptr<const TlsContext> server, const TlsStreamLimits& chosen = {})
+      : loop(owner), limits(chosen) {
+    auto opened = TlsListener::open(
+        loop, kLoopback, std::move(server), limits,
+        [this](std::unique_ptr<TlsStream> stream) { accepted.push_back(std::move(stream)); },
+        [this](const Endpoint&, const Error& reason) { refused.push_back(reason); });
+    EXPECT_TRUE(opened.has_value());
+    listener = std::move(*opened);
+  }
+
+  // Waits for the end of the attempt.
+  Result<std::unique_ptr<TlsStream>> connect(std::shared_ptr<const TlsContext> client, std::string expected_id,
+                                             std::string host = "127.0.0.1") {
+    std::optional<Result<std::unique_ptr<TlsStream>>> out;
+    const TlsConnector connector(loop, std::move(client), limits, host_port(listener->local(), std::move(host)),
+                                 std::move(expected_id), [&](auto result) { out = std::move(result); });
+    run_until(loop, [&] { return out.has_value(); });
+    return std::move(*out);
+  }
+
+  Loop& loop;
+  TlsStreamLimits limits;
+  std::unique_ptr<TlsListener> listener;
+  Streams accepted;
+  std::vector<Error> refused;
+};
+
+// A client whose certificate is refused learns it with its first read.
+Error first_read(Loop& loop, TlsStream& stream) {
+  std::optional<Error> reason;
+  stream.start({.on_message = [](ByteView) { ADD_FAILURE() << "a message from a server that refused us"; },
+                .on_closed = [&](Error error) { reason = std::move(error); }});
+  run_until(loop, [&] { return reason.has_value(); });
+  return *reason;
+}
+
+class MutualTls : public ::testing::Test {
+ protected:
+  TestPki pki;
+  TestPki other_pki{"other CA"};
+  Loop loop;
+};
+
+TEST_F(MutualTls, BothEndsLearnWhoTheOtherIs) {
+  Link link(loop, pki.context("kme-b"));
+  const auto stream = link.connect(pki.context("kme-a"), "kme-b");
+  ASSERT_TRUE(stream.has_value()) << stream.error().text;
+  run_until(loop, [&] { return !link.accepted.empty(); });
+  EXPECT_TRUE((*stream)->peer().is("quipu:kme-b"));
+  EXPECT_EQ(link.accepted[0]->peer().names().front(), "quipu:kme-a");
+  EXPECT_NE(link.accepted[0]->peer().fingerprint, (*stream)->peer().fingerprint);
+  EXPECT_EQ((*stream)->remote(), link.listener->local());
+  EXPECT_TRUE(link.refused.empty());
+}
+
+TEST_F(MutualTls, WithoutExpectedIdTheHostMustMatch) {
+  Link link(loop, pki.context("kme-b"));
+  EXPECT_TRUE(link.connect(pki.context("a"), "", "127.0.0.1").has_value());
+  EXPECT_TRUE(link.connect(pki.context("a"), "", "localhost").has_value());
+  Link unnamed(loop, TestPki::load(pki.issue_named(
+                         "unnamed",
+                         {.common_name = "127.0.0.1", .uris = {"quipu:x"}, .dns = {"kms.example"}, .addresses = {}})));
+  for (const std::string host : {"127.0.0.1", "localhost"}) {
+    const auto refused = unnamed.connect(pki.context("a"), "", host);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code, Errc::not_permitted) << refused.error().text;
+  }
+}
+
+TEST_F(MutualTls, AnotherIdentityIsRefused) {
+  Link link(loop, pki.context("kme-c"));
+  const auto stream = link.connect(pki.context("kme-a"), "kme-b");
+  ASSERT_FALSE(stream.has_value());
+  EXPECT_EQ(stream.error().code, Errc::not_permitted);
+  EXPECT_NE(stream.error().text.find("kme-b"), std::string::npos);
+}
+
+TEST_F(MutualTls, AServerOfAnotherCaOrExpiredIsRefused) {
+  const auto bad = {other_pki.context("kme-b"), TestPki::load(pki.issue_expired("kme-b"))};
+  for (const auto& context : bad) {
+    Link link(loop, context);
+    const auto stream = link.connect(pki.context("kme-a"), "kme-b");
+    ASSERT_FALSE(stream.has_value());
+    EXPECT_EQ(stream.error().code, Errc::authentication) << stream.error().text;
+    run_until(loop, [&] { return link.refused.size() == 1; });
+    EXPECT_EQ(link.refused[0].code, Errc::authentication) << link.refused[0].text;
+    EXPECT_TRUE(link.accepted.empty());
+  }
+}
+
+TEST_F(MutualTls, AClientOfAnotherCaOrExpiredIsRefused) {
+  Link link(loop, pki.context("kme-b"));
+  TlsFiles strange = other_pki.issue("kme-a");
+  strange.ca = pki.ca();  // trusts the server, so only the server can refuse
+  std::size_t count = 0;
+  for (const auto& context : {TestPki::load(strange), TestPki::load(pki.issue_expired("kme-a"))}) {
+    auto stream = link.connect(context, "kme-b");
+    ASSERT_TRUE(stream.has_value()) << stream.error().text;  // TLS 1.3: the client is done before the server
+    EXPECT_EQ(first_read(loop, **stream).code, Errc::authentication);
+    ++count;
+    run_until(loop, [&] { return link.refused.size() == count; });
+    EXPECT_EQ(link.refused.back().code, Errc::authentication) << link.refused.back().text;
+  }
+  EXPECT_TRUE(link.accepted.empty());
+}
+
+TEST_F(MutualTls, NewCertificatesCountForNewConnections) {
+  Link link(loop, pki.context("kme-b"));
+  const auto first = link.connect(pki.context("kme-a"), "kme-b");
+  ASSERT_TRUE(first.has_value());
+  link.listener->set_context(pki.context("kme-c"));
+  EXPECT_FALSE(link.connect(pki.context("kme-a"), "kme-b").has_value());
+  EXPECT_TRUE(link.connect(pki.context("kme-a"), "kme-c").has_value());
+  EXPECT_TRUE((*first)->send(as_bytes("still there")).has_value());
+}
+
+TEST_F(MutualTls, HybridGroupIsRequiredWhereAsked) {
+  Link link(loop, pki.context("kme-b", {.require_hybrid = true}));
+  EXPECT_TRUE(link.connect(pki.context("kme-a", {.require_hybrid = true}), "kme-b").has_value());
+  EXPECT_TRUE(link.connect(pki.context("kme-a"), "kme-b").has_value());  // it offers the hybrid group first
+}
+
+TEST_F(MutualTls, NobodyListensOrNobodyAnswers) {
+  Endpoint gone;
+  {
+    const Link link(loop, pki.context("kme-b"));
+    gone = link.listener->local();
+  }
+  Link link(loop, pki.context("kme-b"));
+  std::optional<Errc> code;
+  const TlsConnector refused(loop, pki.context("kme-a"), {}, host_port(gone), "kme-b",
+                             [&](auto result) { code = result.error().code; });
+  run_until(loop, [&] { return code.has_value(); });
+  EXPECT_EQ(*code, Errc::unavailable);
+  code.reset();
+  TlsStreamLimits no_time;
+  no_time.handshake_timeout = -std::chrono::seconds(1);
+  const TlsConnector late(loop, pki.context("kme-a"), no_time, host_port(link.listener->local()), "kme-b",
+                          [&](auto result) { code = result.error().code; });
+  run_until(loop, [&] { return code.has_value(); });
+  EXPECT_EQ(*code, Errc::timeout);
+}
+
+TEST_F(MutualTls, ACancelledAttemptAnswersNobody) {
+  Link link(loop, pki.context("kme-b"));
+  auto connector =
+      std::make_unique<TlsConnector>(loop, pki.context("kme-a"), TlsStreamLimits{}, host_port(link.listener->local()),
+                                     "kme-b", [](auto) { ADD_FAILURE(); });
+  loop.post([&] { connector.reset(); });
+  run_until(loop, [&] { return connector == nullptr && !link.refused.empty(); });
+}
+
+}  // namespace
+}  // namespace quipu::net
