@@ -100,7 +100,7 @@ Outcome<ResponseHeader> parse_response_header(ByteView message);
 
 // The initiator's side of one attempt. Errors of its functions: Errc::malformed (shape, or what was sealed does not
 // parse), authentication (mac1 or a tag), bad_key (X25519 or ML-KEM refused), not_found (for another attempt), conflict
-// (keys that are not those of the bitmap), out_of_range (a payload that does not fit).
+// (keys that are not those of the bitmap, or not those that the peer used), out_of_range (a payload that does not fit).
 class Initiation {
  public:
   // Keys of the payload: at most 16, in ascending order of slot, slots below 16. Policy: at most 64 octets.

@@ -90,7 +90,8 @@ Outcome<Initiation::Response> Initiation::consume_response(ByteView message, std
   // psk(2), payload 2
   symmetric.mix_key_and_hash(derive_psk2(accepted, m_state->policy, keys).view());
   std::array<std::uint8_t, kResponsePayloadSize> plaintext{};
-  QUIPU_TRY(symmetric.decrypt_and_hash(fields.sealed_payload, plaintext));
+  // Up to here the peer has proven itself by its static key and by psk(1); from here on the QKD keys count.
+  if (!symmetric.decrypt_and_hash(fields.sealed_payload, plaintext)) return std::unexpected(Errc::conflict);
   QUIPU_TRY_ASSIGN(const ResponsePayload payload, decode_response_payload(plaintext));
   if (payload.stamp != m_state->stamp) return std::unexpected(Errc::malformed);
   return Response{finish_handshake(symmetric, m_local, fields.sender, true), payload};

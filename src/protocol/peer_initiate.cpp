@@ -214,6 +214,9 @@ void PeerMachine::handle_response(ByteView message, const Context& context) {
   auto response = m_attempt->initiation().consume_response(message, keys);
   if (!response) {
     count_drop(DropReason::failed_open);
+    // The peer lives, and holds another key under this key_ID. The attempt stays: whoever garbles one copy of a message
+    // 2 must not end it. But its end is near.
+    if (response.error() == Errc::conflict) m_attempt->sign_of_life(context.now);
     return;
   }
   if (response->payload.stamp != m_attempt->stamp()) return;

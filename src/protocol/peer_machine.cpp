@@ -147,8 +147,9 @@ void PeerMachine::reset(const Context& context) {
 void PeerMachine::advance(const Context& context) {
   if (m_abandon) abandon_attempt(context);
   const bool had_session = m_epochs.current() != nullptr;
+  const bool in_use = had_session && m_epochs.current()->carried;
   m_epochs.expire(context.now, context.shared.indices);
-  if (had_session && m_epochs.current() == nullptr) session_ended(context);
+  if (had_session && m_epochs.current() == nullptr) session_ended(in_use, context);
   if (m_epochs.current() == nullptr && !m_without_session) m_without_session = context.now;
   if (m_session_began && m_epochs.current() != nullptr) session_began(*m_epochs.current(), context);
   burn_expired(context);

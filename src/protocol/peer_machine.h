@@ -143,7 +143,7 @@ class PeerMachine {
   bool first_packet_under_next(const Epoch& epoch, Shared& shared, TimePoint now);
   void confirmation_answered(TimePoint now);
   void handle_control_frame(ByteView payload);
-  void session_ended(const Context& context);
+  void session_ended(bool in_use, const Context& context);
   void session_began(const Epoch& epoch, const Context& context);
   bool send_frame(FrameKind kind, ByteView payload, const Context& context);
   void flush_queue(const Context& context);

@@ -177,7 +177,10 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   if (m_config.policy.qkd != QkdUse::off) set_qkd_state(reduced ? QkdState::reduced : QkdState::ok, context);
 }
 
-void PeerMachine::session_ended(const Context& context) {
+// An epoch that was in use should have been followed by another: whoever starts handshakes has failed, or has forgotten
+// where we are.
+void PeerMachine::session_ended(bool in_use, const Context& context) {
+  if (in_use && !m_traffic_waits) m_traffic_waits = context.now;
   m_confirmation.reset();
   m_unanswered_since.reset();
   m_reply_since.reset();

@@ -144,14 +144,14 @@ TEST(Handshake, SwappedKeysDoNotOpen) {
   Scenario scenario;
   scenario.with_key("one", 0).with_key("two", 1);
   std::swap(scenario.initiator_keys[0].key, scenario.initiator_keys[1].key);
-  EXPECT_EQ(run(scenario).error(), Errc::authentication);
+  EXPECT_EQ(run(scenario).error(), Errc::conflict);
 }
 
 TEST(Handshake, OtherSaeIdsDoNotOpen) {
   Scenario scenario;
   scenario.with_key("one", 0);
   std::swap(scenario.initiator_keys[0].master, scenario.initiator_keys[0].slave);
-  EXPECT_EQ(run(scenario).error(), Errc::authentication);
+  EXPECT_EQ(run(scenario).error(), Errc::conflict);
 }
 
 // An attacker that turns the bitmap of message 2 into another permitted one must not end in a session.
