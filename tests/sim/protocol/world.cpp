@@ -247,8 +247,13 @@ void World::traffic(Duration interval, Duration duration, bool from_a, bool from
 bool World::healthy() {
   const std::uint64_t from_a = a().send();
   const std::uint64_t from_b = b().send();
-  const bool arrived = run_until([&] { return a().received.contains(from_b) && b().received.contains(from_a); }, 1s);
-  return arrived && watch.agree() && a().status().confirmed && b().status().confirmed;
+  // A rekey may be under way: both have to hold at one moment.
+  return run_until(
+      [&] {
+        const bool arrived = a().received.contains(from_b) && b().received.contains(from_a);
+        return arrived && watch.agree() && a().status().confirmed && b().status().confirmed;
+      },
+      1s);
 }
 
 void World::transmit(int from, Bytes datagram, const Endpoint& to) {
