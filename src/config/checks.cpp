@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config/checks.h"
 
-#include <sys/un.h>
-
 #include <algorithm>
 
 namespace quipu::config {
 namespace {
+
+// sockaddr_un::sun_path, final zero included (unix(7)).
+constexpr std::size_t kUnixPathSize = 108;
 
 bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
@@ -32,7 +33,7 @@ std::optional<std::string> parse_absolute_path(std::string_view text) {
 }
 
 std::optional<std::string> parse_socket_path(std::string_view text) {
-  if (text.size() >= sizeof(sockaddr_un::sun_path)) return std::nullopt;
+  if (text.size() >= kUnixPathSize) return std::nullopt;
   return parse_absolute_path(text);
 }
 

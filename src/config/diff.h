@@ -13,10 +13,10 @@ namespace quipu::config {
 // For one list of the file: elements of the new configuration by value, those that go by their old value.
 template <class T>
 struct ListDiff {
-  std::vector<T> added;
-  std::vector<T> removed;
-  std::vector<T> changed;  // as they are now
-  std::vector<T> unchanged;
+  std::vector<T> added{};
+  std::vector<T> removed{};
+  std::vector<T> changed{};  // as they are now
+  std::vector<T> unchanged{};
 
   bool empty() const { return added.empty() && removed.empty() && changed.empty(); }
 };
@@ -28,7 +28,7 @@ struct QuipudDiff {
   bool addresses = false;
   bool log_level = false;
   // Keys whose new value has no effect before a restart, as paths: "device.listen_port".
-  std::vector<std::string> needs_restart;
+  std::vector<std::string> needs_restart{};
 
   bool empty() const { return peers.empty() && kms.empty() && !addresses && !log_level && needs_restart.empty(); }
 };
@@ -38,7 +38,7 @@ struct KmsdDiff {
   ListDiff<PeerKmeConfig> peer_kmes;
   ListDiff<LinkConfig> links;
   bool log_level = false;
-  std::vector<std::string> needs_restart;
+  std::vector<std::string> needs_restart{};
 
   bool empty() const {
     return saes.empty() && peer_kmes.empty() && links.empty() && !log_level && needs_restart.empty();

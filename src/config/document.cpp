@@ -4,9 +4,25 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <new>
+#include <exception>
 #include <optional>
 
+// toml++ 3.3 asserts where it should refuse: "[[(" ends the process, and is undefined behaviour when assertions are
+// off. An assertion of the parser is therefore a refusal here, in every kind of build.
+namespace quipu::config {
+namespace {
+struct ParserAssertion : std::exception {
+  const char* what() const noexcept override { return "unexpected characters"; }
+};
+
+constexpr void require_of_parser(bool condition) {
+  if (!condition) throw ParserAssertion{};
+}
+}  // namespace
+}  // namespace quipu::config
+
+#undef NDEBUG
+#define TOML_ASSERT(expr) ::quipu::config::require_of_parser(static_cast<bool>(expr))
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_MAX_NESTED_VALUES 16
@@ -27,42 +43,76 @@ Position position_of(const toml::source_region& region) {
   return {static_cast<std::uint32_t>(region.begin.line), static_cast<std::uint32_t>(region.begin.column)};
 }
 
-// Dots outside strings and comments.
-std::size_t count_dots(std::string_view line) {
-  std::size_t dots = 0;
-  char quote = 0;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (quote != 0) {
-      if (c == '\\' && quote == '"') ++i;
-      if (c == quote) quote = 0;
-    } else if (c == '"' || c == '\'') {
-      quote = c;
-    } else if (c == '#') {
-      break;
-    } else if (c == '.') {
-      ++dots;
-    }
+struct LineScan {
+  std::size_t dots = 0;                    // outside strings and comments
+  std::optional<std::size_t> non_ascii;    // likewise: where the first octet above 127 stands
+  std::optional<std::size_t> stray_quote;  // opens no string, or one that does not end in the line
+};
+
+// The index of the quotation mark that ends the string begun at `begin`, or npos.
+std::size_t end_of_string(std::string_view line, std::size_t begin) {
+  const char quote = line[begin];
+  for (std::size_t i = begin + 1; i < line.size(); ++i) {
+    if (line[i] == quote) return i;
+    if (line[i] == '\\' && quote == '"') ++i;
   }
-  return dots;
+  return std::string_view::npos;
 }
 
-std::optional<Problem> refuse_hostile(std::string_view text) {
-  Position at{1, 1};
-  for (std::size_t begin = 0; begin < text.size(); ++at.line) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line = text.substr(begin, end - begin);
-    for (const std::string_view quotes : {R"(""")", "'''"}) {
-      if (const std::size_t found = line.find(quotes); found != std::string_view::npos) {
-        at.column = static_cast<std::uint32_t>(found + 1);
-        return Problem{at, {}, "a multi-line string", "write the text between single quotation marks, on one line"};
+// A string follows an equals sign, a bracket or a comma, or begins the line: where another quotation mark
+// stands, this scan and the parser could differ about what is inside of strings.
+LineScan scan_line(std::string_view line) {
+  LineScan out;
+  char before = '=';
+  for (std::size_t i = 0; i < line.size() && line[i] != '#'; ++i) {
+    const char c = line[i];
+    if (c == '"' || c == '\'') {
+      const std::size_t end = end_of_string(line, i);
+      if (std::string_view("=[{,").find(before) == std::string_view::npos || end == std::string_view::npos) {
+        out.stray_quote = i;
+        break;
       }
+      i = end;
     }
-    if (count_dots(line) > kMaxDotsPerLine)
-      return Problem{at,
-                     {},
-                     fmt::format("more than {} dots outside of strings", kMaxDotsPerLine),
-                     "break the line; keys nest four deep at most"};
+    if (c == '.') ++out.dots;
+    if (static_cast<unsigned char>(c) > 127 && !out.non_ascii) out.non_ascii = i;
+    if (c != ' ' && c != '\t') before = c;
+  }
+  return out;
+}
+
+std::optional<Problem> refuse_line(std::string_view line, std::uint32_t number) {
+  const auto at = [&](std::size_t index) { return Position{number, static_cast<std::uint32_t>(index + 1)}; };
+  for (const std::string_view quotes : {R"(""")", "'''"}) {
+    if (const std::size_t found = line.find(quotes); found != std::string_view::npos)
+      return Problem{
+          at(found), {}, "a multi-line string", "write the text between single quotation marks, on one line"};
+  }
+  const LineScan scan = scan_line(line);
+  if (scan.dots > kMaxDotsPerLine)
+    return Problem{at(0),
+                   {},
+                   fmt::format("more than {} dots outside of strings", kMaxDotsPerLine),
+                   "break the line; keys nest four deep at most"};
+  if (scan.non_ascii)
+    return Problem{at(*scan.non_ascii),
+                   {},
+                   "a character outside of ASCII",
+                   "such characters may only stand in quotation marks and in comments"};
+  if (scan.stray_quote)
+    return Problem{at(*scan.stray_quote),
+                   {},
+                   "a quotation mark that begins no text, or a text that does not end",
+                   "texts begin and end in one line, with the same quotation mark"};
+  return std::nullopt;
+}
+
+// What the parser must not see: it would exhaust the stack, and some characters are undefined behaviour in toml++ 3.3.
+std::optional<Problem> refuse_hostile(std::string_view text) {
+  std::uint32_t number = 1;
+  for (std::size_t begin = 0; begin < text.size(); ++number) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    if (auto problem = refuse_line(text.substr(begin, end - begin), number)) return problem;
     begin = end + 1;
   }
   return std::nullopt;
@@ -75,10 +125,8 @@ Table convert_table(const toml::table& table) {
   out.reserve(table.size());
   for (const auto& [key, node] : table)
     out.push_back({std::string(key.str()), position_of(key.source()), convert(node)});
-  std::ranges::stable_sort(
-      out,
-      [](const Position& a, const Position& b) { return std::pair(a.line, a.column) < std::pair(b.line, b.column); },
-      &Member::position);
+  std::ranges::sort(out, {},
+                    [](const Member& member) { return std::pair(member.position.line, member.position.column); });
   return out;
 }
 
@@ -112,6 +160,7 @@ std::string_view type_name(const Value& value) {
 Parsed<Table> parse_document(std::string_view text) {
   if (text.size() > kMaxDocumentSize)
     return refuse({}, fmt::format("longer than {} octets", kMaxDocumentSize), "is this the right file?");
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // byte order mark
   if (auto problem = refuse_hostile(text)) return std::unexpected(std::vector{*std::move(problem)});
   try {
     const toml::parse_result result = toml::parse(text);
@@ -120,7 +169,8 @@ Parsed<Table> parse_document(std::string_view text) {
                     "correct the line");
     return convert_table(result.table());
   } catch (const std::exception& e) {
-    return refuse({}, fmt::format("not readable as TOML: {}", e.what()), "is this the right file?");
+    return refuse({}, fmt::format("not TOML: {}", e.what()),
+                  "correct the text; look at the lines in square brackets first");
   }
 }
 

@@ -148,6 +148,11 @@ constexpr ConfigKey kKeys[] = {
      .name = "peer_sae_id",
      .required = true,
      .help = "The peer's SAE id, as the KMS knows it."},
+    {.section = "peer[].sources[]",
+     .name = "simulated",
+     .type = boolean,
+     .default_value = "false",
+     .help = "The keys come from a simulation and protect nothing: alike at both ends, shown in every status."},
 };
 
 }  // namespace

@@ -16,10 +16,10 @@
 namespace quipu::config {
 
 struct KmeConfig {
-  KmeId id;
-  std::string store;  // database file
-  FileName store_key_file;
-  std::string control_socket;
+  KmeId id{};
+  std::string store{};  // database file
+  FileName store_key_file{};
+  std::string control_socket{};
   LogLevel log_level = LogLevel::info;
 
   bool operator==(const KmeConfig&) const = default;
@@ -27,8 +27,8 @@ struct KmeConfig {
 
 // The ETSI GS QKD 014 server.
 struct Etsi014Config {
-  Endpoint listen;  // port 0: any free one
-  TlsFiles tls;
+  Endpoint listen{};  // port 0: any free one
+  TlsFiles tls{};
   std::uint32_t key_size_bit = 0;  // what an application gets that names no size
   std::uint32_t min_key_size_bit = 0;
   std::uint32_t max_key_size_bit = 0;
@@ -39,47 +39,47 @@ struct Etsi014Config {
 
 // Our end of the KM links to other sites' KMEs.
 struct KmLinkConfig {
-  Endpoint listen;
-  TlsFiles tls;
+  Endpoint listen{};
+  TlsFiles tls{};
 
   bool operator==(const KmLinkConfig&) const = default;
 };
 
 // An application or encryptor that is served here.
 struct SaeConfig {
-  SaeId id;
+  SaeId id{};
 
   bool operator==(const SaeConfig&) const = default;
 };
 
 struct PeerKmeConfig {
-  KmeId id;
-  HostPort address;         // of its KM link
-  std::vector<SaeId> saes;  // served there
-  Position position;
+  KmeId id{};
+  HostPort address{};         // of its KM link
+  std::vector<SaeId> saes{};  // served there
+  Position position{};
 
   bool operator==(const PeerKmeConfig&) const = default;
 };
 
 // One QKD device (or simulation of one) feeding the pool shared with `peer_kme`.
 struct LinkConfig {
-  std::string name;
-  KmeId peer_kme;
-  std::string driver;
+  std::string name{};
+  KmeId peer_kme{};
+  std::string driver{};
   bool allow_simulated = false;
-  std::map<std::string, std::string> options;  // handed to the driver as they are; numbers in their shortest form
-  Position position;
+  std::map<std::string, std::string> options{};  // handed to the driver as they are; numbers in their shortest form
+  Position position{};
 
   bool operator==(const LinkConfig&) const = default;
 };
 
 struct KmsdConfig {
-  KmeConfig kme;
-  Etsi014Config etsi014;
-  KmLinkConfig km_link;
-  std::vector<SaeConfig> saes;
-  std::vector<PeerKmeConfig> peer_kmes;
-  std::vector<LinkConfig> links;
+  KmeConfig kme{};
+  Etsi014Config etsi014{};
+  KmLinkConfig km_link{};
+  std::vector<SaeConfig> saes{};
+  std::vector<PeerKmeConfig> peer_kmes{};
+  std::vector<LinkConfig> links{};
 
   bool operator==(const KmsdConfig&) const = default;
 

@@ -132,6 +132,7 @@ class PeerReader {
       SourceConfig source;
       source.kms = read_name(entry, "kms");
       source.peer_sae_id = SaeId(read_id(entry, "peer_sae_id"));
+      source.simulated = entry.boolean("simulated").value_or(false);
       const auto kms = std::ranges::find(m_kms, source.kms, &KmsConfig::name);
       if (!source.kms.empty() && kms == m_kms.end())
         entry.add("kms", fmt::format("there is no [kms.{}]", source.kms), "add that section or name one that is there");

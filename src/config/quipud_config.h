@@ -25,13 +25,13 @@ using KmsName = std::string;
 using PublicKey = std::array<std::uint8_t, 32>;
 
 struct DeviceConfig {
-  std::string name;  // of the network interface
-  FileName private_key_file;
-  std::uint16_t listen_port = 0;    // 0: any free one
-  std::vector<IpPrefix> addresses;  // interface addresses: host bits are kept
-  std::uint32_t mtu = 0;            // octets
-  std::string state_dir;            // stamps and whatever else outlives a run
-  std::string control_socket;       // unix socket
+  std::string name{};  // of the network interface
+  FileName private_key_file{};
+  std::uint16_t listen_port = 0;      // 0: any free one
+  std::vector<IpPrefix> addresses{};  // interface addresses: host bits are kept
+  std::uint32_t mtu = 0;              // octets
+  std::string state_dir{};            // stamps and whatever else outlives a run
+  std::string control_socket{};       // unix socket
   LogLevel log_level = LogLevel::info;
 
   bool operator==(const DeviceConfig&) const = default;
@@ -39,17 +39,17 @@ struct DeviceConfig {
 
 // A KMS that is asked for keys by ETSI GS QKD 014.
 struct KmsConfig {
-  KmsName name;
-  HttpsUrl url;
-  SaeId sae_id;  // our own identity there
-  TlsFiles tls;
+  KmsName name{};
+  HttpsUrl url{};
+  SaeId sae_id{};  // our own identity there
+  TlsFiles tls{};
 
   bool operator==(const KmsConfig&) const = default;
 };
 
 struct SourceConfig {
-  KmsName kms;
-  SaeId peer_sae_id;
+  KmsName kms{};
+  SaeId peer_sae_id{};
   bool simulated = false;  // its keys come from a simulation: bound into the policy and shown in every status
 
   bool operator==(const SourceConfig&) const = default;
@@ -60,28 +60,28 @@ enum class QkdPolicy { required, preferred, off };
 std::string_view to_string(QkdPolicy policy);
 
 struct PeerConfig {
-  PeerName name;
+  PeerName name{};
   PublicKey public_key{};
-  FileName psk_file;
-  std::optional<HostPort> endpoint;   // absent: this peer calls us
-  std::vector<IpPrefix> allowed_ips;  // host bits zero, no prefix twice in the file
+  FileName psk_file{};
+  std::optional<HostPort> endpoint{};   // absent: this peer calls us
+  std::vector<IpPrefix> allowed_ips{};  // host bits zero, no prefix twice in the file
   std::chrono::seconds rekey_interval{0};
-  std::vector<SourceConfig> sources;  // slots in this order
+  std::vector<SourceConfig> sources{};  // slots in this order
   QkdPolicy qkd = QkdPolicy::required;
   std::uint32_t min_sources = 0;  // of `sources`, for qkd = "required"; all when the file does not say
   std::chrono::seconds max_key_age{0};
   bool always_on = false;
   std::uint32_t tunnel_id = 0;
   std::chrono::seconds persistent_keepalive{0};  // 0: none
-  Position position;                             // of [[peer]]
+  Position position{};                           // of [[peer]]
 
   bool operator==(const PeerConfig&) const = default;
 };
 
 struct QuipudConfig {
-  DeviceConfig device;
-  std::vector<KmsConfig> kms;
-  std::vector<PeerConfig> peers;
+  DeviceConfig device{};
+  std::vector<KmsConfig> kms{};
+  std::vector<PeerConfig> peers{};
 
   bool operator==(const QuipudConfig&) const = default;
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <numeric>
+#include <tuple>
 
 #include "base/assert.h"
 
@@ -103,10 +104,9 @@ void Problems::add(Position position, std::string key, std::string problem, std:
 }
 
 std::vector<Problem> Problems::sorted() && {
-  std::ranges::stable_sort(
-      m_list,
-      [](const Position& a, const Position& b) { return std::pair(a.line, a.column) < std::pair(b.line, b.column); },
-      &Problem::position);
+  std::ranges::sort(m_list, {}, [](const Problem& problem) {
+    return std::tuple(problem.position.line, problem.position.column, std::string_view(problem.key));
+  });
   return std::move(m_list);
 }
 

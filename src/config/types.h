@@ -24,10 +24,10 @@ struct Position {
 
 // One thing that is wrong with the file. `key` is the path of the key as written, for example "peer[2].endpoint".
 struct Problem {
-  Position position;
-  std::string key;
-  std::string problem;  // what is wrong
-  std::string advice;   // what to do
+  Position position{};
+  std::string key{};
+  std::string problem{};  // what is wrong
+  std::string advice{};   // what to do
 
   // "FILE:LINE:COLUMN: KEY: what is wrong; what to do"
   std::string text(std::string_view file_name) const;
@@ -45,9 +45,9 @@ using FileName = std::string;
 
 // HOST:PORT, where HOST is a name or an address (IPv6 in brackets).
 struct HostPort {
-  std::string host;
+  std::string host{};
   std::uint16_t port = 0;
-  std::optional<Endpoint> literal;  // present when HOST is an address: nothing to resolve
+  std::optional<Endpoint> literal{};  // present when HOST is an address: nothing to resolve
 
   bool operator==(const HostPort&) const = default;
   static std::optional<HostPort> parse(std::string_view text);
@@ -56,8 +56,8 @@ struct HostPort {
 
 // https://HOST[:PORT][/PATH], PATH without a trailing slash; port 443 when absent. No user, query or fragment.
 struct HttpsUrl {
-  HostPort server;
-  std::string path;
+  HostPort server{};
+  std::string path{};
 
   bool operator==(const HttpsUrl&) const = default;
   static std::optional<HttpsUrl> parse(std::string_view text);
@@ -66,9 +66,9 @@ struct HttpsUrl {
 
 // The files of one end of a mutual TLS connection, all PEM.
 struct TlsFiles {
-  FileName ca;
-  FileName cert;
-  FileName key;
+  FileName ca{};
+  FileName cert{};
+  FileName key{};
 
   bool operator==(const TlsFiles&) const = default;
 };

@@ -21,7 +21,7 @@ struct StatusRequest {
 };
 
 struct RekeyRequest {
-  std::optional<std::string> peer;  // absent: every peer
+  std::optional<std::string> peer{};  // absent: every peer
 
   bool operator==(const RekeyRequest&) const = default;
 };
@@ -42,9 +42,9 @@ Result<Request> parse_request(std::string_view line);
 
 // What went wrong, as the CLI shows it. `code` is an Errc's name; `hint` says what to do, or is empty.
 struct ReplyError {
-  std::string code;
-  std::string message;
-  std::string hint;
+  std::string code{};
+  std::string message{};
+  std::string hint{};
 
   bool operator==(const ReplyError&) const = default;
 };
@@ -60,10 +60,10 @@ Result<Reply> parse_reply(std::string_view line);
 
 // What a reload or rekey reports.
 struct ReloadResult {
-  std::vector<std::string> added;
-  std::vector<std::string> removed;
-  std::vector<std::string> changed;
-  std::vector<std::string> needs_restart;
+  std::vector<std::string> added{};
+  std::vector<std::string> removed{};
+  std::vector<std::string> changed{};
+  std::vector<std::string> needs_restart{};
 
   bool operator==(const ReloadResult&) const = default;
 };
@@ -73,16 +73,16 @@ Result<ReloadResult> reload_result_from_json(std::string_view json);
 
 // A peer whose rekey is complete.
 struct RekeyedPeer {
-  std::string peer;
+  std::string peer{};
   // From the decision to rekey to the first packet sealed under the new key; absent at the end that did not initiate.
-  std::optional<double> latency_ms;
+  std::optional<double> latency_ms{};
   bool key_prefetched = false;  // the QKD keys were there already: no KMS was waited for
 
   bool operator==(const RekeyedPeer&) const = default;
 };
 
 struct RekeyResult {
-  std::vector<RekeyedPeer> rekeys;
+  std::vector<RekeyedPeer> rekeys{};
 
   bool operator==(const RekeyResult&) const = default;
 };

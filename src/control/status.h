@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the daemons tell about themselves. The JSON has the same names; keys are only ever added, never renamed, unless
-// kSchemaVersion grows.
+// kSchemaVersion grows. A new member also goes into the list in fields.h, from which the JSON is made and read.
 #pragma once
 
 #include <cstdint>
@@ -43,62 +43,62 @@ struct TrafficCounters {
 };
 
 struct KeySourceStatus {
-  std::string kms;
-  std::string peer_sae_id;
+  std::string kms{};
+  std::string peer_sae_id{};
   bool reachable = false;
-  std::optional<std::uint64_t> stock_keys;  // as the KMS last said
-  std::string last_error;                   // empty when the last request succeeded
+  std::optional<std::uint64_t> stock_keys{};  // as the KMS last said
+  std::string last_error{};                   // empty when the last request succeeded
 
   bool operator==(const KeySourceStatus&) const = default;
 };
 
 struct TunnelStatus {
-  std::string peer;
+  std::string peer{};
   TunnelState state = TunnelState::down;
-  std::string endpoint;                    // empty: not known
-  std::optional<double> last_handshake_s;  // age
-  std::uint64_t epoch = 0;                 // number of keypairs so far
-  bool initiator = false;                  // of the present epoch: this end asked for its keys
-  std::optional<double> epoch_age_s;
+  std::string endpoint{};                    // empty: not known
+  std::optional<double> last_handshake_s{};  // age
+  std::uint64_t epoch = 0;                   // number of keypairs so far
+  bool initiator = false;                    // of the present epoch: this end asked for its keys
+  std::optional<double> epoch_age_s{};
   double rekey_interval_s = 0;
   double effective_rekey_interval_s = 0;
-  std::string protection_required;
-  std::string protection_achieved;  // "x25519+mlkem768+psk+qkd(2)"; empty without a session
+  std::string protection_required{};
+  std::string protection_achieved{};  // "x25519+mlkem768+psk+qkd(2)"; empty without a session
   QkdState qkd = QkdState::off;
-  std::string reason;  // why the state is not up; empty when it is
-  HandshakeCounters handshakes;
-  TrafficCounters traffic;
-  std::map<std::string, std::uint64_t> drops;  // data packets by reason
-  std::map<std::string, std::uint64_t> queue_drops;
+  std::string reason{};  // why the state is not up; empty when it is
+  HandshakeCounters handshakes{};
+  TrafficCounters traffic{};
+  std::map<std::string, std::uint64_t> drops{};  // data packets by reason
+  std::map<std::string, std::uint64_t> queue_drops{};
   std::uint64_t rekeys = 0;  // keypairs after the first
   // From the decision to rekey to the first packet under the new key, over the last 256 that this end initiated with
   // keys that had been fetched ahead; absent where there were none.
-  std::optional<double> last_rekey_ms;
-  std::optional<double> rekey_p50_ms;
-  std::optional<double> rekey_p99_ms;
-  std::optional<double> rekey_cold_ms;  // the median of those that had to wait for a KMS
-  std::uint64_t reduced_epochs = 0;     // with fewer QKD keys than wanted
-  std::uint64_t kms_failures = 0;       // questions to a KMS that gave no key
+  std::optional<double> last_rekey_ms{};
+  std::optional<double> rekey_p50_ms{};
+  std::optional<double> rekey_p99_ms{};
+  std::optional<double> rekey_cold_ms{};  // the median of those that had to wait for a KMS
+  std::uint64_t reduced_epochs = 0;       // with fewer QKD keys than wanted
+  std::uint64_t kms_failures = 0;         // questions to a KMS that gave no key
   std::uint64_t qkd_keys_used = 0;
   std::uint64_t qkd_keys_burnt = 0;
-  std::optional<double> key_runway_s;
-  std::optional<double> rtt_ms;
+  std::optional<double> key_runway_s{};
+  std::optional<double> rtt_ms{};
   bool simulated = false;  // a source is a simulation
-  std::vector<KeySourceStatus> sources;
+  std::vector<KeySourceStatus> sources{};
 
   bool operator==(const TunnelStatus&) const = default;
 };
 
 struct DeviceStatus {
-  std::string version;
-  std::string device;
-  std::string public_key;
+  std::string version{};
+  std::string device{};
+  std::string public_key{};
   std::uint16_t listen_port = 0;
   double uptime_s = 0;
-  std::vector<TunnelStatus> tunnels;
-  std::map<std::string, std::uint64_t> drops;  // datagrams that belong to no tunnel, by reason
+  std::vector<TunnelStatus> tunnels{};
+  std::map<std::string, std::uint64_t> drops{};  // datagrams that belong to no tunnel, by reason
   // Packets of any tunnel that a full queue of the kernel lost: "tun", "udp_send", "udp_receive".
-  std::map<std::string, std::uint64_t> queue_drops;
+  std::map<std::string, std::uint64_t> queue_drops{};
 
   bool operator==(const DeviceStatus&) const = default;
 };
@@ -108,12 +108,12 @@ enum class LinkState { up, down, connecting };
 std::string_view to_string(LinkState state);
 
 struct KeyLinkStatus {
-  std::string name;
-  std::string driver;
-  std::string state;  // as the driver host says: "running", "starting", "failed: ..."
+  std::string name{};
+  std::string driver{};
+  std::string state{};  // as the driver host says: "running", "starting", "failed: ..."
   bool simulated = false;
-  std::optional<double> skr_bit_s;  // secret key rate
-  std::optional<double> qber;       // ratio
+  std::optional<double> skr_bit_s{};  // secret key rate
+  std::optional<double> qber{};       // ratio
   std::uint64_t blocks = 0;
   std::uint64_t bits = 0;
 
@@ -121,29 +121,29 @@ struct KeyLinkStatus {
 };
 
 struct PoolStatus {
-  std::string peer_kme;
+  std::string peer_kme{};
   LinkState km_link = LinkState::down;
-  std::string km_link_reason;  // why it is not up
+  std::string km_link_reason{};  // why it is not up
   std::uint64_t stock_bits = 0;
   std::uint64_t leased_bits = 0;
   std::uint64_t delivered_bits = 0;
   std::uint64_t burnt_bits = 0;
   std::uint64_t delivered_keys = 0;
-  std::optional<double> oldest_age_s;
-  std::optional<double> runway_s;
-  std::vector<KeyLinkStatus> links;
+  std::optional<double> oldest_age_s{};
+  std::optional<double> runway_s{};
+  std::vector<KeyLinkStatus> links{};
 
   bool operator==(const PoolStatus&) const = default;
 };
 
 struct KmsStatus {
-  std::string version;
-  std::string kme;
+  std::string version{};
+  std::string kme{};
   double uptime_s = 0;
-  std::vector<std::string> saes;
-  std::vector<PoolStatus> pools;
+  std::vector<std::string> saes{};
+  std::vector<PoolStatus> pools{};
   std::uint64_t requests = 0;
-  std::map<std::string, std::uint64_t> refused;  // 014 requests by HTTP status
+  std::map<std::string, std::uint64_t> refused{};  // 014 requests by HTTP status
 
   bool operator==(const KmsStatus&) const = default;
 };

@@ -32,7 +32,8 @@ TEST(QuipudConfig, ReadsEveryKeyOfTheSample) {
   EXPECT_EQ(to_base64(peer.public_key), "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=");
   EXPECT_EQ(peer.endpoint->literal, Endpoint::parse("192.0.2.2:51900"));
   EXPECT_EQ(peer.allowed_ips, (std::vector{*IpPrefix::parse("10.70.0.2/32"), *IpPrefix::parse("10.2.0.0/16")}));
-  EXPECT_EQ(peer.sources, (std::vector<SourceConfig>{{"local", SaeId("sae-b")}}));
+  EXPECT_EQ(peer.sources,
+            (std::vector<SourceConfig>{{.kms = "local", .peer_sae_id = SaeId("sae-b"), .simulated = false}}));
   EXPECT_EQ(peer.position.line, 14U);
 }
 
@@ -56,6 +57,9 @@ TEST(QuipudConfig, ReadsOptionalKeys) {
                                         "rekey_interval_s = 2\nqkd = \"preferred\"\nmax_key_age_s = 60\n"
                                         "always_on = true\ntunnel_id = 7\npersistent_keepalive_s = 25"));
   ASSERT_TRUE(config.has_value()) << problems_of(config);
+  const auto simulated = parse_quipud(with(kQuipudSample, "\"sae-b\" }", "\"sae-b\", simulated = true }"));
+  ASSERT_TRUE(simulated.has_value()) << problems_of(simulated);
+  EXPECT_TRUE(simulated->peers[0].sources[0].simulated);
   const PeerConfig& peer = config->peers[0];
   EXPECT_EQ(peer.qkd, QkdPolicy::preferred);
   EXPECT_EQ(peer.min_sources, 0U);
@@ -176,6 +180,13 @@ TEST(QuipudConfig, ATextThatIsNotTomlSaysWhere) {
   EXPECT_THAT(problems_of(parse_quipud("[device]\nname = \n")), StartsWith("FILE:2:"));
   EXPECT_THAT(problems_of(parse_quipud("[device\n")), StartsWith("FILE:1:"));
   EXPECT_THAT(problems_of(parse_quipud("name = \"\xff\"\n")), StartsWith("FILE:1:"));
+  EXPECT_THAT(problems_of(parse_quipud("[[(")), HasSubstr("not TOML"));
+  EXPECT_THAT(problems_of(parse_quipud("[=]\n")), HasSubstr("not TOML"));
+  EXPECT_THAT(problems_of(parse_quipud("name\xef\xbb\xbb = 1\n")),
+              StartsWith("FILE:1:5: a character outside of ASCII"));
+  for (const std::string_view line : {"a = 1\"[\xcf\x91\"", "a = \"x", "a = \"x\\\"", "a = \"x\" \"y\"", "a = 'x\""})
+    EXPECT_THAT(problems_of(parse_quipud(line)), HasSubstr("quotation mark")) << line;
+  EXPECT_TRUE(parse_quipud("\xef\xbb\xbf# \xc3\xbc\n" + std::string(kQuipudSample)).has_value());
   EXPECT_THAT(problems_of(parse_quipud("")), HasSubstr("device: missing"));
   EXPECT_THAT(problems_of(parse_quipud("device = 1\npeer = \"x\"\nkms = [1]\n")),
               HasSubstr("FILE:1:1: device: is an integer; it has to be a table"));

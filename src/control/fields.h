@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one list of members per document: writing and reading both go through it. Inside src/control only.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <type_traits>
+
+#include "control/message.h"
+#include "control/status.h"
+
+namespace quipu::control {
+
+// S is T or const T.
+template <class S, class T>
+concept Is = std::same_as<std::remove_const_t<S>, T>;
+
+template <Is<HandshakeCounters> S, class F>
+void each_field(S& s, F&& f) {
+  f("initiated", s.initiated);
+  f("completed", s.completed);
+  f("rejects_sent", s.rejects_sent);
+  f("rejects_received", s.rejects_received);
+}
+
+template <Is<TrafficCounters> S, class F>
+void each_field(S& s, F&& f) {
+  f("rx_bytes", s.rx_bytes);
+  f("rx_packets", s.rx_packets);
+  f("tx_bytes", s.tx_bytes);
+  f("tx_packets", s.tx_packets);
+}
+
+template <Is<KeySourceStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("kms", s.kms);
+  f("peer_sae_id", s.peer_sae_id);
+  f("reachable", s.reachable);
+  f("stock_keys", s.stock_keys);
+  f("last_error", s.last_error);
+}
+
+template <Is<TunnelStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("peer", s.peer);
+  f("state", s.state);
+  f("endpoint", s.endpoint);
+  f("last_handshake_s", s.last_handshake_s);
+  f("epoch", s.epoch);
+  f("initiator", s.initiator);
+  f("epoch_age_s", s.epoch_age_s);
+  f("rekey_interval_s", s.rekey_interval_s);
+  f("effective_rekey_interval_s", s.effective_rekey_interval_s);
+  f("protection_required", s.protection_required);
+  f("protection_achieved", s.protection_achieved);
+  f("qkd", s.qkd);
+  f("reason", s.reason);
+  f("handshakes", s.handshakes);
+  f("traffic", s.traffic);
+  f("drops", s.drops);
+  f("queue_drops", s.queue_drops);
+  f("rekeys", s.rekeys);
+  f("last_rekey_ms", s.last_rekey_ms);
+  f("rekey_p50_ms", s.rekey_p50_ms);
+  f("rekey_p99_ms", s.rekey_p99_ms);
+  f("rekey_cold_ms", s.rekey_cold_ms);
+  f("reduced_epochs", s.reduced_epochs);
+  f("kms_failures", s.kms_failures);
+  f("qkd_keys_used", s.qkd_keys_used);
+  f("qkd_keys_burnt", s.qkd_keys_burnt);
+  f("key_runway_s", s.key_runway_s);
+  f("rtt_ms", s.rtt_ms);
+  f("simulated", s.simulated);
+  f("sources", s.sources);
+}
+
+template <Is<DeviceStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("version", s.version);
+  f("device", s.device);
+  f("public_key", s.public_key);
+  f("listen_port", s.listen_port);
+  f("uptime_s", s.uptime_s);
+  f("tunnels", s.tunnels);
+  f("drops", s.drops);
+  f("queue_drops", s.queue_drops);
+}
+
+template <Is<KeyLinkStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("name", s.name);
+  f("driver", s.driver);
+  f("state", s.state);
+  f("simulated", s.simulated);
+  f("skr_bit_s", s.skr_bit_s);
+  f("qber", s.qber);
+  f("blocks", s.blocks);
+  f("bits", s.bits);
+}
+
+template <Is<PoolStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("peer_kme", s.peer_kme);
+  f("km_link", s.km_link);
+  f("km_link_reason", s.km_link_reason);
+  f("stock_bits", s.stock_bits);
+  f("leased_bits", s.leased_bits);
+  f("delivered_bits", s.delivered_bits);
+  f("burnt_bits", s.burnt_bits);
+  f("delivered_keys", s.delivered_keys);
+  f("oldest_age_s", s.oldest_age_s);
+  f("runway_s", s.runway_s);
+  f("links", s.links);
+}
+
+template <Is<KmsStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("version", s.version);
+  f("kme", s.kme);
+  f("uptime_s", s.uptime_s);
+  f("saes", s.saes);
+  f("pools", s.pools);
+  f("requests", s.requests);
+  f("refused", s.refused);
+}
+
+template <Is<ReloadResult> S, class F>
+void each_field(S& s, F&& f) {
+  f("added", s.added);
+  f("removed", s.removed);
+  f("changed", s.changed);
+  f("needs_restart", s.needs_restart);
+}
+
+template <Is<RekeyedPeer> S, class F>
+void each_field(S& s, F&& f) {
+  f("peer", s.peer);
+  f("latency_ms", s.latency_ms);
+  f("key_prefetched", s.key_prefetched);
+}
+
+template <Is<RekeyResult> S, class F>
+void each_field(S& s, F&& f) {
+  f("rekeys", s.rekeys);
+}
+
+inline constexpr auto all_values(TunnelState /*type*/) {
+  return std::array{TunnelState::up, TunnelState::down, TunnelState::connecting, TunnelState::blocked};
+}
+
+inline constexpr auto all_values(QkdState /*type*/) {
+  return std::array{QkdState::ok, QkdState::reduced, QkdState::stretch, QkdState::block, QkdState::off};
+}
+
+inline constexpr auto all_values(LinkState /*type*/) {
+  return std::array{LinkState::up, LinkState::down, LinkState::connecting};
+}
+
+}  // namespace quipu::control

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "driver/driver_host.h"
+
+#include "driver/host_state.h"
+
+namespace quipu::driver {
+
+std::string_view to_string(DeviceState state) {
+  switch (state) {
+    case DeviceState::stopped: return "stopped";
+    case DeviceState::starting: return "starting";
+    case DeviceState::aligning: return "aligning";
+    case DeviceState::running: return "running";
+    case DeviceState::link_down: return "link_down";
+    case DeviceState::aborted: return "aborted";
+    case DeviceState::fault: return "fault";
+  }
+  return "unknown";
+}
+
+std::string_view to_string(HostState state) {
+  switch (state) {
+    case HostState::stopped: return "stopped";
+    case HostState::starting: return "starting";
+    case HostState::running: return "running";
+    case HostState::backoff: return "backoff";
+    case HostState::failed: return "failed";
+  }
+  return "unknown";
+}
+
+DriverHost::DriverHost(DriverHostConfig config, DriverEvents& events, LogSink& log)
+    : m_state(std::make_unique<State>(std::move(config), events, log)) {}
+
+DriverHost::~DriverHost() = default;
+
+Result<void> DriverHost::start(TimePoint now) {
+  QUIPU_ASSERT(!m_state->process);
+  m_state->wanted = true;
+  m_state->backoff = m_state->config.first_backoff;
+  return m_state->spawn(now);
+}
+
+void DriverHost::stop(TimePoint now) {
+  m_state->stop(now);
+}
+
+int DriverHost::fd() const {
+  return m_state->epoll.get();
+}
+
+void DriverHost::handle_readable(TimePoint now) {
+  m_state->handle_readable(now);
+}
+
+std::optional<TimePoint> DriverHost::next_deadline() const {
+  return m_state->deadline;
+}
+
+void DriverHost::handle_deadline(TimePoint now) {
+  m_state->handle_deadline(now);
+}
+
+void DriverHost::acknowledge(std::uint32_t count) {
+  m_state->acknowledge(count);
+}
+
+Result<void> DriverHost::send_peer_message(ByteView message) {
+  QUIPU_TRY(m_state->require(&DriverIdentity::peer_messages, "exchanges no messages with its peer"));
+  if (message.size() > kMaxPeerMessage) return fail(Errc::too_large, "a peer message for the driver");
+  return m_state->send(FrameType::peer_message, message);
+}
+
+Result<void> DriverHost::pull(std::uint64_t request, std::uint32_t count, std::uint32_t octets,
+                              std::span<const BlockId> ids) {
+  QUIPU_TRY(m_state->require(&DriverIdentity::pull, "delivers by itself and cannot be asked"));
+  PullMessage message{request, count, octets, {}};
+  for (const BlockId& id : ids)
+    message.ids.push_back(id.value());
+  const Bytes body = encode(message);
+  QUIPU_TRY(parse_pull(body));  // the same limits as at the other end
+  return m_state->send(FrameType::pull, body);
+}
+
+Result<void> DriverHost::inject(std::string_view scenario, const Options& arguments) {
+  if (const auto& identity = m_state->status.identity; identity && !identity->simulated)
+    return fail(Errc::not_permitted, m_state->config.link + ": faults can be injected into simulated devices only");
+  QUIPU_TRY(m_state->require(&DriverIdentity::inject, "takes no injected faults"));
+  return m_state->send(FrameType::inject, encode(InjectMessage{std::string(scenario), arguments}));
+}
+
+const DriverStatus& DriverHost::status() const {
+  return m_state->status;
+}
+
+std::optional<int> DriverHost::pid() const {
+  if (!m_state->process) return std::nullopt;
+  return m_state->process->pid();
+}
+
+}  // namespace quipu::driver

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "driver/host_state.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+
+#include "quipu/driver.h"
+
+namespace quipu::driver {
+namespace {
+
+static_assert(kMaxPeerMessage == QUIPU_MAX_PEER_MESSAGE_OCTETS);
+
+// A driver's stop may take ten seconds; then comes the kill.
+constexpr Duration kStopTimeout = std::chrono::seconds(12);
+constexpr int kResetAfterBackoffs = 10;
+// Frames handled per wake-up, so that one driver does not starve the loop. The rest keeps fd() readable.
+constexpr int kFramesPerWake = 64;
+constexpr Duration kLogPeriod = std::chrono::seconds(10);
+constexpr unsigned kLogLinesPerPeriod = 100;
+
+}  // namespace
+
+DriverHost::State::State(DriverHostConfig config_in, DriverEvents& events_in, LogSink& log_in)
+    : config(std::move(config_in)), events(events_in), log(log_in), epoll(::epoll_create1(EPOLL_CLOEXEC)) {
+  QUIPU_ASSERT(epoll && config.window > 0);
+}
+
+Result<void> DriverHost::State::spawn(TimePoint now) {
+  const OpenMessage open{config.allow_simulated, config.window, config.options};
+  QUIPU_TRY(parse_open(encode(open)));
+  QUIPU_TRY_ASSIGN(ChildProcess child, ChildProcess::spawn(config.program, config.plugin));
+  process.emplace(std::move(child));
+  channel.emplace(process->socket(), Direction::from_driver);
+  watch(process->socket(), EPOLLIN, EPOLL_CTL_ADD);
+  watch(process->exit_fd(), EPOLLIN, EPOLL_CTL_ADD);
+  m_watching_writable = false;
+  m_started = now;
+  m_suspected = false;
+  m_permanent = false;
+  m_stale += std::exchange(m_outstanding, 0);
+  status.identity.reset();
+  status.telemetry.reset();
+  deadline = now + config.start_timeout;
+  set_state(HostState::starting);
+  return send(FrameType::open, encode(open));
+}
+
+void DriverHost::State::stop(TimePoint now) {
+  wanted = false;
+  if (!process) {
+    deadline.reset();
+    set_state(HostState::stopped);
+  } else if (channel && send(FrameType::stop, {})) {
+    deadline = now + kStopTimeout;
+  } else {
+    end("");
+  }
+}
+
+void DriverHost::State::handle_readable(TimePoint now) {
+  if (channel) {
+    if (!channel->flush()) end("");
+    receive(now);
+    update_writable();
+  }
+  if (!process) return;
+  // What the process wrote before it ended is read first.
+  const auto how = process->reap();
+  if (!how) return;
+  if (channel) receive(now);
+  reaped(*how, now);
+}
+
+void DriverHost::State::receive(TimePoint now) {
+  for (int i = 0; i < kFramesPerWake && channel; ++i) {
+    auto frame = channel->receive();
+    if (!frame) return end(frame.error().code == Errc::closed ? "" : "the driver's process sent " + frame.error().text);
+    if (!*frame) return;
+    if (const auto handled = handle_frame(std::move(**frame), now); !handled) return end(handled.error().text);
+    heard(now);
+  }
+}
+
+Result<void> DriverHost::State::handle_frame(Frame frame, TimePoint now) {
+  const bool before_hello = !status.identity;
+  const bool early = frame.type == FrameType::hello || frame.type == FrameType::log || frame.type == FrameType::failed;
+  if (before_hello && !early) return fail(Errc::malformed, "the driver's process did not introduce itself");
+  switch (frame.type) {
+    case FrameType::hello: return on_hello(frame.body.view());
+    case FrameType::opened: return on_opened();
+    case FrameType::block: return on_block(frame.body.view());
+    case FrameType::entropy: return on_entropy(std::move(frame.body));
+    case FrameType::peer_message_out: return on_peer_message(std::move(frame.body));
+    case FrameType::telemetry: return on_telemetry(frame.body.view());
+    case FrameType::log: return on_log(frame.body.view(), now);
+    case FrameType::done: return on_done(frame.body.view());
+    case FrameType::failed: return on_failed(frame.body.view());
+    default: return fail(Errc::malformed, "a frame for the other direction");
+  }
+}
+
+Result<void> DriverHost::State::on_hello(ByteView body) {
+  if (status.identity) return fail(Errc::malformed, "the driver's process introduced itself twice");
+  QUIPU_TRY_ASSIGN(DriverIdentity identity, parse_identity(body));
+  if (identity.simulated && !config.allow_simulated) {
+    m_permanent = true;
+    return fail(Errc::policy,
+                "driver " + identity.name +
+                    " simulates its device, and its keys are not quantum keys: set allow_simulated = true "
+                    "for this link to use it all the same");
+  }
+  status.identity = std::move(identity);
+  return {};
+}
+
+Result<void> DriverHost::State::on_opened() {
+  if (status.state != HostState::starting) return fail(Errc::malformed, "the driver's process opened twice");
+  const DriverIdentity& identity = *status.identity;
+  log.info("driver_running", "driver opened its device",
+           {{"link", config.link}, {"driver", identity.name}, {"version", identity.version}});
+  set_state(HostState::running);
+  return {};
+}
+
+// The other end counts too, so a driver that exceeds its window has a process that is not ours any more.
+Result<void> DriverHost::State::take_from_window() {
+  if (m_outstanding >= config.window) return fail(Errc::malformed, "the driver's process sent more than its window");
+  ++m_outstanding;
+  return {};
+}
+
+Result<void> DriverHost::State::on_block(ByteView body) {
+  QUIPU_TRY(take_from_window());
+  QUIPU_TRY_ASSIGN(DriverBlock block, parse_block(body));
+  if (!status.identity->key_source) return fail(Errc::malformed, "the driver sent a key and is no key source");
+  if (block.simulated != status.identity->simulated)
+    return fail(Errc::malformed, "the driver sent a block whose simulated flag contradicts what the driver is");
+  ++status.blocks;
+  events.on_block(std::move(block));
+  return {};
+}
+
+Result<void> DriverHost::State::on_entropy(SecretBytes octets) {
+  QUIPU_TRY(take_from_window());
+  if (!status.identity->entropy_source || octets.empty() || octets.size() > QUIPU_MAX_ENTROPY_OCTETS)
+    return fail(Errc::malformed, "the driver sent random octets that it may not send");
+  events.on_entropy(std::move(octets));
+  return {};
+}
+
+Result<void> DriverHost::State::on_peer_message(SecretBytes message) {
+  if (!status.identity->peer_messages || message.empty() || message.size() > kMaxPeerMessage)
+    return fail(Errc::malformed, "the driver sent a peer message that it may not send");
+  events.on_peer_message(std::move(message));
+  return {};
+}
+
+Result<void> DriverHost::State::on_telemetry(ByteView body) {
+  QUIPU_TRY_ASSIGN(DriverTelemetry telemetry, parse_telemetry(body));
+  if (status.telemetry == telemetry) return {};
+  status.telemetry = std::move(telemetry);
+  events.on_status(status);
+  return {};
+}
+
+Result<void> DriverHost::State::on_log(ByteView body, TimePoint now) {
+  QUIPU_TRY_ASSIGN(const LogMessage message, parse_log(body));
+  if (now - m_log_period >= kLogPeriod) {
+    m_log_period = now;
+    m_log_lines = 0;
+  }
+  if (++m_log_lines > kLogLinesPerPeriod) return {};
+  const bool last = m_log_lines == kLogLinesPerPeriod;
+  const std::array fields = {LogField{"link", config.link}, LogField{"text", message.text}};
+  log.write(message.level, "driver_log", last ? "driver logs too much; lines are dropped" : "driver says", fields);
+  return {};
+}
+
+Result<void> DriverHost::State::on_done(ByteView body) {
+  QUIPU_TRY_ASSIGN(const OutcomeMessage outcome, parse_outcome(body));
+  const std::array fields = {LogField{"link", config.link}, LogField{"text", outcome.text}};
+  log.write(outcome.ok ? LogLevel::info : LogLevel::warning, "driver_request",
+            outcome.ok ? "driver accepted a request" : "driver refused a request", fields);
+  return {};
+}
+
+Result<void> DriverHost::State::on_failed(ByteView body) {
+  QUIPU_TRY_ASSIGN(const OutcomeMessage outcome, parse_outcome(body));
+  m_permanent = outcome.permanent;
+  return fail(Errc::refused, outcome.text);
+}
+
+void DriverHost::State::heard(TimePoint now) {
+  m_suspected = false;
+  if (channel && wanted && status.state == HostState::running) deadline = now + config.hang_timeout / 2;
+}
+
+void DriverHost::State::handle_deadline(TimePoint now) {
+  if (!deadline || now < *deadline) return;
+  if (!process) {
+    deadline.reset();
+    if (const auto spawned = spawn(now); !spawned) {
+      status.problem = spawned.error().text;
+      schedule_restart(now);
+    }
+    return;
+  }
+  // A sign of life may wait unread, when it was this process that did not run.
+  handle_readable(now);
+  if (!process || !deadline || now < *deadline) return;
+  if (wanted && status.state == HostState::running && !m_suspected) {
+    m_suspected = true;
+    deadline = now + config.hang_timeout / 2;
+    return;
+  }
+  if (!wanted)
+    end("the driver's process did not stop when asked and was killed");
+  else if (status.state == HostState::starting)
+    end("the driver did not open its device in time and was killed");
+  else
+    end("the driver's process gave no sign of life and was killed");
+}
+
+void DriverHost::State::acknowledge(std::uint32_t count) {
+  const std::uint32_t stale = std::min(count, m_stale);
+  m_stale -= stale;
+  count -= stale;
+  QUIPU_ASSERT(count <= m_outstanding);
+  m_outstanding -= count;
+  if (count == 0 || !channel) return;
+  // A driver that does not even take its credit back is not reading at all.
+  if (const auto sent = send(FrameType::credit, encode_credit(count)); !sent) end(sent.error().text);
+}
+
+Result<void> DriverHost::State::send(FrameType type, ByteView body) {
+  const auto sent = channel->send(type, body);
+  if (!sent && sent.error().code == Errc::closed) end("");
+  update_writable();
+  return sent;
+}
+
+Result<void> DriverHost::State::require(bool DriverIdentity::* capability, std::string_view otherwise) const {
+  if (status.state != HostState::running || !channel)
+    return fail(Errc::unavailable, config.link + ": the driver is not running");
+  if ((*status.identity).*capability) return {};
+  return fail(Errc::unsupported, config.link + ": driver " + status.identity->name + " " + std::string(otherwise));
+}
+
+void DriverHost::State::end(std::string problem) {
+  if (!channel) return;
+  m_explained = !problem.empty();
+  if (m_explained) status.problem = std::move(problem);
+  channel.reset();
+  process->close_socket();
+  process->kill();
+  deadline.reset();
+}
+
+void DriverHost::State::reaped(const std::string& how, TimePoint now) {
+  if (channel) end("");
+  process.reset();
+  if (!wanted) {
+    deadline.reset();
+    return set_state(HostState::stopped);
+  }
+  if (!m_explained) status.problem = "the driver's process ended: " + how;
+  log.error("driver_ended", "driver process ended", {{"link", config.link}, {"text", status.problem}});
+  if (!m_permanent) return schedule_restart(now);
+  deadline.reset();
+  set_state(HostState::failed);
+}
+
+void DriverHost::State::schedule_restart(TimePoint now) {
+  if (now - m_started >= kResetAfterBackoffs * config.longest_backoff) backoff = config.first_backoff;
+  ++status.restarts;
+  deadline = now + backoff;
+  backoff = std::min(backoff * 2, config.longest_backoff);
+  set_state(HostState::backoff);
+}
+
+void DriverHost::State::update_writable() {
+  if (!channel || channel->waiting_to_send() == m_watching_writable) return;
+  m_watching_writable = channel->waiting_to_send();
+  watch(process->socket(), m_watching_writable ? EPOLLIN | EPOLLOUT : EPOLLIN, EPOLL_CTL_MOD);
+}
+
+void DriverHost::State::set_state(HostState state) {
+  if (status.state == state) return;
+  status.state = state;
+  events.on_status(status);
+}
+
+void DriverHost::State::watch(int fd, std::uint32_t interest, int operation) {
+  epoll_event event{};
+  event.events = interest;
+  event.data.fd = fd;
+  QUIPU_ASSERT(::epoll_ctl(epoll.get(), operation, fd, &event) == 0);
+}
+
+}  // namespace quipu::driver

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bodies of the frames between DriverHost and quipu-driver. Encoders return the body without its header; parsers refuse
+// with Errc::malformed or out_of_range whatever the header include/quipu/driver.h does not permit, so nothing that a
+// driver sends is trusted any further.
+#pragma once
+
+#include <vector>
+
+#include "driver/driver_host.h"
+#include "driver/frames.h"
+
+namespace quipu::driver {
+
+struct OpenMessage {
+  bool allow_simulated = false;
+  std::uint32_t window = 0;
+  Options options;
+
+  bool operator==(const OpenMessage&) const = default;
+};
+
+struct PullMessage {
+  std::uint64_t request = 0;
+  std::uint32_t count = 0;
+  std::uint32_t octets = 0;
+  std::vector<Uuid> ids;
+
+  bool operator==(const PullMessage&) const = default;
+};
+
+struct InjectMessage {
+  std::string scenario;
+  Options arguments;
+
+  bool operator==(const InjectMessage&) const = default;
+};
+
+struct LogMessage {
+  LogLevel level = LogLevel::info;
+  std::string text;
+
+  bool operator==(const LogMessage&) const = default;
+};
+
+// The end of a request (FrameType::done), or of the process (failed).
+struct OutcomeMessage {
+  bool ok = false;
+  // Of `failed`: starting again will not help.
+  bool permanent = false;
+  std::string text;
+
+  bool operator==(const OutcomeMessage&) const = default;
+};
+
+Bytes encode(const OpenMessage& message);
+Bytes encode(const PullMessage& message);
+Bytes encode(const InjectMessage& message);
+Bytes encode(const LogMessage& message);
+Bytes encode(const OutcomeMessage& message);
+Bytes encode(const DriverIdentity& message);
+Bytes encode(const DriverTelemetry& message);
+Bytes encode_credit(std::uint32_t count);
+// Everything of a block but its key, which follows it in the frame and is not copied on the way.
+Bytes encode_block_head(const DriverBlock& block);
+
+Result<OpenMessage> parse_open(ByteView body);
+Result<PullMessage> parse_pull(ByteView body);
+Result<InjectMessage> parse_inject(ByteView body);
+Result<LogMessage> parse_log(ByteView body);
+Result<OutcomeMessage> parse_outcome(ByteView body);
+Result<DriverIdentity> parse_identity(ByteView body);
+Result<DriverTelemetry> parse_telemetry(ByteView body);
+Result<std::uint32_t> parse_credit(ByteView body);
+Result<DriverBlock> parse_block(ByteView body);
+
+}  // namespace quipu::driver

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/status.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace quipu::control {
+namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+// Every member differs from its default, so that one left out of the list of fields is seen.
+DeviceStatus full_device() {
+  TunnelStatus tunnel{
+      .peer = "dc-b",
+      .state = TunnelState::up,
+      .endpoint = "192.0.2.2:51900",
+      .last_handshake_s = 4.25,
+      .epoch = 26113,
+      .initiator = true,
+      .epoch_age_s = 4.125,
+      .rekey_interval_s = 10,
+      .effective_rekey_interval_s = 10.5,
+      .protection_required = "qkd required",
+      .protection_achieved = "x25519+mlkem768+psk+qkd(1)",
+      .qkd = QkdState::stretch,
+      .reason = "r",
+      .handshakes = {.initiated = 1, .completed = 2, .rejects_sent = 3, .rejects_received = 4},
+      .traffic = {.rx_bytes = std::numeric_limits<std::uint64_t>::max(),
+                  .rx_packets = 2,
+                  .tx_bytes = 3,
+                  .tx_packets = 4},
+      .drops = {{"replay", 1}},
+      .queue_drops = {{"tun", 2}},
+      .rekeys = 7,
+      .last_rekey_ms = 2.5,
+      .rekey_p50_ms = 3.5,
+      .rekey_p99_ms = 4.5,
+      .rekey_cold_ms = 5.5,
+      .reduced_epochs = 10,
+      .kms_failures = 11,
+      .qkd_keys_used = 8,
+      .qkd_keys_burnt = 9,
+      .key_runway_s = 12000,
+      .rtt_ms = 0.5,
+      .simulated = true,
+      .sources = {{.kms = "local", .peer_sae_id = "sae-b", .reachable = true, .stock_keys = 5, .last_error = "e"}},
+  };
+  return {.version = "0.1.0",
+          .device = "quipu0",
+          .public_key = "k",
+          .listen_port = 65535,
+          .uptime_s = 1.5,
+          .tunnels = {tunnel, TunnelStatus{.peer = "dc-c"}},
+          .drops = {{"no_peer", 3}},
+          .queue_drops = {{"udp_send", 4}}};
+}
+
+KmsStatus full_kms() {
+  return {.version = "0.1.0",
+          .kme = "kme-a",
+          .uptime_s = 2,
+          .saes = {"sae-a"},
+          .pools = {{.peer_kme = "kme-b",
+                     .km_link = LinkState::up,
+                     .km_link_reason = "r",
+                     .stock_bits = 1,
+                     .leased_bits = 2,
+                     .delivered_bits = 3,
+                     .burnt_bits = 4,
+                     .delivered_keys = 5,
+                     .oldest_age_s = 6,
+                     .runway_s = 7,
+                     .links = {{.name = "a-b",
+                                .driver = "sim",
+                                .state = "running",
+                                .simulated = true,
+                                .skr_bit_s = 2392,
+                                .qber = 0.015625,
+                                .blocks = 8,
+                                .bits = 9}}}},
+          .requests = 10,
+          .refused = {{"503", 11}}};
+}
+
+TEST(Status, SurvivesJson) {
+  const auto device = device_status_from_json(to_json(full_device()));
+  ASSERT_TRUE(device.has_value()) << device.error().text;
+  EXPECT_EQ(*device, full_device());
+  const auto kms = kms_status_from_json(to_json(full_kms()));
+  ASSERT_TRUE(kms.has_value()) << kms.error().text;
+  EXPECT_EQ(*kms, full_kms());
+}
+
+TEST(Status, SaysItsSchemaVersionAndReadableNumbers) {
+  EXPECT_THAT(to_json(full_device()), StartsWith(R"({"schema_version":1,"version":"0.1.0",)"));
+  EXPECT_THAT(to_json(full_device()), HasSubstr(R"("rekey_interval_s":10,"effective_rekey_interval_s":10.5,)"));
+  EXPECT_THAT(to_json(full_device()), HasSubstr(R"("rx_bytes":18446744073709551615,)"));
+  EXPECT_THAT(to_json(DeviceStatus{.tunnels = {TunnelStatus{}}}), HasSubstr(R"("epoch_age_s":null)"));
+}
+
+TEST(Status, NumbersThatJsonCannotSayAreNull) {
+  DeviceStatus status{.tunnels = {TunnelStatus{.rtt_ms = std::numeric_limits<double>::infinity()}}};
+  const auto read = device_status_from_json(to_json(status));
+  ASSERT_TRUE(read.has_value()) << read.error().text;
+  EXPECT_FALSE(read->tunnels[0].rtt_ms.has_value());
+}
+
+std::string refusal(std::string_view from, std::string_view to) {
+  std::string json = to_json(full_device());
+  const std::size_t at = json.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  const auto read = device_status_from_json(json.replace(at, from.size(), to));
+  return read ? std::string() : read.error().text;
+}
+
+TEST(Status, ErrorsNameTheMember) {
+  EXPECT_EQ(refusal(R"("epoch":26113)", R"("epoch":-1)"),
+            "status.tunnels[0].epoch has to be an unsigned integer in range");
+  EXPECT_EQ(refusal(R"("epoch":26113)", R"("epoch":1.5)"),
+            "status.tunnels[0].epoch has to be an unsigned integer in range");
+  EXPECT_EQ(refusal(R"("listen_port":65535)", R"("listen_port":65536)"),
+            "status.listen_port has to be an unsigned integer in range");
+  EXPECT_EQ(refusal(R"("state":"up")", R"("state":"sideways")"),
+            "status.tunnels[0].state has to be a word known to this version");
+  EXPECT_EQ(refusal(R"("device":"quipu0",)", ""), "status.device has to be there");
+  EXPECT_EQ(refusal(R"("replay":1)", R"("replay":"1")"),
+            "status.tunnels[0].drops.replay has to be an unsigned integer in range");
+  EXPECT_THAT(refusal(R"("schema_version":1)", R"("schema_version":2)"), HasSubstr("schema_version is 2"));
+  EXPECT_THAT(refusal(R"("schema_version":1,)", ""), HasSubstr("schema_version is 0"));
+}
+
+TEST(Status, PassesOverMembersOfLaterVersions) {
+  EXPECT_EQ(refusal(R"("device":)", R"("colour":{"a":[1]},"device":)"), "");
+  EXPECT_EQ(refusal(R"("key_runway_s":12000,)", ""), "");
+}
+
+}  // namespace
+}  // namespace quipu::control

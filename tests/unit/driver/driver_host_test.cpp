@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each test starts the real quipu-driver with a tiny driver (plugins/test_driver.c). Time stands still unless a test
+// moves it, so no test waits for a back-off or a timeout.
+#include "driver/driver_host.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+
+#include <functional>
+
+namespace quipu::driver {
+namespace {
+
+using testing::Contains;
+using testing::HasSubstr;
+
+class Recorder final : public DriverEvents, public LogSink {
+ public:
+  void on_block(DriverBlock block) override { blocks.push_back(std::move(block)); }
+
+  void on_peer_message(SecretBytes message) override { peer_messages.push_back(std::move(message)); }
+
+  void write(LogLevel /*level*/, std::string_view event, std::string_view /*message*/,
+             std::span<const LogField> fields) override {
+    for (const LogField& field : fields)
+      if (field.name == "text") lines.push_back(std::string(event) + ": " + field.value);
+  }
+
+  std::vector<DriverBlock> blocks;
+  std::vector<SecretBytes> peer_messages;
+  std::vector<std::string> lines;
+};
+
+DriverHostConfig config_of(const std::string& plugin, Options options = {}) {
+  DriverHostConfig config;
+  config.program = QUIPU_BINARY_DIR "/bin/quipu-driver";
+  config.plugin = QUIPU_BINARY_DIR "/test-drivers/" + plugin + ".so";
+  config.link = "a-b";
+  config.options = std::move(options);
+  config.allow_simulated = true;
+  return config;
+}
+
+class HostRun {
+ public:
+  explicit HostRun(DriverHostConfig config) : host(std::move(config), recorder, recorder) {
+    const auto started = host.start(now);
+    EXPECT_TRUE(started) << started.error().text;
+  }
+
+  // Lets the host work until the condition holds.
+  [[nodiscard]] bool until(const std::function<bool()>& condition) {
+    while (!condition()) {
+      pollfd waiting{host.fd(), POLLIN, 0};
+      if (::poll(&waiting, 1, 20000) != 1) return false;
+      host.handle_readable(now);
+    }
+    return true;
+  }
+
+  [[nodiscard]] bool until_state(HostState state) {
+    return until([&] { return host.status().state == state; });
+  }
+
+  [[nodiscard]] bool until_telemetry() {
+    return until([&] { return host.status().telemetry.has_value(); });
+  }
+
+  void pass_deadline() {
+    ASSERT_TRUE(host.next_deadline());
+    now = *host.next_deadline();
+    host.handle_deadline(now);
+  }
+
+  std::string problem() const { return host.status().problem; }
+
+  TimePoint now{std::chrono::hours(1)};
+  Recorder recorder;
+  DriverHost host;
+};
+
+TEST(DriverHost, DeliversBlocksIntoLockedMemory) {
+  HostRun run(config_of("good", {{"blocks", "3"}}));
+  ASSERT_TRUE(run.until([&] { return run.recorder.blocks.size() == 3; }));
+  for (std::size_t i = 0; i < 3; ++i) {
+    const DriverBlock& block = run.recorder.blocks[i];
+    EXPECT_EQ(block.sequence, i);
+    EXPECT_TRUE(block.simulated);
+    EXPECT_FALSE(block.failure_probability);
+    EXPECT_EQ(block.created, WallTime(std::chrono::milliseconds(1700000000000)));
+    EXPECT_EQ(block.key.size(), 100U);
+    EXPECT_TRUE(block.key == SecretBytes::copy_of(Bytes(100, static_cast<std::uint8_t>(i + 1))));
+  }
+  ASSERT_TRUE(run.until_state(HostState::running));
+  EXPECT_EQ(run.host.status().identity->name, "test");
+  EXPECT_TRUE(run.host.status().identity->simulated);
+}
+
+TEST(DriverHost, ReportsTelemetryWithAbsentFieldsAbsent) {
+  HostRun run(config_of("good"));
+  ASSERT_TRUE(run.until_telemetry());
+  const DriverTelemetry& telemetry = *run.host.status().telemetry;
+  EXPECT_EQ(telemetry.state, DeviceState::running);
+  EXPECT_EQ(telemetry.qber, 0.02);
+  EXPECT_EQ(telemetry.blocks_delivered, 0U);
+  EXPECT_FALSE(telemetry.skr_bit_s || telemetry.visibility || telemetry.loss_db);
+  EXPECT_EQ(telemetry.detail, "sequence?0");  // the tab would break a status screen
+}
+
+TEST(DriverHost, HoldsTheDriverBackUntilBlocksAreAcknowledged) {
+  DriverHostConfig config = config_of("good", {{"blocks", "10"}});
+  config.window = 4;
+  HostRun run(std::move(config));
+  // The first telemetry follows everything that start delivered.
+  ASSERT_TRUE(run.until_telemetry());
+  EXPECT_EQ(run.recorder.blocks.size(), 4U);
+  run.host.acknowledge(2);
+  ASSERT_TRUE(run.until([&] { return run.recorder.blocks.size() == 6; }));
+  run.host.acknowledge(4);
+  ASSERT_TRUE(run.until([&] { return run.recorder.blocks.size() == 10; }));
+  for (std::size_t i = 0; i < 10; ++i)
+    EXPECT_EQ(run.recorder.blocks[i].sequence, i);
+}
+
+TEST(DriverHost, PullsBlocksByIdAndByNumber) {
+  HostRun run(config_of("good"));
+  EXPECT_EQ(run.host.pull(1, 1, 0, {}).error().code, Errc::unavailable);
+  ASSERT_TRUE(run.until_state(HostState::running));
+  ASSERT_TRUE(run.host.pull(7, 2, 0, {}));
+  const std::vector<BlockId> wanted = {BlockId(Uuid::from_random({1})), BlockId(Uuid::from_random({2}))};
+  ASSERT_TRUE(run.host.pull(8, 2, 0, wanted));
+  ASSERT_TRUE(run.until([&] { return run.recorder.blocks.size() == 4; }));
+  EXPECT_EQ(run.recorder.blocks[1].request, 7U);
+  EXPECT_EQ(run.recorder.blocks[2].request, 8U);
+  EXPECT_EQ(run.recorder.blocks[2].id, wanted[0]);
+  EXPECT_EQ(run.recorder.blocks[3].id, wanted[1]);
+  EXPECT_FALSE(run.host.pull(0, 1, 0, {}));
+  EXPECT_FALSE(run.host.pull(9, 3, 0, wanted));
+  EXPECT_FALSE(run.host.pull(9, 100000, 0, {}));
+}
+
+TEST(DriverHost, CarriesPeerMessagesBothWays) {
+  HostRun run(config_of("good"));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  const Bytes large(65536, 0x5a);
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(run.host.send_peer_message(large));
+  ASSERT_TRUE(run.until([&] { return run.recorder.peer_messages.size() == 3; }));
+  EXPECT_TRUE(run.recorder.peer_messages[2] == SecretBytes::copy_of(large));
+  EXPECT_EQ(run.host.send_peer_message(Bytes(65537)).error().code, Errc::too_large);
+}
+
+TEST(DriverHost, InjectsFaultsIntoSimulatedDevicesOnly) {
+  HostRun run(config_of("good"));
+  ASSERT_TRUE(run.until_telemetry());
+  ASSERT_TRUE(run.host.inject("qber", {{"value", "0.25"}}));
+  ASSERT_TRUE(run.until([&] { return run.host.status().telemetry->qber == 0.25; }));
+  ASSERT_TRUE(run.host.inject("earthquake", {}));
+  const std::string refusal = "driver_request: fault earthquake: not supported";
+  ASSERT_TRUE(run.until([&] { return !run.recorder.lines.empty() && run.recorder.lines.back() == refusal; }));
+
+  HostRun real(config_of("real"));
+  ASSERT_TRUE(real.until_state(HostState::running));
+  EXPECT_FALSE(real.host.status().identity->simulated);
+  EXPECT_EQ(real.host.inject("qber", {{"value", "0.25"}}).error().code, Errc::not_permitted);
+  EXPECT_EQ(real.host.pull(1, 1, 0, {}).error().code, Errc::unsupported);
+  EXPECT_EQ(real.host.send_peer_message(Bytes(1)).error().code, Errc::unsupported);
+}
+
+TEST(DriverHost, RefusesASimulatedDriverUnlessItIsPermitted) {
+  DriverHostConfig config = config_of("good", {{"blocks", "1"}});
+  config.allow_simulated = false;
+  HostRun run(std::move(config));
+  ASSERT_TRUE(run.until_state(HostState::failed));
+  EXPECT_THAT(run.problem(), HasSubstr("allow_simulated = true"));
+  EXPECT_TRUE(run.recorder.blocks.empty());
+  EXPECT_FALSE(run.host.next_deadline());
+}
+
+struct Unloadable {
+  const char* plugin;
+  const char* sentence;
+};
+
+class DriverHostRefusal : public testing::TestWithParam<Unloadable> {};
+
+TEST_P(DriverHostRefusal, SaysInASentenceWhyAPluginCannotBeUsed) {
+  HostRun run(config_of(GetParam().plugin));
+  ASSERT_TRUE(run.until_state(HostState::failed));
+  EXPECT_THAT(run.problem(), HasSubstr(GetParam().sentence));
+  EXPECT_EQ(run.host.status().restarts, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Plugins, DriverHostRefusal,
+    testing::Values(Unloadable{"future_abi", "was made for driver ABI 2 and this is ABI 1: install"},
+                    Unloadable{"short_struct", "describes itself in 64 octets"},
+                    Unloadable{"no_symbol", "is not a Quipu driver"}, Unloadable{"no_pull", "lacks a function"},
+                    Unloadable{"no_such_file", "cannot be loaded"}),
+    [](const auto& test) { return std::string(test.param.plugin); });
+
+TEST(DriverHost, AWrongOptionIsNotTriedAgain) {
+  HostRun run(config_of("good", {{"colour", "blue"}}));
+  ASSERT_TRUE(run.until_state(HostState::failed));
+  EXPECT_THAT(run.problem(), HasSubstr("an option is unknown, missing or wrong"));
+  EXPECT_THAT(run.recorder.lines, Contains("driver_log: unknown option"));
+}
+
+TEST(DriverHost, AMissingProgramIsAnErrorAtOnce) {
+  DriverHostConfig config = config_of("good");
+  config.program = "/nonexistent/quipu-driver";
+  Recorder recorder;
+  DriverHost host(std::move(config), recorder, recorder);
+  const auto started = host.start(TimePoint{});
+  ASSERT_FALSE(started);
+  EXPECT_THAT(started.error().text, HasSubstr("starting /nonexistent/quipu-driver"));
+}
+
+TEST(DriverHost, StartsAgainWithGrowingDelaysWhenTheDeviceIsAbsent) {
+  HostRun run(config_of("good", {{"mode", "absent"}}));
+  const std::array expected = {500, 1000, 2000, 4000, 8000, 16000, 30000, 30000};
+  for (const int delay : expected) {
+    ASSERT_TRUE(run.until_state(HostState::backoff));
+    EXPECT_THAT(run.problem(), HasSubstr("the device does not answer"));
+    EXPECT_EQ(*run.host.next_deadline() - run.now, std::chrono::milliseconds(delay));
+    run.pass_deadline();
+    ASSERT_EQ(run.host.status().state, HostState::starting);
+  }
+  EXPECT_EQ(run.host.status().restarts, expected.size());
+}
+
+TEST(DriverHost, RestartsAfterAKill) {
+  HostRun run(config_of("good", {{"blocks", "2"}}));
+  ASSERT_TRUE(run.until_telemetry());
+  ASSERT_EQ(::kill(*run.host.pid(), SIGKILL), 0);
+  ASSERT_TRUE(run.until_state(HostState::backoff));
+  EXPECT_THAT(run.problem(), HasSubstr("signal 9"));
+  EXPECT_FALSE(run.host.pid());
+  EXPECT_EQ(run.host.send_peer_message(Bytes(1)).error().code, Errc::unavailable);
+  run.pass_deadline();
+  ASSERT_TRUE(run.until([&] { return run.recorder.blocks.size() == 4; }));
+  // Blocks of the process before are acknowledged late: they give its successor no credit.
+  run.host.acknowledge(4);
+}
+
+TEST(DriverHost, RestartsAfterACrash) {
+  HostRun run(config_of("good", {{"mode", "crash"}}));
+  ASSERT_TRUE(run.until_state(HostState::backoff));
+  EXPECT_THAT(run.problem(), HasSubstr("ended: signal 9"));
+}
+
+TEST(DriverHost, RestartsAfterAnExit) {
+  HostRun run(config_of("good", {{"mode", "exit"}}));
+  ASSERT_TRUE(run.until_state(HostState::backoff));
+  EXPECT_THAT(run.problem(), HasSubstr("ended: exit status 7"));
+}
+
+TEST(DriverHost, KillsADriverThatHangs) {
+  HostRun run(config_of("good", {{"mode", "hang"}}));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  run.pass_deadline();  // half of the time: suspected
+  EXPECT_EQ(run.host.status().state, HostState::running);
+  run.pass_deadline();
+  ASSERT_TRUE(run.until_state(HostState::backoff));
+  EXPECT_THAT(run.problem(), HasSubstr("no sign of life"));
+}
+
+TEST(DriverHost, ALateWakeUpOfTheHostItselfKillsNobody) {
+  HostRun run(config_of("good"));
+  ASSERT_TRUE(run.until_telemetry());
+  for (int i = 0; i < 3; ++i) {  // as after a suspend: the deadline is long past, and a sign of life waits or will come
+    run.now += std::chrono::hours(1);
+    run.host.handle_deadline(run.now);
+    ASSERT_TRUE(run.host.send_peer_message(Bytes(1)));
+    const std::size_t answers = run.recorder.peer_messages.size();
+    ASSERT_TRUE(run.until([&] { return run.recorder.peer_messages.size() > answers; }));
+  }
+  EXPECT_EQ(run.host.status().state, HostState::running);
+}
+
+TEST(DriverHost, EndsADriverThatSendsGarbage) {
+  HostRun run(config_of("good", {{"mode", "garbage"}}));
+  ASSERT_TRUE(run.until_state(HostState::backoff));
+  EXPECT_THAT(run.problem(), HasSubstr("a frame of unknown type 110"));
+}
+
+TEST(DriverHost, EndsADriverThatSendsAHugeFrame) {
+  HostRun run(config_of("good", {{"mode", "huge"}}));
+  ASSERT_TRUE(run.until_state(HostState::backoff));
+  EXPECT_THAT(run.problem(), HasSubstr("a frame of 2147483647 octets"));
+}
+
+TEST(DriverHost, RefusesABlockThatLiesAboutBeingSimulated) {
+  HostRun run(config_of("good", {{"mode", "wrong_flag"}, {"blocks", "1"}}));
+  ASSERT_TRUE(run.until_telemetry());
+  EXPECT_TRUE(run.recorder.blocks.empty());
+  EXPECT_THAT(run.recorder.lines, Contains(HasSubstr("a wrong simulated flag")));
+}
+
+TEST(DriverHost, StopsWhenAsked) {
+  HostRun run(config_of("good"));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  run.host.stop(run.now);
+  ASSERT_TRUE(run.until_state(HostState::stopped));
+  EXPECT_EQ(run.problem(), "");
+  EXPECT_FALSE(run.host.next_deadline());
+  ASSERT_TRUE(run.host.start(run.now));
+  ASSERT_TRUE(run.until_state(HostState::running));
+}
+
+TEST(DriverHost, KillsADriverThatDoesNotStop) {
+  HostRun run(config_of("good", {{"mode", "never_close"}}));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  run.host.stop(run.now);
+  run.pass_deadline();
+  ASSERT_TRUE(run.until_state(HostState::stopped));
+  EXPECT_THAT(run.problem(), HasSubstr("did not stop when asked"));
+}
+
+TEST(DriverHost, StoppingDuringBackoffStaysStopped) {
+  HostRun run(config_of("good", {{"mode", "absent"}}));
+  ASSERT_TRUE(run.until_state(HostState::backoff));
+  run.host.stop(run.now);
+  EXPECT_EQ(run.host.status().state, HostState::stopped);
+  EXPECT_FALSE(run.host.next_deadline());
+}
+
+TEST(DriverHost, TheProcessEndsWithTheHost) {
+  int pid = 0;
+  {
+    HostRun run(config_of("good"));
+    ASSERT_TRUE(run.until_state(HostState::running));
+    pid = *run.host.pid();
+    EXPECT_EQ(::kill(pid, 0), 0);
+  }
+  EXPECT_EQ(::kill(pid, 0), -1);
+}
+
+TEST(DriverHost, TheDriverInheritsOnlyItsSocket) {
+  HostRun run(config_of("good", {{"mode", "descriptors"}}));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  EXPECT_THAT(run.recorder.lines, Contains("driver_log: descriptors 0 1 2 3"));
+}
+
+#ifndef QUIPU_SANITIZED  // which need the calls that the filter refuses
+TEST(DriverHost, TheDriverCannotStartProgramsOrTouchOthers) {
+  HostRun run(config_of("good", {{"mode", "escape"}}));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  EXPECT_THAT(run.recorder.lines, Contains("driver_log: fork 1 exec 1 core 0 kill 1 packet 1"));
+}
+#endif
+
+}  // namespace
+}  // namespace quipu::driver

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A driver that does what its option "mode" says, most of it wrong. */
+#include <errno.h>
+#include <quipu/driver.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef TEST_ABI
+#define TEST_ABI QUIPU_DRIVER_ABI
+#endif
+#ifndef TEST_SIZE
+#define TEST_SIZE sizeof(struct quipu_driver)
+#endif
+#ifndef TEST_CAPABILITIES
+#define TEST_CAPABILITIES \
+  (QUIPU_CAP_PUSH | QUIPU_CAP_PULL | QUIPU_CAP_PEER_MESSAGES | QUIPU_CAP_SIMULATED | QUIPU_CAP_INJECT)
+#endif
+#ifndef TEST_PULL
+#define TEST_PULL test_pull
+#endif
+
+#define HOST_SOCKET 3
+
+struct quipu_device {
+  const struct quipu_host* host;
+  char mode[32];
+  unsigned blocks; /* still to deliver */
+  uint64_t sequence;
+  double qber;
+};
+
+static uint32_t simulated_flag(void) {
+  return (TEST_CAPABILITIES & QUIPU_CAP_SIMULATED) != 0 ? QUIPU_BLOCK_SIMULATED : 0;
+}
+
+static int deliver(struct quipu_device* device, uint64_t request, const uint8_t* id) {
+  const size_t octets = 100;
+  struct quipu_block block;
+  memset(&block, 0, sizeof block);
+  block.size = sizeof block;
+  block.flags = simulated_flag();
+  if (strcmp(device->mode, "wrong_flag") == 0) block.flags ^= QUIPU_BLOCK_SIMULATED;
+  uint8_t* key = device->host->secret_alloc(device->host->context, octets);
+  memset(key, (int)(device->sequence + 1), octets);
+  if (id != NULL)
+    memcpy(block.id, id, sizeof block.id);
+  else
+    device->host->random(device->host->context, block.id, sizeof block.id);
+  block.octets = key;
+  block.octet_count = octets;
+  block.created_ns = 1700000000000000000;
+  block.sequence = device->sequence;
+  block.request = request;
+  block.failure_probability = -1;
+  const int result = device->host->deliver_block(device->host->context, &block);
+  if (result == QUIPU_OK) ++device->sequence;
+  device->host->secret_free(device->host->context, key, octets);
+  return result;
+}
+
+static void deliver_all(struct quipu_device* device) {
+  while (device->blocks > 0 && deliver(device, 0, NULL) == QUIPU_OK)
+    --device->blocks;
+}
+
+static int test_open(const struct quipu_host* host, const struct quipu_option* options, size_t option_count,
+                     struct quipu_device** out) {
+  struct quipu_device* device = calloc(1, sizeof *device);
+  if (device == NULL) return QUIPU_E_DEVICE;
+  device->host = host;
+  device->qber = 0.02;
+  for (size_t i = 0; i < option_count; ++i) {
+    if (strcmp(options[i].key, "mode") == 0) {
+      snprintf(device->mode, sizeof device->mode, "%s", options[i].value);
+    } else if (strcmp(options[i].key, "blocks") == 0) {
+      device->blocks = (unsigned)strtoul(options[i].value, NULL, 10);
+    } else {
+      host->log(host->context, QUIPU_LOG_ERROR, "unknown option");
+      free(device);
+      return QUIPU_E_OPTION;
+    }
+  }
+  *out = device;
+  return strcmp(device->mode, "absent") == 0 ? (free(device), QUIPU_E_DEVICE) : QUIPU_OK;
+}
+
+static void try_to_escape(struct quipu_device* device) {
+  char text[200];
+  const pid_t child = fork();
+  const int fork_error = child < 0 ? errno : 0;
+  if (child == 0) _exit(0);
+  if (child > 0) waitpid(child, NULL, 0);
+  char* arguments[] = {"/bin/true", NULL};
+  execv("/bin/true", arguments);
+  const int exec_error = errno;
+  struct rlimit core = {1, 1};
+  getrlimit(RLIMIT_CORE, &core);
+  const int kill_error = kill(getppid(), 0) == 0 ? 0 : errno;
+  snprintf(text, sizeof text, "fork %d exec %d core %d kill %d packet %d", fork_error == EPERM, exec_error == EPERM,
+           (int)core.rlim_max, kill_error == EPERM, socket(AF_PACKET, SOCK_RAW, 0) < 0 && errno == EPERM);
+  device->host->log(device->host->context, QUIPU_LOG_INFO, text);
+}
+
+static void list_descriptors(struct quipu_device* device) {
+  char text[200] = "descriptors";
+  for (int fd = 0; fd < 256; ++fd) {
+    if (lseek(fd, 0, SEEK_CUR) < 0 && errno == EBADF) continue;
+    const size_t used = strlen(text);
+    snprintf(text + used, sizeof text - used, " %d", fd);
+  }
+  device->host->log(device->host->context, QUIPU_LOG_INFO, text);
+}
+
+static int test_start(struct quipu_device* device) {
+  if (strcmp(device->mode, "escape") == 0) try_to_escape(device);
+  if (strcmp(device->mode, "descriptors") == 0) list_descriptors(device);
+  if (strcmp(device->mode, "exit") == 0) _exit(7);
+  deliver_all(device);
+  return QUIPU_OK;
+}
+
+static int test_stop(struct quipu_device* device) {
+  (void)device;
+  return QUIPU_OK;
+}
+
+static void test_close(struct quipu_device* device) {
+  if (strcmp(device->mode, "never_close") == 0) pause();
+  free(device);
+}
+
+static int test_telemetry(struct quipu_device* device, struct quipu_telemetry* out) {
+  if (strcmp(device->mode, "crash") == 0) raise(SIGKILL);
+  if (strcmp(device->mode, "hang") == 0) pause();
+  if (strcmp(device->mode, "garbage") == 0 && send(HOST_SOCKET, "not a frame at all", 18, 0) < 0) return QUIPU_E_DEVICE;
+  if (strcmp(device->mode, "huge") == 0 && send(HOST_SOCKET, "\x43\0\0\0\x7f\xff\xff\xff", 8, 0) < 0)
+    return QUIPU_E_DEVICE;
+  out->state = QUIPU_STATE_RUNNING;
+  out->present = QUIPU_T_QBER | QUIPU_T_BLOCKS;
+  out->qber = device->qber;
+  out->blocks_delivered = device->sequence;
+  snprintf(out->detail, sizeof out->detail, "sequence\t%u", (unsigned)device->sequence);
+  return QUIPU_OK;
+}
+
+static int test_resume(struct quipu_device* device) {
+  deliver_all(device);
+  return QUIPU_OK;
+}
+
+__attribute__((unused)) static int test_pull(struct quipu_device* device, const struct quipu_pull* request) {
+  for (uint32_t i = 0; i < request->count; ++i) {
+    const int result = deliver(device, request->request, request->id_count > 0 ? request->ids[i] : NULL);
+    if (result != QUIPU_OK) return result;
+  }
+  return QUIPU_OK;
+}
+
+static int test_peer_receive(struct quipu_device* device, const uint8_t* octets, size_t octet_count) {
+  return device->host->peer_send(device->host->context, octets, octet_count);
+}
+
+static int test_inject(struct quipu_device* device, const char* scenario, const struct quipu_option* arguments,
+                       size_t argument_count) {
+  if (strcmp(scenario, "qber") != 0 || argument_count != 1) return QUIPU_E_UNSUPPORTED;
+  device->qber = strtod(arguments[0].value, NULL);
+  return QUIPU_OK;
+}
+
+QUIPU_DRIVER_EXPORT const struct quipu_driver quipu_driver = {
+    .abi = TEST_ABI,
+    .size = TEST_SIZE,
+    .name = "test",
+    .version = "1",
+    .roles = QUIPU_ROLE_KEY,
+    .capabilities = TEST_CAPABILITIES,
+    .technology = QUIPU_TECH_DV_BB84,
+    .open = test_open,
+    .start = test_start,
+    .stop = test_stop,
+    .close = test_close,
+    .telemetry = test_telemetry,
+    .resume = test_resume,
+    .pull = TEST_PULL,
+    .peer_receive = test_peer_receive,
+    .inject = test_inject,
+};
