@@ -142,9 +142,9 @@ class ByteWriter {
  private:
   template <std::size_t N>
   ByteWriter& unsigned_field(std::uint64_t v) {
-    std::size_t shift = N * 8;
-    for (std::uint8_t& octet : reserve(N))
-      octet = static_cast<std::uint8_t>(v >> (shift -= 8));
+    const MutableBytes out = reserve(N);
+    for (std::size_t i = out.size(); i > 0; --i, v >>= 8)
+      out[i - 1] = static_cast<std::uint8_t>(v);
     return *this;
   }
 
