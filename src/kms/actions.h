@@ -20,11 +20,12 @@ using LinkId = Strong<struct LinkIdTag, std::uint64_t>;
 // One ETSI 014 request, numbered by the caller; never used twice in a run.
 using RequestId = Strong<struct RequestIdTag, std::uint64_t>;
 
-// Write these octets on the connection, after all earlier ones. Locked memory, because messages of drivers may be
-// secret.
+// Send this message on the connection, after all earlier ones; the transport puts its length in front. At most
+// kMaxMessageSize octets (link_message.h). Locked memory, because messages of drivers may be secret. When it cannot be
+// queued, close the connection and say so with link_disconnected(): a message is never left out.
 struct SendLink {
   LinkId link;
-  SecretBytes bytes;
+  SecretBytes message;
 };
 
 // Close the connection once what was sent before has been written. link_disconnected() need not be called for it.

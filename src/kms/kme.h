@@ -64,7 +64,9 @@ class Kme {
  public:
   // Loads every pool and closes what earlier runs left open, as burnt. Errors: the store's; Errc::out_of_range for a
   // configuration that contradicts itself. `store` and `rng` outlive the object.
-  static Result<std::unique_ptr<Kme>> start(KmeConfig config, Store& store, crypto::Rng& rng, TimePoint now);
+  // `wall` is this machine's wall clock, here and below: only ages of material are told by it.
+  static Result<std::unique_ptr<Kme>> start(KmeConfig config, Store& store, crypto::Rng& rng, WallTime wall,
+                                            TimePoint now);
 
   virtual ~Kme() = default;
   Kme(const Kme&) = delete;
@@ -76,12 +78,11 @@ class Kme {
   // A mutually authenticated TLS connection with `peer` stands. A newer connection with the same peer replaces the
   // older one, which the core closes. A peer that is not configured gets CloseLink.
   virtual Actions link_connected(LinkId link, const KmeId& peer, TimePoint now) = 0;
-  // Octets as they came, in any pieces; any link that is not current is ignored.
-  virtual Actions link_received(LinkId link, ByteView octets, TimePoint now) = 0;
+  // One whole message, without its length. One from a link that is not current is ignored.
+  virtual Actions link_received(LinkId link, ByteView message, TimePoint now) = 0;
   virtual Actions link_disconnected(LinkId link, TimePoint now) = 0;
 
   // Blocks that arrived together are made durable together. Those that hygiene refuses are reported and dropped.
-  // `wall` is this machine's wall clock, from which the ages of material are told.
   virtual Actions blocks_received(std::vector<SourceBlock> blocks, WallTime wall, TimePoint now) = 0;
   // From the driver of `source`, to its counterpart; at most QUIPU_MAX_PEER_MESSAGE_OCTETS. Lost without contact.
   virtual Actions driver_message(const std::string& source, SecretBytes message, TimePoint now) = 0;
@@ -97,7 +98,7 @@ class Kme {
   // Empty when nothing will ever be due without another event.
   virtual std::optional<TimePoint> next_deadline() const = 0;
 
-  // For `quipu status`. `wall` dates the oldest block.
+  // For `quipu status`.
   virtual std::vector<PoolStatus> status(WallTime wall, TimePoint now) const = 0;
 
  protected:

@@ -28,6 +28,8 @@ inline constexpr std::uint32_t kSlotSize = 32;
 // QUIPU_MAX_BLOCK_OCTETS of the driver ABI.
 inline constexpr std::uint32_t kMaxBlockSize = 65'536;
 inline constexpr std::uint32_t kMaxLeaseSlots = 1'024;
+// Held and usable together, so that an inventory stays a matter of a few MiB.
+inline constexpr std::size_t kMaxPoolBlocks = 65'536;
 
 // The values stand on the KM link and in the store.
 enum class BlockState : std::uint8_t {

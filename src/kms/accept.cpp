@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kms/accept.h"
+
+#include <algorithm>
+#include <set>
+
+#include "crypto/hash.h"
+#include "kms/combiner.h"
+
+namespace quipu::kms {
+namespace {
+
+// Blocks may come out of order by so many; older ones are repetitions.
+constexpr std::uint64_t kReorderWindow = 1'024;
+// The mark is moved in steps, to write it seldom.
+constexpr std::uint64_t kMarkStep = 256;
+
+// For records of blocks whose source has no count that goes on.
+constexpr auto kForgetAfter = std::chrono::days(30);
+constexpr auto kForgetInterval = std::chrono::hours(1);
+
+// Constant time in the contents.
+bool is_all_zero(ByteView octets) {
+  std::uint8_t any = 0;
+  for (const std::uint8_t octet : octets)
+    any |= octet;
+  return any == 0;
+}
+
+}  // namespace
+
+bool Accept::refuse(const SourceBlock& block, bool alarm, std::string_view event, std::string_view why) {
+  ++m_refused;
+  m_site.act(Report{alarm ? LogLevel::error : LogLevel::warning,
+                    alarm,
+                    event,
+                    why,
+                    {{"link", block.source}, {"peer", m_pool.peer().value()}, {"block", block.id.value().text()}}});
+  return false;
+}
+
+Result<bool> Accept::passes(const SourceBlock& block, const BlockDigest& digest) {
+  if (is_all_zero(block.key.view())) return refuse(block, true, "block_zero", "A block of zeros was refused.");
+  if (block.sequence && m_pool.is_passed(block.source, *block.sequence))
+    return refuse(block, true, "block_stale", "A block older than its source's count was refused.");
+  QUIPU_TRY_ASSIGN(const auto record, m_pool.record_of(block.id));
+  if (record && record->state == BlockState::voided && record->source.empty())
+    return refuse(block, false, "block_late", "A block came after it had been given up for lost.");
+  if (record) return refuse(block, true, "block_repeated", "A block that was here before was refused.");
+  QUIPU_TRY_ASSIGN(const bool seen, m_pool.has_digest(digest));
+  if (seen) return refuse(block, true, "block_equal", "A block with the octets of an earlier one was refused.");
+  if (m_pool.books().held + m_pool.books().stock + block.key.size() > m_site.config.limits.pool_octets ||
+      m_pool.blocks().size() >= kMaxPoolBlocks)
+    return refuse(block, false, "pool_full", "A block was refused: the pool is full.");
+  return true;
+}
+
+void Accept::advance_mark(const SourceBlock& block) {
+  if (!block.sequence || *block.sequence < kReorderWindow + kMarkStep) return;
+  const std::uint64_t mark = *block.sequence - kReorderWindow;
+  if (!m_pool.is_passed(block.source, mark - kMarkStep)) m_pool.set_mark(block.source, mark);
+}
+
+Result<void> Accept::add(std::vector<SourceBlock> blocks) {
+  std::vector<BlockId> fresh;
+  std::set<BlockDigest> digests;  // of this call: the store does not know them yet
+  for (SourceBlock& raw : blocks) {
+    if (raw.key.size() < kSlotSize || raw.key.size() > kMaxBlockSize) {
+      refuse(raw, true, "block_size", "A block that is too short or too long was refused.");
+      continue;
+    }
+    SourceBlock block = std::move(*AnyCombiner::combine(std::move(raw)));
+    const BlockDigest digest = crypto::blake2b_256({block.key.view()});
+    QUIPU_TRY_ASSIGN(const bool good, passes(block, digest));
+    if (!good) continue;
+    if (!digests.insert(digest).second) {
+      refuse(block, true, "block_equal", "A block with the octets of an earlier one was refused.");
+      continue;
+    }
+    advance_mark(block);
+    const auto length = static_cast<std::uint32_t>(block.key.size());
+    m_pool.add_block(
+        {block.id, BlockState::held, digest, length, block.source, block.sequence, block.simulated, m_site.wall, {}},
+        std::move(block.key));
+    fresh.push_back(block.id);
+  }
+  forget_old();
+  QUIPU_TRY(m_pool.commit());
+  offer(fresh);
+  return {};
+}
+
+void Accept::forget_old() {
+  if (m_forgotten && m_site.wall - *m_forgotten < kForgetInterval && m_site.wall >= *m_forgotten) return;
+  m_forgotten = m_site.wall;
+  m_pool.forget_blocks(m_site.wall - kForgetAfter);
+}
+
+std::vector<wire::OfferedBlock> Accept::describe(const std::vector<BlockId>& ids) const {
+  std::vector<wire::OfferedBlock> out;
+  for (const BlockId& id : ids) {
+    const BlockRecord& record = m_pool.find(id)->record;
+    out.push_back({id, record.digest, record.length});
+  }
+  return out;
+}
+
+void Accept::offer(const std::vector<BlockId>& ids) {
+  if (!m_link.up()) return;
+  for (std::size_t at = 0; at < ids.size(); at += wire::kMaxBlocksPerOffer) {
+    const std::size_t count = std::min(wire::kMaxBlocksPerOffer, ids.size() - at);
+    const std::vector<BlockId> part(ids.begin() + static_cast<std::ptrdiff_t>(at),
+                                    ids.begin() + static_cast<std::ptrdiff_t>(at + count));
+    m_link.request(wire::Offer{{}, describe(part)}, OfferSent{part});
+  }
+}
+
+void Accept::repeat() {
+  m_missing.clear();
+  std::vector<BlockId> held;
+  for (const auto& [id, block] : m_pool.blocks())
+    if (block.record.state == BlockState::held) held.push_back(id);
+  offer(held);
+}
+
+void Accept::void_block(const BlockId& id) {
+  for (const LeaseId& lease : m_pool.leases_on(id)) {
+    m_own.burn(lease);
+    m_opened.burn(lease);
+  }
+  m_pool.void_block(id);
+}
+
+// Our state of a block that the peer holds, after learning that it does. Staged only.
+Result<BlockState> Accept::settle(const wire::OfferedBlock& offered, bool or_void) {
+  if (const Pool::Block* mine = m_pool.find(offered.id)) {
+    if (mine->record.digest != offered.digest || mine->record.length != offered.length) {
+      m_site.alarm(
+          "block_differs", "The two ends hold different octets under one block id; the block was voided.",
+          {{"link", mine->record.source}, {"peer", m_pool.peer().value()}, {"block", offered.id.value().text()}});
+      void_block(offered.id);
+      return BlockState::voided;
+    }
+    if (mine->record.state == BlockState::held) m_pool.make_usable(offered.id);
+    return BlockState::usable;
+  }
+  QUIPU_TRY_ASSIGN(const auto record, m_pool.record_of(offered.id));
+  if (record) return record->state;
+  if (!or_void) return BlockState::unknown;
+  BlockRecord gone;
+  gone.id = offered.id;
+  gone.digest = offered.digest;
+  gone.length = offered.length;
+  gone.arrived = m_site.wall;
+  m_pool.add_void(std::move(gone));
+  return BlockState::voided;
+}
+
+Result<void> Accept::answer(wire::RequestNumber number, const std::vector<wire::OfferedBlock>& blocks, bool or_void) {
+  std::set<BlockId> ids;
+  for (const wire::OfferedBlock& block : blocks)
+    ids.insert(block.id);
+  if (ids.size() != blocks.size()) {
+    m_link.close(wire::GoodbyeReason::violation, "an offer names a block twice");
+    return {};
+  }
+  wire::BlockStates states;
+  states.number = number;
+  for (const wire::OfferedBlock& block : blocks) {
+    QUIPU_TRY_ASSIGN(const BlockState state, settle(block, or_void));
+    states.states.push_back(state);
+  }
+  QUIPU_TRY(m_pool.commit());
+  m_link.send(std::move(states));
+  return {};
+}
+
+Result<void> Accept::receive(const wire::Offer& message) {
+  return answer(message.number, message.blocks, false);
+}
+
+Result<void> Accept::receive(const wire::VoidRequest& message) {
+  return answer(message.number, message.blocks, true);
+}
+
+Result<void> Accept::receive_states(const std::vector<BlockId>& asked, const std::vector<BlockState>& states) {
+  if (asked.size() != states.size()) {
+    m_link.close(wire::GoodbyeReason::violation, "an answer to an offer has another length");
+    return {};
+  }
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    const Pool::Block* mine = m_pool.find(asked[i]);
+    if (mine == nullptr) continue;
+    if (states[i] == BlockState::used || states[i] == BlockState::voided)
+      void_block(asked[i]);
+    else if (mine->record.state != BlockState::held)
+      continue;
+    else if (states[i] == BlockState::usable)
+      m_pool.make_usable(asked[i]);
+    else
+      m_missing.emplace_back(m_site.now + kVoidAfter, asked[i]);
+  }
+  return m_pool.commit();
+}
+
+void Accept::handle_timeout() {
+  std::vector<BlockId> overdue;
+  while (!m_missing.empty() && m_missing.front().first <= m_site.now) {
+    const BlockId id = m_missing.front().second;
+    m_missing.pop_front();
+    const Pool::Block* mine = m_pool.find(id);
+    if (mine != nullptr && mine->record.state == BlockState::held) overdue.push_back(id);
+  }
+  if (!m_link.up()) return;  // they are offered again after contact
+  for (std::size_t at = 0; at < overdue.size(); at += wire::kMaxBlocksPerOffer) {
+    const std::size_t count = std::min(wire::kMaxBlocksPerOffer, overdue.size() - at);
+    const std::vector<BlockId> part(overdue.begin() + static_cast<std::ptrdiff_t>(at),
+                                    overdue.begin() + static_cast<std::ptrdiff_t>(at + count));
+    m_link.request(wire::VoidRequest{{}, describe(part)}, VoidRequestSent{part});
+  }
+}
+
+std::optional<TimePoint> Accept::next_deadline() const {
+  if (m_missing.empty()) return std::nullopt;
+  return m_missing.front().first;
+}
+
+}  // namespace quipu::kms

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two-phase accept: a block from a driver is held durably, offered to the peer, and becomes usable when the peer has
+// shown by an equal digest that it holds the same. An end that has offered never voids alone: it asks.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "kms/km_link.h"
+#include "kms/opened_leases.h"
+#include "kms/own_leases.h"
+#include "kms/pool.h"
+
+namespace quipu::kms {
+
+// An offered block that the peer has not got by then is given up.
+inline constexpr Duration kVoidAfter = std::chrono::seconds(60);
+
+class Accept {
+ public:
+  Accept(Site& site, Pool& pool, KmLink& link, OwnLeases& own, OpenedLeases& opened)
+      : m_site(site), m_pool(pool), m_link(link), m_own(own), m_opened(opened) {}
+
+  // Blocks of drivers, after the combiner: those that pass are durable when it returns, and offered.
+  Result<void> add(std::vector<SourceBlock> blocks);
+  // After contact: everything held is offered again.
+  void repeat();
+
+  Result<void> receive(const wire::Offer& message);
+  Result<void> receive(const wire::VoidRequest& message);
+  Result<void> receive_states(const std::vector<BlockId>& asked, const std::vector<BlockState>& states);
+
+  void handle_timeout();
+  std::optional<TimePoint> next_deadline() const;
+
+  std::uint64_t refused_blocks() const { return m_refused; }
+
+ private:
+  Result<bool> passes(const SourceBlock& block, const BlockDigest& digest);
+  bool refuse(const SourceBlock& block, bool alarm, std::string_view event, std::string_view why);
+  void forget_old();
+  void advance_mark(const SourceBlock& block);
+  Result<BlockState> settle(const wire::OfferedBlock& offered, bool or_void);
+  void void_block(const BlockId& id);
+  Result<void> answer(wire::RequestNumber number, const std::vector<wire::OfferedBlock>& blocks, bool or_void);
+  std::vector<wire::OfferedBlock> describe(const std::vector<BlockId>& ids) const;
+  void offer(const std::vector<BlockId>& ids);
+
+  Site& m_site;
+  Pool& m_pool;
+  KmLink& m_link;
+  OwnLeases& m_own;
+  OpenedLeases& m_opened;
+  std::deque<std::pair<TimePoint, BlockId>> m_missing;  // the peer did not have it; when to ask for voiding
+  std::optional<WallTime> m_forgotten;                  // when old records were last dropped
+  std::uint64_t m_refused = 0;
+};
+
+}  // namespace quipu::kms

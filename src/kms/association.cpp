@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kms/association.h"
+
+#include <algorithm>
+#include <type_traits>
+
+namespace quipu::kms {
+namespace {
+
+template <class M>
+constexpr bool kBelongsToContact =
+    std::is_same_v<M, wire::Hello> || std::is_same_v<M, wire::Contact> || std::is_same_v<M, wire::InventoryBlocks> ||
+    std::is_same_v<M, wire::InventoryLeases> || std::is_same_v<M, wire::InventoryEnd> ||
+    std::is_same_v<M, wire::Merged>;
+
+std::optional<TimePoint> earlier(std::optional<TimePoint> a, std::optional<TimePoint> b) {
+  if (!a) return b;
+  if (!b) return a;
+  return std::min(*a, *b);
+}
+
+// Octets that ever left the stock, for whatever end.
+std::uint64_t consumed(const Books& books) {
+  return books.leased + books.delivered + books.burnt;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Association>> Association::open(Site& site, const PeerConfig& config, Store& store) {
+  QUIPU_TRY_ASSIGN(Pool pool, Pool::open(config.id, store));
+  auto association = std::make_unique<Association>(site, config, std::move(pool));
+  QUIPU_TRY(association->close_dead_leases());
+  return association;
+}
+
+Association::Association(Site& site, const PeerConfig& config, Pool pool)
+    : m_site(site),
+      m_config(config),
+      m_pool(std::move(pool)),
+      m_link(site, config.id),
+      m_own(site, m_pool, m_link),
+      m_opened(site, m_pool, m_link, m_own),
+      m_contact(site, m_pool, m_link, m_own, m_opened),
+      m_accept(site, m_pool, m_link, m_own, m_opened),
+      m_delivery(site, config, m_link, m_own, m_opened, m_availability),
+      m_production(site.now),
+      m_consumption(site.now),
+      m_counted(m_pool.books()) {}
+
+// A lease dies with the run that took or opened it.
+Result<void> Association::close_dead_leases() {
+  std::vector<LeaseId> dead;
+  for (const auto& [id, lease] : m_pool.leases())
+    if (!lease.closed_here) dead.push_back(id);
+  for (const LeaseId& id : dead)
+    m_pool.close_here(id, 0);
+  QUIPU_TRY(m_pool.commit());
+  m_counted = m_pool.books();
+  return {};
+}
+
+void Association::touch() {
+  m_due = m_site.now;
+}
+
+Result<void> Association::link_connected(LinkId link) {
+  if (m_availability.refused()) {
+    m_site.act(CloseLink{link, "this run was refused"});
+    return {};
+  }
+  link_lost();
+  m_link.connect(link);
+  m_contact.begin();
+  return {};
+}
+
+Result<void> Association::link_received(ByteView octets) {
+  m_link.note_received();
+  const auto message = wire::decode(octets);
+  if (!message) {
+    m_link.close(wire::GoodbyeReason::violation, message.error().text);
+    link_lost();
+    return {};
+  }
+  const bool was_up = m_link.up();
+  QUIPU_TRY(dispatch_if_allowed(*message));
+  if (m_link.up() && !was_up) contact_made();
+  if (!m_link.connected()) link_lost();
+  m_delivery.retry();
+  touch();
+  return {};
+}
+
+Result<void> Association::dispatch_if_allowed(const wire::Message& message) {
+  return std::visit(
+      [this](const auto& m) -> Result<void> {
+        using M = std::decay_t<decltype(m)>;
+        if (!std::is_same_v<M, wire::Goodbye> && kBelongsToContact<M> == m_link.up()) {
+          m_link.close(wire::GoodbyeReason::violation, "a message came out of turn");
+          return {};
+        }
+        return dispatch(m);
+      },
+      message);
+}
+
+void Association::contact_made() {
+  m_availability.contact();
+  m_end_reported = false;
+  m_close_asked.clear();
+  m_delivery.contact(m_contact.peer_restarted());  // before any Close: after it no binding may follow
+  m_own.repeat();
+  m_opened.repeat();
+  m_accept.repeat();
+  ask_closes();
+  m_site.report(LogLevel::info, "km_link_up", "The KM link is in contact.", {{"peer", m_config.id.value()}});
+}
+
+void Association::link_lost() {
+  m_availability.lost(m_site.now);
+}
+
+void Association::link_disconnected() {
+  m_link.drop();
+  m_link.set_reason_down("the connection was lost");
+  link_lost();
+  m_delivery.retry();
+  touch();
+  m_site.report(LogLevel::warning, "km_link_down", "The KM link was lost.", {{"peer", m_config.id.value()}});
+}
+
+Result<void> Association::dispatch(const wire::Goodbye& m) {
+  m_site.report(LogLevel::warning, "km_link_refused", "The peer closed the KM link.",
+                {{"peer", m_config.id.value()}, {"reason", std::string(wire::to_string(m.reason))}});
+  if (m.reason == wire::GoodbyeReason::two_copies) {
+    m_availability.refuse();
+    m_site.alarm("this_kme_cloned",
+                 "The peer has seen two copies of this KME. This run hands out no more keys of the pool: stop one copy "
+                 "for good, then restart the other.",
+                 {{"peer", m_config.id.value()}});
+  }
+  // The connection ends with this message: nothing else is said on it.
+  m_link.hang_up("closed by the peer: " + std::string(wire::to_string(m.reason)));
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::Close& m) {
+  const LeaseRecord* lease = m_pool.find(m.lease);
+  if (lease == nullptr) {
+    m_link.send(wire::Closed{m.number, true});
+    return {};
+  }
+  if (lease->holder == Holder::us)
+    m_own.burn(m.lease);  // its keys can be fetched by nobody any more
+  else
+    m_opened.holder_closed(m.lease);
+  m_pool.close_there(m.lease);
+  QUIPU_TRY(m_pool.commit());
+  const LeaseRecord* left = m_pool.find(m.lease);
+  m_link.send(wire::Closed{m.number, left == nullptr || left->closed_here});
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::Ping& m) {
+  m_link.send(wire::Ack{m.number});
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::BlockStates& m) {
+  const auto sent = m_link.take(m.number);
+  if (const auto* offer = sent ? std::get_if<OfferSent>(&*sent) : nullptr)
+    return m_accept.receive_states(offer->blocks, m.states);
+  if (const auto* ask = sent ? std::get_if<VoidRequestSent>(&*sent) : nullptr)
+    return m_accept.receive_states(ask->blocks, m.states);
+  m_link.close(wire::GoodbyeReason::violation, "an answer to nothing that was asked");
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::Ack& m) {
+  const auto sent = m_link.take(m.number);
+  if (sent && std::holds_alternative<PingSent>(*sent)) return {};
+  if (const auto* lease = sent ? std::get_if<LeaseSent>(&*sent) : nullptr) {
+    m_own.acknowledged(lease->lease);
+    return {};
+  }
+  if (const auto* open = sent ? std::get_if<OpenSent>(&*sent) : nullptr) {
+    m_opened.open_acknowledged(open->lease);
+    return {};
+  }
+  m_link.close(wire::GoodbyeReason::violation, "an answer to nothing that was asked");
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::Refused& m) {
+  const auto sent = m_link.take(m.number);
+  if (const auto* lease = sent ? std::get_if<LeaseSent>(&*sent) : nullptr) return m_own.refused(lease->lease, m.reason);
+  if (const auto* open = sent ? std::get_if<OpenSent>(&*sent) : nullptr)
+    return m_opened.open_refused(open->lease, m.reason);
+  m_link.close(wire::GoodbyeReason::violation, "an answer to nothing that was asked");
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::Closed& m) {
+  const auto sent = m_link.take(m.number);
+  const auto* close = sent ? std::get_if<CloseSent>(&*sent) : nullptr;
+  if (close == nullptr) {
+    m_link.close(wire::GoodbyeReason::violation, "an answer to nothing that was asked");
+    return {};
+  }
+  if (m.closed_here && m_pool.find(close->lease) != nullptr) m_pool.close_there(close->lease);
+  return m_pool.commit();
+}
+
+Result<void> Association::dispatch(const wire::Binding& m) {
+  m_delivery.receive(m);
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::BindingAck& m) {
+  m_delivery.receive(m);
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::DriverMessage& m) {
+  m_site.act(DeliverDriverMessage{m.source, m.message.clone()});
+  return {};
+}
+
+Result<void> Association::blocks_received(std::vector<SourceBlock> blocks) {
+  QUIPU_TRY(m_accept.add(std::move(blocks)));
+  count_rates();
+  return {};
+}
+
+void Association::driver_message(const std::string& source, SecretBytes message) {
+  if (m_link.up()) m_link.send(wire::DriverMessage{source, std::move(message)});
+}
+
+void Association::enc_keys(RequestId request, const SaeId& master, const etsi::EncKeysCall& call) {
+  m_delivery.enc_keys(request, master, call);
+  touch();
+}
+
+void Association::dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call) {
+  m_delivery.dec_keys(request, slave, call);
+  touch();
+}
+
+void Association::ask_closes() {
+  if (!m_link.up()) return;
+  for (const auto& [id, lease] : m_pool.leases())
+    if (lease.closed_here && !lease.closed_there && m_close_asked.insert(id).second)
+      m_link.request(wire::Close{{}, id}, CloseSent{id});
+}
+
+Result<void> Association::handle_timeout() {
+  m_due.reset();
+  const bool was_connected = m_link.connected();
+  m_link.handle_timeout();
+  if (was_connected && !m_link.connected()) link_lost();
+  m_accept.handle_timeout();
+  m_delivery.retry();
+  QUIPU_TRY(m_own.close_finished());
+  QUIPU_TRY(m_opened.close_finished());
+  QUIPU_TRY(m_own.refill(m_delivery.waiting()));
+  ask_closes();
+  count_rates();
+  if (const auto end = m_availability.ends(); end && m_site.now >= *end && !m_end_reported) {
+    m_end_reported = true;
+    m_site.alarm("pool_stopped", "The KM link has been lost for too long: no keys of this pool are handed out.",
+                 {{"peer", m_config.id.value()}});
+  }
+  return {};
+}
+
+std::optional<TimePoint> Association::next_deadline() const {
+  std::optional<TimePoint> next = earlier(m_due, m_link.next_deadline());
+  next = earlier(next, m_accept.next_deadline());
+  next = earlier(next, m_delivery.next_deadline());
+  next = earlier(next, m_opened.next_expiry());
+  return m_end_reported ? next : earlier(next, m_availability.ends());
+}
+
+void Association::count_rates() {
+  const Books& books = m_pool.books();
+  const auto grown = [](std::uint64_t now, std::uint64_t before) { return now > before ? now - before : 0; };
+  m_production.add(grown(books.stock + consumed(books), m_counted.stock + consumed(m_counted)), m_site.now);
+  m_consumption.add(grown(consumed(books), consumed(m_counted)), m_site.now);
+  m_counted = books;
+}
+
+etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) const {
+  const Limits& limits = m_site.config.limits;
+  const std::uint64_t per_key = std::uint64_t{Demand{1, limits.key_size_bits}.slots_per_key()} * kSlotSize;
+  etsi::Status status;
+  status.source_kme_id = m_site.config.id;
+  status.target_kme_id = m_config.id;
+  status.master_sae_id = master;
+  status.slave_sae_id = slave;
+  status.key_size = limits.key_size_bits;
+  status.stored_key_count = (m_pool.books().stock + m_own.ready_slots() * kSlotSize) / per_key;
+  status.max_key_count = limits.pool_octets / per_key;
+  status.max_key_per_request = limits.max_keys_per_request;
+  status.max_key_size = limits.max_key_size_bits;
+  status.min_key_size = limits.min_key_size_bits;
+  status.max_sae_id_count = limits.max_additional_slaves;
+  return status;
+}
+
+PoolStatus Association::status(WallTime wall, TimePoint now) const {
+  const std::uint64_t per_key =
+      std::uint64_t{Demand{1, m_site.config.limits.key_size_bits}.slots_per_key()} * kSlotSize;
+  PoolStatus status;
+  status.peer = m_config.id;
+  if (m_availability.refused())
+    status.link = LinkState::refused;
+  else if (m_link.connected())
+    status.link = m_link.up() ? LinkState::up : LinkState::contacting;
+  status.link_reason = m_link.reason_down();
+  status.contacted = m_availability.contacted();
+  status.serving = m_availability.serving(now);
+  status.books = m_pool.books();
+  status.stock_keys = m_pool.books().stock / per_key;
+  status.leased_keys = m_own.ready_slots() * kSlotSize / per_key;
+  status.delivered_keys = m_delivery.delivered_keys();
+  status.refused_blocks = m_accept.refused_blocks();
+  std::optional<WallTime> oldest;
+  for (const auto& [id, block] : m_pool.blocks()) {
+    status.simulated = status.simulated || block.record.simulated;
+    if (block.record.state == BlockState::usable && (!oldest || block.record.arrived < *oldest))
+      oldest = block.record.arrived;
+  }
+  if (oldest && *oldest <= wall) status.oldest_age_s = std::chrono::duration<double>(wall - *oldest).count();
+  status.production_bit_s = m_production.bit_s(now);
+  status.consumption_bit_s = m_consumption.bit_s(now);
+  if (const double loss = status.consumption_bit_s - status.production_bit_s; loss > 0)
+    status.runway_s = 8 * static_cast<double>(m_pool.books().stock) / loss;
+  return status;
+}
+
+}  // namespace quipu::kms

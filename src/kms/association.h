@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything between this KME and one peer: the pool, the KM link, and the parts that work on them. Receives events,
+// hands messages to the part they are for, and does afterwards what writes to the store but nobody waits for.
+//
+// An error from any call is the store's, and ends the run.
+#pragma once
+
+#include <memory>
+#include <set>
+
+#include "kms/accept.h"
+#include "kms/availability.h"
+#include "kms/contact.h"
+#include "kms/delivery.h"
+#include "kms/km_link.h"
+#include "kms/opened_leases.h"
+#include "kms/own_leases.h"
+#include "kms/pool.h"
+#include "kms/rate_meter.h"
+
+namespace quipu::kms {
+
+class Association {
+ public:
+  // Closes what earlier runs left open, as burnt. `site` and `config` outlive it.
+  static Result<std::unique_ptr<Association>> open(Site& site, const PeerConfig& config, Store& store);
+
+  Association(Site& site, const PeerConfig& config, Pool pool);
+  Association(const Association&) = delete;
+  Association& operator=(const Association&) = delete;
+
+  const PeerConfig& config() const { return m_config; }
+
+  bool is_current(LinkId link) const { return m_link.is_current(link); }
+
+  Result<void> link_connected(LinkId link);
+  Result<void> link_received(ByteView octets);
+  void link_disconnected();
+
+  Result<void> blocks_received(std::vector<SourceBlock> blocks);
+  void driver_message(const std::string& source, SecretBytes message);
+
+  void enc_keys(RequestId request, const SaeId& master, const etsi::EncKeysCall& call);
+  void dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call);
+  etsi::Status status_reply(const SaeId& master, const SaeId& slave) const;
+
+  void cancel(RequestId request) { m_delivery.cancel(request); }
+
+  Result<void> handle_timeout();
+  std::optional<TimePoint> next_deadline() const;
+  PoolStatus status(WallTime wall, TimePoint now) const;
+
+ private:
+  Result<void> close_dead_leases();
+
+  // By the message's kind; each handler asks for what it needs.
+  Result<void> dispatch(const wire::Hello& m) { return m_contact.receive(m); }
+
+  Result<void> dispatch(const wire::Contact& m) { return m_contact.receive(m); }
+
+  Result<void> dispatch(const wire::InventoryBlocks& m) { return m_contact.receive(m); }
+
+  Result<void> dispatch(const wire::InventoryLeases& m) { return m_contact.receive(m); }
+
+  Result<void> dispatch(const wire::InventoryEnd& m) { return m_contact.receive(m); }
+
+  Result<void> dispatch(const wire::Merged& m) { return m_contact.receive(m); }
+
+  Result<void> dispatch(const wire::Goodbye& m);
+
+  Result<void> dispatch(const wire::Offer& m) { return m_accept.receive(m); }
+
+  Result<void> dispatch(const wire::VoidRequest& m) { return m_accept.receive(m); }
+
+  Result<void> dispatch(const wire::Lease& m) { return m_opened.receive(m); }
+
+  Result<void> dispatch(const wire::Open& m) { return m_own.receive(m); }
+
+  Result<void> dispatch(const wire::Close& m);
+  Result<void> dispatch(const wire::Ping& m);
+  Result<void> dispatch(const wire::BlockStates& m);
+  Result<void> dispatch(const wire::Ack& m);
+  Result<void> dispatch(const wire::Refused& m);
+  Result<void> dispatch(const wire::Closed& m);
+  Result<void> dispatch(const wire::Binding& m);
+  Result<void> dispatch(const wire::BindingAck& m);
+  Result<void> dispatch(const wire::DriverMessage& m);
+  Result<void> dispatch_if_allowed(const wire::Message& message);
+
+  void contact_made();
+  void link_lost();
+  void ask_closes();
+  // Marks that there is work for handle_timeout().
+  void touch();
+  void count_rates();
+
+  Site& m_site;
+  const PeerConfig& m_config;
+  Pool m_pool;
+  KmLink m_link;
+  OwnLeases m_own;
+  OpenedLeases m_opened;
+  ContactExchange m_contact;
+  Accept m_accept;
+  Availability m_availability;
+  Delivery m_delivery;
+
+  std::set<LeaseId> m_close_asked;  // on this connection
+  std::optional<TimePoint> m_due;   // housekeeping
+  bool m_end_reported = false;      // of serving
+  RateMeter m_production;
+  RateMeter m_consumption;
+  Books m_counted;  // what the meters have seen
+};
+
+}  // namespace quipu::kms

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kms/contact.h"
+
+namespace quipu::kms {
+namespace {
+
+// Room for the message's own fields.
+constexpr std::size_t kListRoom = wire::kMaxMessageSize - 16;
+// Of the peer's list: what a pool may hold, and no more memory than that.
+constexpr std::size_t kMaxListedBlocks = 2 * kMaxPoolBlocks;
+constexpr std::size_t kMaxListedLeases = 4'096;
+
+// Sends a list in as many messages as it takes. `list` is the message's member.
+template <class M, class T>
+void send_in_parts(KmLink& link, std::vector<T> entries, std::vector<T> M::* list) {
+  M part;
+  std::size_t size = 0;
+  const auto flush = [&] {
+    if (!(part.*list).empty()) link.send(std::exchange(part, {}));
+    size = 0;
+  };
+  for (T& entry : entries) {
+    const std::size_t more = wire::encoded_size(entry);
+    if (size + more > kListRoom) flush();
+    size += more;
+    (part.*list).push_back(std::move(entry));
+  }
+  flush();
+}
+
+}  // namespace
+
+bool ContactExchange::expect(Step step) {
+  if (m_step == step) return true;
+  m_link.close(wire::GoodbyeReason::violation, "a message of the contact came out of turn");
+  return false;
+}
+
+void ContactExchange::begin() {
+  m_step = Step::hello;
+  m_peer_restarted = false;
+  m_listed.clear();
+  m_their_blocks.clear();
+  m_their_leases.clear();
+  m_site.rng.fill(m_nonce);
+  m_link.send(wire::Hello{wire::kVersion, m_site.config.id, m_pool.peer(), m_site.instance, m_nonce});
+}
+
+Result<void> ContactExchange::receive(const wire::Hello& message) {
+  if (!expect(Step::hello)) return {};
+  if (message.version != wire::kVersion) {
+    m_link.close(wire::GoodbyeReason::version, "the peer speaks another version of the KM link");
+    return {};
+  }
+  if (message.sender != m_pool.peer() || message.receiver != m_site.config.id) {
+    m_link.close(wire::GoodbyeReason::identity, "the peer says that it is another KME, or looks for another one");
+    return {};
+  }
+  m_claimed = message.instance;
+  if (m_pool.peer_instance() != m_claimed) {
+    // Keys of our leases could not be fetched there: the run that opened them has ended.
+    m_own.burn_all();
+    QUIPU_TRY(m_pool.commit());
+  }
+  m_step = Step::contact;
+  m_digest = m_pool.inventory_digest();
+  m_link.send(wire::Contact{message.nonce, m_digest});
+  return {};
+}
+
+// Whether the run on this connection, now known to be alive, may be dealt with.
+Result<bool> ContactExchange::admit_run() {
+  const std::optional<InstanceId> before = m_pool.peer_instance();
+  QUIPU_TRY_ASSIGN(const bool retired, m_pool.is_retired(m_claimed));
+  if (!retired) {
+    m_peer_restarted = before != m_claimed;
+    if (!m_peer_restarted) return true;
+    m_pool.set_peer_instance(m_claimed, before ? std::vector{*before} : std::vector<InstanceId>{});
+    m_opened.holder_restarted();
+    QUIPU_TRY(m_pool.commit());
+    return true;
+  }
+  // A run that another one had replaced is alive: the KME exists twice. Neither run is served again.
+  if (before) {
+    m_pool.set_peer_instance(std::nullopt, {*before});
+    QUIPU_TRY(m_pool.commit());
+  }
+  m_site.alarm("peer_cloned",
+               "Two copies of the peer KME are running. Both are refused: stop one of them for good, then restart the "
+               "other.",
+               {{"peer", m_pool.peer().value()}, {"instance", m_claimed.value().text()}});
+  m_link.close(wire::GoodbyeReason::two_copies, "two copies of the peer KME are running");
+  return false;
+}
+
+Result<void> ContactExchange::receive(const wire::Contact& message) {
+  if (!expect(Step::contact)) return {};
+  if (message.nonce != m_nonce) {
+    m_link.close(wire::GoodbyeReason::violation, "the peer did not repeat our nonce");
+    return {};
+  }
+  QUIPU_TRY_ASSIGN(const bool admitted, admit_run());
+  if (!admitted) return {};
+  if (message.inventory == m_digest) {
+    m_step = Step::done;
+    m_link.set_up();
+    return {};
+  }
+  m_step = Step::inventory;
+  send_inventory();
+  return {};
+}
+
+void ContactExchange::send_inventory() {
+  std::vector<wire::InventoryBlock> blocks;
+  for (const auto& [id, block] : m_pool.blocks()) {
+    const BlockRecord& record = block.record;
+    m_listed.insert(id);
+    blocks.push_back({id, record.state, record.digest, record.length, record.spent.ranges()});
+  }
+  std::vector<wire::InventoryLease> leases;
+  for (const auto& [id, lease] : m_pool.leases())
+    leases.push_back({id, lease.holder, lease.holder_instance, m_own.is_pending(id), lease.extents});
+  const wire::InventoryEnd end{static_cast<std::uint32_t>(blocks.size()), static_cast<std::uint32_t>(leases.size())};
+  send_in_parts(m_link, std::move(blocks), &wire::InventoryBlocks::blocks);
+  send_in_parts(m_link, std::move(leases), &wire::InventoryLeases::leases);
+  m_link.send(end);
+}
+
+Result<void> ContactExchange::receive(const wire::InventoryBlocks& message) {
+  if (!expect(Step::inventory)) return {};
+  bool good = true;
+  for (const wire::InventoryBlock& block : message.blocks)
+    good = m_their_blocks.emplace(block.id, block).second && good;
+  if (!good || m_their_blocks.size() > kMaxListedBlocks)
+    m_link.close(wire::GoodbyeReason::violation, "the peer's inventory repeats a block or is too long");
+  return {};
+}
+
+Result<void> ContactExchange::receive(const wire::InventoryLeases& message) {
+  if (!expect(Step::inventory)) return {};
+  m_their_leases.insert(m_their_leases.end(), message.leases.begin(), message.leases.end());
+  if (m_their_leases.size() > kMaxListedLeases)
+    m_link.close(wire::GoodbyeReason::violation, "the peer's inventory lists too many leases");
+  return {};
+}
+
+Result<void> ContactExchange::receive(const wire::InventoryEnd& message) {
+  if (!expect(Step::inventory)) return {};
+  if (message.blocks != m_their_blocks.size() || message.leases != m_their_leases.size()) {
+    m_link.close(wire::GoodbyeReason::violation, "the peer's inventory is not complete");
+    return {};
+  }
+  QUIPU_TRY(merge());
+  m_link.send(wire::Merged{});
+  m_step = Step::merged;
+  return {};
+}
+
+Result<void> ContactExchange::receive(const wire::Merged& /*message*/) {
+  if (!expect(Step::merged)) return {};
+  m_step = Step::done;
+  m_link.set_up();
+  return {};
+}
+
+Result<void> ContactExchange::merge() {
+  merge_missing();
+  for (const auto& [id, theirs] : m_their_blocks) {
+    if (m_listed.contains(id))
+      merge_block(theirs);
+    else if (theirs.state == BlockState::usable)
+      QUIPU_TRY(merge_unknown(theirs));
+  }
+  for (const wire::InventoryLease& lease : m_their_leases)
+    merge_lease(lease);
+  m_their_blocks.clear();
+  m_their_leases.clear();
+  return m_pool.commit();
+}
+
+// Both ends listed it.
+void ContactExchange::merge_block(const wire::InventoryBlock& theirs) {
+  const Pool::Block* mine = m_pool.find(theirs.id);
+  if (mine == nullptr) return;  // used up since the list was sent
+  if (mine->record.digest != theirs.digest || mine->record.length != theirs.length)
+    return void_block(theirs.id, "the two ends hold different octets");
+  if (theirs.state != BlockState::usable) return;
+  if (mine->record.state == BlockState::held) m_pool.make_usable(theirs.id);
+  m_pool.spend_free(theirs.id, RangeSet(theirs.spent));
+}
+
+// The peer could use it and we did not have it when the lists were made.
+Result<void> ContactExchange::merge_unknown(const wire::InventoryBlock& theirs) {
+  if (m_pool.find(theirs.id) != nullptr) {
+    void_block(theirs.id, "one end did not know it");
+    return {};
+  }
+  QUIPU_TRY_ASSIGN(const auto record, m_pool.record_of(theirs.id));
+  if (record) return {};
+  BlockRecord gone;
+  gone.id = theirs.id;
+  gone.digest = theirs.digest;
+  gone.length = theirs.length;
+  gone.arrived = m_site.wall;
+  m_pool.add_void(std::move(gone));
+  return {};
+}
+
+// What we could use and the peer does not have.
+void ContactExchange::merge_missing() {
+  for (const BlockId& id : m_listed) {
+    const Pool::Block* mine = m_pool.find(id);
+    if (mine != nullptr && mine->record.state == BlockState::usable && !m_their_blocks.contains(id))
+      void_block(id, "one end did not know it");
+  }
+}
+
+void ContactExchange::merge_lease(const wire::InventoryLease& theirs) {
+  if (theirs.pending || m_pool.find(theirs.id) != nullptr) return;
+  // A lease that this end has forgotten, or never heard of before its holder's run ended: nobody may take its slots.
+  for (const Extent& extent : theirs.extents) {
+    const Pool::Block* mine = m_pool.find(extent.block);
+    if (mine != nullptr && mine->record.state == BlockState::usable && extent.range.end() <= mine->record.length)
+      m_pool.spend_free(extent.block, RangeSet({extent.range}));
+  }
+}
+
+void ContactExchange::void_block(const BlockId& id, std::string_view why) {
+  for (const LeaseId& lease : m_pool.leases_on(id)) {
+    m_own.burn(lease);
+    m_opened.burn(lease);
+  }
+  m_pool.void_block(id);
+  m_site.report(LogLevel::warning, "block_voided", "A block was given up after comparing inventories.",
+                {{"peer", m_pool.peer().value()}, {"block", id.value().text()}, {"reason", std::string(why)}});
+}
+
+}  // namespace quipu::kms

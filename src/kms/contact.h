@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// How two KMEs begin a connection: each proves which run it is and that it is alive, both compare inventories, and
+// where they differ each makes the same conclusions durable. Only then are the KM link's requests made and answered.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+
+#include "kms/km_link.h"
+#include "kms/opened_leases.h"
+#include "kms/own_leases.h"
+#include "kms/pool.h"
+
+namespace quipu::kms {
+
+class ContactExchange {
+ public:
+  ContactExchange(Site& site, Pool& pool, KmLink& link, OwnLeases& own, OpenedLeases& opened)
+      : m_site(site), m_pool(pool), m_link(link), m_own(own), m_opened(opened) {}
+
+  // A connection stands: sends our Hello.
+  void begin();
+
+  Result<void> receive(const wire::Hello& message);
+  Result<void> receive(const wire::Contact& message);
+  Result<void> receive(const wire::InventoryBlocks& message);
+  Result<void> receive(const wire::InventoryLeases& message);
+  Result<void> receive(const wire::InventoryEnd& message);
+  Result<void> receive(const wire::Merged& message);
+
+  // Since begin(): the peer's run is another one than at the contact before.
+  bool peer_restarted() const { return m_peer_restarted; }
+
+ private:
+  enum class Step : std::uint8_t { hello, contact, inventory, merged, done };
+
+  // False, and the link is closed, when a message comes out of turn.
+  bool expect(Step step);
+  Result<bool> admit_run();
+  void send_inventory();
+  Result<void> merge();
+  void merge_block(const wire::InventoryBlock& theirs);
+  Result<void> merge_unknown(const wire::InventoryBlock& theirs);
+  void merge_missing();
+  void merge_lease(const wire::InventoryLease& theirs);
+  void void_block(const BlockId& id, std::string_view why);
+
+  Site& m_site;
+  Pool& m_pool;
+  KmLink& m_link;
+  OwnLeases& m_own;
+  OpenedLeases& m_opened;
+
+  Step m_step = Step::hello;
+  wire::Nonce m_nonce{};
+  InstanceId m_claimed;  // by the peer's Hello
+  bool m_peer_restarted = false;
+  BlockDigest m_digest{};      // of our inventory, as sent
+  std::set<BlockId> m_listed;  // in our list, as sent
+  std::map<BlockId, wire::InventoryBlock> m_their_blocks;
+  std::vector<wire::InventoryLease> m_their_leases;
+};
+
+}  // namespace quipu::kms

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kms/delivery.h"
+
+#include <algorithm>
+
+namespace quipu::kms {
+
+void Delivery::reply(RequestId request, EtsiReply reply) {
+  m_site.act(ReplyEtsi{request, std::move(reply)});
+}
+
+etsi::ApiError Delivery::not_serving() const {
+  return unavailable("no keys now: there is no contact with KME " + m_peer.id.value());
+}
+
+void Delivery::enc_keys(RequestId request, const SaeId& master, const etsi::EncKeysCall& call) {
+  const auto demand = demand_of(call.request, m_site.config.limits);
+  if (!demand) return reply(request, demand.error());
+  auto slaves = slaves_of(call, m_peer, m_site.config.limits);
+  if (!slaves) return reply(request, slaves.error());
+  // First come, first served.
+  begin(request, EncWait{master, std::move(*slaves), *demand}, !waiting().has_value());
+}
+
+void Delivery::dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call) {
+  auto ids = key_ids_of(call, m_site.config.limits);
+  if (!ids) return reply(request, ids.error());
+  begin(request, DecWait{call.master, slave, call.key_ids.ids, std::move(*ids)}, true);
+}
+
+void Delivery::begin(RequestId request, std::variant<EncWait, DecWait> what, bool at_once) {
+  if (at_once)
+    if (auto answer = std::visit([&](const auto& wait) { return attempt(wait, false); }, what))
+      return reply(request, std::move(*answer));
+  m_waiting.push_back({request, std::move(what), m_site.now + kMaxWait});
+}
+
+std::optional<EtsiReply> Delivery::attempt(const EncWait& wait, bool last) {
+  if (!m_availability.serving(m_site.now)) return not_serving();
+  auto carved = m_own.carve(wait.demand);
+  if (!carved) {
+    if (!last && m_link.up() && m_own.could_meet(wait.demand)) return std::nullopt;
+    return unavailable("not enough key material available");
+  }
+  etsi::KeyContainer container;
+  for (CarvedKey& key : *carved) {
+    bind(key, wait);
+    container.keys.push_back({KeyId(key.key_id.text()), std::move(key.key)});
+  }
+  m_delivered += container.keys.size();
+  return container;
+}
+
+void Delivery::bind(const CarvedKey& key, const EncWait& wait) {
+  wire::Binding binding;
+  binding.number = wire::BindingNumber(++m_last_binding);
+  binding.lease = key.lease;
+  binding.slot = key.slot;
+  binding.slots = key.slots;
+  binding.size_bits = wait.demand.size_bits;
+  binding.master = wait.master;
+  binding.slaves = wait.slaves;
+  if (m_link.up()) m_link.send(binding);
+  m_unacknowledged.push_back(std::move(binding));
+}
+
+std::optional<EtsiReply> Delivery::attempt(const DecWait& wait, bool last) {
+  using enum OpenedLeases::Finding;
+  if (!m_availability.serving(m_site.now)) return not_serving();
+  bool awaited = false;
+  bool foreign = false;
+  for (const Uuid& id : wait.ids) {
+    const auto finding = m_opened.look_up(id, wait.master, wait.slave);
+    if (finding == unknown) return bad_request(std::string(etsi::kKeysNotFound));
+    awaited = awaited || finding == waiting;
+    foreign = foreign || finding == refused;
+  }
+  if (foreign) return unauthorised();
+  if (awaited) {
+    if (!m_link.up()) return not_serving();
+    if (!last) return std::nullopt;
+    return bad_request(std::string(etsi::kKeysNotFound));
+  }
+  etsi::KeyContainer container;
+  for (std::size_t i = 0; i < wait.ids.size(); ++i)
+    container.keys.push_back({wait.asked[i], m_opened.fetch(wait.ids[i], wait.slave)});
+  m_delivered += container.keys.size();
+  return container;
+}
+
+void Delivery::retry() {
+  bool enc_waits = false;  // an earlier enc_keys still does
+  for (auto it = m_waiting.begin(); it != m_waiting.end();) {
+    const auto current = it++;
+    const bool enc = std::holds_alternative<EncWait>(current->what);
+    const bool last = m_site.now >= current->until;
+    if (enc && enc_waits && !last) continue;
+    auto answer = std::visit([&](const auto& wait) { return attempt(wait, last); }, current->what);
+    if (answer) {
+      reply(current->request, std::move(*answer));
+      m_waiting.erase(current);
+    } else {
+      enc_waits = enc_waits || enc;
+    }
+  }
+}
+
+void Delivery::cancel(RequestId request) {
+  m_waiting.remove_if([&](const Waiting& waiting) { return waiting.request == request; });
+}
+
+std::optional<TimePoint> Delivery::next_deadline() const {
+  if (m_waiting.empty()) return std::nullopt;
+  return m_waiting.front().until;
+}
+
+std::optional<Demand> Delivery::waiting() const {
+  for (const Waiting& waiting : m_waiting)
+    if (const auto* enc = std::get_if<EncWait>(&waiting.what)) return enc->demand;
+  return std::nullopt;
+}
+
+void Delivery::receive(const wire::Binding& message) {
+  if (message.number.value() > m_received_binding) {
+    m_received_binding = message.number.value();
+    m_opened.bind(message);
+  }
+  m_link.send(wire::BindingAck{wire::BindingNumber(m_received_binding)});
+}
+
+void Delivery::receive(const wire::BindingAck& message) {
+  while (!m_unacknowledged.empty() && m_unacknowledged.front().number <= message.number)
+    m_unacknowledged.pop_front();
+}
+
+void Delivery::contact(bool peer_restarted) {
+  if (peer_restarted) {
+    m_unacknowledged.clear();
+    m_received_binding = 0;
+  }
+  for (const wire::Binding& binding : m_unacknowledged)
+    m_link.send(binding);
+}
+
+}  // namespace quipu::kms

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hands keys to SAEs: enc_keys out of own leases, dec_keys out of opened ones, and the bindings between the two ends
+// that say who may fetch what. Never writes to the store. A request that cannot be met at once waits up to kMaxWait.
+#pragma once
+
+#include <deque>
+#include <list>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "kms/availability.h"
+#include "kms/opened_leases.h"
+#include "kms/own_leases.h"
+#include "kms/request_rules.h"
+
+namespace quipu::kms {
+
+inline constexpr Duration kMaxWait = std::chrono::milliseconds(500);
+
+class Delivery {
+ public:
+  Delivery(Site& site, const PeerConfig& peer, KmLink& link, OwnLeases& own, OpenedLeases& opened,
+           const Availability& availability)
+      : m_site(site), m_peer(peer), m_link(link), m_own(own), m_opened(opened), m_availability(availability) {}
+
+  // `master` and `slave` are known to be served where they should be; each call is answered once, now or later.
+  void enc_keys(RequestId request, const SaeId& master, const etsi::EncKeysCall& call);
+  void dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call);
+  void cancel(RequestId request);
+
+  // Something came that a waiting request may wait for, or time has passed.
+  void retry();
+  std::optional<TimePoint> next_deadline() const;
+  // What the first waiting enc_keys needs.
+  std::optional<Demand> waiting() const;
+
+  void receive(const wire::Binding& message);
+  void receive(const wire::BindingAck& message);
+  // Repeats the bindings that were not acknowledged; another run of the peer has no use for them.
+  void contact(bool peer_restarted);
+
+  // Keys handed to SAEs here in this run.
+  std::uint64_t delivered_keys() const { return m_delivered; }
+
+ private:
+  struct EncWait {
+    SaeId master;
+    std::vector<SaeId> slaves;
+    Demand demand;
+  };
+
+  struct DecWait {
+    SaeId master;
+    SaeId slave;
+    std::vector<KeyId> asked;  // as the SAE wrote them
+    std::vector<Uuid> ids;
+  };
+
+  struct Waiting {
+    RequestId request;
+    std::variant<EncWait, DecWait> what;
+    TimePoint until;
+  };
+
+  // Empty: wait on, which is not offered when `last`.
+  std::optional<EtsiReply> attempt(const EncWait& wait, bool last);
+  std::optional<EtsiReply> attempt(const DecWait& wait, bool last);
+  void begin(RequestId request, std::variant<EncWait, DecWait> what, bool at_once);
+  void reply(RequestId request, EtsiReply reply);
+  void bind(const CarvedKey& key, const EncWait& wait);
+  etsi::ApiError not_serving() const;
+
+  Site& m_site;
+  const PeerConfig& m_peer;
+  KmLink& m_link;
+  OwnLeases& m_own;
+  OpenedLeases& m_opened;
+  const Availability& m_availability;
+  std::list<Waiting> m_waiting;  // in order of arrival
+  std::uint64_t m_last_binding = 0;
+  std::deque<wire::Binding> m_unacknowledged;
+  std::uint64_t m_received_binding = 0;  // the highest of the peer's run
+  std::uint64_t m_delivered = 0;
+};
+
+}  // namespace quipu::kms

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kms/kme.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "kms/association.h"
+#include "kms/request_rules.h"
+
+namespace quipu::kms {
+namespace {
+
+class CoreKme final : public Kme {
+ public:
+  CoreKme(KmeConfig config, crypto::Rng& rng, WallTime wall, TimePoint now)
+      : m_site{std::move(config), rng, {}, now, wall, {}} {
+    m_site.instance = InstanceId(m_site.random_uuid());
+  }
+
+  Result<void> open(Store& store) {
+    for (const PeerConfig& peer : m_site.config.peers) {
+      QUIPU_TRY_ASSIGN(auto association, Association::open(m_site, peer, store));
+      m_associations.emplace(peer.id, std::move(association));
+    }
+    return {};
+  }
+
+  bool dials(const KmeId& peer) const override { return m_site.config.id < peer; }
+
+  Actions link_connected(LinkId link, const KmeId& peer, TimePoint now) override {
+    return run(now, [&]() -> Result<void> {
+      const auto found = m_associations.find(peer);
+      if (found != m_associations.end()) return found->second->link_connected(link);
+      m_site.act(CloseLink{link, "KME " + peer.value() + " is not configured as a peer"});
+      return {};
+    });
+  }
+
+  Actions link_received(LinkId link, ByteView message, TimePoint now) override {
+    return run(now, [&]() -> Result<void> {
+      Association* association = find(link);
+      return association != nullptr ? association->link_received(message) : Result<void>{};
+    });
+  }
+
+  Actions link_disconnected(LinkId link, TimePoint now) override {
+    return run(now, [&]() -> Result<void> {
+      if (Association* association = find(link)) association->link_disconnected();
+      return {};
+    });
+  }
+
+  Actions blocks_received(std::vector<SourceBlock> blocks, WallTime wall, TimePoint now) override {
+    m_site.wall = wall;
+    return run(now, [&]() -> Result<void> {
+      std::map<KmeId, std::vector<SourceBlock>> by_peer;
+      for (SourceBlock& block : blocks)
+        if (const SourceConfig* source = find_source(block.source)) by_peer[source->peer].push_back(std::move(block));
+      for (auto& [peer, part] : by_peer)
+        QUIPU_TRY(m_associations.at(peer)->blocks_received(std::move(part)));
+      return {};
+    });
+  }
+
+  Actions driver_message(const std::string& source, SecretBytes message, TimePoint now) override {
+    return run(now, [&]() -> Result<void> {
+      if (const SourceConfig* config = find_source(source);
+          config != nullptr && !message.empty() && message.size() <= wire::kMaxDriverMessage)
+        m_associations.at(config->peer)->driver_message(source, std::move(message));
+      return {};
+    });
+  }
+
+  Actions etsi_request(RequestId request, const SaeId& caller, etsi::Call call, TimePoint now) override {
+    if (m_failed) {
+      m_site.act(ReplyEtsi{request, unavailable("this KME's store has failed")});
+      return std::exchange(m_site.actions, {});
+    }
+    return run(now, [&]() -> Result<void> {
+      if (std::ranges::find(m_site.config.saes, caller) == m_site.config.saes.end())
+        m_site.act(ReplyEtsi{request, unauthorised()});
+      else
+        std::visit([&](const auto& c) { answer(request, caller, c); }, call);
+      return {};
+    });
+  }
+
+  Actions etsi_cancelled(RequestId request, TimePoint now) override {
+    return run(now, [&]() -> Result<void> {
+      for (const auto& [peer, association] : m_associations)
+        association->cancel(request);
+      return {};
+    });
+  }
+
+  Actions handle_timeout(TimePoint now) override {
+    return run(now, [&]() -> Result<void> {
+      for (const auto& [peer, association] : m_associations)
+        if (const auto due = association->next_deadline(); due && *due <= now) QUIPU_TRY(association->handle_timeout());
+      return {};
+    });
+  }
+
+  std::optional<TimePoint> next_deadline() const override {
+    std::optional<TimePoint> next;
+    if (m_failed) return next;
+    for (const auto& [peer, association] : m_associations)
+      if (const auto due = association->next_deadline(); due && (!next || *due < *next)) next = due;
+    return next;
+  }
+
+  std::vector<PoolStatus> status(WallTime wall, TimePoint now) const override {
+    std::vector<PoolStatus> pools;
+    for (const auto& [peer, association] : m_associations)
+      pools.push_back(association->status(wall, now));
+    return pools;
+  }
+
+ private:
+  // One call from outside: after a failure of the store nothing is done any more.
+  template <class Work>
+  Actions run(TimePoint now, Work work) {
+    if (m_failed) return {};
+    m_site.now = now;
+    if (const Result<void> result = work(); !result) {
+      m_failed = true;
+      m_site.act(Fatal{result.error()});
+    }
+    return std::exchange(m_site.actions, {});
+  }
+
+  Association* find(LinkId link) const {
+    for (const auto& [peer, association] : m_associations)
+      if (association->is_current(link)) return association.get();
+    return nullptr;
+  }
+
+  // Of the KME at which that SAE is served.
+  Association* find(const SaeId& sae) const {
+    for (const auto& [peer, association] : m_associations)
+      if (const auto& saes = association->config().saes; std::ranges::find(saes, sae) != saes.end())
+        return association.get();
+    return nullptr;
+  }
+
+  const SourceConfig* find_source(const std::string& name) const {
+    const auto found = std::ranges::find(m_site.config.sources, name, &SourceConfig::name);
+    return found == m_site.config.sources.end() ? nullptr : &*found;
+  }
+
+  void answer(RequestId request, const SaeId& caller, const etsi::StatusCall& call) {
+    if (const Association* association = find(call.slave))
+      m_site.act(ReplyEtsi{request, association->status_reply(caller, call.slave)});
+    else
+      m_site.act(ReplyEtsi{request, bad_request("slave_SAE_ID is not known to this KME")});
+  }
+
+  void answer(RequestId request, const SaeId& caller, const etsi::EncKeysCall& call) {
+    if (Association* association = find(call.slave))
+      association->enc_keys(request, caller, call);
+    else
+      m_site.act(ReplyEtsi{request, bad_request("slave_SAE_ID is not known to this KME")});
+  }
+
+  void answer(RequestId request, const SaeId& caller, const etsi::DecKeysCall& call) {
+    if (Association* association = find(call.master))
+      association->dec_keys(request, caller, call);
+    else
+      m_site.act(ReplyEtsi{request, bad_request("master_SAE_ID is not known to this KME")});
+  }
+
+  Site m_site;
+  std::map<KmeId, std::unique_ptr<Association>> m_associations;
+  bool m_failed = false;
+};
+
+bool valid_name(const std::string& name, std::size_t max) {
+  return !name.empty() && name.size() <= max &&
+         std::ranges::none_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+Result<void> check_saes(const KmeConfig& config) {
+  std::set<SaeId> seen;
+  const auto check = [&](const SaeId& id) -> Result<void> {
+    if (!valid_name(id.value(), wire::kMaxIdSize))
+      return fail(Errc::out_of_range, "an SAE id is empty, too long or unprintable");
+    if (!seen.insert(id).second) return fail(Errc::out_of_range, "SAE " + id.value() + " is named twice");
+    return {};
+  };
+  for (const SaeId& id : config.saes)
+    QUIPU_TRY(check(id));
+  for (const PeerConfig& peer : config.peers)
+    for (const SaeId& id : peer.saes)
+      QUIPU_TRY(check(id));
+  return {};
+}
+
+Result<void> check_limits(const Limits& limits) {
+  const auto good = [](std::uint32_t bits) {
+    return bits != 0 && bits % 8 == 0 && bits <= 8 * kSlotSize * kMaxLeaseSlots;
+  };
+  if (!good(limits.min_key_size_bits) || !good(limits.key_size_bits) || !good(limits.max_key_size_bits) ||
+      limits.min_key_size_bits > limits.key_size_bits || limits.key_size_bits > limits.max_key_size_bits)
+    return fail(Errc::out_of_range, "key sizes shall be multiples of 8 with min <= default <= max <= " +
+                                        std::to_string(8 * kSlotSize * kMaxLeaseSlots));
+  if (limits.max_keys_per_request == 0 || limits.max_additional_slaves > etsi::kMaxAdditionalSaes)
+    return fail(Errc::out_of_range, "a limit of the ETSI 014 server is out of range");
+  return {};
+}
+
+Result<void> check(const KmeConfig& config) {
+  std::set<KmeId> kmes{config.id};
+  for (const PeerConfig& peer : config.peers)
+    if (!kmes.insert(peer.id).second) return fail(Errc::out_of_range, "KME " + peer.id.value() + " is named twice");
+  for (const KmeId& id : kmes)
+    if (!valid_name(id.value(), wire::kMaxIdSize))
+      return fail(Errc::out_of_range, "a KME id is empty, too long or unprintable");
+  std::set<std::string> names;
+  for (const SourceConfig& source : config.sources) {
+    if (!valid_name(source.name, wire::kMaxSourceName) || !names.insert(source.name).second)
+      return fail(Errc::out_of_range, "link name '" + source.name + "' is empty, too long or used twice");
+    if (source.peer == config.id || !kmes.contains(source.peer))
+      return fail(Errc::out_of_range, "link " + source.name + " feeds a pool with an unknown KME");
+  }
+  QUIPU_TRY(check_saes(config));
+  return check_limits(config.limits);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Kme>> Kme::start(KmeConfig config, Store& store, crypto::Rng& rng, WallTime wall,
+                                        TimePoint now) {
+  QUIPU_TRY(check(config));
+  auto kme = std::make_unique<CoreKme>(std::move(config), rng, wall, now);
+  QUIPU_TRY(kme->open(store));
+  return kme;
+}
+
+}  // namespace quipu::kms

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/encoding.h"
+#include "etsi/etsi014.h"
+#include "kms/link_message.h"
+
+namespace quipu::kms::wire {
+namespace {
+
+// Reads a message's fields; anything that is not permitted makes finish() fail. Values are taken before they are
+// judged, so a parser reads straight on.
+class FieldReader {
+ public:
+  explicit FieldReader(ByteView octets) : m_in(octets) {}
+
+  ByteReader& in() { return m_in; }
+
+  void require(bool condition) { m_good = m_good && condition; }
+
+  bool good() const { return m_good && m_in.ok(); }
+
+  template <class Id>
+  Id uuid() {
+    return Id(Uuid{m_in.array<16>()});
+  }
+
+  RequestNumber number() {
+    const RequestNumber value(m_in.u32());
+    require(value.value() != 0);
+    return value;
+  }
+
+  // A name or id: 1 to `max` octets of printable ASCII or UTF-8 without control characters.
+  std::string text(std::size_t max) {
+    const std::string_view value = as_text(m_in.prefixed8());
+    require(!value.empty() && value.size() <= max);
+    for (const char c : value)
+      require(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);
+    return std::string(value);
+  }
+
+  bool flag() {
+    const std::uint8_t value = m_in.u8();
+    require(value <= 1);
+    return value == 1;
+  }
+
+  // A list whose count is at most `max` and whose entries take at least `least` octets each, so that a count alone
+  // never costs memory.
+  template <class Read>
+  auto list(std::size_t max, std::size_t least, Read read) -> std::vector<decltype(read())> {
+    const std::size_t count = m_in.u16();
+    require(count <= max && count * least <= m_in.remaining());
+    std::vector<decltype(read())> out;
+    if (!good()) return out;
+    out.reserve(count);
+    for (std::size_t i = 0; i < count && good(); ++i)
+      out.push_back(read());
+    return out;
+  }
+
+  // Whole slots within a block.
+  Range range() {
+    const Range value{m_in.u32(), m_in.u32()};
+    require(value.length != 0 && value.length <= kMaxBlockSize && value.offset <= kMaxBlockSize - value.length);
+    require(value.offset % kSlotSize == 0 && value.length % kSlotSize == 0);
+    return value;
+  }
+
+  std::uint32_t block_length() {
+    const std::uint32_t value = m_in.u32();
+    require(value != 0 && value <= kMaxBlockSize && value % kSlotSize == 0);
+    return value;
+  }
+
+  std::vector<Extent> extents() {
+    return list(kMaxLeaseSlots, 24, [this] {
+      Extent extent;
+      extent.block = uuid<BlockId>();
+      extent.range = range();
+      return extent;
+    });
+  }
+
+ private:
+  ByteReader m_in;
+  bool m_good = true;
+};
+
+Message hello(FieldReader& r) {
+  Hello m;
+  m.version = r.in().u16();
+  m.sender = KmeId(r.text(kMaxIdSize));
+  m.receiver = KmeId(r.text(kMaxIdSize));
+  m.instance = r.uuid<InstanceId>();
+  m.nonce = r.in().array<16>();
+  return m;
+}
+
+Message contact(FieldReader& r) {
+  Contact m;
+  m.nonce = r.in().array<16>();
+  m.inventory = r.in().array<32>();
+  return m;
+}
+
+InventoryBlock inventory_block(FieldReader& r) {
+  InventoryBlock b;
+  b.id = r.uuid<BlockId>();
+  b.state = static_cast<BlockState>(r.in().u8());
+  r.require(b.state == BlockState::held || b.state == BlockState::usable);
+  b.digest = r.in().array<32>();
+  b.length = r.block_length();
+  b.spent = r.list(kMaxBlockSize / kSlotSize, 8, [&] { return r.range(); });
+  std::uint64_t end = 0;
+  for (const Range range : b.spent) {
+    r.require(range.offset >= end && range.end() <= b.length);
+    end = range.end();
+  }
+  return b;
+}
+
+Message inventory_blocks(FieldReader& r) {
+  InventoryBlocks m;
+  m.blocks = r.list(0xffff, 55, [&] { return inventory_block(r); });
+  return m;
+}
+
+InventoryLease inventory_lease(FieldReader& r) {
+  InventoryLease l;
+  l.id = r.uuid<LeaseId>();
+  l.holder = static_cast<Holder>(r.in().u8());
+  r.require(l.holder == Holder::us || l.holder == Holder::peer);
+  l.holder_instance = r.uuid<InstanceId>();
+  l.pending = r.flag();
+  l.extents = r.extents();
+  return l;
+}
+
+Message inventory_leases(FieldReader& r) {
+  InventoryLeases m;
+  m.leases = r.list(0xffff, 36, [&] { return inventory_lease(r); });
+  return m;
+}
+
+Message inventory_end(FieldReader& r) {
+  InventoryEnd m;
+  m.blocks = r.in().u32();
+  m.leases = r.in().u32();
+  return m;
+}
+
+Message goodbye(FieldReader& r) {
+  const Goodbye m{static_cast<GoodbyeReason>(r.in().u8())};
+  r.require(m.reason >= GoodbyeReason::version && m.reason <= GoodbyeReason::replaced);
+  return m;
+}
+
+template <class M>
+Message offer(FieldReader& r) {
+  M m;
+  m.number = r.number();
+  m.blocks = r.list(kMaxBlocksPerOffer, 52, [&] {
+    OfferedBlock b;
+    b.id = r.uuid<BlockId>();
+    b.digest = r.in().array<32>();
+    b.length = r.block_length();
+    return b;
+  });
+  r.require(!m.blocks.empty());
+  return m;
+}
+
+bool disjoint(std::vector<Extent> extents) {
+  std::ranges::sort(extents, {}, [](const Extent& e) { return std::pair(e.block, e.range.offset); });
+  return std::ranges::adjacent_find(extents, [](const Extent& a, const Extent& b) {
+           return a.block == b.block && a.range.end() > b.range.offset;
+         }) == extents.end();
+}
+
+Message lease(FieldReader& r) {
+  Lease m;
+  m.number = r.number();
+  m.id = r.uuid<LeaseId>();
+  m.instance = r.uuid<InstanceId>();
+  m.extents = r.extents();
+  m.key_ids = r.list(kMaxLeaseSlots, 16, [&] { return r.uuid<Uuid>(); });
+  std::uint64_t slots = 0;
+  for (const Extent& extent : m.extents)
+    slots += extent.range.length / kSlotSize;
+  r.require(slots != 0 && slots == m.key_ids.size() && disjoint(m.extents));
+  return m;
+}
+
+Message open(FieldReader& r) {
+  Open m;
+  m.number = r.number();
+  m.lease = r.uuid<LeaseId>();
+  m.instance = r.uuid<InstanceId>();
+  return m;
+}
+
+Message close(FieldReader& r) {
+  Close m;
+  m.number = r.number();
+  m.lease = r.uuid<LeaseId>();
+  return m;
+}
+
+Message block_states(FieldReader& r) {
+  BlockStates m;
+  m.number = r.number();
+  m.states = r.list(kMaxBlocksPerOffer, 1, [&] {
+    const auto state = static_cast<BlockState>(r.in().u8());
+    r.require(state == BlockState::unknown || state == BlockState::usable || state == BlockState::used ||
+              state == BlockState::voided);
+    return state;
+  });
+  return m;
+}
+
+Message refused(FieldReader& r) {
+  Refused m;
+  m.number = r.number();
+  m.reason = static_cast<RefusalReason>(r.in().u8());
+  r.require(m.reason >= RefusalReason::taken && m.reason <= RefusalReason::full);
+  return m;
+}
+
+Message closed(FieldReader& r) {
+  Closed m;
+  m.number = r.number();
+  m.closed_here = r.flag();
+  return m;
+}
+
+Message binding(FieldReader& r) {
+  Binding m;
+  m.number = BindingNumber(r.in().u64());
+  m.lease = r.uuid<LeaseId>();
+  m.slot = r.in().u16();
+  m.slots = r.in().u16();
+  m.size_bits = r.in().u32();
+  m.master = SaeId(r.text(kMaxIdSize));
+  m.slaves = r.list(etsi::kMaxAdditionalSaes + 1, 2, [&] { return SaeId(r.text(kMaxIdSize)); });
+  r.require(m.number.value() != 0 && m.slots != 0 && m.slot + m.slots <= int{kMaxLeaseSlots} && !m.slaves.empty());
+  r.require(m.size_bits != 0 && m.size_bits % 8 == 0 && m.size_bits <= 8 * kSlotSize * m.slots);
+  return m;
+}
+
+Message driver_message(FieldReader& r) {
+  DriverMessage m;
+  m.source = r.text(kMaxSourceName);
+  const ByteView octets = r.in().prefixed32();
+  r.require(!octets.empty() && octets.size() <= kMaxDriverMessage);
+  if (r.good()) m.message = SecretBytes::copy_of(octets);
+  return m;
+}
+
+// Empty for an unknown type.
+std::optional<Message> read_body(MessageType type, FieldReader& r) {
+  switch (type) {
+    case MessageType::hello: return hello(r);
+    case MessageType::contact: return contact(r);
+    case MessageType::inventory_blocks: return inventory_blocks(r);
+    case MessageType::inventory_leases: return inventory_leases(r);
+    case MessageType::inventory_end: return inventory_end(r);
+    case MessageType::merged: return Merged{};
+    case MessageType::goodbye: return goodbye(r);
+    case MessageType::offer: return offer<Offer>(r);
+    case MessageType::void_request: return offer<VoidRequest>(r);
+    case MessageType::lease: return lease(r);
+    case MessageType::open: return open(r);
+    case MessageType::close: return close(r);
+    case MessageType::ping: return Ping{r.number()};
+    case MessageType::block_states: return block_states(r);
+    case MessageType::ack: return Ack{r.number()};
+    case MessageType::refused: return refused(r);
+    case MessageType::closed: return closed(r);
+    case MessageType::binding: return binding(r);
+    case MessageType::binding_ack: return BindingAck{BindingNumber(r.in().u64())};
+    case MessageType::driver_message: return driver_message(r);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Result<Message> decode(ByteView octets) {
+  if (octets.empty()) return fail(Errc::malformed, "empty KM link message");
+  if (octets.size() > kMaxMessageSize) return fail(Errc::too_large, "KM link message too long");
+  FieldReader reader(octets.subspan(1));
+  std::optional<Message> message = read_body(static_cast<MessageType>(octets[0]), reader);
+  if (!message) return fail(Errc::unsupported, "KM link message of unknown type 0x" + to_hex(octets.first(1)));
+  if (!reader.good() || !reader.in().finished())
+    return fail(Errc::malformed, "damaged KM link message of type 0x" + to_hex(octets.first(1)));
+  return std::move(*message);
+}
+
+}  // namespace quipu::kms::wire

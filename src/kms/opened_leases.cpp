@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kms/opened_leases.h"
+
+#include <algorithm>
+
+namespace quipu::kms {
+namespace {
+
+// Each keeps up to 32 KiB of keys in locked memory.
+constexpr std::size_t kMaxOpenLeases = 256;
+
+}  // namespace
+
+OpenedLeases::Finding OpenedLeases::look_up(const Uuid& key_id, const SaeId& master, const SaeId& slave) const {
+  const auto place = m_places.find(key_id);
+  if (place == m_places.end()) return Finding::unknown;
+  const Lease& lease = m_leases.at(place->second.lease);
+  const auto bound = lease.bound.find(place->second.slot);
+  if (bound == lease.bound.end()) return Finding::waiting;
+  if (bound->second.master != master || !bound->second.named.contains(slave)) return Finding::refused;
+  if (!bound->second.slaves.contains(slave)) return Finding::unknown;
+  return lease.acknowledged ? Finding::granted : Finding::waiting;
+}
+
+SecretBytes OpenedLeases::fetch(const Uuid& key_id, const SaeId& slave) {
+  const Place place = m_places.at(key_id);
+  Lease& lease = m_leases.at(place.lease);
+  const auto found = lease.bound.find(place.slot);
+  Bound& bound = found->second;
+  const std::size_t taken = bound.slaves.erase(slave);
+  QUIPU_ASSERT(taken == 1 && lease.acknowledged);
+  SecretBytes key =
+      SecretBytes::copy_of(lease.keys.view().subspan(std::size_t{place.slot} * kSlotSize, bound.size_bits / 8));
+  if (!bound.fetched) lease.delivered += std::uint64_t{bound.slots} * kSlotSize;
+  bound.fetched = true;
+  if (bound.slaves.empty()) retire(lease, found);
+  return key;
+}
+
+// Nobody fetches it any more: its octets and key_ID are forgotten.
+void OpenedLeases::retire(Lease& lease, std::map<std::uint16_t, Bound>::iterator bound) {
+  const auto [slot, key] = std::pair<std::size_t, const Bound&>(bound->first, bound->second);
+  const MutableBytes octets = lease.keys.mutable_view().subspan(slot * kSlotSize, std::size_t{key.slots} * kSlotSize);
+  wipe(octets.data(), octets.size());
+  m_places.erase(lease.key_ids[slot]);
+  lease.bound.erase(bound);
+}
+
+std::optional<wire::RefusalReason> OpenedLeases::judge(const wire::Lease& message) {
+  using enum wire::RefusalReason;
+  if (m_pool.peer_instance() != message.instance) return instance;
+  if (m_leases.size() >= kMaxOpenLeases) return full;
+  const std::set<Uuid> fresh(message.key_ids.begin(), message.key_ids.end());
+  if (fresh.size() != message.key_ids.size() ||
+      std::ranges::any_of(fresh, [&](const Uuid& id) { return m_places.contains(id); }))
+    return duplicate;
+  if (!m_pool.is_usable(message.extents)) return no_block;
+  const auto over = m_pool.leases_over(message.extents);
+  if (!over) return taken;
+  if (over->empty()) return m_pool.is_free(message.extents) ? std::nullopt : std::optional(taken);
+  // Both ends asked for one range at once: the lower id's request stands. Ours is being refused there.
+  const bool stands = m_pool.peer() < m_site.config.id &&
+                      std::ranges::all_of(*over, [&](const LeaseId& id) { return m_own.is_pending(id); });
+  if (!stands) return taken;
+  for (const LeaseId& id : *over)
+    m_own.give_way(id);
+  return m_pool.is_free(message.extents) ? std::nullopt : std::optional(taken);
+}
+
+Result<void> OpenedLeases::receive(const wire::Lease& message) {
+  if (const LeaseRecord* known = m_pool.find(message.id)) {
+    // Asked again after contact: answered as before.
+    const bool same = known->holder == Holder::peer && known->holder_instance == message.instance &&
+                      known->extents == message.extents && known->key_ids == message.key_ids;
+    if (same)
+      m_link.send(wire::Ack{message.number});
+    else
+      m_link.send(wire::Refused{message.number, wire::RefusalReason::duplicate});
+    return {};
+  }
+  if (const auto reason = judge(message)) {
+    QUIPU_TRY(m_pool.commit());
+    if (*reason == wire::RefusalReason::duplicate)
+      m_site.alarm("key_id_repeated", "The peer announced a key_ID twice; the lease was refused.",
+                   {{"peer", m_pool.peer().value()}, {"lease", message.id.value().text()}});
+    m_link.send(wire::Refused{message.number, *reason});
+    return {};
+  }
+  QUIPU_TRY(adopt(message));
+  m_link.send(wire::Ack{message.number});
+  ask(message.id);
+  return {};
+}
+
+Result<void> OpenedLeases::adopt(const wire::Lease& message) {
+  LeaseRecord record;
+  record.id = message.id;
+  record.holder = Holder::peer;
+  record.holder_instance = message.instance;
+  record.opener_instance = m_site.instance;
+  record.extents = message.extents;
+  record.key_ids = message.key_ids;
+  QUIPU_TRY_ASSIGN(SecretBytes keys, m_pool.read(record.extents));
+  m_pool.add_lease(std::move(record));
+  QUIPU_TRY(m_pool.commit());
+  Lease& lease = m_leases[message.id];
+  lease.key_ids = message.key_ids;
+  lease.keys = std::move(keys);
+  for (std::uint16_t slot = 0; slot < message.key_ids.size(); ++slot)
+    m_places[message.key_ids[slot]] = {message.id, slot};
+  return {};
+}
+
+void OpenedLeases::ask(const LeaseId& id) {
+  m_link.request(wire::Open{{}, id, m_site.instance}, OpenSent{id});
+}
+
+void OpenedLeases::repeat() {
+  for (const auto& [id, lease] : m_leases)
+    if (!lease.acknowledged) ask(id);
+}
+
+void OpenedLeases::open_acknowledged(const LeaseId& id) {
+  if (const auto found = m_leases.find(id); found != m_leases.end()) found->second.acknowledged = true;
+}
+
+Result<void> OpenedLeases::open_refused(const LeaseId& id, wire::RefusalReason /*reason*/) {
+  m_site.report(LogLevel::warning, "open_refused", "The peer refused that its lease was opened; it is burnt.",
+                {{"peer", m_pool.peer().value()}, {"lease", id.value().text()}});
+  burn(id);
+  return m_pool.commit();
+}
+
+void OpenedLeases::bind(const wire::Binding& message) {
+  const auto found = m_leases.find(message.lease);
+  if (found == m_leases.end() || found->second.holder_closed) return;
+  Lease& lease = found->second;
+  const std::size_t end = std::size_t{message.slot} + message.slots;
+  if (end > lease.key_ids.size()) return;
+  // Every slot serves one key.
+  for (std::size_t slot = message.slot; slot < end; ++slot)
+    if (const auto place = m_places.find(lease.key_ids[slot]);
+        place == m_places.end() || lease.bound.contains(static_cast<std::uint16_t>(slot)))
+      return;
+  for (std::size_t slot = message.slot + std::size_t{1}; slot < end; ++slot)
+    m_places.erase(lease.key_ids[slot]);
+  Bound bound;
+  bound.slots = message.slots;
+  bound.size_bits = message.size_bits;
+  bound.master = message.master;
+  bound.slaves = {message.slaves.begin(), message.slaves.end()};
+  bound.named = bound.slaves;
+  bound.expires = m_site.now + m_site.config.limits.undelivered_ttl;
+  if (!m_next_expiry) m_next_expiry = bound.expires;
+  lease.bound.emplace(message.slot, std::move(bound));
+}
+
+void OpenedLeases::holder_closed(const LeaseId& id) {
+  const auto found = m_leases.find(id);
+  if (found == m_leases.end()) return;
+  Lease& lease = found->second;
+  lease.holder_closed = true;
+  for (std::size_t slot = 0; slot < lease.key_ids.size(); ++slot) {
+    const auto place = m_places.find(lease.key_ids[slot]);
+    if (place == m_places.end() || lease.bound.contains(static_cast<std::uint16_t>(slot))) continue;
+    const MutableBytes octets = lease.keys.mutable_view().subspan(slot * kSlotSize, kSlotSize);
+    wipe(octets.data(), octets.size());
+    m_places.erase(place);
+  }
+}
+
+void OpenedLeases::holder_restarted() {
+  for (const auto& [id, lease] : m_leases)
+    holder_closed(id);
+}
+
+void OpenedLeases::expire() {
+  if (!m_next_expiry || *m_next_expiry > m_site.now) return;
+  m_next_expiry.reset();
+  for (auto& [id, lease] : m_leases) {
+    for (auto it = lease.bound.begin(); it != lease.bound.end();) {
+      const auto bound = it++;
+      const TimePoint expires = bound->second.expires;
+      if (expires <= m_site.now)
+        retire(lease, bound);
+      else if (!m_next_expiry || expires < *m_next_expiry)
+        m_next_expiry = expires;
+    }
+  }
+}
+
+Result<void> OpenedLeases::close_finished() {
+  expire();
+  for (auto it = m_leases.begin(); it != m_leases.end();) {
+    const auto lease = it++;
+    if (lease->second.holder_closed && lease->second.bound.empty()) close(lease);
+  }
+  return m_pool.commit();
+}
+
+void OpenedLeases::close(std::map<LeaseId, Lease>::iterator lease) {
+  for (const Uuid& id : lease->second.key_ids)
+    if (const auto place = m_places.find(id); place != m_places.end() && place->second.lease == lease->first)
+      m_places.erase(place);
+  m_pool.close_here(lease->first, lease->second.delivered);
+  m_leases.erase(lease);
+}
+
+void OpenedLeases::burn(const LeaseId& id) {
+  if (const auto found = m_leases.find(id); found != m_leases.end()) close(found);
+}
+
+}  // namespace quipu::kms

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// The peer's leases as this end sees them: the same octets, opened by this run for delivery to slave SAEs. Nothing of a
+// lease is delivered before the peer has acknowledged that it knows which run opened it (docs/km-link.md).
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "kms/km_link.h"
+#include "kms/own_leases.h"
+#include "kms/pool.h"
+
+namespace quipu::kms {
+
+class OpenedLeases {
+ public:
+  OpenedLeases(Site& site, Pool& pool, KmLink& link, OwnLeases& own)
+      : m_site(site), m_pool(pool), m_link(link), m_own(own) {}
+
+  // What dec_keys finds under a key_ID.
+  enum class Finding {
+    unknown,  // not announced, used up, or already fetched by this SAE
+    waiting,  // announced; the binding or the acknowledgement is on its way
+    refused,  // the caller was not named, or another SAE is its master
+    granted,
+  };
+
+  Finding look_up(const Uuid& key_id, const SaeId& master, const SaeId& slave) const;
+  // The key, once for this slave: look_up() just granted it.
+  SecretBytes fetch(const Uuid& key_id, const SaeId& slave);
+
+  // Each gives exactly one answer on the link.
+  Result<void> receive(const wire::Lease& message);
+  // Answers to our requests to open.
+  void open_acknowledged(const LeaseId& id);
+  Result<void> open_refused(const LeaseId& id, wire::RefusalReason reason);
+  // Asks again for what was not acknowledged before the connection broke.
+  void repeat();
+
+  // Ignores what is of no use any more.
+  void bind(const wire::Binding& message);
+  // No binding follows: what has none is burnt. Harmless when the lease is not open here.
+  void holder_closed(const LeaseId& id);
+  void holder_restarted();
+
+  // What is used up or too old is closed, durably.
+  Result<void> close_finished();
+
+  std::optional<TimePoint> next_expiry() const { return m_next_expiry; }
+
+  // Staged only: closed now, the rest burnt. Harmless when the lease is not open here.
+  void burn(const LeaseId& id);
+
+ private:
+  struct Bound {
+    std::uint16_t slots = 0;
+    std::uint32_t size_bits = 0;
+    SaeId master;
+    std::set<SaeId> named;
+    std::set<SaeId> slaves;  // of those, who have not fetched it yet
+    bool fetched = false;    // by one of them at least
+    TimePoint expires;
+  };
+
+  struct Lease {
+    bool acknowledged = false;    // the peer knows that this run opened it
+    bool holder_closed = false;   // no binding follows
+    std::uint64_t delivered = 0;  // octets
+    std::vector<Uuid> key_ids;
+    SecretBytes keys;
+    std::map<std::uint16_t, Bound> bound;  // by first slot; gone when all have fetched
+  };
+
+  struct Place {
+    LeaseId lease;
+    std::uint16_t slot = 0;
+  };
+
+  std::optional<wire::RefusalReason> judge(const wire::Lease& message);
+  Result<void> adopt(const wire::Lease& message);
+  void ask(const LeaseId& id);
+  void retire(Lease& lease, std::map<std::uint16_t, Bound>::iterator bound);
+  void close(std::map<LeaseId, Lease>::iterator lease);
+  void expire();
+
+  Site& m_site;
+  Pool& m_pool;
+  KmLink& m_link;
+  OwnLeases& m_own;
+  std::map<LeaseId, Lease> m_leases;
+  std::unordered_map<Uuid, Place> m_places;  // every key_ID that may still be fetched
+  std::optional<TimePoint> m_next_expiry;    // of the bindings; not after the earliest
+};
+
+}  // namespace quipu::kms

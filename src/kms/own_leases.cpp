@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kms/own_leases.h"
+
+#include <algorithm>
+
+namespace quipu::kms {
+namespace {
+
+constexpr std::size_t kLeasesAhead = 2;
+// Including those that a demand forces beyond the two ahead of need.
+constexpr std::size_t kMaxOwnLeases = 4;
+constexpr std::uint64_t kStockFraction = 16;
+// So that a small stock still serves more than one key per lease.
+constexpr std::uint64_t kLeastSlots = 4;
+
+}  // namespace
+
+std::uint64_t OwnLeases::ready_slots() const {
+  std::uint64_t slots = 0;
+  for (const Lease& lease : m_leases)
+    if (lease.acknowledged && !lease.finished) slots += lease.left();
+  return slots;
+}
+
+std::uint32_t OwnLeases::obtainable(const Demand& demand, bool with_pending) const {
+  std::uint32_t keys = 0;
+  for (const Lease& lease : m_leases)
+    if (!lease.finished && (lease.acknowledged || with_pending)) keys += lease.left() / demand.slots_per_key();
+  return keys;
+}
+
+bool OwnLeases::could_meet(const Demand& demand) const {
+  const std::uint32_t keys = obtainable(demand, true);
+  if (keys >= demand.number) return true;
+  return m_pool.books().stock / kSlotSize >= std::uint64_t{demand.number - keys} * demand.slots_per_key();
+}
+
+std::optional<std::vector<CarvedKey>> OwnLeases::carve(const Demand& demand) {
+  if (obtainable(demand, false) < demand.number) return std::nullopt;
+  std::vector<CarvedKey> carved;
+  for (Lease& lease : m_leases) {
+    if (!lease.acknowledged || lease.finished) continue;
+    while (carved.size() < demand.number && lease.left() >= demand.slots_per_key())
+      carved.push_back(carve_one(lease, demand));
+  }
+  return carved;
+}
+
+CarvedKey OwnLeases::carve_one(Lease& lease, const Demand& demand) const {
+  const std::uint32_t slots = demand.slots_per_key();
+  CarvedKey key;
+  key.lease = lease.id;
+  key.slot = static_cast<std::uint16_t>(lease.next);
+  key.slots = static_cast<std::uint16_t>(slots);
+  key.key_id = lease.key_ids[lease.next];
+  const MutableBytes octets =
+      lease.keys.mutable_view().subspan(std::size_t{lease.next} * kSlotSize, std::size_t{slots} * kSlotSize);
+  key.key = SecretBytes::copy_of(octets.first(demand.size_bits / 8));
+  wipe(octets.data(), octets.size());
+  lease.next += slots;
+  lease.delivered += slots;
+  lease.finished = lease.left() == 0;
+  return key;
+}
+
+std::size_t OwnLeases::open_count() const {
+  return static_cast<std::size_t>(std::ranges::count_if(m_leases, [](const Lease& l) { return !l.finished; }));
+}
+
+std::uint32_t OwnLeases::ahead_slots() const {
+  const std::uint64_t stock = m_pool.books().stock / kSlotSize;
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(std::max(stock / kStockFraction, kLeastSlots), kMaxLeaseSlots));
+}
+
+Result<void> OwnLeases::refill(const std::optional<Demand>& waiting) {
+  if (!m_link.up()) return {};
+  if (waiting && obtainable(*waiting, true) < waiting->number) {
+    // Rests too short for this size would only block the place of a lease that serves.
+    for (Lease& lease : m_leases)
+      if (lease.acknowledged && lease.left() < waiting->slots_per_key()) lease.finished = true;
+    const std::uint32_t missing = (waiting->number - obtainable(*waiting, true)) * waiting->slots_per_key();
+    if (open_count() < kMaxOwnLeases) QUIPU_TRY(take(std::min(std::max(missing, ahead_slots()), kMaxLeaseSlots)));
+  }
+  while (open_count() < kLeasesAhead && m_pool.books().stock != 0)
+    QUIPU_TRY(take(ahead_slots()));
+  return {};
+}
+
+Result<void> OwnLeases::take(std::uint32_t slots) {
+  LeaseRecord record;
+  record.extents = m_pool.choose(slots, m_site.config.id < m_pool.peer());
+  if (record.extents.empty()) return {};
+  record.id = LeaseId(m_site.random_uuid());
+  record.holder_instance = m_site.instance;
+  for (const Extent& extent : record.extents)
+    for (std::uint32_t slot = 0; slot < extent.range.length / kSlotSize; ++slot)
+      record.key_ids.push_back(m_site.random_uuid());
+  Lease lease;
+  lease.id = record.id;
+  lease.key_ids = record.key_ids;
+  QUIPU_TRY_ASSIGN(lease.keys, m_pool.read(record.extents));
+  m_pool.add_lease(std::move(record));
+  QUIPU_TRY(m_pool.commit());
+  m_leases.push_back(std::move(lease));
+  ask(m_leases.back());
+  return {};
+}
+
+void OwnLeases::ask(const Lease& lease) {
+  const LeaseRecord& record = *m_pool.find(lease.id);
+  m_link.request(wire::Lease{{}, record.id, m_site.instance, record.extents, record.key_ids}, LeaseSent{record.id});
+}
+
+void OwnLeases::repeat() {
+  for (const Lease& lease : m_leases)
+    if (!lease.acknowledged) ask(lease);
+}
+
+OwnLeases::Lease* OwnLeases::find(const LeaseId& id) {
+  const auto found = std::ranges::find(m_leases, id, &Lease::id);
+  return found == m_leases.end() ? nullptr : &*found;
+}
+
+bool OwnLeases::is_pending(const LeaseId& id) const {
+  const auto found = std::ranges::find(m_leases, id, &Lease::id);
+  return found != m_leases.end() && !found->acknowledged;
+}
+
+void OwnLeases::give_way(const LeaseId& id) {
+  QUIPU_ASSERT(is_pending(id));
+  m_pool.cancel_lease(id);
+  m_leases.remove_if([&](const Lease& lease) { return lease.id == id; });
+}
+
+Result<void> OwnLeases::receive(const wire::Open& message) {
+  const LeaseRecord* record = m_pool.find(message.lease);
+  const auto refuse = [&](wire::RefusalReason reason) { m_link.send(wire::Refused{message.number, reason}); };
+  if (record == nullptr || record->holder != Holder::us) {
+    refuse(wire::RefusalReason::no_lease);
+    return {};
+  }
+  if (m_pool.peer_instance() != message.instance ||
+      record->opener_instance.value_or(message.instance) != message.instance) {
+    refuse(wire::RefusalReason::instance);
+    return {};
+  }
+  if (!record->opener_instance) m_pool.set_opener(message.lease, message.instance);
+  QUIPU_TRY(m_pool.commit());
+  acknowledged(message.lease);  // whoever opened it has it
+  m_link.send(wire::Ack{message.number});
+  return {};
+}
+
+void OwnLeases::acknowledged(const LeaseId& id) {
+  if (Lease* lease = find(id)) lease->acknowledged = true;
+}
+
+Result<void> OwnLeases::refused(const LeaseId& id, wire::RefusalReason reason) {
+  if (!is_pending(id)) return {};  // it has given way already
+  if (reason == wire::RefusalReason::full) {
+    give_way(id);
+  } else {
+    // The inventories agreed and no request crossed, yet the peer knows better: what it will not share is not used.
+    m_site.report(LogLevel::warning, "lease_refused", "The peer refused a lease; its slots are burnt.",
+                  {{"peer", m_pool.peer().value()}, {"lease", id.value().text()}});
+    burn(id);
+  }
+  return m_pool.commit();
+}
+
+void OwnLeases::close(std::list<Lease>::iterator lease) {
+  m_pool.close_here(lease->id, std::uint64_t{lease->delivered} * kSlotSize);
+  m_leases.erase(lease);
+}
+
+void OwnLeases::burn(const LeaseId& id) {
+  const auto found = std::ranges::find(m_leases, id, &Lease::id);
+  if (found != m_leases.end()) close(found);
+}
+
+void OwnLeases::burn_all() {
+  while (!m_leases.empty())
+    close(m_leases.begin());
+}
+
+Result<void> OwnLeases::close_finished() {
+  for (auto it = m_leases.begin(); it != m_leases.end();) {
+    const auto lease = it++;
+    if (lease->finished) close(lease);
+  }
+  return m_pool.commit();
+}
+
+}  // namespace quipu::kms

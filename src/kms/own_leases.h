@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The leases that this run holds in one pool: taken ahead of need, acknowledged by the peer, carved into keys for
+// master SAEs, closed when used up. Nothing of a lease is handed out before the peer's acknowledgement
+// (docs/km-link.md).
+#pragma once
+
+#include <list>
+#include <optional>
+#include <vector>
+
+#include "kms/km_link.h"
+#include "kms/pool.h"
+
+namespace quipu::kms {
+
+// A key cut out of a lease: `slots` slots from `slot` on, of which it takes the first octets.
+struct CarvedKey {
+  LeaseId lease;
+  std::uint16_t slot = 0;
+  std::uint16_t slots = 0;
+  Uuid key_id;
+  SecretBytes key;
+};
+
+// Keys wanted together.
+struct Demand {
+  std::uint32_t number = 0;
+  std::uint32_t size_bits = 0;
+
+  std::uint32_t slots_per_key() const { return (size_bits + 8 * kSlotSize - 1) / (8 * kSlotSize); }
+
+  std::uint32_t slots() const { return number * slots_per_key(); }
+};
+
+class OwnLeases {
+ public:
+  OwnLeases(Site& site, Pool& pool, KmLink& link) : m_site(site), m_pool(pool), m_link(link) {}
+
+  // Slots that can be handed out now.
+  std::uint64_t ready_slots() const;
+  // All the keys of a demand, taken out of the leases; empty when there are not enough. Never waits, never writes.
+  std::optional<std::vector<CarvedKey>> carve(const Demand& demand);
+  // Whether a demand could be met once leases on their way and the stock are ours.
+  bool could_meet(const Demand& demand) const;
+
+  // Takes leases ahead of need, and for a demand that waits. Only in contact.
+  Result<void> refill(const std::optional<Demand>& waiting);
+  // Asks again for what was not acknowledged before the connection broke.
+  void repeat();
+
+  bool is_pending(const LeaseId& id) const;
+  // A crossing request of the lower id stands against ours, which its sender is refusing. Staged only.
+  void give_way(const LeaseId& id);
+  // The peer told which run of it opened a lease of ours. Gives exactly one answer on the link.
+  Result<void> receive(const wire::Open& message);
+  // The peer has it durably.
+  void acknowledged(const LeaseId& id);
+  Result<void> refused(const LeaseId& id, wire::RefusalReason reason);
+
+  // What is used up is closed, durably.
+  Result<void> close_finished();
+  // Staged only: closed now, the rest burnt. Harmless when the lease is not one of this run.
+  void burn(const LeaseId& id);
+  void burn_all();
+
+ private:
+  struct Lease {
+    LeaseId id;
+    bool acknowledged = false;
+    bool finished = false;  // nothing more is handed out of it
+    std::uint32_t next = 0;
+    std::uint32_t delivered = 0;  // slots
+    std::vector<Uuid> key_ids;
+    SecretBytes keys;
+
+    std::uint32_t left() const { return static_cast<std::uint32_t>(key_ids.size()) - next; }
+  };
+
+  Lease* find(const LeaseId& id);
+  CarvedKey carve_one(Lease& lease, const Demand& demand) const;
+  std::uint32_t obtainable(const Demand& demand, bool with_pending) const;
+  std::size_t open_count() const;
+  std::uint32_t ahead_slots() const;
+  Result<void> take(std::uint32_t slots);
+  void ask(const Lease& lease);
+  void close(std::list<Lease>::iterator lease);
+
+  Site& m_site;
+  Pool& m_pool;
+  KmLink& m_link;
+  std::list<Lease> m_leases;  // in order of age
+};
+
+}  // namespace quipu::kms

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kms/pool.h"
+
+#include <algorithm>
+
+#include "crypto/hash.h"
+
+namespace quipu::kms {
+namespace {
+
+constexpr Range whole(const BlockRecord& record) {
+  return {0, record.length};
+}
+
+bool touches(const LeaseRecord& lease, const BlockId& block) {
+  return std::ranges::any_of(lease.extents, [&](const Extent& e) { return e.block == block; });
+}
+
+bool overlap(const Extent& a, const Extent& b) {
+  return a.block == b.block && a.range.offset < b.range.end() && b.range.offset < a.range.end();
+}
+
+}  // namespace
+
+Result<Pool> Pool::open(KmeId peer, Store& store) {
+  QUIPU_TRY_ASSIGN(StoredPool stored, store.load(peer));
+  Pool pool(std::move(peer), store);
+  QUIPU_TRY(pool.adopt(std::move(stored)));
+  return pool;
+}
+
+Result<void> Pool::adopt(StoredPool stored) {
+  if (!stored.books.balanced()) return fail(Errc::storage, "books of pool " + m_peer.value() + " do not balance");
+  m_books = stored.books;
+  m_peer_instance = stored.peer_instance;
+  for (const SourceMark& mark : stored.marks)
+    m_marks[mark.source] = mark.mark;
+  for (BlockRecord& record : stored.blocks) {
+    const BlockId id = record.id;
+    RangeSet taken = record.spent;
+    m_blocks.emplace(id, Block{std::move(record), std::move(taken)});
+  }
+  for (LeaseRecord& lease : stored.leases) {
+    for (const Extent& extent : lease.extents)
+      if (const auto block = m_blocks.find(extent.block); block != m_blocks.end())
+        block->second.taken.add(extent.range);
+    const LeaseId id = lease.id;
+    m_leases.emplace(id, std::move(lease));
+  }
+  for (const auto& [id, block] : m_blocks)
+    index(block);
+  return {};
+}
+
+const Pool::Block* Pool::find(const BlockId& id) const {
+  const auto found = m_blocks.find(id);
+  return found == m_blocks.end() ? nullptr : &found->second;
+}
+
+const LeaseRecord* Pool::find(const LeaseId& id) const {
+  const auto found = m_leases.find(id);
+  return found == m_leases.end() ? nullptr : &found->second;
+}
+
+Result<std::optional<BlockRecord>> Pool::record_of(const BlockId& id) const {
+  if (const Block* block = find(id)) return block->record;
+  return m_store->find_block(m_peer, id);
+}
+
+Result<bool> Pool::has_digest(const BlockDigest& digest) const {
+  return m_store->has_digest(m_peer, digest);
+}
+
+Result<bool> Pool::is_retired(const InstanceId& instance) const {
+  return m_store->is_retired(m_peer, instance);
+}
+
+bool Pool::is_passed(const std::string& source, std::uint64_t sequence) const {
+  const auto mark = m_marks.find(source);
+  return mark != m_marks.end() && sequence < mark->second;
+}
+
+bool Pool::is_usable(const std::vector<Extent>& extents) const {
+  return std::ranges::all_of(extents, [&](const Extent& e) {
+    const Block* block = find(e.block);
+    return block != nullptr && block->record.state == BlockState::usable && e.range.end() <= block->record.length;
+  });
+}
+
+bool Pool::is_free(const std::vector<Extent>& extents) const {
+  std::map<BlockId, RangeSet> seen;  // an extent may not overlap another of the same list either
+  return is_usable(extents) && std::ranges::all_of(extents, [&](const Extent& e) {
+           RangeSet& mine = seen[e.block];
+           if (mine.overlaps(e.range) || find(e.block)->taken.overlaps(e.range)) return false;
+           mine.add(e.range);
+           return true;
+         });
+}
+
+std::optional<std::vector<LeaseId>> Pool::leases_over(const std::vector<Extent>& extents) const {
+  if (!is_usable(extents)) return std::nullopt;
+  std::set<LeaseId> found;
+  for (const Extent& wanted : extents) {
+    if (find(wanted.block)->record.spent.overlaps(wanted.range)) return std::nullopt;
+    for (const LeaseId& id : leases_on(wanted.block))
+      if (std::ranges::any_of(m_leases.at(id).extents, [&](const Extent& e) { return overlap(e, wanted); }))
+        found.insert(id);
+  }
+  return std::vector<LeaseId>(found.begin(), found.end());
+}
+
+std::vector<Extent> Pool::choose(std::uint32_t slots, bool from_low_end) const {
+  std::vector<Extent> chosen;
+  std::uint64_t wanted = std::uint64_t{slots} * kSlotSize;
+  const auto take_from = [&](const StockKey& key) {
+    const Block& block = m_blocks.at(key.second);
+    std::vector<Range> gaps = block.taken.missing_from(whole(block.record));
+    if (!from_low_end) std::ranges::reverse(gaps);
+    for (const Range gap : gaps) {
+      const auto length = static_cast<std::uint32_t>(std::min<std::uint64_t>(gap.length, wanted));
+      if (length == 0) return;
+      chosen.push_back({key.second, {from_low_end ? gap.offset : gap.end() - length, length}});
+      wanted -= length;
+    }
+  };
+  if (from_low_end)
+    for (auto it = m_stock.begin(); wanted != 0 && it != m_stock.end(); ++it)
+      take_from(*it);
+  else
+    for (auto it = m_stock.rbegin(); wanted != 0 && it != m_stock.rend(); ++it)
+      take_from(*it);
+  return chosen;
+}
+
+std::vector<LeaseId> Pool::leases_on(const BlockId& id) const {
+  std::vector<LeaseId> found;
+  for (const auto& [lease_id, lease] : m_leases)
+    if (touches(lease, id)) found.push_back(lease_id);
+  return found;
+}
+
+BlockDigest Pool::inventory_digest() const {
+  Bytes text;
+  for (const auto& [id, block] : m_blocks) {
+    if (block.record.state != BlockState::usable) continue;
+    const auto& ranges = block.taken.ranges();
+    const std::size_t begin = text.size();
+    text.resize(begin + 16 + block.record.digest.size() + 4 + ranges.size() * 8);
+    ByteWriter writer(MutableBytes(text).subspan(begin));
+    writer.bytes(id.value().octets).bytes(block.record.digest).u32(static_cast<std::uint32_t>(ranges.size()));
+    for (const Range range : ranges)
+      writer.u32(range.offset).u32(range.length);
+    QUIPU_ASSERT(writer.ok());
+  }
+  return crypto::blake2b_256({as_bytes("quipu km-link inventory v1"), text});
+}
+
+Result<SecretBytes> Pool::read(const std::vector<Extent>& extents) const {
+  std::size_t size = 0;
+  for (const Extent& extent : extents)
+    size += extent.range.length;
+  SecretBytes out(size);
+  ByteWriter writer(out.mutable_view());
+  for (const Extent& extent : extents) {
+    QUIPU_TRY_ASSIGN(const SecretBytes part, m_store->read(m_peer, extent.block, extent.range));
+    writer.bytes(part.view());
+  }
+  if (!writer.ok() || writer.size() != size) return fail(Errc::storage, "the store returned a part of a block");
+  return out;
+}
+
+}  // namespace quipu::kms

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ledger of one pool: blocks, leases and books, in memory and in the store. Each change moves memory and is staged;
+// commit() makes all staged changes durable in one transaction. Nothing of a change may be told to anybody, or handed
+// out, before its commit() succeeded; after a failed one the run is over (memory is ahead of the disk).
+//
+// Asserts that changes are possible: callers ask first.
+#pragma once
+
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "kms/store.h"
+
+namespace quipu::kms {
+
+class Pool {
+ public:
+  struct Block {
+    BlockRecord record;
+    RangeSet taken;  // spent slots and those of all leases
+  };
+
+  static Result<Pool> open(KmeId peer, Store& store);
+
+  const KmeId& peer() const { return m_peer; }
+
+  const Books& books() const { return m_books; }
+
+  const std::optional<InstanceId>& peer_instance() const { return m_peer_instance; }
+
+  // Held and usable blocks.
+  const std::map<BlockId, Block>& blocks() const { return m_blocks; }
+
+  // Those not yet closed at both ends.
+  const std::map<LeaseId, LeaseRecord>& leases() const { return m_leases; }
+
+  const Block* find(const BlockId& id) const;
+  const LeaseRecord* find(const LeaseId& id) const;
+  // Looks into the store for blocks that are gone.
+  Result<std::optional<BlockRecord>> record_of(const BlockId& id) const;
+  Result<bool> has_digest(const BlockDigest& digest) const;
+  Result<bool> is_retired(const InstanceId& instance) const;
+  // True when the source's durable sequence has passed it: a repetition whose record may be gone.
+  bool is_passed(const std::string& source, std::uint64_t sequence) const;
+
+  // True when every slot lies in usable blocks and none is taken.
+  bool is_free(const std::vector<Extent>& extents) const;
+  bool is_usable(const std::vector<Extent>& extents) const;
+  // Leases of either holder that overlap these extents; empty optional when a spent slot does, or one of a block that
+  // is not usable.
+  std::optional<std::vector<LeaseId>> leases_over(const std::vector<Extent>& extents) const;
+  // Up to `slots` free slots from the low end (oldest first) or the high end of the stock.
+  std::vector<Extent> choose(std::uint32_t slots, bool from_low_end) const;
+  // Leases that touch a block.
+  std::vector<LeaseId> leases_on(const BlockId& id) const;
+  // Of the usable blocks with their taken slots, in the order of ids: equal at both ends when they know the same.
+  BlockDigest inventory_digest() const;
+
+  // --- changes ---
+
+  // Durable for the first time: record.state is held.
+  void add_block(BlockRecord record, SecretBytes material);
+  // A void record for a block that has none.
+  void add_void(BlockRecord record);
+  // held -> usable.
+  void make_usable(const BlockId& id);
+  // held or usable -> voided. Open leases on it have been closed before.
+  void void_block(const BlockId& id);
+  // Free slots that the other end knows to be gone. Slots that are taken already are left as they are.
+  void spend_free(const BlockId& id, const RangeSet& ranges);
+
+  void add_lease(LeaseRecord lease);
+  // Never acknowledged: its slots are free again.
+  void cancel_lease(const LeaseId& id);
+  // Our lease, and the other end told which run of it opened it; or theirs, opened here.
+  void set_opener(const LeaseId& id, const InstanceId& opener);
+  // `delivered` octets of it were handed out here, the rest is burnt.
+  void close_here(const LeaseId& id, std::uint64_t delivered);
+  void close_there(const LeaseId& id);
+
+  void set_peer_instance(std::optional<InstanceId> current, std::vector<InstanceId> retired);
+  void set_mark(const std::string& source, std::uint64_t mark);
+  void forget_blocks(WallTime arrived_before);
+
+  Result<void> commit();
+  // Opens the slots of a lease, one after the other.
+  Result<SecretBytes> read(const std::vector<Extent>& extents) const;
+
+ private:
+  // Order of the stock, the same at both ends: by the source's count, then by id.
+  using StockKey = std::pair<std::uint64_t, BlockId>;
+
+  Pool(KmeId peer, Store& store) : m_peer(std::move(peer)), m_store(&store), m_staged(m_peer) {}
+
+  static StockKey key_of(const BlockRecord& record) { return {record.sequence.value_or(0), record.id}; }
+
+  Result<void> adopt(StoredPool stored);
+  void index(const Block& block);
+  void stage(const Block& block);
+  void stage(const LeaseRecord& lease);
+  void spend(const BlockId& id, const RangeSet& ranges);
+  void finish_if_closed(const LeaseId& id);
+
+  KmeId m_peer;
+  Store* m_store;
+  std::map<BlockId, Block> m_blocks;
+  std::set<StockKey> m_stock;  // usable blocks with a free slot
+  std::map<LeaseId, LeaseRecord> m_leases;
+  Books m_books;
+  std::optional<InstanceId> m_peer_instance;
+  std::map<std::string, std::uint64_t> m_marks;
+  Transaction m_staged;
+  std::vector<SecretBytes> m_staged_material;  // what views in m_staged point to
+};
+
+}  // namespace quipu::kms

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "kms/pool.h"
+
+namespace quipu::kms {
+namespace {
+
+void move_octets(std::uint64_t& from, std::uint64_t& to, std::uint64_t octets) {
+  QUIPU_ASSERT(from >= octets);
+  from -= octets;
+  to += octets;
+}
+
+}  // namespace
+
+void Pool::index(const Block& block) {
+  const bool free = block.record.state == BlockState::usable && !block.taken.covers({0, block.record.length});
+  if (free)
+    m_stock.insert(key_of(block.record));
+  else
+    m_stock.erase(key_of(block.record));
+}
+
+void Pool::stage(const Block& block) {
+  m_staged.add(SetBlock{block.record.id, block.record.state, block.record.spent});
+  index(block);
+}
+
+void Pool::stage(const LeaseRecord& lease) {
+  m_staged.add(SetLease{lease.id, lease.opener_instance, lease.closed_here, lease.closed_there});
+}
+
+void Pool::add_block(BlockRecord record, SecretBytes material) {
+  QUIPU_ASSERT(record.state == BlockState::held && record.length == material.size() && !m_blocks.contains(record.id));
+  m_books.received += record.length;
+  m_books.held += record.length;
+  const SecretBytes& kept = m_staged_material.emplace_back(std::move(material));
+  m_staged.add(AddBlock{record, kept.view()});
+  const BlockId id = record.id;
+  m_blocks.emplace(id, Block{std::move(record), {}});
+}
+
+void Pool::add_void(BlockRecord record) {
+  QUIPU_ASSERT(!m_blocks.contains(record.id));
+  record.state = BlockState::voided;
+  m_staged.add(AddBlock{std::move(record), {}});
+}
+
+void Pool::make_usable(const BlockId& id) {
+  Block& block = m_blocks.at(id);
+  QUIPU_ASSERT(block.record.state == BlockState::held);
+  block.record.state = BlockState::usable;
+  move_octets(m_books.held, m_books.stock, block.record.length);
+  stage(block);
+}
+
+void Pool::void_block(const BlockId& id) {
+  Block& block = m_blocks.at(id);
+  if (block.record.state == BlockState::held)
+    move_octets(m_books.held, m_books.voided, block.record.length);
+  else
+    move_octets(m_books.stock, m_books.voided, block.record.length - block.taken.size());
+  for (const auto& [lease_id, lease] : m_leases)
+    QUIPU_ASSERT(lease.closed_here ||
+                 std::ranges::none_of(lease.extents, [&](const Extent& e) { return e.block == id; }));
+  block.record.state = BlockState::voided;
+  stage(block);
+  m_blocks.erase(id);
+}
+
+void Pool::spend_free(const BlockId& id, const RangeSet& ranges) {
+  const Block& block = m_blocks.at(id);
+  RangeSet fresh;
+  for (const Range range : ranges.ranges())
+    for (const Range gap : block.taken.missing_from(range))
+      fresh.add(gap);
+  if (fresh.empty()) return;
+  move_octets(m_books.stock, m_books.burnt, fresh.size());
+  spend(id, fresh);
+}
+
+void Pool::spend(const BlockId& id, const RangeSet& ranges) {
+  const auto found = m_blocks.find(id);
+  if (found == m_blocks.end()) return;  // voided meanwhile
+  Block& block = found->second;
+  block.taken.add(ranges);
+  block.record.spent.add(ranges);
+  if (block.record.spent.covers({0, block.record.length})) block.record.state = BlockState::used;
+  stage(block);
+  if (block.record.state == BlockState::used) m_blocks.erase(found);
+}
+
+void Pool::add_lease(LeaseRecord lease) {
+  QUIPU_ASSERT(is_free(lease.extents) && !m_leases.contains(lease.id));
+  for (const Extent& extent : lease.extents) {
+    Block& block = m_blocks.at(extent.block);
+    block.taken.add(extent.range);
+    index(block);
+  }
+  move_octets(m_books.stock, m_books.leased, lease.octets());
+  m_staged.add(AddLease{lease});
+  const LeaseId id = lease.id;
+  m_leases.emplace(id, std::move(lease));
+}
+
+void Pool::cancel_lease(const LeaseId& id) {
+  const LeaseRecord& lease = m_leases.at(id);
+  QUIPU_ASSERT(lease.holder == Holder::us && !lease.closed_here && !lease.opener_instance);
+  for (const Extent& extent : lease.extents) {
+    Block& block = m_blocks.at(extent.block);
+    block.taken.remove(extent.range);
+    index(block);
+  }
+  move_octets(m_books.leased, m_books.stock, lease.octets());
+  m_staged.add(RemoveLease{id});
+  m_leases.erase(id);
+}
+
+void Pool::set_opener(const LeaseId& id, const InstanceId& opener) {
+  LeaseRecord& lease = m_leases.at(id);
+  lease.opener_instance = opener;
+  stage(lease);
+}
+
+void Pool::close_here(const LeaseId& id, std::uint64_t delivered) {
+  LeaseRecord& lease = m_leases.at(id);
+  QUIPU_ASSERT(!lease.closed_here && delivered <= lease.octets());
+  lease.closed_here = true;
+  move_octets(m_books.leased, m_books.delivered, delivered);
+  move_octets(m_books.leased, m_books.burnt, lease.octets() - delivered);
+  stage(lease);
+  finish_if_closed(id);
+}
+
+void Pool::close_there(const LeaseId& id) {
+  LeaseRecord& lease = m_leases.at(id);
+  if (lease.closed_there) return;
+  lease.closed_there = true;
+  stage(lease);
+  finish_if_closed(id);
+}
+
+void Pool::finish_if_closed(const LeaseId& id) {
+  const LeaseRecord& lease = m_leases.at(id);
+  if (!lease.closed_here || !lease.closed_there) return;
+  for (const Extent& extent : lease.extents)
+    spend(extent.block, RangeSet({extent.range}));
+  m_staged.add(RemoveLease{id});
+  m_leases.erase(id);
+}
+
+void Pool::set_peer_instance(std::optional<InstanceId> current, std::vector<InstanceId> retired) {
+  m_peer_instance = current;
+  m_staged.add(SetPeerInstance{current, std::move(retired)});
+}
+
+void Pool::set_mark(const std::string& source, std::uint64_t mark) {
+  m_marks[source] = mark;
+  m_staged.add(SetSourceMark{source, mark});
+}
+
+void Pool::forget_blocks(WallTime arrived_before) {
+  m_staged.add(ForgetBlocks{arrived_before});
+}
+
+Result<void> Pool::commit() {
+  if (m_staged.changes.empty()) return {};
+  QUIPU_ASSERT(m_books.balanced());
+  m_staged.add(m_books);
+  auto result = m_store->commit(m_staged);
+  m_staged.changes.clear();
+  m_staged_material.clear();
+  return result;
+}
+
+}  // namespace quipu::kms
