@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sim/kms/world.h"
+
+#include <algorithm>
+
+namespace quipu::kms::sim {
+namespace {
+
+const WallTime kWallStart{std::chrono::sys_days(std::chrono::year(2026) / 1 / 1)};
+
+std::string link_name(std::string a, std::string b) {
+  if (b < a) std::swap(a, b);
+  return a + "-" + b;
+}
+
+}  // namespace
+
+std::vector<KeyId> Outcome::ids() const {
+  std::vector<KeyId> out;
+  if (ok())
+    for (const etsi::Key& key : std::get<etsi::KeyContainer>(*reply).keys)
+      out.push_back(key.id);
+  return out;
+}
+
+World::World(std::uint64_t seed, unsigned sites, Limits limits)
+    : m_rng(seed), m_key_rng(seed ^ 0x9e3779b97f4a7c15U), m_sites(sites), m_limits(limits) {
+  for (unsigned i = 0; i < sites; ++i) {
+    m_nodes.push_back(std::make_unique<Node>());
+    m_nodes.back()->name = std::string(1, static_cast<char>('a' + i));
+  }
+}
+
+std::string World::sae(std::size_t site, bool second) {
+  return std::string("sae-") + static_cast<char>('a' + static_cast<int>(site)) + (second ? "2" : "");
+}
+
+KmeConfig World::config_of(const std::string& name) const {
+  KmeConfig config;
+  config.limits = m_limits;
+  config.id = KmeId(name);
+  for (unsigned i = 0; i < m_sites; ++i) {
+    const std::string other(1, static_cast<char>('a' + i));
+    const std::vector<SaeId> saes{SaeId(sae(i)), SaeId(sae(i, true))};
+    if (other == name) {
+      config.saes = saes;
+    } else {
+      config.peers.push_back({KmeId(other), saes});
+      config.sources.push_back({link_name(name, other), KmeId(other)});
+    }
+  }
+  return config;
+}
+
+void World::start(std::size_t index) {
+  Node& n = node(index);
+  n.store.calm();
+  auto kme = Kme::start(config_of(n.name), n.store, m_rng,
+                        kWallStart + std::chrono::floor<milliseconds>(m_now - TimePoint{}), m_now);
+  ASSERT_TRUE(kme) << kme.error().text;
+  n.kme = std::move(*kme);
+}
+
+void World::kill(std::size_t index) {
+  node(index).kme.reset();
+  cut(index);
+  std::erase_if(m_asked, [&](const auto& entry) { return entry.first.first == index; });
+}
+
+// Its connections are gone; what it had sent may still arrive.
+void World::cut(std::size_t index) {
+  for (std::size_t other = 0; other < m_nodes.size(); ++other)
+    if (other != index && connected(index, other)) disconnect(index, other, m_rng.below(3));
+}
+
+std::size_t World::clone(std::size_t index) {
+  m_nodes.push_back(std::make_unique<Node>());
+  m_nodes.back()->name = node(index).name;
+  m_nodes.back()->store.restore(node(index).store.disk());
+  return m_nodes.size() - 1;
+}
+
+bool World::connected(std::size_t a, std::size_t b) const {
+  return std::ranges::any_of(m_wires, [&](const auto& w) { return w->open && w->from == a && w->to == b; });
+}
+
+void World::connect(std::size_t a, std::size_t b) {
+  const LinkId at_a(++m_next_id);
+  const LinkId at_b(++m_next_id);
+  m_wires.push_back(std::make_unique<Wire>(Wire{a, b, at_a, at_b, true, {}}));
+  m_wires.push_back(std::make_unique<Wire>(Wire{b, a, at_b, at_a, true, {}}));
+  run(a, [&](Kme& kme) { return kme.link_connected(at_a, KmeId(node(b).name), m_now); });
+  run(b, [&](Kme& kme) { return kme.link_connected(at_b, KmeId(node(a).name), m_now); });
+}
+
+void World::disconnect(std::size_t a, std::size_t b, std::size_t delivered) {
+  for (std::size_t i = 0; i < m_wires.size(); ++i) {
+    Wire& wire = *m_wires[i];
+    if (!wire.open || !((wire.from == a && wire.to == b) || (wire.from == b && wire.to == a))) continue;
+    wire.open = false;
+    for (std::size_t n = 0; n < delivered && !wire.messages.empty(); ++n) {
+      const SecretBytes message = std::move(wire.messages.front());
+      wire.messages.pop_front();
+      run(wire.to, [&](Kme& kme) { return kme.link_received(wire.at_to, message.view(), m_now); });
+    }
+    // The rest comes late or never: after the end of its connection it must have no effect.
+    if (!wire.messages.empty() && m_rng.chance(50)) wire.messages.clear();
+    run(wire.to, [&](Kme& kme) { return kme.link_disconnected(wire.at_to, m_now); });
+  }
+}
+
+bool World::carry_one() {
+  std::vector<Wire*> busy;
+  for (const auto& wire : m_wires)
+    if (!wire->messages.empty()) busy.push_back(wire.get());
+  if (busy.empty()) {
+    std::erase_if(m_wires, [](const auto& wire) { return !wire->open; });
+    return false;
+  }
+  Wire& wire = *busy[m_rng.below(static_cast<std::uint32_t>(busy.size()))];
+  const SecretBytes message = std::move(wire.messages.front());
+  wire.messages.pop_front();
+  run(wire.to, [&](Kme& kme) { return kme.link_received(wire.at_to, message.view(), m_now); });
+  return true;
+}
+
+BlockId World::make_block(std::size_t a, std::size_t b, std::uint32_t size, bool to_a, bool to_b) {
+  std::array<std::uint8_t, 16> random{};
+  m_key_rng.fill(random);
+  const BlockId id(Uuid::from_random(random));
+  Bytes& octets = m_blocks[id];
+  octets.resize(size);
+  m_key_rng.fill(octets);
+  if (to_a) deliver_block(a, b, id, octets);
+  if (to_b) deliver_block(b, a, id, octets);
+  return id;
+}
+
+void World::deliver_block(std::size_t to, std::size_t peer, const BlockId& id, const Bytes& octets,
+                          std::optional<std::uint64_t> sequence) {
+  std::vector<SourceBlock> blocks;
+  blocks.push_back({link_name(node(to).name, node(peer).name), id, SecretBytes::copy_of(octets), true, sequence});
+  const WallTime wall = kWallStart + std::chrono::floor<milliseconds>(m_now - TimePoint{});
+  run(to, [&](Kme& kme) { return kme.blocks_received(std::move(blocks), wall, m_now); });
+}
+
+std::shared_ptr<Outcome> World::ask(std::size_t at, const SaeId& caller, etsi::Call call) {
+  const RequestId id(++m_next_id);
+  auto outcome = std::make_shared<Outcome>(Outcome{id, {}});
+  if (!node(at).up()) return outcome;
+  m_asked[{at, id}] = {outcome, caller, std::holds_alternative<etsi::EncKeysCall>(call)};
+  run(at, [&](Kme& kme) { return kme.etsi_request(id, caller, std::move(call), m_now); });
+  return outcome;
+}
+
+std::shared_ptr<Outcome> World::enc_keys(std::size_t at, const std::string& master, const std::string& slave,
+                                         etsi::KeyRequest request) {
+  return ask(at, SaeId(master), etsi::EncKeysCall{SaeId(slave), std::move(request)});
+}
+
+std::shared_ptr<Outcome> World::dec_keys(std::size_t at, const std::string& slave, const std::string& master,
+                                         std::vector<KeyId> ids) {
+  return ask(at, SaeId(slave), etsi::DecKeysCall{SaeId(master), {std::move(ids)}});
+}
+
+std::shared_ptr<Outcome> World::status(std::size_t at, const std::string& master, const std::string& slave) {
+  return ask(at, SaeId(master), etsi::StatusCall{SaeId(slave)});
+}
+
+PoolStatus World::pool(std::size_t at, std::size_t peer) const {
+  for (PoolStatus& status : m_nodes.at(at)->kme->status(kWallStart, m_now))
+    if (status.peer.value() == m_nodes.at(peer)->name) return std::move(status);
+  return {};
+}
+
+void World::run(std::size_t index, const std::function<Actions(Kme&)>& call) {
+  if (!node(index).up()) return;
+  try {
+    act(index, call(*node(index).kme));
+  } catch (const PowerLoss&) {
+    kill(index);
+    m_struck.push_back(index);
+  }
+}
+
+void World::act(std::size_t index, Actions actions) {
+  for (Action& action : actions) {
+    if (!node(index).up()) return;
+    act_one(index, action);
+  }
+}
+
+void World::act_one(std::size_t index, Action& action) {
+  if (auto* send = std::get_if<SendLink>(&action)) {
+    for (const auto& wire : m_wires)
+      if (wire->open && wire->from == index && wire->at_from == send->link)
+        wire->messages.push_back(std::move(send->message));
+  } else if (auto* close = std::get_if<CloseLink>(&action)) {
+    // What was said before arrives; this end says and hears nothing more.
+    for (const auto& wire : m_wires) {
+      if (!wire->open || wire->from != index || wire->at_from != close->link) continue;
+      const std::size_t other = wire->to;
+      const std::size_t all = wire->messages.size();
+      disconnect(index, other, all);
+      break;
+    }
+  } else if (auto* reply = std::get_if<ReplyEtsi>(&action)) {
+    answered(index, *reply);
+  } else if (auto* report = std::get_if<Report>(&action)) {
+    ++m_reports[std::string(report->event)];
+  } else if (auto* fatal = std::get_if<Fatal>(&action)) {
+    ++m_reports["fatal"];
+    ADD_FAILURE() << "fatal at " << node(index).name << ": " << fatal->error.text;
+  }
+}
+
+void World::answered(std::size_t index, ReplyEtsi& reply) {
+  const auto asked = m_asked.find({index, reply.request});
+  ASSERT_NE(asked, m_asked.end()) << "a request was answered twice";
+  if (const auto* container = std::get_if<etsi::KeyContainer>(&reply.reply))
+    for (const etsi::Key& key : container->keys) {
+      if (asked->second.enc)
+        m_ledger.handed_to_master(asked->second.caller, key.id, key.bytes.view());
+      else
+        m_ledger.handed_to_slave(asked->second.caller, key.id, key.bytes.view());
+    }
+  asked->second.outcome->reply = std::move(reply.reply);
+  m_asked.erase(asked);
+}
+
+bool World::serve_due() {
+  bool served = false;
+  for (std::size_t i = 0; i < m_nodes.size(); ++i) {
+    if (!node(i).up()) continue;
+    const auto due = node(i).kme->next_deadline();
+    if (!due || *due > m_now) continue;
+    served = true;
+    run(i, [&](Kme& kme) { return kme.handle_timeout(m_now); });
+  }
+  return served;
+}
+
+void World::settle() {
+  for (int rounds = 0; rounds < 100'000; ++rounds)
+    if (!serve_due() && !carry_one()) return;
+  FAIL() << "the exchange does not come to rest";
+}
+
+void World::advance(Duration by) {
+  const TimePoint end = m_now + by;
+  settle();
+  while (m_now < end) {
+    TimePoint next = end;
+    for (const auto& n : m_nodes)
+      if (n->up())
+        if (const auto due = n->kme->next_deadline()) next = std::min(next, *due);
+    m_now = std::max(next, m_now);
+    settle();
+  }
+}
+
+}  // namespace quipu::kms::sim

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Several KMEs in one process with simulated time, drivers, KM links, SAEs and disasters.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kms/kme.h"
+#include "sim/kms/ledger.h"
+#include "sim/kms/memory_store.h"
+#include "sim/kms/seeded_rng.h"
+
+namespace quipu::kms::sim {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// One running copy of a KME with its disk. Copies of one KME share name and SAEs.
+struct Node {
+  std::string name;
+  MemoryStore store;
+  std::unique_ptr<Kme> kme;
+
+  bool up() const { return kme != nullptr; }
+};
+
+struct Outcome {
+  RequestId id;
+  std::optional<EtsiReply> reply;  // not yet, or never when the node died
+
+  bool ok() const { return reply && std::holds_alternative<etsi::KeyContainer>(*reply); }
+
+  unsigned error() const {
+    const auto* e = reply ? std::get_if<etsi::ApiError>(&*reply) : nullptr;
+    return e != nullptr ? e->http_status : 0;
+  }
+
+  std::vector<KeyId> ids() const;
+};
+
+class World {
+ public:
+  // Sites "a", "b", ... in one network, each pair with a pool; SAEs "sae-a", "sae-b", ... and a second one "sae-a2"
+  // each.
+  World(std::uint64_t seed, unsigned sites, Limits limits = {});
+
+  SeededRng& rng() { return m_rng; }
+
+  TimePoint now() const { return m_now; }
+
+  Node& node(std::size_t index) { return *m_nodes.at(index); }
+
+  std::size_t nodes() const { return m_nodes.size(); }
+
+  KeyLedger& ledger() { return m_ledger; }
+
+  // --- lives of nodes ---
+  void start(std::size_t index);
+  // kill -9: memory and connections are lost, the disk stays.
+  void kill(std::size_t index);
+  // A second machine with a copy of that disk; returns its index. Not started.
+  std::size_t clone(std::size_t index);
+
+  // --- links ---
+  void connect(std::size_t a, std::size_t b);
+  // What is on the way is lost, all but `delivered` messages of each direction.
+  void disconnect(std::size_t a, std::size_t b, std::size_t delivered = 0);
+  bool connected(std::size_t a, std::size_t b) const;
+  // Carries one message if there is any; which, is random.
+  bool carry_one();
+
+  // --- drivers ---
+  // The same fresh block to both; `to_a`, `to_b` say who gets it.
+  BlockId make_block(std::size_t a, std::size_t b, std::uint32_t size, bool to_a = true, bool to_b = true);
+  void deliver_block(std::size_t to, std::size_t peer, const BlockId& id, const Bytes& octets,
+                     std::optional<std::uint64_t> sequence = {});
+
+  const Bytes& octets_of(const BlockId& id) const { return m_blocks.at(id); }
+
+  // --- SAEs ---
+  std::shared_ptr<Outcome> enc_keys(std::size_t at, const std::string& master, const std::string& slave,
+                                    etsi::KeyRequest request = {});
+  std::shared_ptr<Outcome> dec_keys(std::size_t at, const std::string& slave, const std::string& master,
+                                    std::vector<KeyId> ids);
+  std::shared_ptr<Outcome> status(std::size_t at, const std::string& master, const std::string& slave);
+  PoolStatus pool(std::size_t at, std::size_t peer) const;
+
+  // --- time ---
+  // Serves what is due, and carries messages, until nothing is left at this moment.
+  void settle();
+  void advance(Duration by);
+
+  // Every report so far, by event name.
+  const std::map<std::string, int>& reports() const { return m_reports; }
+
+  // The last node that lost its power in a commit, to be started again.
+  std::vector<std::size_t> take_struck() { return std::exchange(m_struck, {}); }
+
+  static std::string sae(std::size_t site, bool second = false);
+
+ private:
+  struct Wire {
+    std::size_t from = 0, to = 0;
+    LinkId at_from, at_to;
+    bool open = true;
+    std::deque<SecretBytes> messages;
+  };
+
+  KmeConfig config_of(const std::string& name) const;
+  std::shared_ptr<Outcome> ask(std::size_t at, const SaeId& caller, etsi::Call call);
+  void run(std::size_t index, const std::function<Actions(Kme&)>& call);
+  void act(std::size_t index, Actions actions);
+  void act_one(std::size_t index, Action& action);
+  void answered(std::size_t index, ReplyEtsi& reply);
+  void cut(std::size_t index);
+  bool serve_due();
+
+  struct Asked {
+    std::shared_ptr<Outcome> outcome;
+    SaeId caller;
+    bool enc = false;
+  };
+
+  SeededRng m_rng;
+  SeededRng m_key_rng;
+  unsigned m_sites;
+  Limits m_limits;
+  TimePoint m_now{};
+  std::vector<std::unique_ptr<Node>> m_nodes;
+  std::vector<std::unique_ptr<Wire>> m_wires;
+  std::map<BlockId, Bytes> m_blocks;
+  std::map<std::pair<std::size_t, RequestId>, Asked> m_asked;
+  std::uint64_t m_next_id = 0;
+  KeyLedger m_ledger;
+  std::map<std::string, int> m_reports;
+  std::vector<std::size_t> m_struck;
+};
+
+}  // namespace quipu::kms::sim
