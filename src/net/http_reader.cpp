@@ -61,6 +61,7 @@ struct HttpReader::Core {
   std::variant<std::monostate, RequestParser, ResponseParser> parser;
   SecretBytes held;  // octets that the parser has not consumed
   bool failed = false;
+  bool body_too_large = false;
 
   void restart() {
     if (direction == HttpDirection::requests) {
@@ -91,10 +92,13 @@ struct HttpReader::Core {
     held = std::move(joined);
   }
 
-  Error error_of(const error_code& ec) const {
+  static bool is_about_body(const error_code& ec) {
+    return ec == http::error::body_limit || ec == http::error::buffer_overflow;
+  }
+
+  static Error error_of(const error_code& ec) {
     if (ec == http::error::header_limit) return {Errc::too_large, "HTTP head larger than permitted"};
-    if (ec == http::error::body_limit || ec == http::error::buffer_overflow)
-      return {Errc::too_large, "HTTP body larger than permitted"};
+    if (is_about_body(ec)) return {Errc::too_large, "HTTP body larger than permitted"};
     if (ec == http::error::partial_message || ec == http::error::end_of_stream)
       return {Errc::closed, "the connection ended within an HTTP message"};
     return {Errc::malformed, "not HTTP/1.1: " + ec.message()};
@@ -106,6 +110,7 @@ struct HttpReader::Core {
     const std::size_t used = current.put(boost::asio::const_buffer(held.view().data(), held.size()), ec);
     held = SecretBytes::copy_of(held.view().subspan(used));
     if (ec == http::error::need_more) ec = {};
+    body_too_large = is_about_body(ec);
     if (ec) return std::unexpected(error_of(ec));
     if (!current.is_done()) return std::optional<HttpMessage>();
     std::optional<HttpMessage> out;
@@ -151,8 +156,8 @@ bool HttpReader::idle() const {
   return m_core->held.empty() && m_core->with_parser([](const auto& parser) { return !parser.got_some(); });
 }
 
-bool HttpReader::in_body() const {
-  return m_core->with_parser([](const auto& parser) { return parser.is_header_done(); });
+bool HttpReader::body_too_large() const {
+  return m_core->body_too_large;
 }
 
 bool HttpReader::take_expect_continue() {

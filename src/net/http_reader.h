@@ -30,7 +30,7 @@ class HttpReader {
   ~HttpReader();
 
   // Takes the octets in, and returns a message once it is complete. Octets beyond it stay for the next call (which may
-  // bring none). Errc::too_large: the head or body is larger than permitted; which one is told by in_body().
+  // bring none). Errc::too_large: the head or body is larger than permitted; which one is told by body_too_large().
   // Errc::malformed: no HTTP. After an error the reader is of no use any more. Interim (1xx) responses are skipped.
   Result<std::optional<HttpMessage>> feed(ByteView octets);
   // The other end closed: completes a response whose end is the end of the connection.
@@ -38,8 +38,8 @@ class HttpReader {
 
   // Nothing of a next message has arrived.
   bool idle() const;
-  // The head is complete.
-  bool in_body() const;
+  // What an Errc::too_large was about.
+  bool body_too_large() const;
   // True once per request that waits for "100 Continue" before it sends its body.
   bool take_expect_continue();
 

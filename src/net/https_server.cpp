@@ -211,7 +211,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
 
   void refuse(const Error& error) {
     unsigned status = 400;
-    if (error.code == Errc::too_large) status = m_reader.in_body() ? 413 : 431;
+    if (error.code == Errc::too_large) status = m_reader.body_too_large() ? 413 : 431;
     if (error.code == Errc::timeout) status = 408;
     const auto keep = shared_from_this();
     m_server->refuse(m_remote, error);

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/https_server.h"
+
+#include <sys/wait.h>
+
+#include <thread>
+
+#include "https_fixture.h"
+
+namespace quipu::net {
+namespace {
+
+using std::chrono::milliseconds;
+
+class HttpsServerTest : public HttpsTest {
+ protected:
+  // Runs a foreign program against the server. Returns what it printed.
+  std::string run_program(const std::string& command) {
+    std::string output;
+    bool ended = false;
+    std::thread thread([&] {
+      FILE* pipe = ::popen((command + " 2>&1 </dev/null").c_str(), "re");
+      std::array<char, 4096> chunk{};
+      while (const std::size_t n = std::fread(chunk.data(), 1, chunk.size(), pipe))
+        output.append(chunk.data(), n);
+      ::pclose(pipe);
+      loop.post([&] { ended = true; });
+    });
+    run_until(loop, [&] { return ended; });
+    thread.join();
+    return output;
+  }
+
+  std::string s_client(const std::string& options) {
+    return run_program("openssl s_client -connect 127.0.0.1:" + std::to_string(server->local().port) + " -CAfile " +
+                       pki.ca() + " " + options);
+  }
+
+  std::string curl(const TlsFiles& files, const std::string& options) {
+    return run_program("curl -sS --max-time 50 --cacert " + files.ca + " --cert " + files.certificate + " --key " +
+                       files.key + " " + options);
+  }
+
+  std::string url() const { return "https://127.0.0.1:" + std::to_string(server->local().port); }
+
+  static std::string identified(const TlsFiles& files) { return "-cert " + files.certificate + " -key " + files.key; }
+};
+
+TEST_F(HttpsServerTest, AnswersGetAndPostAndTellsWhoAsks) {
+  std::shared_ptr<const PeerIdentity> peer;
+  handler = [&](HttpRequest request, Responder responder) {
+    peer = request.peer;
+    EXPECT_EQ(request.remote.address.text(), "127.0.0.1");
+    echo(std::move(request), std::move(responder));
+  };
+  open();
+  const auto client = raw();
+  client->say("GET /a?b=%20c HTTP/1.1\r\nHost: x\r\n\r\n");
+  run_until(loop, [&] { return client->received.ends_with("GET /a?b=%20c "); });
+  EXPECT_EQ(client->received,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\nCache-Control: no-store\r\n\r\n"
+            "GET /a?b=%20c ");
+  client->received.clear();
+  client->say("POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody");
+  run_until(loop, [&] { return client->received.ends_with("POST /p body"); });
+  EXPECT_TRUE(peer->is("sae-a"));
+  EXPECT_FALSE(client->closed.has_value());
+  EXPECT_TRUE(refused.empty());
+}
+
+TEST_F(HttpsServerTest, TakesChunkedBodiesAndOctetsOneByOne) {
+  open();
+  const auto client = raw();
+  const std::string_view request =
+      "POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+  std::size_t at = 0;
+  Callback<void()> next = [&] {
+    if (at < request.size()) client->socket->write(secret(request.substr(at++, 1)), [&](auto) { next(); });
+  };
+  next();
+  run_until(loop, [&] { return client->received.ends_with("POST /c abcde"); });
+}
+
+TEST_F(HttpsServerTest, AnswersMayComeLater) {
+  std::vector<Responder> waiting;
+  handler = [&](HttpRequest, Responder responder) { waiting.push_back(std::move(responder)); };
+  open();
+  const auto one = raw();
+  const auto two = raw();
+  one->say("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n");
+  run_until(loop, [&] { return waiting.size() == 1; });
+  two->say("GET /2 HTTP/1.1\r\nHost: x\r\n\r\n");
+  run_until(loop, [&] { return waiting.size() == 2; });
+  EXPECT_TRUE(waiting[0].wanted());
+  waiting[1].send({.status = 503, .content_type = "text/plain", .body = secret("no")});
+  run_until(loop, [&] { return two->received.ends_with("no"); });
+  EXPECT_TRUE(two->received.starts_with("HTTP/1.1 503 Service Unavailable\r\n"));
+  EXPECT_EQ(one->received, "");
+  waiting[0].send({.status = 401, .content_type = {}, .body = {}});
+  EXPECT_FALSE(waiting[0].wanted());
+  run_until(loop, [&] { return one->received.ends_with("\r\n\r\n"); });
+  EXPECT_EQ(one->received.find("Content-Type"), std::string::npos);
+}
+
+TEST_F(HttpsServerTest, AnUnansweredRequestIsOurFault) {
+  handler = [](HttpRequest, const Responder&) {};
+  open();
+  const auto client = raw();
+  client->say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  run_until(loop, [&] { return client->received.starts_with("HTTP/1.1 500 "); });
+}
+
+TEST_F(HttpsServerTest, LearnsThatTheClientHasGone) {
+  std::optional<Responder> waiting;
+  handler = [&](HttpRequest, Responder responder) { waiting = std::move(responder); };
+  open();
+  auto client = raw();
+  client->say("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  run_until(loop, [&] { return waiting.has_value(); });
+  client.reset();
+  run_until(loop, [&] { return !waiting->wanted(); });
+  waiting->send({});
+  EXPECT_EQ(server->connections(), 0U);
+}
+
+TEST_F(HttpsServerTest, RefusesWhatIsNoHttp) {
+  open();
+  const std::string large(20'000, 'x');
+  const std::pair<std::string, std::string_view> cases[] = {
+      {"garbage\r\n\r\n", "400"},
+      {std::string("\0\1\2\3\r\n\r\n", 8), "400"},
+      {"GET / HTTP/9.9\r\n\r\n", "400"},
+      {"GET  / HTTP/1.1\r\n\r\n", "400"},
+      {"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n", "400"},
+      {"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", "400"},
+      {"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "400"},
+      {"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"},
+      {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "400"},
+      {"GET /" + large + " HTTP/1.1\r\n\r\n", "431"},
+      {"GET / HTTP/1.1\r\nX: " + large + "\r\n\r\n", "431"},
+      {"POST / HTTP/1.1\r\nContent-Length: 262145\r\n\r\n", "413"},
+      {"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", "413"},
+      {"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\nabc", "413"},
+  };
+  handler = [](const HttpRequest& request, const Responder&) { ADD_FAILURE() << request.target; };
+  std::size_t count = 0;
+  for (const auto& [request, status] : cases) {
+    const std::string answer = answer_to(request);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 " + std::string(status))) << request.substr(0, 100) << "\n" << answer;
+    EXPECT_NE(answer.find("Connection: close"), std::string::npos);
+    EXPECT_EQ(refused.size(), ++count);
+  }
+  run_until(loop, [&] { return server->connections() == 0; });
+}
+
+TEST_F(HttpsServerTest, BodiesOverTheLimitWhileTheyArrive) {
+  HttpsServerLimits limits;
+  limits.max_body = 1000;
+  open(limits);
+  std::string request = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  for (int i = 0; i < 11; ++i)
+    request += "64\r\n" + std::string(100, 'x') + "\r\n";
+  EXPECT_TRUE(answer_to(request).starts_with("HTTP/1.1 413 "));
+}
+
+TEST_F(HttpsServerTest, SlowRequestsAndIdleConnectionsEnd) {
+  HttpsServerLimits limits;
+  limits.request_timeout = milliseconds(20);
+  limits.idle_timeout = milliseconds(20);
+  open(limits);
+  EXPECT_TRUE(answer_to("GET / HTTP/1.1\r\nHost: ").starts_with("HTTP/1.1 408 "));
+  EXPECT_EQ(answer_to(""), "");
+}
+
+TEST_F(HttpsServerTest, KeepAliveFollowsTheRequest) {
+  HttpsServerLimits limits;
+  limits.max_requests_per_connection = 2;
+  open(limits);
+  EXPECT_TRUE(answer_to("GET /1 HTTP/1.1\r\nConnection: close\r\n\r\n").ends_with("GET /1 "));
+  EXPECT_TRUE(answer_to("GET /1 HTTP/1.0\r\n\r\n").ends_with("GET /1 "));
+  const auto client = raw();
+  client->say("GET /1 HTTP/1.1\r\n\r\n");
+  run_until(loop, [&] { return client->received.ends_with("GET /1 "); });
+  EXPECT_EQ(client->received.find("close"), std::string::npos);
+  client->say("GET /2 HTTP/1.1\r\n\r\n");
+  run_until(loop, [&] { return client->closed.has_value(); });
+  EXPECT_NE(client->received.find("Connection: close"), std::string::npos);
+  EXPECT_TRUE(client->received.ends_with("GET /2 "));
+}
+
+TEST_F(HttpsServerTest, DoesNotPipeline) {
+  open();
+  const std::string answer = answer_to("GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n");
+  EXPECT_TRUE(answer.ends_with("GET /1 ")) << answer;
+  EXPECT_NE(answer.find("Connection: close"), std::string::npos);
+}
+
+TEST_F(HttpsServerTest, ConnectionsAreCounted) {
+  HttpsServerLimits limits;
+  limits.max_connections_per_address = 2;
+  open(limits);
+  const auto one = raw();
+  const auto two = raw();
+  run_until(loop, [&] { return server->connections() == 2; });
+  std::optional<Result<std::unique_ptr<TlsSocket>>> third;
+  const TlsConnect connect(loop, pki.context("sae-a"), address(), "kme-a", std::chrono::seconds(30),
+                           [&](auto result) { third = std::move(result); });
+  run_until(loop, [&] { return third.has_value(); });
+  EXPECT_FALSE(third->has_value());
+}
+
+TEST_F(HttpsServerTest, StopsGracefully) {
+  std::optional<Responder> waiting;
+  handler = [&](HttpRequest, Responder responder) { waiting = std::move(responder); };
+  open();
+  const auto busy = raw();
+  const auto idle = raw();
+  busy->say("GET / HTTP/1.1\r\n\r\n");
+  run_until(loop, [&] { return waiting.has_value(); });
+  bool stopped = false;
+  server->stop(std::chrono::minutes(1), [&] { stopped = true; });
+  run_until(loop, [&] { return idle->closed.has_value(); });
+  EXPECT_FALSE(stopped);
+  waiting->send({.status = 200, .content_type = "text/plain", .body = secret("last")});
+  run_until(loop, [&] { return stopped && busy->closed.has_value(); });
+  EXPECT_TRUE(busy->received.ends_with("last"));
+}
+
+TEST_F(HttpsServerTest, GraceEnds) {
+  std::optional<Responder> waiting;
+  handler = [&](HttpRequest, Responder responder) { waiting = std::move(responder); };
+  open();
+  const auto busy = raw();
+  busy->say("GET / HTTP/1.1\r\n\r\n");
+  run_until(loop, [&] { return waiting.has_value(); });
+  bool stopped = false;
+  server->stop(milliseconds(5), [&] { stopped = true; });
+  run_until(loop, [&] { return stopped && busy->closed.has_value(); });
+  EXPECT_FALSE(waiting->wanted());
+}
+
+TEST_F(HttpsServerTest, MayBeDestroyedByItsHandler) {
+  std::optional<Responder> late;
+  handler = [&](HttpRequest, Responder responder) {
+    server.reset();
+    late = std::move(responder);
+  };
+  open();
+  const auto client = raw();
+  client->say("GET / HTTP/1.1\r\n\r\n");
+  run_until(loop, [&] { return client->closed.has_value(); });
+  EXPECT_FALSE(late->wanted());
+  late->send({});
+}
+
+TEST_F(HttpsServerTest, ForeignClients) {
+  open();
+  const TlsFiles files = pki.issue("sae-x");
+  EXPECT_EQ(curl(files, url() + "/one " + url() + "/two"), "GET /one GET /two ");
+  EXPECT_EQ(curl(files, "-d hello " + url() + "/post"), "POST /post hello");
+  EXPECT_EQ(curl(files, "-H 'Expect: 100-continue' -d hello " + url() + "/post"), "POST /post hello");
+  EXPECT_EQ(curl(files, "-I -o /dev/null -w '%{http_code}' " + url() + "/head"), "200");
+}
+
+TEST_F(HttpsServerTest, WithoutAClientCertificateNothingIsAnswered) {
+  handler = [](const HttpRequest&, const Responder&) { ADD_FAILURE(); };
+  open();
+  s_client("-tls1_3");
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].code, Errc::authentication);
+  EXPECT_EQ(refused[0].text, "the peer sent no certificate");
+}
+
+TEST_F(HttpsServerTest, Tls12IsRefusedUnlessPermitted) {
+  open();
+  const std::string options = "-tls1_2 " + identified(pki.issue("sae-x"));
+  s_client(options);
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].code, Errc::unsupported) << refused[0].text;
+  server->set_context(pki.context("kme-a", {.allow_tls12 = true}));
+  EXPECT_NE(s_client(options).find("Protocol  : TLSv1.2"), std::string::npos);
+  EXPECT_EQ(refused.size(), 1U);
+}
+
+TEST_F(HttpsServerTest, ClassicalGroupsAreRefusedWhereTheHybridOneIsRequired) {
+  open();
+  const std::string options = "-tls1_3 -groups X25519 " + identified(pki.issue("sae-x"));
+  server->set_context(pki.context("kme-a", {.require_hybrid = true}));
+  s_client(options);
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].code, Errc::unsupported) << refused[0].text;
+}
+
+TEST_F(HttpsServerTest, PlainTextIsToldApart) {
+  open();
+  run_program("curl -sS --max-time 50 http://127.0.0.1:" + std::to_string(server->local().port) + "/");
+  ASSERT_EQ(refused.size(), 1U);
+  EXPECT_EQ(refused[0].code, Errc::malformed);
+}
+
+}  // namespace
+}  // namespace quipu::net
