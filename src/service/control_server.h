@@ -27,8 +27,9 @@ struct ControlServerOptions {
 };
 
 // Never blocks: one descriptor to watch, one call when it is readable. Read verbs answer whoever may open the socket,
-// write verbs root and the daemon's own user (SO_PEERCRED). A client that sends a line beyond kMaxRequestSize, or does
-// not take its replies, is closed. Single-threaded. The socket is removed when this ends.
+// write verbs root and the daemon's own user (SO_PEERCRED). A client that sends a line beyond kMaxRequestSize is
+// closed; one that does not take its replies is read no further; where there are too many, the oldest that waits for
+// nothing gives way. Single-threaded. The socket is removed when this ends.
 class ControlServer {
  public:
   // Names one client, and is never used twice.
@@ -61,19 +62,22 @@ class ControlServer {
     uid_t uid = 0;
     std::string input;
     std::string output;
-    bool ended = false;  // it will send no more
-    bool watching_output = false;
-    bool owed = false;  // a handler will answer later
+    std::uint32_t events = 0;  // watched for
+    bool ended = false;        // it will send no more
+    bool owed = false;         // a handler will answer later
   };
 
   ControlServer(ControlServerOptions options, Handler handler, LogSink& log, UniqueFd listener, UniqueFd epoll);
 
   void accept_clients();
-  // False when the client is to be closed.
+  // Closes the oldest client that waits for nothing when there are as many as may be.
+  void make_room();
+  // These return false when the client is to be closed.
   bool serve(Client& client, std::uint32_t events);
   bool receive(Client& client);
-  bool answer_lines(Client& client);
+  bool advance(Client& client);
   bool send(Client& client);
+  bool watch(Client& client);
   std::optional<std::string> reply_to(const Client& client, std::string_view line);
 
   ControlServerOptions m_options;
@@ -81,7 +85,9 @@ class ControlServer {
   LogSink& m_log;
   UniqueFd m_listener;
   UniqueFd m_epoll;
-  std::map<int, Client> m_clients;
+  ino_t m_inode = 0;
+  std::uint64_t m_last_id = 0;
+  std::map<ClientId, Client> m_clients;
 };
 
 }  // namespace quipu::service

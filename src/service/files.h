@@ -31,8 +31,4 @@ Result<Secret<N>> read_key_file(std::string_view name) {
   return Secret<N>(std::span<const std::uint8_t, N>(bytes.view()));
 }
 
-// Replaces a file so that, whatever happens, the old or the new contents stand there: written beside it (mode 0600),
-// synced, renamed, and the folder synced. Not for secrets.
-Result<void> replace_file(const std::string& path, std::string_view contents);
-
 }  // namespace quipu::service

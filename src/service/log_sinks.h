@@ -14,8 +14,8 @@ namespace quipu::service {
 
 enum class LogFormat { text, json };
 
-// One line per event on a descriptor, which stays the caller's. Text: `LEVEL event=NAME message="..." field=value ...`,
-// values quoted when they hold anything but letters, digits and -_.:/+,%@[]; JSON: one object per line. Control
+// One line per event on a descriptor, which stays the caller's. Text: `TIME LEVEL event=NAME message="..." field=value
+// ...`, values quoted when they hold anything but letters, digits and -_.:/+,%@[]; JSON: one object per line. Control
 // characters are escaped, so that a field can never make a second line.
 class StreamSink final : public LogSink {
  public:
@@ -41,6 +41,9 @@ class JournalSink final : public LogSink {
   std::string m_identifier;  // SYSLOG_IDENTIFIER
 };
 
+// "key_id" -> "QUIPU_KEY_ID"
+std::string journal_field_name(std::string_view name);
+
 // Passes on what is at or above a level, and of each event at most kBurst per second; the rest is told by one line
 // ("suppressed") as soon as that second is over and the event comes again, or when flush() is called.
 class FilteringSink final : public LogSink {
@@ -61,7 +64,7 @@ class FilteringSink final : public LogSink {
 
  private:
   struct Window {
-    TimePoint start;
+    TimePoint start{};
     unsigned passed = 0;
     unsigned suppressed = 0;
   };

@@ -3,8 +3,9 @@
 // snapshot.
 #pragma once
 
+#include <cstdint>
 #include <optional>
-#include <string>
+#include <string_view>
 
 #include "base/ids.h"
 #include "base/result.h"
@@ -13,14 +14,18 @@ namespace quipu::service {
 
 struct MachineState {
   Uuid boot_id;  // random at each boot (/proc/sys/kernel/random/boot_id)
-  // Changes when a hypervisor restored or cloned this machine; absent where it offers none. Opaque.
-  std::optional<std::string> vm_generation;
+  // How often the hypervisor announced a new generation of this machine (restored from a snapshot, or cloned) since the
+  // first call of this process; absent where the kernel's announcements cannot be had.
+  std::optional<std::uint64_t> vm_generation;
 
   bool operator==(const MachineState&) const = default;
 };
 
-// Cheap (a few file reads); asked once a second and compared with the state at start. A difference means that every
-// session key and lease of this process is void.
+// Cheap, never blocks; asked once a second and compared with the state at start. A difference means that every session
+// key and lease of this process is void. One thread per process.
 Result<MachineState> read_machine_state();
+
+// Whether a message of the kernel's uevent socket announces a new generation (NEW_VMGENID=1 of the vmgenid driver).
+bool announces_new_generation(std::string_view uevent);
 
 }  // namespace quipu::service

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/encoding.h"
+#include "base/unique_fd.h"
+
+namespace quipu::service {
+namespace {
+
+constexpr std::string_view kCredential = "credential:";
+
+struct OpenFile {
+  UniqueFd fd;
+  std::string path;
+  struct stat status{};
+};
+
+Result<OpenFile> open_regular(std::string_view name) {
+  OpenFile file;
+  QUIPU_TRY_ASSIGN(file.path, resolve_file(name));
+  // O_NONBLOCK: a FIFO in the file's place must not hold up the daemon.
+  file.fd.reset(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!file.fd || ::fstat(file.fd.get(), &file.status) != 0) return fail_system(file.path);
+  if (!S_ISREG(file.status.st_mode)) return fail(Errc::malformed, file.path + ": not a regular file");
+  return file;
+}
+
+Result<std::size_t> size_within(const OpenFile& file, std::size_t max) {
+  const auto size = static_cast<std::uint64_t>(file.status.st_size);
+  if (size > max) return fail(Errc::too_large, fmt::format("{}: {} octets, more than {}", file.path, size, max));
+  return static_cast<std::size_t>(size);
+}
+
+// Fills `out` and proves that the file ends there: it could have changed since its size was asked for.
+Result<void> read_all(const OpenFile& file, MutableBytes out) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t got = ::read(file.fd.get(), out.data() + done, out.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_system(file.path);
+    if (got == 0) return fail(Errc::io, file.path + ": became shorter while it was read");
+    done += static_cast<std::size_t>(got);
+  }
+  std::uint8_t more = 0;
+  if (::read(file.fd.get(), &more, 1) != 0) return fail(Errc::io, file.path + ": became longer while it was read");
+  return {};
+}
+
+// systemd hands credentials over in a folder that only the service can enter; group bits there are the mask of an
+// access control list.
+Result<void> require_private(const OpenFile& file, bool credential) {
+  const mode_t others = credential ? S_IRWXO : S_IRWXG | S_IRWXO;
+  if ((file.status.st_mode & others) != 0)
+    return fail(Errc::not_permitted,
+                fmt::format("{}: others may read or write this key (mode {:04o}); chmod 600 it, and make a new key if "
+                            "it was on a shared machine",
+                            file.path, file.status.st_mode & 07777U));
+  if (file.status.st_uid != 0 && file.status.st_uid != ::geteuid())
+    return fail(Errc::not_permitted, fmt::format("{}: belongs to user {}; chown it to root or to the daemon's user",
+                                                 file.path, file.status.st_uid));
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> resolve_file(std::string_view name) {
+  if (!name.starts_with(kCredential)) return std::string(name);
+  name.remove_prefix(kCredential.size());
+  if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos)
+    return fail(Errc::malformed, fmt::format("credential:{}: not the name of a credential", name));
+  const char* const directory = std::getenv("CREDENTIALS_DIRECTORY");
+  if (directory == nullptr)
+    return fail(Errc::not_found, fmt::format("credential:{}: the service manager passed no credentials; add "
+                                             "LoadCredential={}:FILE to the unit, or name a file by its path",
+                                             name, name));
+  return fmt::format("{}/{}", directory, name);
+}
+
+Result<std::string> read_text_file(std::string_view name, std::size_t max) {
+  QUIPU_TRY_ASSIGN(const OpenFile file, open_regular(name));
+  QUIPU_TRY_ASSIGN(const std::size_t size, size_within(file, max));
+  std::string out(size, '\0');
+  QUIPU_TRY(read_all(file, {reinterpret_cast<std::uint8_t*>(out.data()), out.size()}));
+  return out;
+}
+
+Result<SecretBytes> read_secret_file(std::string_view name, std::size_t max) {
+  QUIPU_TRY_ASSIGN(const OpenFile file, open_regular(name));
+  QUIPU_TRY(require_private(file, name.starts_with(kCredential)));
+  QUIPU_TRY_ASSIGN(const std::size_t size, size_within(file, max));
+  SecretBytes out(size);
+  QUIPU_TRY(read_all(file, out.mutable_view()));
+  return out;
+}
+
+Result<SecretBytes> read_key_file(std::string_view name, std::size_t size) {
+  // Base64 with a line end, of either kind.
+  QUIPU_TRY_ASSIGN(const SecretBytes text, read_secret_file(name, (size + 2) / 3 * 4 + 2));
+  std::string_view line = as_text(text.view());
+  if (line.ends_with('\n')) line.remove_suffix(1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  auto key = secret_from_base64(line);
+  if (!key || key->size() != size)
+    return fail(Errc::bad_key, fmt::format("{}: has to hold one line of base64 for {} octets; make one with quipu "
+                                           "genkey (private keys) or quipu genpsk (all others)",
+                                           name, size));
+  return *std::move(key);
+}
+
+}  // namespace quipu::service

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/machine.h"
+
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "base/unique_fd.h"
+
+namespace quipu::service {
+namespace {
+
+constexpr const char* kBootIdFile = "/proc/sys/kernel/random/boot_id";
+constexpr unsigned kKernelUevents = 1;  // multicast group
+
+Result<Uuid> read_boot_id() {
+  const UniqueFd file(::open(kBootIdFile, O_RDONLY | O_CLOEXEC));
+  if (!file) return fail_system(kBootIdFile);
+  std::array<char, 64> text{};
+  const ssize_t size = ::read(file.get(), text.data(), text.size());
+  if (size < 0) return fail_system(kBootIdFile);
+  std::string_view line(text.data(), static_cast<std::size_t>(size));
+  if (line.ends_with('\n')) line.remove_suffix(1);
+  const auto id = Uuid::parse(line);
+  if (!id) return fail(Errc::malformed, std::string(kBootIdFile) + " holds no UUID");
+  return *id;
+}
+
+// Announcements reach a socket only once it listens, so there is one for the life of the process.
+class GenerationCounter {
+ public:
+  GenerationCounter() {
+    UniqueFd socket(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT));
+    if (!socket) return;
+    sockaddr_nl address{};
+    address.nl_family = AF_NETLINK;
+    address.nl_groups = kKernelUevents;
+    if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0)
+      m_socket = std::move(socket);
+  }
+
+  std::optional<std::uint64_t> read() {
+    if (!m_socket) return std::nullopt;
+    for (;;) {
+      sockaddr_nl sender{};
+      socklen_t sender_size = sizeof sender;
+      const ssize_t size = ::recvfrom(m_socket.get(), m_buffer.data(), m_buffer.size(), 0,
+                                      reinterpret_cast<sockaddr*>(&sender), &sender_size);
+      // The kernel dropped messages: what was in them is not known, so it counts as an announcement.
+      if (size < 0 && errno == ENOBUFS)
+        ++m_count;
+      else if (size < 0 && errno != EINTR)
+        return m_count;
+      else if (size > 0 && sender.nl_pid == 0 &&
+               announces_new_generation({m_buffer.data(), static_cast<std::size_t>(size)}))
+        ++m_count;
+    }
+  }
+
+ private:
+  UniqueFd m_socket;
+  std::uint64_t m_count = 0;
+  std::array<char, 8192> m_buffer{};
+};
+
+}  // namespace
+
+bool announces_new_generation(std::string_view uevent) {
+  constexpr std::string_view kWanted = "NEW_VMGENID=1";
+  while (!uevent.empty()) {
+    const std::size_t end = std::min(uevent.find('\0'), uevent.size());
+    if (uevent.substr(0, end) == kWanted) return true;
+    uevent.remove_prefix(std::min(end + 1, uevent.size()));
+  }
+  return false;
+}
+
+Result<MachineState> read_machine_state() {
+  static GenerationCounter counter;
+  QUIPU_TRY_ASSIGN(const Uuid boot_id, read_boot_id());
+  return MachineState{boot_id, counter.read()};
+}
+
+}  // namespace quipu::service

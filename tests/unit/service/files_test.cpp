@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/files.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/encoding.h"
+#include "scratch.h"
+
+namespace quipu::service {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::string_view kLine = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+
+TEST(KeyFile, ReadsOneLineOfBase64) {
+  const Scratch scratch;
+  for (const std::string_view end : {"", "\n", "\r\n"}) {
+    const auto key = read_key_file<32>(scratch.write("k", std::string(kLine.substr(0, 44)) + std::string(end), 0600));
+    ASSERT_TRUE(key.has_value()) << key.error().text;
+    EXPECT_EQ(key->view()[31], 31);
+  }
+}
+
+TEST(KeyFile, RefusesOneThatOthersMayRead) {
+  const Scratch scratch;
+  for (const mode_t mode : {0640U, 0604U, 0620U, 0666U}) {
+    const auto key = read_key_file<32>(scratch.write("k", kLine, mode));
+    ASSERT_FALSE(key.has_value());
+    EXPECT_EQ(key.error().code, Errc::not_permitted);
+    EXPECT_THAT(key.error().text, HasSubstr("chmod 600"));
+  }
+  EXPECT_TRUE(read_key_file<32>(scratch.write("k", kLine, 0400)).has_value());
+}
+
+TEST(KeyFile, RefusesOneOfAnotherUser) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  const Scratch scratch;
+  const std::string file = scratch.write("k", kLine, 0600);
+  ASSERT_EQ(::chown(file.c_str(), 12345, static_cast<gid_t>(-1)), 0);
+  EXPECT_THAT(read_key_file<32>(file).error().text, HasSubstr("belongs to user 12345"));
+}
+
+TEST(KeyFile, RefusesOtherContentsWithoutShowingThem) {
+  const Scratch scratch;
+  for (const std::string_view contents :
+       {"", "\n", "AAEC\n", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\n",
+        " AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n\n",
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nAAEC"}) {
+    const auto key = read_key_file<32>(scratch.write("k", contents, 0600));
+    ASSERT_FALSE(key.has_value()) << contents;
+    EXPECT_THAT(key.error().text, HasSubstr(scratch.path("k")));
+    EXPECT_THAT(key.error().text, testing::Not(HasSubstr("AAEC")));
+  }
+}
+
+TEST(File, RefusesWhatIsNotARegularFileOrTooLong) {
+  const Scratch scratch;
+  ASSERT_EQ(::mkfifo(scratch.path("fifo").c_str(), 0600), 0);
+  EXPECT_THAT(read_secret_file(scratch.path("fifo"), 10).error().text, HasSubstr("not a regular file"));
+  EXPECT_EQ(read_text_file(scratch.root(), 10).error().code, Errc::malformed);
+  EXPECT_EQ(read_text_file(scratch.path("absent"), 10).error().code, Errc::io);
+  EXPECT_EQ(read_text_file(scratch.write("long", "12345678901", 0644), 10).error().code, Errc::too_large);
+  EXPECT_EQ(read_text_file(scratch.write("fits", "1234567890", 0644), 10), "1234567890");
+}
+
+TEST(Credential, ComesFromTheServiceManagersFolder) {
+  const Scratch scratch;
+  EXPECT_THAT(read_key_file<32>("credential:k").error().text, HasSubstr("LoadCredential=k:FILE"));
+  const Environment environment("CREDENTIALS_DIRECTORY", scratch.root());
+  scratch.write("k", kLine, 0440);
+  EXPECT_TRUE(read_key_file<32>("credential:k").has_value());
+  scratch.write("open", kLine, 0444);
+  EXPECT_EQ(read_key_file<32>("credential:open").error().code, Errc::not_permitted);
+  for (const std::string_view name : {"credential:", "credential:../k", "credential:..", "credential:a/b"})
+    EXPECT_EQ(resolve_file(name).error().code, Errc::malformed) << name;
+}
+
+}  // namespace
+}  // namespace quipu::service
