@@ -21,7 +21,7 @@
  * end of close.
  *
  * Key octets go through deliver_block and deliver_entropy only: never into a log line, telemetry, or a file. While the
- * driver holds them they are in memory from secret_alloc.
+ * driver holds them they are in memory from secret_alloc, or in memory as good.
  *
  * Structures grow at their end. Each begins with its size as its maker compiled it; fields beyond that size do not
  * exist, and reserved fields are zero.
@@ -159,7 +159,7 @@ struct quipu_telemetry {
   double loss_db;            /* optical loss of the quantum channel, dB */
   double temperature_c;      /* the device's critical temperature, degrees Celsius */
   uint64_t stored_bits;      /* key that waits in the device, bits */
-  char detail[256];          /* one line for people, zero-terminated UTF-8; may be empty */
+  char detail[256];          /* one line of printable ASCII for people, zero-terminated; may be empty */
 };
 
 /* What the host wants from a pull source. */
@@ -178,7 +178,7 @@ struct quipu_host {
   uint32_t size; /* sizeof(struct quipu_host) */
   struct quipu_host_context* context;
 
-  /* One line without a line end, at most QUIPU_MAX_TEXT octets (longer ones are cut). Never key material. */
+  /* One line of printable ASCII, at most QUIPU_MAX_TEXT octets (longer ones are cut). Never key material. */
   void (*log)(struct quipu_host_context* context, uint32_t level, const char* text);
 
   /*
