@@ -105,6 +105,8 @@ constexpr std::array kPermitted = {
     SCMP_SYS(gettimeofday),
     SCMP_SYS(time),
     SCMP_SYS(restart_syscall),
+    SCMP_SYS(pause),
+    SCMP_SYS(rt_sigsuspend),
     // sockets, whose families are limited below
     SCMP_SYS(connect),
     SCMP_SYS(bind),

@@ -35,6 +35,11 @@ struct quipu_device {
   double qber;
 };
 
+static void hang(void) {
+  for (;;)
+    pause();
+}
+
 static uint32_t simulated_flag(void) {
   return (TEST_CAPABILITIES & QUIPU_CAP_SIMULATED) != 0 ? QUIPU_BLOCK_SIMULATED : 0;
 }
@@ -131,13 +136,13 @@ static int test_stop(struct quipu_device* device) {
 }
 
 static void test_close(struct quipu_device* device) {
-  if (strcmp(device->mode, "never_close") == 0) pause();
+  if (strcmp(device->mode, "never_close") == 0) hang();
   free(device);
 }
 
 static int test_telemetry(struct quipu_device* device, struct quipu_telemetry* out) {
   if (strcmp(device->mode, "crash") == 0) raise(SIGKILL);
-  if (strcmp(device->mode, "hang") == 0) pause();
+  if (strcmp(device->mode, "hang") == 0) hang();
   if (strcmp(device->mode, "garbage") == 0 && send(HOST_SOCKET, "not a frame at all", 18, 0) < 0) return QUIPU_E_DEVICE;
   if (strcmp(device->mode, "huge") == 0 && send(HOST_SOCKET, "\x43\0\0\0\x7f\xff\xff\xff", 8, 0) < 0)
     return QUIPU_E_DEVICE;
