@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugins/sim/device.h"
+#include "device.h"
 
 #include <sys/eventfd.h>
 #include <time.h>

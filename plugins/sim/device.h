@@ -7,9 +7,9 @@
 #include <thread>
 
 #include "base/unique_fd.h"
-#include "plugins/sim/exchange.h"
-#include "plugins/sim/fibre.h"
-#include "plugins/sim/link_model.h"
+#include "exchange.h"
+#include "fibre.h"
+#include "link_model.h"
 #include "quipu/driver.h"
 
 namespace quipu::sim {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugins/sim/exchange.h"
+#include "exchange.h"
 
 #include "crypto/hash.h"
 

@@ -10,7 +10,7 @@
 
 #include "base/secret.h"
 #include "crypto/rng.h"
-#include "plugins/sim/fibre_messages.h"
+#include "fibre_messages.h"
 
 namespace quipu::sim {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugins/sim/fibre.h"
+#include "fibre.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

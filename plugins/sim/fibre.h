@@ -8,7 +8,7 @@
 
 #include "base/time.h"
 #include "base/unique_fd.h"
-#include "plugins/sim/fibre_messages.h"
+#include "fibre_messages.h"
 
 namespace quipu::sim {
 

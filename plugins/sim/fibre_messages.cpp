@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugins/sim/fibre_messages.h"
+#include "fibre_messages.h"
 
 #include <string_view>
 

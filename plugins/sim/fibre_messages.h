@@ -17,7 +17,7 @@
 #include "base/bytes.h"
 #include "base/ids.h"
 #include "base/result.h"
-#include "plugins/sim/options.h"
+#include "options.h"
 
 namespace quipu::sim {
 

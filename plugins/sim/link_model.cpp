@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugins/sim/link_model.h"
+#include "link_model.h"
 
 #include <algorithm>
 #include <cmath>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/time.h"
-#include "plugins/sim/options.h"
+#include "options.h"
 
 namespace quipu::sim {
 

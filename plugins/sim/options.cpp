@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plugins/sim/options.h"
+#include "options.h"
 
 #include <array>
 #include <charconv>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The simulated device as a driver. Scenarios that can be injected: fibre_cut, fibre_restore, intercept (fraction = 0
 // to 1).
-#include "plugins/sim/device.h"
+#include "device.h"
 
 struct quipu_device {
   quipu::sim::Device device;
