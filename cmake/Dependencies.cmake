@@ -27,6 +27,11 @@ if(NOT OPENSSL_FOUND OR OPENSSL_VERSION VERSION_LESS 3.5)
     "Run scripts/setup, which provides it, or give its prefix: cmake -DQUIPU_OPENSSL_ROOT=DIR")
 endif()
 
+if(OPENSSL_ROOT_DIR)
+  # Its headers' inline functions name their file.
+  target_compile_options(quipu_options INTERFACE -ffile-prefix-map=${OPENSSL_INCLUDE_DIR}=.)
+endif()
+
 find_package(Boost 1.81 REQUIRED COMPONENTS json url)
 find_package(fmt REQUIRED)
 find_package(CLI11 REQUIRED)
