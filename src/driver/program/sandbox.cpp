@@ -165,25 +165,28 @@ struct FilterDeleter {
 
 using Filter = std::unique_ptr<void, FilterDeleter>;
 
+// One argument compared; libseccomp's own macros are C.
+int allow_if(scmp_filter_ctx filter, int call, const scmp_arg_cmp& condition) {
+  return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, 1, &condition);
+}
+
+scmp_arg_cmp equals(unsigned argument, std::uint64_t value) {
+  return {argument, SCMP_CMP_EQ, value, 0};
+}
+
 int add_limited_calls(scmp_filter_ctx filter) {
   int failed = 0;
   for (const int family : kSocketFamilies)
-    failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                               SCMP_A0_32(SCMP_CMP_EQ, static_cast<unsigned>(family)));
-  failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+    failed |= allow_if(filter, SCMP_SYS(socket), equals(0, static_cast<unsigned>(family)));
+  failed |= allow_if(filter, SCMP_SYS(socketpair), equals(0, AF_UNIX));
   // Threads, not processes. The flags of clone3 are in memory, where a filter cannot see them: libraries fall back to
   // clone.
-  failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                             SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-  failed |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-  // A thread's name.
-  failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0_32(SCMP_CMP_EQ, PR_SET_NAME));
-  // Limits may be read.
-  failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));
+  failed |= allow_if(filter, SCMP_SYS(clone), {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD});
+  failed |= seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0, nullptr);
+  failed |= allow_if(filter, SCMP_SYS(prctl), equals(0, PR_SET_NAME));  // a thread's name
+  failed |= allow_if(filter, SCMP_SYS(prlimit64), equals(2, 0));        // limits may be read
   // abort() and pthread_kill().
-  const auto self = static_cast<unsigned>(::getpid());
-  failed |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0_32(SCMP_CMP_EQ, self));
-  return failed;
+  return failed | allow_if(filter, SCMP_SYS(tgkill), equals(0, static_cast<unsigned>(::getpid())));
 }
 
 Result<void> filter_system_calls() {
@@ -192,7 +195,7 @@ Result<void> filter_system_calls() {
   int failed = 0;
   // Calls that this architecture does not have are left out by libseccomp itself.
   for (const int call : kPermitted)
-    failed |= seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
+    failed |= seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, call, 0, nullptr);
   failed |= add_limited_calls(filter.get());
   if (failed != 0) return fail(Errc::io, "the system call filter could not be made");
   if (const int error = seccomp_load(filter.get()); error != 0)
