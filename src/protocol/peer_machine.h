@@ -202,11 +202,12 @@ class PeerMachine {
     TimePoint first_sent;
     TimePoint next;
     Duration wait{kFirstConfirmation};
-    int sent = 0;
   };
 
   std::optional<Confirmation> m_confirmation;
   std::optional<TimePoint> m_wish_due;
+  std::array<Duration, 8> m_round_trips{};
+  std::size_t m_round_trip_count = 0;
   Duration m_rtt{};
 
   // What open() leaves for advance().

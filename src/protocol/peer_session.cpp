@@ -125,13 +125,13 @@ bool PeerMachine::first_packet_under_next(const Epoch& epoch, Shared& shared, Ti
   return true;
 }
 
-// Our first packet under the new keys was answered: a round trip, if there was but one.
+// Our first packet under the new keys was answered. Since it was repeated, perhaps, this is a round trip or more: the
+// least of the last few is taken for the truth.
 void PeerMachine::confirmation_answered(TimePoint now) {
   if (!m_confirmation) return;
-  if (m_confirmation->sent == 1) {
-    const Duration sample = now - m_confirmation->first_sent;
-    m_rtt = m_rtt == Duration::zero() ? sample : (7 * m_rtt + sample) / 8;
-  }
+  m_round_trips[m_round_trip_count++ % m_round_trips.size()] = now - m_confirmation->first_sent;
+  const std::size_t kept = std::min(m_round_trip_count, m_round_trips.size());
+  m_rtt = *std::ranges::min_element(std::span(m_round_trips).first(kept));
   m_confirmation.reset();
 }
 
@@ -238,7 +238,6 @@ void PeerMachine::keep_alive(const Context& context) {
     return;
   }
   if (m_confirmation && m_confirmation->next <= context.now) {
-    ++m_confirmation->sent;
     m_confirmation->next = context.now + m_confirmation->wait;
     m_confirmation->wait *= 2;
   }
