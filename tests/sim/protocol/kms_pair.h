@@ -2,6 +2,8 @@
 #pragma once
 
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 
 #include "protocol/action.h"
@@ -23,6 +25,9 @@ class KmsPair {
     bool silent = false;      // answers nothing at all
     bool starved = false;     // no fresh keys
     bool wrong_keys = false;  // delivers other octets than the far end did
+    std::set<std::uint8_t> slots_down;
+    bool repeats = false;  // delivers its last fresh key again and again
+    bool zeros = false;    // delivers keys of zeros
     std::uint64_t delivered_fresh = 0;
     std::uint64_t delivered_named = 0;
     std::uint64_t requests = 0;
@@ -43,7 +48,7 @@ class KmsPair {
     answer.after = at.latency;
     answer.silent = at.silent;
     if (at.silent) return answer;
-    if (!at.available) {
+    if (!at.available || at.slots_down.contains(request.slot)) {
       answer.failure = protocol::KeyFailure::unavailable;
       return answer;
     }
@@ -68,7 +73,11 @@ class KmsPair {
     }
     std::array<std::uint8_t, 16> id{};
     m_rng.fill(id);
-    answer.key_id = KeyId(Uuid::from_random(id).text());
+    if (at.repeats && m_last)
+      answer.key_id = *m_last;
+    else
+      m_last = answer.key_id = KeyId(Uuid::from_random(id).text());
+    if (at.zeros) return answer;
     m_rng.fill(answer.key.mutable_view());
     m_stored.emplace(answer.key_id, Stored{answer.key.clone(), end, now + synchronised_after});
     if (at.wrong_keys) m_rng.fill(answer.key.mutable_view());
@@ -91,6 +100,7 @@ class KmsPair {
   }
 
   SeededRng m_rng;
+  std::optional<KeyId> m_last;
   std::map<KeyId, Stored> m_stored;
 };
 

@@ -105,11 +105,8 @@ TEST(Rekey, AtOnceOnTheOperatorsWordFromEitherEnd) {
   ASSERT_TRUE(world.healthy());
   for (int i = 0; i < 2; ++i) {
     const auto before = world.a().status().epoch;
-    Actions actions;
-    ASSERT_TRUE(world.node(i).device().rekey_now(kFarEnd, world.now(), actions));
-    for (Action& action : actions)
-      if (auto* send = std::get_if<SendDatagram>(&action)) world.transmit(i, send->bytes, send->to);
-    world.node(i).turn();
+    world.node(i).with_device(
+        [&](Device& device, Actions& actions) { EXPECT_TRUE(device.rekey_now(kFarEnd, world.now(), actions)); });
     world.run(1s);
     EXPECT_EQ(world.a().status().epoch, before + 1);
     EXPECT_EQ(world.b().status().epoch, before + 1);

@@ -71,6 +71,13 @@ void Node::restart_with_stamps(std::uint64_t end) {
   start();
 }
 
+void Node::with_device(const std::function<void(Device&, Actions&)>& what) {
+  Actions actions;
+  what(*m_device, actions);
+  perform(actions);
+  turn();
+}
+
 std::uint64_t Node::send() {
   const std::uint64_t number = sent.size() + 1;
   sent.insert(number);
@@ -85,6 +92,7 @@ std::uint64_t Node::send() {
 }
 
 void Node::receive(Bytes datagram, const Endpoint& from) {
+  if (!m_device) return;
   Actions actions;
   if (!Device::is_data(datagram)) {
     m_device->receive(datagram, from, m_world.now(), actions);
@@ -214,9 +222,7 @@ void World::at(TimePoint time, std::function<void()> what) {
 }
 
 void World::run(Duration duration) {
-  const TimePoint end = m_now + duration;
   run_until([] { return false; }, duration);
-  m_now = end;
 }
 
 bool World::run_until(const std::function<bool()>& done, Duration limit) {
@@ -228,6 +234,7 @@ bool World::run_until(const std::function<bool()>& done, Duration limit) {
     event.what();
     if (done()) return true;
   }
+  m_now = end;
   return false;
 }
 
@@ -256,8 +263,13 @@ bool World::healthy() {
       1s);
 }
 
+void World::inject(int from, Bytes datagram, const Endpoint& source) {
+  node(1 - from).receive(std::move(datagram), source);
+}
+
 void World::transmit(int from, Bytes datagram, const Endpoint& to) {
   watch.sent(from, datagram);
+  if (!Device::is_data(datagram)) handshakes[from].push_back(datagram);
   Link& link = links[from];
   const Endpoint source = node(from).endpoint;
   if (to != node(1 - from).endpoint) return;

@@ -62,6 +62,9 @@ class Node {
   bool answers_stamps = true;
   std::function<void(protocol::PeerConfig&)> adjust;  // the last word on the peer's configuration
 
+  // Calls the Device and carries out what it asks for.
+  void with_device(const std::function<void(protocol::Device&, Actions&)>& what);
+
   // Sends one numbered packet through the tunnel; returns its number.
   std::uint64_t send();
   void receive(Bytes datagram, const Endpoint& from);
@@ -134,6 +137,12 @@ class World {
   void traffic(Duration interval, Duration duration, bool from_a = true, bool from_b = true);
   // Both ends carry data under one keypair now.
   bool healthy();
+
+  // Puts a datagram onto the wire of `from` now, as an attacker would: no watch, no loss.
+  void inject(int from, Bytes datagram, const Endpoint& source);
+
+  // All handshake datagrams that were sent, by sender.
+  std::vector<Bytes> handshakes[2];
 
   void transmit(int from, Bytes datagram, const Endpoint& to);
 

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// One rule of the state machine each, with the fault that it answers.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "world.h"
+
+namespace quipu::sim {
+namespace {
+
+using namespace protocol;
+
+struct Started : World {
+  explicit Started(Options given) : World(given) {
+    a().start();
+    b().start();
+  }
+
+  bool heals(Duration limit) {
+    const TimePoint end = now() + limit;
+    while (now() < end)
+      if (healthy()) return true;
+    return false;
+  }
+};
+
+bool is_initiation(ByteView datagram) {
+  return message_type(datagram) == MessageType::initiation;
+}
+
+bool is_response(ByteView datagram) {
+  return message_type(datagram) == MessageType::response;
+}
+
+TEST(Fault, ConfirmationsLostInOneDirectionLoseOnlyWhatTheLinkLoses) {
+  Started world({});
+  ASSERT_TRUE(world.healthy());
+  const auto first = world.a().status().epoch;
+  world.traffic(50ms, 40s);
+  // From the next message 2 on, everything from A is lost for 3 s: B must go on under the old keys meanwhile.
+  bool lossy = false;
+  world.links[1].lose = [&](ByteView datagram) {
+    lossy |= is_response(datagram);
+    return false;
+  };
+  world.links[0].lose = [&](ByteView) { return lossy; };
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().epoch == first + 1; }, 15s));
+  EXPECT_EQ(world.b().status().epoch, first);
+  const auto sent_before = world.b().sent.size();
+  const auto received_before = world.a().received.size();
+  world.run(3s);
+  EXPECT_EQ(world.b().status().epoch, first);
+  EXPECT_NEAR(static_cast<double>(world.a().received.size() - received_before),
+              static_cast<double>(world.b().sent.size() - sent_before), 2);
+  world.links[0].lose = {};
+  world.links[1].lose = {};
+  EXPECT_TRUE(world.heals(5s));
+}
+
+TEST(Fault, LostConfirmationsForLongerStartAnotherHandshake) {
+  Started world({});
+  ASSERT_TRUE(world.healthy());
+  world.traffic(50ms, 60s);
+  const auto epoch = world.a().status().epoch;
+  std::optional<std::uint32_t> dead_index;
+  world.links[0].lose = [&](ByteView datagram) {
+    // The first new keypair's packets never arrive.
+    return Device::is_data(datagram) && dead_index && parse_data(datagram)->receiver.value() == *dead_index;
+  };
+  world.links[1].lose = [&](ByteView datagram) {
+    if (is_response(datagram) && !dead_index) dead_index = parse_response(datagram)->sender.value();
+    return false;
+  };
+  world.run(22s);
+  EXPECT_GE(world.a().status().epoch, epoch + 2);
+  EXPECT_TRUE(world.heals(5s));
+}
+
+TEST(Fault, ALostAnswerIsRepeatedOctetForOctet) {
+  Started world({});
+  int lost = 0;
+  world.links[1].lose = [&](ByteView datagram) { return is_response(datagram) && ++lost <= 3; };
+  world.a().send();
+  ASSERT_TRUE(world.run_until([&] { return !world.b().received.empty(); }, 8s));
+  ASSERT_GE(world.handshakes[1].size(), 4U);
+  for (const Bytes& answer : world.handshakes[1])
+    EXPECT_EQ(answer, world.handshakes[1].front());
+  for (const Bytes& initiation : world.handshakes[0])
+    EXPECT_EQ(initiation, world.handshakes[0].front());
+  EXPECT_EQ(world.kms.ends[0].delivered_fresh, 1U);
+  EXPECT_EQ(world.kms.ends[1].delivered_named, 1U);
+}
+
+TEST(Fault, LostRejectsAreRepeatedAndCostNoMoreKeys) {
+  Started world({});
+  world.kms.ends[1].available = false;
+  int lost = 0;
+  world.links[1].lose = [&](ByteView) { return ++lost <= 3; };
+  world.a().send();
+  world.run(4s);
+  EXPECT_EQ(world.kms.ends[0].delivered_fresh, 1U);
+  EXPECT_GE(world.a().status().statistics.rejects_received, 1U);
+  EXPECT_EQ(world.a().status().statistics.keys_burnt, 0U);
+  world.kms.ends[1].available = true;
+  EXPECT_TRUE(world.heals(10s));
+  // kms-unavailable said keep: it is the first key that made the session, and the second is there for the next.
+  EXPECT_EQ(world.a().status().statistics.keys_burnt, 0U);
+  EXPECT_LE(world.kms.ends[0].delivered_fresh, 2U);
+}
+
+TEST(Fault, AnAnswerGoesOutOncePerTenthOfASecond) {
+  Started world({});
+  world.links[1].lose = [](ByteView) { return true; };
+  world.a().send();
+  world.run(200ms);
+  const auto answers = [&] { return std::ranges::count_if(world.handshakes[1], is_response); };
+  ASSERT_EQ(answers(), 1);
+  const Bytes initiation = world.handshakes[0].front();
+  for (int i = 0; i < 40; ++i)
+    world.inject(0, initiation, world.a().endpoint);
+  EXPECT_EQ(answers(), 2);
+}
+
+TEST(Fault, ACrossingWithLongDelaysSettles) {
+  for (const Duration delay : {Duration(600ms), Duration(1100ms), Duration(1700ms)}) {
+    Started world({});
+    for (Link& link : world.links)
+      link.delay = delay;
+    world.traffic(200ms, 60s);
+    world.run(25s);
+    EXPECT_TRUE(world.watch.agree());
+    EXPECT_TRUE(world.a().status().confirmed);
+    const auto received = world.a().received.size();
+    world.run(10s);
+    EXPECT_GT(world.a().received.size(), received + 40);
+  }
+}
+
+TEST(Fault, ADeadSessionIsNoticed) {
+  for (int restarted = 0; restarted < 2; ++restarted) {
+    Options options;
+    options.interval = 3600s;
+    Started world(options);
+    ASSERT_TRUE(world.healthy());
+    world.traffic(100ms, 30s, restarted != 0, restarted != 1);
+    world.run(1s);
+    world.node(restarted).restart(false);
+    // 5 s of silence, then a handshake.
+    world.run(4s);
+    EXPECT_EQ(world.node(restarted).status().epoch, 0U);
+    EXPECT_TRUE(world.run_until([&] { return world.node(restarted).status().session_up; }, 3s));
+  }
+}
+
+TEST(Fault, AQuietReceiverIsNotTakenForDead) {
+  Options options;
+  options.interval = 3600s;
+  Started world(options);
+  ASSERT_TRUE(world.healthy());
+  world.traffic(100ms, 60s, true, false);
+  world.run(60s);
+  EXPECT_EQ(world.a().status().statistics.attempts, 1U);
+}
+
+TEST(Fault, StampsRolledBackHealInOneRoundTrip) {
+  Started world({});
+  ASSERT_TRUE(world.healthy());
+  world.a().durable_stamps += 5000;
+  world.a().restart();
+  ASSERT_TRUE(world.heals(10s));
+  world.a().restart_with_stamps(0);
+  world.a().send();
+  EXPECT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 500ms));
+  EXPECT_EQ(world.a().events("restored_or_cloned"), 1U);
+  // The key of the refused message 1 was kept: nobody else had taken it.
+  EXPECT_EQ(world.a().status().statistics.keys_burnt, 0U);
+}
+
+TEST(Fault, NoStampIsUsedBeforeItIsDurable) {
+  World world({});
+  world.a().answers_stamps = false;
+  world.a().start();
+  world.b().start();
+  world.a().send();
+  world.run(30s);
+  EXPECT_TRUE(world.handshakes[0].empty());
+}
+
+TEST(Fault, AJumpOfStampsNeedsTheOperatorsWord) {
+  Started world({});
+  ASSERT_TRUE(world.healthy());
+  world.a().restart_with_stamps(std::uint64_t{1} << 42);
+  world.a().send();
+  world.run(5s);
+  EXPECT_FALSE(world.a().status().session_up);
+  EXPECT_GE(world.b().events("stamp_jump_refused"), 1U);
+  ASSERT_TRUE(world.b().device().permit_stamp_jump(kFarEnd));
+  world.a().send();
+  EXPECT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 5s));
+}
+
+TEST(Fault, RecordedHandshakesDoNothing) {
+  Options options;
+  options.interval = 1s;
+  Started world(options);
+  world.traffic(50ms, 10s);
+  world.run(10s);
+  const auto recorded = world.handshakes[0];
+  const auto asked = world.kms.ends[1].requests;
+  const PeerStatus before = world.b().status();
+  for (const Bytes& datagram : recorded)
+    world.inject(0, datagram, *Endpoint::parse("203.0.113.9:1"));
+  EXPECT_EQ(world.kms.ends[1].requests, asked);
+  EXPECT_EQ(world.b().status().epoch, before.epoch);
+  EXPECT_EQ(world.b().status().endpoint, before.endpoint);
+  EXPECT_LE(world.b().status().statistics.rejects_sent, before.statistics.rejects_sent + 1);
+  EXPECT_TRUE(world.healthy());
+}
+
+TEST(Fault, RecordedHandshakesAfterARestartCostOneRefusedRequestEach) {
+  Options options;
+  options.interval = 1s;
+  Started world(options);
+  world.traffic(50ms, 10s);
+  world.run(11s);
+  const auto recorded = world.handshakes[0];
+  world.b().restart();
+  const auto asked = world.kms.ends[1].requests;
+  for (const Bytes& datagram : recorded)
+    if (is_initiation(datagram)) world.inject(0, datagram, *Endpoint::parse("203.0.113.9:1"));
+  // The burst of the rate and no more, however many there are.
+  EXPECT_LE(world.kms.ends[1].requests, asked + kRateBurst);
+  EXPECT_FALSE(world.b().status().session_up);
+  EXPECT_TRUE(world.heals(10s));
+}
+
+TEST(Fault, TwoClonesOfOneSiteDoNotStopEachOtherForGood) {
+  Started world({});
+  ASSERT_TRUE(world.healthy());
+  const std::uint64_t stamps = world.a().durable_stamps;
+  for (int i = 0; i < 5; ++i) {
+    world.a().restart_with_stamps(stamps);
+    EXPECT_TRUE(world.heals(10s));
+  }
+  EXPECT_GE(world.a().events("restored_or_cloned"), 1U);
+}
+
+TEST(Fault, DifferentPoliciesAreToldAndNotRetried) {
+  World world({});
+  world.b().adjust = [](PeerConfig& peer) { peer.policy.qkd = QkdUse::preferred; };
+  world.a().start();
+  world.b().start();
+  world.traffic(100ms, 50s);
+  world.run(50s);
+  // In both logs, once for each attempt.
+  EXPECT_GE(world.a().events("policy_mismatch"), 1U);
+  EXPECT_LE(world.a().events("policy_mismatch"), 2U);
+  EXPECT_EQ(world.a().events("policy_mismatch"), world.b().events("policy_mismatch"));
+  EXPECT_LE(world.a().status().statistics.attempts + world.b().status().statistics.attempts, 2U);
+  EXPECT_FALSE(world.a().status().session_up);
+  EXPECT_EQ(world.kms.ends[1].delivered_named, 0U);
+}
+
+TEST(Fault, DifferentTunnelsAreToldToo) {
+  World world({});
+  world.b().adjust = [](PeerConfig& peer) { peer.tunnel = TunnelId(7); };
+  world.a().start();
+  world.b().start();
+  world.a().send();
+  world.run(10s);
+  EXPECT_EQ(world.a().events("policy_mismatch"), 1U);
+  EXPECT_FALSE(world.a().status().session_up);
+}
+
+TEST(Fault, AnotherPreSharedKeyGetsNoAnswerAndNoKey) {
+  World world({});
+  world.b().adjust = [](PeerConfig& peer) { peer.psk.mutable_view()[1] = 1; };
+  world.a().start();
+  world.b().start();
+  world.traffic(100ms, 20s, true, false);
+  world.run(20s);
+  EXPECT_TRUE(world.handshakes[1].empty());
+  EXPECT_EQ(world.kms.ends[1].requests, 0U);
+  EXPECT_TRUE(world.b().reported.empty());
+}
+
+TEST(Fault, StrangersCostNoStateNoLogLineAndNoKey) {
+  Started world({});
+  ASSERT_TRUE(world.healthy());
+  const auto asked = world.kms.ends[1].requests;
+  const auto logged = world.b().reported;
+  const auto answered = world.handshakes[1].size();
+  const Bytes real = world.handshakes[0].front();
+  for (int i = 0; i < 5000; ++i) {
+    Bytes garbage(world.rng.below(1600));
+    world.rng.fill(garbage);
+    if (i % 2 == 0) {
+      garbage = real;
+      garbage[8 + world.rng.below(garbage.size() - 8)] ^= static_cast<std::uint8_t>(1 + world.rng.below(255));
+    }
+    world.inject(0, std::move(garbage), *Endpoint::parse("203.0.113.9:1"));
+  }
+  EXPECT_EQ(world.kms.ends[1].requests, asked);
+  EXPECT_EQ(world.b().reported, logged);
+  EXPECT_LE(world.handshakes[1].size(), answered + 1);
+  EXPECT_TRUE(world.healthy());
+}
+
+// Messages 1 of a stranger who knows our public key: mac1 is right, nothing else is.
+TEST(Fault, UnderAFloodAPeerProvesItsAddressByCookie) {
+  Started world({});
+  SeededRng rng(99);
+  const auto stranger_key = crypto::generate_x25519(rng);
+  const Identity stranger{stranger_key.clone(), crypto::x25519_public_key(stranger_key)};
+  InitiationPayload payload;
+  payload.policy = Bytes(4);
+  const auto flood = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      const auto initiation =
+          Initiation::create(stranger, world.identities[1]->public_key, PreSharedKey{}, SessionIndex(1), payload, rng);
+      ASSERT_TRUE(initiation);
+      world.inject(0, initiation->message(), *Endpoint::parse("203.0.113.9:1"));
+    }
+  };
+  flood(60);
+  EXPECT_GT(world.b().device().statistics().cookies_sent, 0U);
+  EXPECT_EQ(world.kms.ends[1].requests, 0U);
+  const auto cookies = world.b().device().statistics().cookies_sent;
+  world.a().send();
+  for (int i = 0; i < 20; ++i) {
+    world.run(100ms);
+    flood(10);
+  }
+  EXPECT_EQ(world.b().received.size(), 1U);
+  EXPECT_GT(world.b().device().statistics().cookies_sent, cookies);
+  EXPECT_TRUE(world.b().events("session_up") == 1);
+}
+
+TEST(Fault, TheEndpointFollowsDataAndNotHandshakes) {
+  Started world({});
+  ASSERT_TRUE(world.healthy());
+  const Endpoint before = *world.b().status().endpoint;
+  world.inject(0, world.handshakes[0].front(), *Endpoint::parse("203.0.113.9:1"));
+  EXPECT_EQ(world.b().status().endpoint, before);
+  world.a().endpoint.port = 40000;
+  world.a().send();
+  world.run(100ms);
+  EXPECT_EQ(world.b().status().endpoint, world.a().endpoint);
+  EXPECT_TRUE(world.healthy());
+}
+
+TEST(Fault, ReorderedPacketsOfAnOldEpochStillArrive) {
+  Options options;
+  options.interval = 5s;
+  Started world(options);
+  for (Link& link : world.links)
+    link.jitter = 900ms;
+  world.traffic(20ms, 40s);
+  world.run(45s);
+  EXPECT_EQ(world.a().sent, world.b().received);
+  EXPECT_EQ(world.b().sent, world.a().received);
+  EXPECT_GE(world.a().status().statistics.epochs, 7U);
+}
+
+TEST(Fault, ABusyResponderAsksItsKmsForOneHandshakeAtATime) {
+  Started world({});
+  world.kms.ends[1].silent = true;
+  const auto asked = world.kms.ends[1].requests;
+  // A restarts again and again: new messages 1 while the first is still asked for.
+  for (int i = 0; i < 3; ++i) {
+    world.a().restart();
+    world.a().send();
+    world.run(300ms);
+  }
+  EXPECT_EQ(world.kms.ends[1].requests, asked + 1);
+  world.kms.ends[1].silent = false;
+  EXPECT_TRUE(world.heals(10s));
+}
+
+}  // namespace
+}  // namespace quipu::sim
