@@ -10,16 +10,16 @@ namespace {
 
 using namespace quipu;
 
-struct Outcome {
+struct Seen {
   std::vector<std::string> messages;
   bool refused = false;
 
-  bool operator==(const Outcome&) const = default;
+  bool operator==(const Seen&) const = default;
 };
 
-Outcome read(ByteView stream, std::size_t step) {
+Seen read(ByteView stream, std::size_t step) {
   constexpr std::size_t kMaxMessage = 64;
-  Outcome out;
+  Seen out;
   net::FrameReader reader(kMaxMessage);
   net::Callback<bool(ByteView)> keep = [&](ByteView message) {
     if (message.size() > kMaxMessage) std::abort();
@@ -39,7 +39,7 @@ Outcome read(ByteView stream, std::size_t step) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const ByteView stream(data + 1, size - 1);
-  const Outcome whole = read(stream, size);
+  const Seen whole = read(stream, size);
   if (read(stream, data[0] % 16U + 1) != whole) std::abort();
   for (const std::string& message : whole.messages) {
     if (read(net::frame(as_bytes(message)).view(), 3).messages != std::vector{message}) std::abort();

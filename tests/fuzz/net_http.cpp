@@ -13,19 +13,19 @@ using namespace quipu;
 constexpr std::size_t kMaxHeader = 512;
 constexpr std::size_t kMaxBody = 256;
 
-struct Outcome {
+struct Seen {
   std::vector<std::string> messages;
   bool refused = false;
 };
 
-void keep(Outcome& out, const net::HttpMessage& message) {
+void keep(Seen& out, const net::HttpMessage& message) {
   if (message.body.size() > kMaxBody || message.target.size() > kMaxHeader) std::abort();
   out.messages.push_back(message.method + " " + message.target + " " + std::to_string(message.status) + " " +
                          message.content_type + " " + std::string(as_text(message.body.view())));
 }
 
-Outcome read(net::HttpDirection direction, ByteView stream, std::size_t step) {
-  Outcome out;
+Seen read(net::HttpDirection direction, ByteView stream, std::size_t step) {
+  Seen out;
   net::HttpReader reader(direction, kMaxHeader, kMaxBody);
   while (!stream.empty()) {
     const std::size_t n = std::min(step, stream.size());
@@ -52,8 +52,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const auto direction = data[0] < 128 ? net::HttpDirection::requests : net::HttpDirection::responses;
   const ByteView stream(data + 1, size - 1);
-  const Outcome whole = read(direction, stream, size);
-  const Outcome cut = read(direction, stream, data[0] % 16U + 1);
+  const Seen whole = read(direction, stream, size);
+  const Seen cut = read(direction, stream, data[0] % 16U + 1);
   if (cut.messages != whole.messages || cut.refused != whole.refused) std::abort();
   return 0;
 }
