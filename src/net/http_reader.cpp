@@ -84,6 +84,13 @@ struct HttpReader::Core {
                                                 : visitor(std::get<ResponseParser>(parser));
   }
 
+  // Beast asserts that a chunked body's last chunk, once begun, comes with five octets at least. No chunked body can
+  // end with fewer, so nothing is lost by waiting for them.
+  bool has_enough() {
+    const bool chunked = with_parser([](const auto& one) { return one.is_header_done() && one.chunked(); });
+    return held.size() >= (chunked ? std::size_t{5} : std::size_t{1});
+  }
+
   void hold(ByteView octets) {
     if (octets.empty()) return;
     SecretBytes joined(held.size() + octets.size());
@@ -133,7 +140,7 @@ HttpReader::~HttpReader() = default;
 Result<std::optional<HttpMessage>> HttpReader::feed(ByteView octets) {
   if (m_core->failed) return fail(Errc::malformed, "HTTP after an error");
   m_core->hold(octets);
-  while (!m_core->held.empty()) {
+  while (m_core->has_enough()) {
     const std::size_t before = m_core->held.size();
     auto result = m_core->with_parser([this](auto& parser) { return m_core->parse(parser); });
     m_core->failed = !result.has_value();
@@ -145,6 +152,8 @@ Result<std::optional<HttpMessage>> HttpReader::feed(ByteView octets) {
 Result<std::optional<HttpMessage>> HttpReader::end() {
   if (m_core->failed) return fail(Errc::malformed, "HTTP after an error");
   if (idle()) return std::optional<HttpMessage>();
+  if (!m_core->with_parser([](const auto& parser) { return parser.got_some(); }))
+    return fail(Errc::closed, "the connection ended within an HTTP message");
   error_code ec;
   m_core->with_parser([&ec](auto& parser) { parser.put_eof(ec); });
   m_core->failed = true;

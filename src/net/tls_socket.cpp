@@ -82,7 +82,8 @@ struct TlsSocket::Core : std::enable_shared_from_this<TlsSocket::Core> {
   }
 
   void say_goodbye() {
-    goodbye = std::make_unique<Timer>(loop, [self = shared_from_this()] { self->end(); });
+    // The operations keep us alive until then, and are dropped with the loop.
+    goodbye = std::make_unique<Timer>(loop, [this] { end(); });
     goodbye->set(Loop::now() + kGoodbyeTime);
     stream.async_shutdown([self = shared_from_this()](error_code) {
       error_code ignored;
@@ -93,7 +94,7 @@ struct TlsSocket::Core : std::enable_shared_from_this<TlsSocket::Core> {
 
   void end() {
     close(stream);
-    goodbye.reset();  // it holds us
+    goodbye->cancel();
   }
 
   Loop& loop;

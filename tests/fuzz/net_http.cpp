@@ -43,6 +43,8 @@ Seen read(net::HttpDirection direction, ByteView stream, std::size_t step) {
   }
   const auto last = reader.end();
   if (last && *last) keep(out, **last);
+  // A broken head may be refused before its end or not until then, by what of it arrives together; it is refused.
+  out.refused = !last.has_value();
   return out;
 }
 
