@@ -4,12 +4,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 
 namespace quipu::store {
+
+// The text of the file, and back; nothing unless it is exactly such a text.
+std::string encode_stamps(std::uint64_t end);
+std::optional<std::uint64_t> decode_stamps(std::string_view text);
 
 class StampFile {
  public:

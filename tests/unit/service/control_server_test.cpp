@@ -11,9 +11,11 @@
 
 #include <cstring>
 
-#include "scratch.h"
+#include "support/scratch.h"
 
 namespace quipu::service {
+using test::Scratch;
+
 namespace {
 
 using testing::HasSubstr;

@@ -7,9 +7,12 @@
 #include <unistd.h>
 
 #include "base/encoding.h"
-#include "scratch.h"
+#include "support/scratch.h"
 
 namespace quipu::service {
+using test::Environment;
+using test::Scratch;
+
 namespace {
 
 using testing::HasSubstr;

@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "scratch.h"
 #include "service/log_sinks.h"
 
 namespace quipu::service {
+
 namespace {
 
 using testing::ElementsAre;

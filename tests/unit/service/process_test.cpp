@@ -15,13 +15,16 @@
 #include <cstring>
 
 #include "base/unique_fd.h"
-#include "scratch.h"
 #include "service/lock_down.h"
 #include "service/machine.h"
 #include "service/notify.h"
 #include "service/signals.h"
+#include "support/scratch.h"
 
 namespace quipu::service {
+using test::Environment;
+using test::Scratch;
+
 namespace {
 
 // Runs `body` in a child process; true when it returned true.

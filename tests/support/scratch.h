@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-namespace quipu::service {
+namespace quipu::test {
 
 // A folder that goes with the test.
 class Scratch {
@@ -55,4 +55,4 @@ class Environment {
   const char* m_name;
 };
 
-}  // namespace quipu::service
+}  // namespace quipu::test

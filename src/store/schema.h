@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables, and how older ones become today's. Inside src/store only.
+#pragma once
+
+#include "store/database.h"
+
+namespace quipu::store {
+
+// Brings a store of any earlier version, or an empty file, to today's, in one transaction. Errc::unsupported for a
+// store of a later version (nothing is changed), Errc::storage for a database that is something else.
+Result<void> migrate(Database& database);
+
+}  // namespace quipu::store

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/sqlite_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "store/database.h"
+#include "store/pool_writer.h"
+#include "store/rows.h"
+#include "store/schema.h"
+#include "store/sealer.h"
+
+namespace quipu::store {
+namespace {
+
+// Finds the store key proven, or proves it in a fresh store.
+Result<void> check_key(Database& database, Sealer& sealer) {
+  {
+    QUIPU_TRY_ASSIGN(Query query, database.query("SELECT check_value FROM store_key WHERE id = 1"));
+    QUIPU_TRY_ASSIGN(const bool row, query.step());
+    if (row && sealer.is_check(query.blob(0))) return {};
+    if (row)
+      return fail(Errc::bad_key,
+                  "the store was sealed with another store key; give back the key file that it was made with, or move "
+                  "the store away: the pools fill again from their links");
+  }
+  QUIPU_TRY_ASSIGN(const Bytes value, sealer.make_check());
+  QUIPU_TRY_ASSIGN(Query query, database.query("INSERT INTO store_key (id, check_value) VALUES (1, ?)"));
+  query.bind(ByteView(value));
+  QUIPU_TRY(query.run());
+  return {};
+}
+
+Result<void> load_books(Database& database, std::int64_t row, kms::StoredPool& out) {
+  QUIPU_TRY_ASSIGN(Query query, database.query("SELECT received, held, stock, leased, delivered, burnt, voided, "
+                                               "peer_instance FROM pools WHERE id = ?"));
+  query.bind(row);
+  QUIPU_TRY_ASSIGN(const bool found, query.step());
+  if (!found) return fail(Errc::storage, "a pool's row is gone");
+  std::uint64_t* const figures[] = {&out.books.received,  &out.books.held,  &out.books.stock, &out.books.leased,
+                                    &out.books.delivered, &out.books.burnt, &out.books.voided};
+  for (int i = 0; i < 7; ++i)
+    *figures[i] = static_cast<std::uint64_t>(query.integer(i));
+  QUIPU_TRY_ASSIGN(const std::optional<Uuid> peer, decode_optional_id(query, 7));
+  if (peer) out.peer_instance = kms::InstanceId(*peer);
+  return {};
+}
+
+Result<void> load_blocks(Database& database, std::int64_t row, kms::StoredPool& out) {
+  QUIPU_TRY_ASSIGN(Query query,
+                   database.query("SELECT " QUIPU_BLOCK_COLUMNS " FROM blocks WHERE pool = ? AND state IN (1, 2)"));
+  query.bind(row);
+  for (;;) {
+    QUIPU_TRY_ASSIGN(const bool more, query.step());
+    if (!more) return {};
+    QUIPU_TRY_ASSIGN(kms::BlockRecord block, read_block(query));
+    out.blocks.push_back(std::move(block));
+  }
+}
+
+Result<void> load_leases(Database& database, std::int64_t row, kms::StoredPool& out) {
+  QUIPU_TRY_ASSIGN(Query query, database.query("SELECT " QUIPU_LEASE_COLUMNS " FROM leases WHERE pool = ?"));
+  query.bind(row);
+  for (;;) {
+    QUIPU_TRY_ASSIGN(const bool more, query.step());
+    if (!more) return {};
+    QUIPU_TRY_ASSIGN(kms::LeaseRecord lease, read_lease(query));
+    out.leases.push_back(std::move(lease));
+  }
+}
+
+Result<void> load_marks(Database& database, std::int64_t row, kms::StoredPool& out) {
+  QUIPU_TRY_ASSIGN(Query query, database.query("SELECT source, mark FROM source_marks WHERE pool = ?"));
+  query.bind(row);
+  for (;;) {
+    QUIPU_TRY_ASSIGN(const bool more, query.step());
+    if (!more) return {};
+    QUIPU_TRY_ASSIGN(const std::uint64_t mark, decode_u64(query.blob(1)));
+    out.marks.push_back({std::string(query.text(0)), mark});
+  }
+}
+
+}  // namespace
+
+struct SqliteStore::Connection {
+  Connection(Secret<32> store_key, crypto::Rng& rng) : sealer(std::move(store_key), rng) {}
+
+  Database database;
+  Sealer sealer;
+};
+
+SqliteStore::SqliteStore(std::unique_ptr<Connection> connection) : m_connection(std::move(connection)) {}
+
+SqliteStore::~SqliteStore() {
+  // Best effort: the next run begins with the same.
+  static_cast<void>(scrub());
+}
+
+Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, Secret<32> store_key,
+                                                       crypto::Rng& rng) {
+  auto connection = std::make_unique<Connection>(std::move(store_key), rng);
+  QUIPU_TRY(connection->database.open(path));
+  if (auto done = migrate(connection->database); !done) return fail_at(path, std::move(done).error());
+  if (auto done = check_key(connection->database, connection->sealer); !done)
+    return fail_at(path, std::move(done).error());
+  std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(connection)));
+  QUIPU_TRY(store->scrub());
+  return store;
+}
+
+Result<void> SqliteStore::scrub() {
+  if (!m_deleted) return {};
+  QUIPU_TRY(m_connection->database.truncate_wal());
+  m_deleted = false;
+  return {};
+}
+
+Result<std::optional<std::int64_t>> SqliteStore::find_pool(const KmeId& pool) {
+  if (const auto known = m_pools.find(pool); known != m_pools.end()) return std::optional(known->second);
+  QUIPU_TRY_ASSIGN(Query query, m_connection->database.query("SELECT id FROM pools WHERE kme = ?"));
+  query.bind(std::string_view(pool.value()));
+  QUIPU_TRY_ASSIGN(const bool row, query.step());
+  if (!row) return std::optional<std::int64_t>();
+  return std::optional(m_pools[pool] = query.integer(0));
+}
+
+Result<std::int64_t> SqliteStore::make_pool(const KmeId& pool) {
+  QUIPU_TRY_ASSIGN(const auto known, find_pool(pool));
+  if (known) return *known;
+  {
+    QUIPU_TRY_ASSIGN(Query query, m_connection->database.query("INSERT INTO pools (kme) VALUES (?)"));
+    query.bind(std::string_view(pool.value()));
+    QUIPU_TRY(query.run());
+  }
+  QUIPU_TRY_ASSIGN(const auto made, find_pool(pool));
+  return *made;
+}
+
+Result<void> SqliteStore::commit(const kms::Transaction& transaction) {
+  Database& database = m_connection->database;
+  QUIPU_TRY_ASSIGN(SqlTransaction guard, SqlTransaction::begin(database));
+  // A row number of a transaction that is rolled back must not stay known.
+  const bool known = m_pools.contains(transaction.pool);
+  auto applied = [&]() -> Result<bool> {
+    QUIPU_TRY_ASSIGN(const std::int64_t row, make_pool(transaction.pool));
+    PoolWriter writer(database, m_connection->sealer, transaction.pool, row);
+    for (const kms::Change& change : transaction.changes)
+      QUIPU_TRY(std::visit(writer, change));
+    QUIPU_TRY(guard.commit());
+    return writer.deleted();
+  }();
+  if (!applied && !known) m_pools.erase(transaction.pool);
+  if (!applied) return std::unexpected(std::move(applied).error());
+  m_deleted = m_deleted || *applied;
+  return {};
+}
+
+Result<kms::StoredPool> SqliteStore::load(const KmeId& pool) {
+  kms::StoredPool out;
+  QUIPU_TRY_ASSIGN(const auto row, find_pool(pool));
+  if (!row) return out;
+  for (const auto part : {load_books, load_blocks, load_leases, load_marks})
+    QUIPU_TRY(part(m_connection->database, *row, out));
+  return out;
+}
+
+Result<std::optional<kms::BlockRecord>> SqliteStore::find_block(const KmeId& pool, const BlockId& id) {
+  QUIPU_TRY_ASSIGN(const auto row, find_pool(pool));
+  if (!row) return std::optional<kms::BlockRecord>();
+  QUIPU_TRY_ASSIGN(Query query, m_connection->database.query("SELECT " QUIPU_BLOCK_COLUMNS
+                                                             " FROM blocks WHERE pool = ? AND id = ?"));
+  query.bind(*row, ByteView(id.value().octets));
+  QUIPU_TRY_ASSIGN(const bool found, query.step());
+  if (!found) return std::optional<kms::BlockRecord>();
+  QUIPU_TRY_ASSIGN(kms::BlockRecord block, read_block(query));
+  return std::optional(std::move(block));
+}
+
+Result<bool> SqliteStore::has_digest(const KmeId& pool, const kms::BlockDigest& digest) {
+  QUIPU_TRY_ASSIGN(const auto row, find_pool(pool));
+  if (!row) return false;
+  QUIPU_TRY_ASSIGN(Query query,
+                   m_connection->database.query("SELECT 1 FROM blocks WHERE pool = ? AND digest = ? LIMIT 1"));
+  query.bind(*row, ByteView(digest));
+  return query.step();
+}
+
+Result<bool> SqliteStore::is_retired(const KmeId& pool, const kms::InstanceId& instance) {
+  QUIPU_TRY_ASSIGN(const auto row, find_pool(pool));
+  if (!row) return false;
+  QUIPU_TRY_ASSIGN(Query query,
+                   m_connection->database.query("SELECT 1 FROM retired_instances WHERE pool = ? AND instance = ?"));
+  query.bind(*row, ByteView(instance.value().octets));
+  return query.step();
+}
+
+Result<SecretBytes> SqliteStore::read(const KmeId& pool, const BlockId& id, kms::Range range) {
+  const auto gone = [] { return fail(Errc::not_found, "this key material is not in the store"); };
+  QUIPU_TRY_ASSIGN(const auto row, find_pool(pool));
+  if (!row || range.length == 0 || range.length > kms::kMaxBlockSize) return gone();
+  SecretBytes out(range.length);
+  const std::uint64_t end = std::uint64_t{range.offset} + range.length;
+  for (std::uint64_t at = range.offset; at < end;) {
+    const auto position = static_cast<std::uint32_t>(at / kms::kChunkSize * kms::kChunkSize);
+    QUIPU_TRY_ASSIGN(Query query, m_connection->database.query("SELECT wrapped_key, sealed FROM chunks WHERE pool = ? "
+                                                               "AND block = ? AND position = ?"));
+    query.bind(*row, ByteView(id.value().octets), std::int64_t{position});
+    QUIPU_TRY_ASSIGN(const bool found, query.step());
+    if (!found) return gone();
+    QUIPU_TRY_ASSIGN(const SecretBytes chunk,
+                     m_connection->sealer.open({pool, id, position}, query.blob(0), query.blob(1)));
+    const auto skip = static_cast<std::size_t>(at - position);
+    if (skip >= chunk.size()) return gone();
+    const std::size_t size = std::min<std::size_t>(chunk.size() - skip, static_cast<std::size_t>(end - at));
+    std::ranges::copy(chunk.view().subspan(skip, size),
+                      out.mutable_view().subspan(static_cast<std::size_t>(at - range.offset)).begin());
+    at += size;
+  }
+  return out;
+}
+
+}  // namespace quipu::store

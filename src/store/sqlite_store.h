@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// The KMS's store in one SQLite file: write-ahead log, every commit synced, material sealed (kms/store.h says what is
+// promised).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/secret.h"
+#include "crypto/rng.h"
+#include "kms/store.h"
+
+namespace quipu::store {
+
+class SqliteStore final : public kms::Store {
+ public:
+  // Opens or creates the file, for this process alone. `rng` outlives the store. Errors say what to do:
+  // Errc::bad_key (another store key sealed this store), busy (another process has it open), unsupported (a later
+  // version wrote it), storage (damaged, not writable, not a store), exhausted (no space).
+  static Result<std::unique_ptr<SqliteStore>> open(const std::string& path, Secret<32> store_key, crypto::Rng& rng);
+
+  SqliteStore(const SqliteStore&) = delete;
+  SqliteStore& operator=(const SqliteStore&) = delete;
+  ~SqliteStore() override;
+
+  Result<void> commit(const kms::Transaction& transaction) override;
+  Result<kms::StoredPool> load(const KmeId& pool) override;
+  Result<std::optional<kms::BlockRecord>> find_block(const KmeId& pool, const BlockId& id) override;
+  Result<bool> has_digest(const KmeId& pool, const kms::BlockDigest& digest) override;
+  Result<bool> is_retired(const KmeId& pool, const kms::InstanceId& instance) override;
+  Result<SecretBytes> read(const KmeId& pool, const BlockId& id, kms::Range range) override;
+
+  // Removes what deleted chunks left in the write-ahead log; cheap when nothing was deleted since the last call. To be
+  // called at least twice a minute, and before the process ends.
+  Result<void> scrub();
+
+ private:
+  struct Connection;
+
+  explicit SqliteStore(std::unique_ptr<Connection> connection);
+
+  // The pool's row, or nothing when nothing was ever committed for it.
+  Result<std::optional<std::int64_t>> find_pool(const KmeId& pool);
+  Result<std::int64_t> make_pool(const KmeId& pool);
+
+  std::unique_ptr<Connection> m_connection;
+  std::map<KmeId, std::int64_t> m_pools;
+  bool m_deleted = true;  // since the last scrub; an earlier run may have left something
+};
+
+}  // namespace quipu::store

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// What somebody finds who holds the files but not the store key.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "base/encoding.h"
+#include "store/database.h"
+#include "store/sqlite_store.h"
+#include "support/scratch.h"
+
+namespace quipu::store {
+namespace {
+
+using test::Scratch;
+
+std::string contents(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+std::string upper(std::string text) {
+  for (char& c : text)
+    c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// Pieces of `secret`, of at least 12 octets, in every form in which they could stand: as they are, in hexadecimal, and
+// in base64 at each of its three alignments.
+std::vector<std::string> traces_of(ByteView secret) {
+  std::vector<std::string> out;
+  for (std::size_t at = 0; at + 32 <= secret.size(); at += 32) {
+    const ByteView piece = secret.subspan(at, 12);
+    out.emplace_back(as_text(piece));
+    out.push_back(to_hex(piece));
+    out.push_back(upper(to_hex(piece)));
+    for (std::size_t shift = 0; shift < 3; ++shift)
+      out.push_back(to_base64(secret.subspan(at + shift, 12)));
+  }
+  return out;
+}
+
+std::size_t count_traces(const std::string& where, ByteView secret) {
+  std::size_t found = 0;
+  for (const std::string& trace : traces_of(secret))
+    found += where.find(trace) == std::string::npos ? 0U : 1U;
+  return found;
+}
+
+class SealedTest : public testing::Test {
+ protected:
+  SealedTest() {
+    rng.fill(key);
+    rng.fill(material);
+    auto opened = SqliteStore::open(path, Secret<32>(key), rng);
+    EXPECT_TRUE(opened.has_value()) << opened.error().text;
+    store = *std::move(opened);
+    kms::Transaction transaction(pool);
+    kms::BlockRecord record;
+    record.id = block;
+    record.length = static_cast<std::uint32_t>(material.size());
+    transaction.add(kms::AddBlock{record, material});
+    EXPECT_TRUE(store->commit(transaction).has_value());
+  }
+
+  std::string files() const { return contents(path) + contents(path + "-wal"); }
+
+  void set(kms::BlockState state, kms::RangeSet spent) {
+    kms::Transaction transaction(pool);
+    transaction.add(kms::SetBlock{block, state, std::move(spent)});
+    ASSERT_TRUE(store->commit(transaction).has_value());
+  }
+
+  Scratch scratch;
+  std::string path = scratch.path("kms.db");
+  crypto::SystemRng rng;
+  std::array<std::uint8_t, 32> key{};
+  Bytes material = Bytes(4 * kms::kChunkSize);
+  KmeId pool{"kme-b"};
+  BlockId block{Uuid{{1}}};
+  std::unique_ptr<SqliteStore> store;
+};
+
+TEST_F(SealedTest, TheSearchFindsWhatIsThere) {
+  EXPECT_EQ(count_traces("x" + std::string(as_text(material)), material), material.size() / 32);
+  EXPECT_GE(count_traces(to_hex(material), material), material.size() / 32);
+  EXPECT_GE(count_traces(to_base64(material), material), material.size() / 32);
+}
+
+TEST_F(SealedTest, NoKeyStandsInTheFilesInAnyForm) {
+  EXPECT_GT(files().size(), material.size());
+  EXPECT_EQ(count_traces(files(), material), 0U);
+  EXPECT_EQ(count_traces(files(), key), 0U);
+  ASSERT_TRUE(store->read(pool, block, {0, 65}).has_value());
+  set(kms::BlockState::usable, kms::RangeSet({{0, 4096}}));
+  EXPECT_EQ(count_traces(files(), material), 0U);
+  ASSERT_TRUE(store->scrub().has_value());
+  EXPECT_EQ(count_traces(files(), material), 0U);
+  store.reset();
+  EXPECT_EQ(count_traces(files(), material), 0U);
+  EXPECT_EQ(count_traces(files(), key), 0U);
+}
+
+TEST_F(SealedTest, ADeletedChunkLeavesNothingToOpenLater) {
+  store.reset();
+  std::vector<Bytes> sealed;
+  {
+    Database database;
+    ASSERT_TRUE(database.open(path).has_value());
+    auto query = database.query("SELECT wrapped_key, sealed FROM chunks ORDER BY position");
+    ASSERT_TRUE(query.has_value());
+    while (query->step().value_or(false)) {
+      for (const int column : {0, 1})
+        sealed.emplace_back(query->blob(column).begin(), query->blob(column).end());
+    }
+  }
+  ASSERT_EQ(sealed.size(), 8U);
+  const auto present = [&](std::size_t i) {
+    return files().find(as_text(ByteView(sealed[i]).first(24))) != std::string::npos;
+  };
+  store = *SqliteStore::open(path, Secret<32>(key), rng);
+  for (std::size_t i = 0; i < 8; ++i)
+    EXPECT_TRUE(present(i)) << i;
+  // The second chunk is spent, the first and third only in part.
+  set(kms::BlockState::usable, kms::RangeSet({{4064, 4160}}));
+  ASSERT_TRUE(store->scrub().has_value());
+  EXPECT_EQ(contents(path + "-wal").size(), 0U);
+  for (std::size_t i = 0; i < 8; ++i)
+    EXPECT_EQ(present(i), i != 2 && i != 3) << i;
+  set(kms::BlockState::voided, {});
+  ASSERT_TRUE(store->scrub().has_value());
+  for (std::size_t i = 0; i < 8; ++i)
+    EXPECT_FALSE(present(i)) << i;
+}
+
+}  // namespace
+}  // namespace quipu::store

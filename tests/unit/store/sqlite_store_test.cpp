@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/sqlite_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "model.h"
+#include "store/database.h"
+#include "support/scratch.h"
+
+namespace quipu::store {
+namespace {
+
+using test::Scratch;
+using testing::HasSubstr;
+
+class SqliteStoreTest : public testing::Test {
+ protected:
+  Result<std::unique_ptr<SqliteStore>> try_open(std::uint8_t key = 1) {
+    std::array<std::uint8_t, 32> octets{};
+    octets.fill(key);
+    return SqliteStore::open(path, Secret<32>(octets), rng);
+  }
+
+  std::unique_ptr<SqliteStore> open() {
+    auto store = try_open();
+    EXPECT_TRUE(store.has_value()) << store.error().text;
+    return store ? *std::move(store) : nullptr;
+  }
+
+  // Changes the file behind the store's back.
+  void tamper(const char* sql) {
+    Database database;
+    ASSERT_TRUE(database.open(path).has_value());
+    const auto done = database.execute(sql);
+    ASSERT_TRUE(done.has_value()) << done.error().text;
+  }
+
+  static kms::Transaction one_block(const BlockId& id, ByteView material) {
+    kms::Transaction out(KmeId("kme-b"));
+    kms::BlockRecord record;
+    record.id = id;
+    record.length = static_cast<std::uint32_t>(material.size());
+    out.add(kms::AddBlock{record, material});
+    return out;
+  }
+
+  Scratch scratch;
+  std::string path = scratch.path("kms.db");
+  crypto::SystemRng rng;
+  KmeId pool{"kme-b"};
+  BlockId block{Uuid{{1}}};
+};
+
+TEST_F(SqliteStoreTest, HoldsWhatTheModelHolds) {
+  Model model;
+  auto store = open();
+  for (int round = 0; round < 6; ++round) {
+    for (int i = 0; i < 60; ++i) {
+      const auto done = store->commit(model.next());
+      ASSERT_TRUE(done.has_value()) << done.error().text;
+    }
+    if (round % 2 == 0) {
+      store.reset();
+      store = open();
+    }
+    model.expect_equal(*store);
+    if (HasFailure()) return;
+  }
+  EXPECT_GT(model.blocks().size(), 10U);
+}
+
+TEST_F(SqliteStoreTest, PoolsKeepApart) {
+  Model one(KmeId("kme-b"));
+  Model other(KmeId("kme-c"));
+  auto store = open();
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(store->commit(one.next()).has_value());
+    ASSERT_TRUE(i % 2 != 0 || store->commit(other.next()).has_value());
+  }
+  one.expect_equal(*store);
+  other.expect_equal(*store);
+  EXPECT_TRUE(store->load(KmeId("kme-x"))->blocks.empty());
+  EXPECT_EQ(store->read(KmeId("kme-x"), block, {0, 32}).error().code, Errc::not_found);
+}
+
+TEST_F(SqliteStoreTest, ATransactionThatFailsLeavesNothing) {
+  auto store = open();
+  const Bytes material(64, 7);
+  ASSERT_TRUE(store->commit(one_block(block, material)).has_value());
+  const auto refused = [&](Errc code, auto change) {
+    kms::Transaction transaction = one_block(BlockId(Uuid{{2}}), material);
+    transaction.add(std::move(change));
+    EXPECT_EQ(store->commit(transaction).error().code, code);
+    EXPECT_FALSE(store->find_block(pool, BlockId(Uuid{{2}}))->has_value());
+  };
+  kms::BlockRecord same;
+  same.id = block;
+  refused(Errc::duplicate, kms::AddBlock{same, {}});
+  refused(Errc::not_found, kms::SetBlock{BlockId(Uuid{{9}}), kms::BlockState::used, {}});
+  refused(Errc::not_found, kms::SetLease{kms::LeaseId(Uuid{{9}}), std::nullopt, true, true});
+  refused(Errc::not_found, kms::RemoveLease{kms::LeaseId(Uuid{{9}})});
+  refused(Errc::out_of_range, kms::Books{.received = ~std::uint64_t{0}});
+  ASSERT_TRUE(store->commit(one_block(BlockId(Uuid{{2}}), material)).has_value());
+}
+
+TEST_F(SqliteStoreTest, AFailedFirstTransactionLeavesNoPoolBehind) {
+  auto store = open();
+  kms::Transaction bad(pool);
+  bad.add(kms::RemoveLease{});
+  EXPECT_EQ(store->commit(bad).error().code, Errc::not_found);
+  ASSERT_TRUE(store->commit(one_block(block, Bytes(32, 1))).has_value());
+  EXPECT_TRUE(store->read(pool, block, {0, 32}).has_value());
+}
+
+TEST_F(SqliteStoreTest, ReadsAnyRangeAcrossChunks) {
+  auto store = open();
+  Bytes material(3 * kms::kChunkSize + 32);
+  rng.fill(material);
+  ASSERT_TRUE(store->commit(one_block(block, material)).has_value());
+  for (const kms::Range range : {kms::Range{0, 32}, {4064, 64}, {4096, 4096}, {32, 12288}, {0, 12320}, {12288, 32}}) {
+    const auto read = store->read(pool, block, range);
+    ASSERT_TRUE(read.has_value()) << read.error().text;
+    EXPECT_TRUE(std::ranges::equal(read->view(), ByteView(material).subspan(range.offset, range.length)));
+  }
+  for (const kms::Range range : {kms::Range{0, 0}, {12320, 32}, {12288, 64}, {0, 65536}, {0xffffffe0, 64}})
+    EXPECT_EQ(store->read(pool, block, range).error().code, Errc::not_found);
+}
+
+TEST_F(SqliteStoreTest, RefusesAnotherStoreKey) {
+  open();
+  const auto store = try_open(2);
+  ASSERT_FALSE(store.has_value());
+  EXPECT_EQ(store.error().code, Errc::bad_key);
+  EXPECT_THAT(store.error().text, HasSubstr(path));
+  EXPECT_NE(open(), nullptr);
+}
+
+TEST_F(SqliteStoreTest, RefusesASecondOwner) {
+  const auto store = open();
+  EXPECT_EQ(try_open().error().code, Errc::busy);
+}
+
+TEST_F(SqliteStoreTest, RefusesALaterVersionAndChangesNothing) {
+  open();
+  tamper("PRAGMA user_version = 2");
+  EXPECT_EQ(try_open().error().code, Errc::unsupported);
+  tamper("PRAGMA user_version = 1");
+  EXPECT_NE(open(), nullptr);
+}
+
+TEST_F(SqliteStoreTest, RefusesFilesThatAreNoStore) {
+  tamper("CREATE TABLE t (x)");
+  EXPECT_THAT(try_open().error().text, HasSubstr("another program"));
+  path = scratch.write("text", std::string(10'000, 'x'), 0600);
+  EXPECT_EQ(try_open().error().code, Errc::storage);
+  path = scratch.root();
+  EXPECT_EQ(try_open().error().code, Errc::storage);
+  path = scratch.path("absent/kms.db");
+  EXPECT_EQ(try_open().error().code, Errc::storage);
+}
+
+TEST_F(SqliteStoreTest, ChunksThatChangedPlacesDoNotOpen) {
+  const Bytes material(2 * kms::kChunkSize, 7);
+  ASSERT_TRUE(open()->commit(one_block(block, material)).has_value());
+  tamper("UPDATE chunks SET position = 4096 - position + 1");
+  tamper("UPDATE chunks SET position = position - 1");
+  EXPECT_EQ(open()->read(pool, block, {0, 32}).error().code, Errc::storage);
+  tamper("UPDATE chunks SET position = 4096 - position + 1");
+  tamper("UPDATE chunks SET position = position - 1");
+  EXPECT_TRUE(open()->read(pool, block, {0, 32}).has_value());
+  tamper("UPDATE pools SET kme = 'kme-c'");
+  EXPECT_EQ(open()->read(KmeId("kme-c"), block, {0, 32}).error().code, Errc::storage);
+}
+
+TEST_F(SqliteStoreTest, RowsThatMakeNoSenseAreErrors) {
+  ASSERT_TRUE(open()->commit(one_block(block, Bytes(64, 7))).has_value());
+  for (const char* const sql :
+       {"UPDATE blocks SET spent = x'00000000'", "UPDATE blocks SET spent = x'0000000000000060'",
+        "UPDATE blocks SET state = 2, digest = x'00', spent = x''",
+        "UPDATE blocks SET digest = zeroblob(32), length = -1", "UPDATE blocks SET length = 64, sequence = x'00'"}) {
+    tamper(sql);
+    EXPECT_EQ(open()->load(pool).error().code, Errc::storage) << sql;
+  }
+}
+
+TEST_F(SqliteStoreTest, IsForItsOwnerOnly) {
+  const auto store = open();
+  ASSERT_TRUE(store->commit(one_block(block, Bytes(64, 7))).has_value());
+  for (const char* const suffix : {"", "-wal"}) {
+    struct stat status{};
+    ASSERT_EQ(::stat((path + suffix).c_str(), &status), 0) << suffix;
+    EXPECT_EQ(status.st_mode & 0777U, 0600U) << suffix;
+  }
+}
+
+// Whatever is flipped in the file: an error, or the right material; never a crash, never other octets.
+TEST_F(SqliteStoreTest, ADamagedFileIsAnErrorOrNoMatter) {
+  Model model;
+  {
+    const auto store = open();
+    for (int i = 0; i < 40; ++i)
+      ASSERT_TRUE(store->commit(model.next()).has_value());
+  }
+  std::ifstream in(path, std::ios::binary);
+  const std::string whole((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  std::mt19937_64 random(1);
+  int refused = 0;
+  for (int round = 0; round < 60; ++round) {
+    std::string broken = whole;
+    for (int i = 0; i < 4; ++i)
+      broken[random() % broken.size()] ^= static_cast<char>(1U << random() % 8);
+    scratch.write("kms.db", broken, 0600);
+    const auto store = try_open();
+    refused += store ? 0 : 1;
+    for (const auto& [id, record] : model.blocks()) {
+      const auto read = store ? (*store)->read(pool, id, {0, 32}) : fail(Errc::storage);
+      EXPECT_TRUE(!read || std::ranges::equal(read->view(), ByteView(Model::material_of(record)).first(32)));
+    }
+    if (store) static_cast<void>((*store)->load(pool));
+  }
+  EXPECT_GT(refused, 0);
+}
+
+}  // namespace
+}  // namespace quipu::store
