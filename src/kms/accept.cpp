@@ -123,14 +123,6 @@ void Accept::repeat() {
   offer(held);
 }
 
-void Accept::void_block(const BlockId& id) {
-  for (const LeaseId& lease : m_pool.leases_on(id)) {
-    m_own.burn(lease);
-    m_opened.burn(lease);
-  }
-  m_pool.void_block(id);
-}
-
 // Our state of a block that the peer holds, after learning that it does. Staged only.
 Result<BlockState> Accept::settle(const wire::OfferedBlock& offered, bool or_void) {
   if (const Pool::Block* mine = m_pool.find(offered.id)) {
@@ -138,7 +130,7 @@ Result<BlockState> Accept::settle(const wire::OfferedBlock& offered, bool or_voi
       m_site.alarm(
           "block_differs", "The two ends hold different octets under one block id; the block was voided.",
           {{"link", mine->record.source}, {"peer", m_pool.peer().value()}, {"block", offered.id.value().text()}});
-      void_block(offered.id);
+      m_opened.void_block(offered.id);
       return BlockState::voided;
     }
     if (mine->record.state == BlockState::held) m_pool.make_usable(offered.id);
@@ -192,7 +184,7 @@ Result<void> Accept::receive_states(const std::vector<BlockId>& asked, const std
     const Pool::Block* mine = m_pool.find(asked[i]);
     if (mine == nullptr) continue;
     if (states[i] == BlockState::used || states[i] == BlockState::voided)
-      void_block(asked[i]);
+      m_opened.void_block(asked[i]);
     else if (mine->record.state != BlockState::held)
       continue;
     else if (states[i] == BlockState::usable)

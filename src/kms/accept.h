@@ -10,7 +10,6 @@
 
 #include "kms/km_link.h"
 #include "kms/opened_leases.h"
-#include "kms/own_leases.h"
 #include "kms/pool.h"
 
 namespace quipu::kms {
@@ -20,8 +19,8 @@ inline constexpr Duration kVoidAfter = std::chrono::seconds(60);
 
 class Accept {
  public:
-  Accept(Site& site, Pool& pool, KmLink& link, OwnLeases& own, OpenedLeases& opened)
-      : m_site(site), m_pool(pool), m_link(link), m_own(own), m_opened(opened) {}
+  Accept(Site& site, Pool& pool, KmLink& link, OpenedLeases& opened)
+      : m_site(site), m_pool(pool), m_link(link), m_opened(opened) {}
 
   // Blocks of drivers, after the combiner: those that pass are durable when it returns, and offered.
   Result<void> add(std::vector<SourceBlock> blocks);
@@ -43,7 +42,6 @@ class Accept {
   void forget_old();
   void advance_mark(const SourceBlock& block);
   Result<BlockState> settle(const wire::OfferedBlock& offered, bool or_void);
-  void void_block(const BlockId& id);
   Result<void> answer(wire::RequestNumber number, const std::vector<wire::OfferedBlock>& blocks, bool or_void);
   std::vector<wire::OfferedBlock> describe(const std::vector<BlockId>& ids) const;
   void offer(const std::vector<BlockId>& ids);
@@ -51,7 +49,6 @@ class Accept {
   Site& m_site;
   Pool& m_pool;
   KmLink& m_link;
-  OwnLeases& m_own;
   OpenedLeases& m_opened;
   std::deque<std::pair<TimePoint, BlockId>> m_missing;  // the peer did not have it; when to ask for voiding
   std::optional<WallTime> m_forgotten;                  // when old records were last dropped

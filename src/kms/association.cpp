@@ -41,7 +41,7 @@ Association::Association(Site& site, const PeerConfig& config, Pool pool)
       m_own(site, m_pool, m_link),
       m_opened(site, m_pool, m_link, m_own),
       m_contact(site, m_pool, m_link, m_own, m_opened),
-      m_accept(site, m_pool, m_link, m_own, m_opened),
+      m_accept(site, m_pool, m_link, m_opened),
       m_delivery(site, config, m_link, m_own, m_opened, m_availability),
       m_production(site.now),
       m_consumption(site.now),

@@ -227,11 +227,7 @@ void ContactExchange::merge_lease(const wire::InventoryLease& theirs) {
 }
 
 void ContactExchange::void_block(const BlockId& id, std::string_view why) {
-  for (const LeaseId& lease : m_pool.leases_on(id)) {
-    m_own.burn(lease);
-    m_opened.burn(lease);
-  }
-  m_pool.void_block(id);
+  m_opened.void_block(id);
   m_site.report(LogLevel::warning, "block_voided", "A block was given up after comparing inventories.",
                 {{"peer", m_pool.peer().value()}, {"block", id.value().text()}, {"reason", std::string(why)}});
 }

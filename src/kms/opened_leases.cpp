@@ -210,4 +210,12 @@ void OpenedLeases::burn(const LeaseId& id) {
   if (const auto found = m_leases.find(id); found != m_leases.end()) close(found);
 }
 
+void OpenedLeases::void_block(const BlockId& id) {
+  for (const LeaseId& lease : m_pool.leases_on(id)) {
+    m_own.burn(lease);
+    burn(lease);
+  }
+  if (m_pool.find(id) != nullptr) m_pool.void_block(id);  // else those leases were the last of it
+}
+
 }  // namespace quipu::kms

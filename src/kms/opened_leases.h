@@ -53,6 +53,8 @@ class OpenedLeases {
 
   // Staged only: closed now, the rest burnt. Harmless when the lease is not open here.
   void burn(const LeaseId& id);
+  // Staged only: leases of either holder on that block are burnt, then it is voided.
+  void void_block(const BlockId& id);
 
  private:
   struct Bound {
