@@ -2,6 +2,7 @@
 #include "sim/kms/world.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace quipu::kms::sim {
 namespace {
@@ -94,9 +95,14 @@ void World::connect(std::size_t a, std::size_t b) {
 }
 
 void World::disconnect(std::size_t a, std::size_t b, std::size_t delivered) {
+  for (std::size_t i = 0; i < m_wires.size(); ++i)
+    if (Wire& wire = *m_wires[i]; wire.open && wire.from == a && wire.to == b) end_connection(wire.at_from, delivered);
+}
+
+void World::end_connection(LinkId at_one_end, std::size_t delivered) {
   for (std::size_t i = 0; i < m_wires.size(); ++i) {
     Wire& wire = *m_wires[i];
-    if (!wire.open || !((wire.from == a && wire.to == b) || (wire.from == b && wire.to == a))) continue;
+    if (!wire.open || (wire.at_from != at_one_end && wire.at_to != at_one_end)) continue;
     wire.open = false;
     for (std::size_t n = 0; n < delivered && !wire.messages.empty(); ++n) {
       const SecretBytes message = std::move(wire.messages.front());
@@ -110,6 +116,7 @@ void World::disconnect(std::size_t a, std::size_t b, std::size_t delivered) {
 }
 
 bool World::carry_one() {
+  if (m_messages_held) return false;
   std::vector<Wire*> busy;
   for (const auto& wire : m_wires)
     if (!wire->messages.empty()) busy.push_back(wire.get());
@@ -124,10 +131,14 @@ bool World::carry_one() {
   return true;
 }
 
-BlockId World::make_block(std::size_t a, std::size_t b, std::uint32_t size, bool to_a, bool to_b) {
+Uuid World::random_uuid() {
   std::array<std::uint8_t, 16> random{};
   m_key_rng.fill(random);
-  const BlockId id(Uuid::from_random(random));
+  return Uuid::from_random(random);
+}
+
+BlockId World::make_block(std::size_t a, std::size_t b, std::uint32_t size, bool to_a, bool to_b) {
+  const BlockId id(random_uuid());
   Bytes& octets = m_blocks[id];
   octets.resize(size);
   m_key_rng.fill(octets);
@@ -167,6 +178,10 @@ std::shared_ptr<Outcome> World::status(std::size_t at, const std::string& master
   return ask(at, SaeId(master), etsi::StatusCall{SaeId(slave)});
 }
 
+void World::cancel(std::size_t at, RequestId request) {
+  run(at, [&](Kme& kme) { return kme.etsi_cancelled(request, m_now); });
+}
+
 PoolStatus World::pool(std::size_t at, std::size_t peer) const {
   for (PoolStatus& status : m_nodes.at(at)->kme->status(kWallStart, m_now))
     if (status.peer.value() == m_nodes.at(peer)->name) return std::move(status);
@@ -197,13 +212,7 @@ void World::act_one(std::size_t index, Action& action) {
         wire->messages.push_back(std::move(send->message));
   } else if (auto* close = std::get_if<CloseLink>(&action)) {
     // What was said before arrives; this end says and hears nothing more.
-    for (const auto& wire : m_wires) {
-      if (!wire->open || wire->from != index || wire->at_from != close->link) continue;
-      const std::size_t other = wire->to;
-      const std::size_t all = wire->messages.size();
-      disconnect(index, other, all);
-      break;
-    }
+    end_connection(close->link, std::numeric_limits<std::size_t>::max());
   } else if (auto* reply = std::get_if<ReplyEtsi>(&action)) {
     answered(index, *reply);
   } else if (auto* report = std::get_if<Report>(&action)) {
@@ -229,6 +238,7 @@ void World::answered(std::size_t index, ReplyEtsi& reply) {
 }
 
 bool World::serve_due() {
+  if (m_timers_held) return false;
   bool served = false;
   for (std::size_t i = 0; i < m_nodes.size(); ++i) {
     if (!node(i).up()) continue;

@@ -70,6 +70,12 @@ class World {
   // What is on the way is lost, all but `delivered` messages of each direction.
   void disconnect(std::size_t a, std::size_t b, std::size_t delivered = 0);
   bool connected(std::size_t a, std::size_t b) const;
+
+  // Nothing is carried, nothing due is served, while held.
+  void hold_messages(bool held) { m_messages_held = held; }
+
+  void hold_timers(bool held) { m_timers_held = held; }
+
   // Carries one message if there is any; which, is random.
   bool carry_one();
 
@@ -87,6 +93,7 @@ class World {
   std::shared_ptr<Outcome> dec_keys(std::size_t at, const std::string& slave, const std::string& master,
                                     std::vector<KeyId> ids);
   std::shared_ptr<Outcome> status(std::size_t at, const std::string& master, const std::string& slave);
+  void cancel(std::size_t at, RequestId request);
   PoolStatus pool(std::size_t at, std::size_t peer) const;
 
   // --- time ---
@@ -100,6 +107,7 @@ class World {
   // The last node that lost its power in a commit, to be started again.
   std::vector<std::size_t> take_struck() { return std::exchange(m_struck, {}); }
 
+  Uuid random_uuid();
   static std::string sae(std::size_t site, bool second = false);
 
  private:
@@ -117,6 +125,7 @@ class World {
   void act_one(std::size_t index, Action& action);
   void answered(std::size_t index, ReplyEtsi& reply);
   void cut(std::size_t index);
+  void end_connection(LinkId at_one_end, std::size_t delivered);
   bool serve_due();
 
   struct Asked {
@@ -135,6 +144,8 @@ class World {
   std::map<BlockId, Bytes> m_blocks;
   std::map<std::pair<std::size_t, RequestId>, Asked> m_asked;
   std::uint64_t m_next_id = 0;
+  bool m_messages_held = false;
+  bool m_timers_held = false;
   KeyLedger m_ledger;
   std::map<std::string, int> m_reports;
   std::vector<std::size_t> m_struck;

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kms/link_message.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+
+namespace quipu::kms::wire {
+namespace {
+
+constexpr const char* kNames[] = {"hello",
+                                  "contact",
+                                  "inventory_blocks",
+                                  "inventory_leases",
+                                  "inventory_end",
+                                  "merged",
+                                  "goodbye",
+                                  "offer",
+                                  "void_request",
+                                  "lease",
+                                  "open",
+                                  "close",
+                                  "ping",
+                                  "block_states",
+                                  "ack",
+                                  "refused",
+                                  "closed",
+                                  "binding",
+                                  "binding_ack",
+                                  "driver_message"};
+
+Bytes sample(const std::string& name) {
+  std::ifstream in(QUIPU_SOURCE_DIR "/tests/fuzz/corpus/kms_link/" + name, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+class EachMessage : public testing::TestWithParam<const char*> {};
+
+TEST_P(EachMessage, DecodesAndEncodesBack) {
+  const Bytes octets = sample(GetParam());
+  ASSERT_FALSE(octets.empty());
+  const auto message = decode(octets);
+  ASSERT_TRUE(message) << message.error().text;
+  const SecretBytes again = encode(*message);
+  EXPECT_EQ(Bytes(again.view().begin(), again.view().end()), octets);
+}
+
+TEST_P(EachMessage, IsRefusedCutOrExtended) {
+  Bytes octets = sample(GetParam());
+  for (std::size_t size = 0; size < octets.size(); ++size)
+    EXPECT_FALSE(decode(ByteView(octets).first(size))) << size;
+  octets.push_back(0);
+  EXPECT_FALSE(decode(octets));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EachMessage, testing::ValuesIn(kNames),
+                         [](const auto& each) { return std::string(each.param); });
+
+TEST(LinkMessage, UnknownTypeIsNamed) {
+  const auto message = decode(Bytes{0x7f, 1, 2});
+  ASSERT_FALSE(message);
+  EXPECT_EQ(message.error().code, Errc::unsupported);
+  EXPECT_NE(message.error().text.find("0x7f"), std::string::npos);
+}
+
+TEST(LinkMessage, ALeaseNamesEachSlotOnce) {
+  Lease lease;
+  lease.number = RequestNumber(1);
+  lease.key_ids.resize(4);
+  lease.extents = {{BlockId{}, {0, 64}}, {BlockId{}, {64, 64}}};
+  EXPECT_TRUE(decode(encode(lease).view()));
+  lease.extents = {{BlockId{}, {32, 64}}, {BlockId{}, {0, 64}}};
+  EXPECT_FALSE(decode(encode(lease).view()));
+  lease.extents = {{BlockId{}, {0, 64}}};  // fewer slots than key_IDs
+  EXPECT_FALSE(decode(encode(lease).view()));
+  lease.extents = {{BlockId{}, {16, 128}}};  // not on slots
+  EXPECT_FALSE(decode(encode(lease).view()));
+  lease.extents = {{BlockId{}, {kMaxBlockSize - 64, 128}}};  // past the longest block
+  EXPECT_FALSE(decode(encode(lease).view()));
+}
+
+TEST(LinkMessage, ABindingFitsItsSlots) {
+  Binding binding;
+  binding.number = BindingNumber(1);
+  binding.slots = 1;
+  binding.size_bits = 256;
+  binding.master = SaeId("m");
+  binding.slaves = {SaeId("s")};
+  EXPECT_TRUE(decode(encode(binding).view()));
+  binding.size_bits = 264;
+  EXPECT_FALSE(decode(encode(binding).view()));
+  binding.size_bits = 100;
+  EXPECT_FALSE(decode(encode(binding).view()));
+  binding.size_bits = 256;
+  binding.slot = kMaxLeaseSlots;
+  EXPECT_FALSE(decode(encode(binding).view()));
+  binding.slot = 0;
+  binding.slaves.clear();
+  EXPECT_FALSE(decode(encode(binding).view()));
+}
+
+TEST(LinkMessage, ACountAloneCostsNoMemory) {
+  // An offer of 1,024 blocks in 7 octets.
+  EXPECT_FALSE(decode(Bytes{0x10, 0, 0, 0, 1, 4, 0}));
+  EXPECT_FALSE(decode(Bytes{0x03, 0xff, 0xff}));
+}
+
+}  // namespace
+}  // namespace quipu::kms::wire
