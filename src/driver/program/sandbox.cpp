@@ -18,6 +18,13 @@
 namespace quipu::driver {
 namespace {
 
+#ifdef QUIPU_SANITIZED
+constexpr bool kSanitized =
+    true;  // the sanitizers' runtimes need calls that are refused, and a process that traces this one
+#else
+constexpr bool kSanitized = false;
+#endif
+
 // What threads, memory, files, sockets and timers need. Not on it, among others: execve, fork (clone is for threads
 // only), ptrace, process_vm_*, kill of other processes, mount, setns, unshare, bpf, keyctl, modules, and changes of
 // identity.
@@ -221,13 +228,9 @@ Result<void> enter_sandbox() {
   if (::setrlimit(RLIMIT_CORE, &no_core) != 0) return fail_system("RLIMIT_CORE");
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_system("PR_SET_NO_NEW_PRIVS");
   QUIPU_TRY(drop_capabilities());
-#ifdef QUIPU_SANITIZED
-  // The leak checker starts a process that traces this one.
-  return {};
-#else
+  if (kSanitized) return {};
   if (::prctl(PR_SET_DUMPABLE, 0) != 0) return fail_system("PR_SET_DUMPABLE");
   return filter_system_calls();
-#endif
 }
 
 }  // namespace quipu::driver
