@@ -11,20 +11,29 @@
 namespace quipu::cli {
 namespace {
 
-Result<void> write_all(int fd, ByteView contents, const std::string& path) {
+Result<void> write_all(int fd, ByteView contents, const std::string& name) {
   while (!contents.empty()) {
     const ssize_t n = ::write(fd, contents.data(), contents.size());
-    if (n < 0 && errno != EINTR) return fail_system(path);
+    if (n < 0 && errno != EINTR) return fail_system(name);
     if (n > 0) contents = contents.subspan(static_cast<std::size_t>(n));
   }
-  return ::fsync(fd) == 0 ? Result<void>() : fail_system(path);
+  return {};
+}
+
+// Base64 text with its line feed.
+SecretBytes key_line(ByteView secret) {
+  const SecretBytes text = secret_to_base64(secret);
+  SecretBytes line(text.size() + 1);
+  std::memcpy(line.mutable_view().data(), text.view().data(), text.size());
+  line.mutable_view().back() = '\n';
+  return line;
 }
 
 Result<void> fill_and_name(const std::string& fresh, const std::string& path, ByteView contents, mode_t mode) {
   const UniqueFd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!fd) return fail_system(fresh);
   QUIPU_TRY(write_all(fd.get(), contents, path));
-  if (::fchmod(fd.get(), mode) != 0) return fail_system(path);
+  if (::fchmod(fd.get(), mode) != 0 || ::fsync(fd.get()) != 0) return fail_system(path);
   // link, unlike rename, refuses to replace a file that somebody made meanwhile.
   if (::link(fresh.c_str(), path.c_str()) == 0) return {};
   if (errno == EEXIST) return fail(Errc::conflict, path + " exists already: move it away, or choose another name");
@@ -41,11 +50,30 @@ Result<void> write_new_file(const std::filesystem::path& path, ByteView contents
 }
 
 Result<void> write_new_key_file(const std::filesystem::path& path, ByteView secret) {
-  const SecretBytes text = secret_to_base64(secret);
-  SecretBytes line(text.size() + 1);
-  std::memcpy(line.mutable_view().data(), text.view().data(), text.size());
-  line.mutable_view().back() = '\n';
-  return write_new_file(path, line.view(), kSecretFileMode);
+  return write_new_file(path, key_line(secret).view(), kSecretFileMode);
+}
+
+Result<void> write_key_line(int fd, ByteView secret, const std::string& name) {
+  return write_all(fd, key_line(secret).view(), name);
+}
+
+Result<SecretBytes> read_to_end(int fd, const std::string& name, std::size_t max) {
+  // One octet more than permitted, to see whether there is one.
+  SecretBytes buffer(max + 1);
+  std::size_t size = 0;
+  for (ssize_t n = 1; n != 0 && size < buffer.size();) {
+    n = ::read(fd, buffer.mutable_view().data() + size, buffer.size() - size);
+    if (n < 0 && errno != EINTR) return fail_system(name);
+    if (n > 0) size += static_cast<std::size_t>(n);
+  }
+  if (size > max) return fail(Errc::too_large, name + ": longer than " + std::to_string(max) + " octets");
+  return SecretBytes::copy_of(buffer.view().first(size));
+}
+
+Result<SecretBytes> read_whole_file(const std::filesystem::path& path, std::size_t max) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail_system(path.string());
+  return read_to_end(fd.get(), path.string(), max);
 }
 
 }  // namespace quipu::cli

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files that the command line makes for an admin.
+// Files that the command line reads, and those that it makes for an admin.
 #pragma once
 
 #include <sys/types.h>
@@ -19,5 +19,13 @@ inline constexpr mode_t kPublicFileMode = 0644;
 Result<void> write_new_file(const std::filesystem::path& path, ByteView contents, mode_t mode);
 // The secret's base64 text and a line feed, mode 0600.
 Result<void> write_new_key_file(const std::filesystem::path& path, ByteView secret);
+
+// The same line to an open descriptor; `name` is what an error calls it.
+Result<void> write_key_line(int fd, ByteView secret, const std::string& name);
+
+// Everything up to the end of the file, in locked memory: any file may turn out to hold a key. Errc::too_large beyond
+// `max` octets.
+Result<SecretBytes> read_to_end(int fd, const std::string& name, std::size_t max);
+Result<SecretBytes> read_whole_file(const std::filesystem::path& path, std::size_t max);
 
 }  // namespace quipu::cli

@@ -49,8 +49,8 @@ Result<void> write_certificates(const Site& site, const crypto::CertificateAndKe
   return {};
 }
 
-std::string quipud_configuration(const Run& run, const Site& own, const Site& other,
-                                 const crypto::X25519PublicKey& other_key, const LabOptions& options) {
+std::string quipud_configuration(const Site& own, const Site& other, const crypto::X25519PublicKey& other_key,
+                                 const LabOptions& options) {
   return fmt::format(R"([device]
 name = "quipu0"
 private_key_file = "{dir}/device.key"
@@ -157,7 +157,7 @@ Result<void> write_site_files(const Run& run, const LabOptions& options) {
     QUIPU_TRY(write_new_key_file(own.folder / "peer.psk", pre_shared_key.view()));
     QUIPU_TRY(write_new_key_file(own.folder / "kms-store.key", store_key.view()));
     QUIPU_TRY(write_new_file(own.folder / "quipu.toml",
-                             as_bytes(quipud_configuration(run, own, other, keys[1 - i].public_key, options)),
+                             as_bytes(quipud_configuration(own, other, keys[1 - i].public_key, options)),
                              kPublicFileMode));
     QUIPU_TRY(write_new_file(own.folder / "kms.toml", as_bytes(kmsd_configuration(run, own, other, options)),
                              kPublicFileMode));

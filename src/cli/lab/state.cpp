@@ -13,7 +13,7 @@ namespace json = boost::json;
 
 constexpr const char* kStateFile = "run.json";
 
-json::value to_json(const Run& run) {
+json::value to_value(const Run& run) {
   json::array sites;
   for (const Site& site : run.sites) {
     json::array processes;
@@ -65,12 +65,16 @@ Result<Run> plan_run(const std::string& id, const std::filesystem::path& root) {
   return run;
 }
 
+std::string to_json(const Run& run) {
+  return json::serialize(to_value(run));
+}
+
 Result<void> save_run(const Run& run) {
   const std::filesystem::path path = run.folder / kStateFile;
   const std::filesystem::path fresh = path.string() + ".new";
   {
     std::ofstream file(fresh);
-    file << json::serialize(to_json(run)) << "\n";
+    file << to_json(run) << "\n";
     if (!file.flush()) return fail_system(fresh.string());
   }
   std::error_code error;

@@ -38,6 +38,8 @@ struct Run {
 
 // Errc::out_of_range when the id does not fit into names.
 Result<Run> plan_run(const std::string& id, const std::filesystem::path& root);
+// As it is saved, for whoever drives a laboratory by script.
+std::string to_json(const Run& run);
 Result<void> save_run(const Run& run);
 Result<Run> load_run(const std::string& id, const std::filesystem::path& root);
 // Ids of all runs under `root`, crashed ones too, oldest name first.
