@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "base/secret.h"
+
+namespace quipu::cli {
+
+// A key's line of base64, to a new file of mode 0600, or to standard output when `path` is empty. Standard output that
+// is a file which others may read is warned about: the daemons refuse such key files.
+Result<void> put_out_key(ByteView key, const std::string& path);
+
+}  // namespace quipu::cli

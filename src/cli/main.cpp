@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "cli/verb.h"
+#include "crypto/self_test.h"
+
+namespace {
+
+using quipu::cli::ExitCode;
+using quipu::cli::Invocation;
+
+constexpr const char* kDescription = "quipu: keys, certificates, status and control of the Quipu daemons";
+constexpr const char* kFooter =
+    "Exit codes: 0 ok, 1 error, 2 usage, 3 degraded, 4 down, 5 configuration invalid, 6 blocked by policy.\n"
+    "'quipu VERB --help' tells more.";
+
+void add_options(CLI::App& program, Invocation& invocation) {
+  program.require_subcommand(1);
+  program.footer(kFooter);
+  program.add_option("--socket", invocation.socket, "Control socket of quipud")->capture_default_str();
+  program.add_option("--kms-socket", invocation.kms_socket, "Control socket of quipu-kmsd")->capture_default_str();
+  for (const quipu::cli::AddVerb add : quipu::cli::all_verbs())
+    add(program, invocation);
+}
+
+int run(int argc, char** argv) {
+  if (const auto tested = quipu::crypto::self_test(); !tested)
+    return static_cast<int>(quipu::cli::report(tested.error()));
+  Invocation invocation;
+  CLI::App program(kDescription, "quipu");
+  add_options(program, invocation);
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version arrive here too, as success.
+    return static_cast<int>(program.exit(error) == 0 ? ExitCode::ok : ExitCode::usage);
+  }
+  // A full disk or a closed pipe must not look like success.
+  if (std::fflush(stdout) != 0 && invocation.outcome == ExitCode::ok)
+    return static_cast<int>(quipu::cli::report(quipu::system_error("standard output")));
+  return static_cast<int>(invocation.outcome);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "quipu: {}\n", error.what());
+    return static_cast<int>(ExitCode::error);
+  }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/status_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <optional>
+
+namespace quipu::cli {
+namespace {
+
+using control::DeviceStatus;
+using control::KeyLinkStatus;
+using control::KeySourceStatus;
+using control::KmsStatus;
+using control::PoolStatus;
+using control::QkdState;
+using control::TunnelState;
+using control::TunnelStatus;
+
+std::string capitals(std::string_view word) {
+  std::string out(word);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return out;
+}
+
+std::string age_text(const std::optional<double>& seconds) {
+  return seconds ? duration_text(*seconds) : "-";
+}
+
+std::string ms_text(const std::optional<double>& ms) {
+  return ms ? fmt::format("{:.1f} ms", *ms) : "-";
+}
+
+std::string bits_text(std::uint64_t bits) {
+  if (bits < 10'000) return fmt::format("{} bit", bits);
+  if (bits < 10'000'000) return fmt::format("{:.1f} kbit", static_cast<double>(bits) / 1e3);
+  return fmt::format("{:.1f} Mbit", static_cast<double>(bits) / 1e6);
+}
+
+// "replay 3, no_key 1"; empty when nothing was counted.
+std::string counts_text(const std::map<std::string, std::uint64_t>& counts) {
+  std::string out;
+  for (const auto& [reason, count] : counts)
+    if (count > 0) out += fmt::format("{}{} {}", out.empty() ? "" : ", ", reason, count);
+  return out;
+}
+
+void append_counts(std::string& out, std::string_view label, const std::map<std::string, std::uint64_t>& counts) {
+  if (const std::string text = counts_text(counts); !text.empty()) out += fmt::format("  {} {}\n", label, text);
+}
+
+std::string to_text(const KeySourceStatus& source) {
+  std::string out = fmt::format("  source {} for {}: ", source.kms, source.peer_sae_id);
+  out += source.reachable ? "reachable" : "NOT REACHABLE";
+  if (source.stock_keys) out += fmt::format(", {} keys in stock", *source.stock_keys);
+  if (!source.last_error.empty()) out += fmt::format(" ({})", source.last_error);
+  return out + "\n";
+}
+
+std::string epoch_text(const TunnelStatus& tunnel) {
+  std::string out = fmt::format("  epoch {} ({} of {})  rekeys {}", tunnel.epoch, age_text(tunnel.epoch_age_s),
+                                duration_text(tunnel.effective_rekey_interval_s), tunnel.rekeys);
+  if (tunnel.last_rekey_ms)
+    out += fmt::format("  last {}  p50 {}  p99 {}", ms_text(tunnel.last_rekey_ms), ms_text(tunnel.rekey_p50_ms),
+                       ms_text(tunnel.rekey_p99_ms));
+  return out + "\n";
+}
+
+std::string keys_text(const TunnelStatus& tunnel) {
+  std::string out = fmt::format("  QKD {}  keys used {}  burnt {}", to_string(tunnel.qkd), tunnel.qkd_keys_used,
+                                tunnel.qkd_keys_burnt);
+  if (tunnel.key_runway_s) out += fmt::format("  runway {}", duration_text(*tunnel.key_runway_s));
+  if (tunnel.reduced_epochs > 0) out += fmt::format("  reduced epochs {}", tunnel.reduced_epochs);
+  if (tunnel.kms_failures > 0) out += fmt::format("  KMS failures {}", tunnel.kms_failures);
+  return out + "\n";
+}
+
+std::string to_text(const TunnelStatus& tunnel) {
+  std::string out = fmt::format("tunnel {}  {}{}\n", tunnel.peer, capitals(to_string(tunnel.state)),
+                                tunnel.simulated ? "  SIMULATED" : "");
+  if (!tunnel.reason.empty()) out += fmt::format("  reason {}\n", tunnel.reason);
+  out +=
+      fmt::format("  protection {}  (required {})\n",
+                  tunnel.protection_achieved.empty() ? "none" : tunnel.protection_achieved, tunnel.protection_required);
+  out += fmt::format("  endpoint {}  last handshake {}{}\n", tunnel.endpoint.empty() ? "-" : tunnel.endpoint,
+                     age_text(tunnel.last_handshake_s), tunnel.last_handshake_s ? " ago" : "");
+  out += epoch_text(tunnel);
+  out += keys_text(tunnel);
+  for (const KeySourceStatus& source : tunnel.sources)
+    out += to_text(source);
+  out += fmt::format("  data received {} in {}  sent {} in {}\n", size_text(tunnel.traffic.rx_bytes),
+                     tunnel.traffic.rx_packets, size_text(tunnel.traffic.tx_bytes), tunnel.traffic.tx_packets);
+  append_counts(out, "dropped", tunnel.drops);
+  append_counts(out, "queues full", tunnel.queue_drops);
+  return out;
+}
+
+std::string to_text(const KeyLinkStatus& link) {
+  std::string out = fmt::format("  link {}  driver {}  {}{}", link.name, link.driver, link.state,
+                                link.simulated ? "  SIMULATED" : "");
+  if (link.skr_bit_s) out += fmt::format("  SKR {:.0f} bit/s", *link.skr_bit_s);
+  if (link.qber) out += fmt::format("  QBER {:.2f} %", *link.qber * 100);
+  return out + fmt::format("  {} blocks\n", link.blocks);
+}
+
+std::string to_text(const PoolStatus& pool) {
+  std::string out = fmt::format("pool with {}  KM link {}\n", pool.peer_kme, capitals(to_string(pool.km_link)));
+  if (!pool.km_link_reason.empty()) out += fmt::format("  reason {}\n", pool.km_link_reason);
+  out += fmt::format("  stock {}  leased {}  delivered {} in {} keys  burnt {}\n", bits_text(pool.stock_bits),
+                     bits_text(pool.leased_bits), bits_text(pool.delivered_bits), pool.delivered_keys,
+                     bits_text(pool.burnt_bits));
+  if (pool.oldest_age_s || pool.runway_s)
+    out += fmt::format("  oldest {}  runway {}\n", age_text(pool.oldest_age_s), age_text(pool.runway_s));
+  for (const KeyLinkStatus& link : pool.links)
+    out += to_text(link);
+  return out;
+}
+
+bool is_short_of_keys(const TunnelStatus& tunnel) {
+  return tunnel.qkd == QkdState::reduced || tunnel.qkd == QkdState::stretch ||
+         std::ranges::any_of(tunnel.sources, [](const KeySourceStatus& source) { return !source.reachable; });
+}
+
+}  // namespace
+
+std::string to_text(const DeviceStatus& status) {
+  std::string out = fmt::format("device {}  quipud {}  up {}  port {}\n  public key {}\n", status.device,
+                                status.version, duration_text(status.uptime_s), status.listen_port, status.public_key);
+  append_counts(out, "dropped", status.drops);
+  append_counts(out, "queues full", status.queue_drops);
+  for (const TunnelStatus& tunnel : status.tunnels)
+    out += to_text(tunnel);
+  return out;
+}
+
+std::string to_text(const KmsStatus& status) {
+  std::string out = fmt::format("KMS {}  quipu-kmsd {}  up {}  serves {}  requests {}\n", status.kme, status.version,
+                                duration_text(status.uptime_s), fmt::join(status.saes, ", "), status.requests);
+  append_counts(out, "refused, by HTTP status:", status.refused);
+  for (const PoolStatus& pool : status.pools)
+    out += to_text(pool);
+  return out;
+}
+
+ExitCode judge(const DeviceStatus& status) {
+  const auto& tunnels = status.tunnels;
+  const auto is_up = [](const TunnelStatus& tunnel) { return tunnel.state == TunnelState::up; };
+  if (std::ranges::any_of(tunnels, [](const TunnelStatus& tunnel) { return tunnel.state == TunnelState::blocked; }))
+    return ExitCode::policy_block;
+  if (!tunnels.empty() && std::ranges::none_of(tunnels, is_up)) return ExitCode::down;
+  return std::ranges::all_of(tunnels, is_up) && std::ranges::none_of(tunnels, is_short_of_keys) ? ExitCode::ok
+                                                                                                : ExitCode::degraded;
+}
+
+ExitCode judge(const KmsStatus& status) {
+  const auto& pools = status.pools;
+  const auto is_up = [](const PoolStatus& pool) { return pool.km_link == control::LinkState::up; };
+  const auto links_run = [](const PoolStatus& pool) {
+    return std::ranges::all_of(pool.links, [](const KeyLinkStatus& link) { return link.state == "running"; });
+  };
+  if (!pools.empty() && std::ranges::none_of(pools, is_up)) return ExitCode::down;
+  return std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run) ? ExitCode::ok : ExitCode::degraded;
+}
+
+ExitCode graver(ExitCode a, ExitCode b) {
+  constexpr std::array kFromMildToGrave{ExitCode::ok,   ExitCode::degraded,     ExitCode::error,
+                                        ExitCode::down, ExitCode::policy_block, ExitCode::config_invalid};
+  return std::max(std::ranges::find(kFromMildToGrave, a), std::ranges::find(kFromMildToGrave, b))[0];
+}
+
+std::string duration_text(double seconds) {
+  if (seconds < 60) return fmt::format("{:.1f} s", seconds);
+  const auto whole = static_cast<std::uint64_t>(seconds);
+  if (whole < 3600) return fmt::format("{} min {} s", whole / 60, whole % 60);
+  if (whole < 86400) return fmt::format("{} h {} min", whole / 3600, whole / 60 % 60);
+  return fmt::format("{} d {} h", whole / 86400, whole / 3600 % 24);
+}
+
+std::string size_text(std::uint64_t octets) {
+  constexpr std::array kUnits{"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+  if (octets < 1024) return fmt::format("{} B", octets);
+  auto value = static_cast<double>(octets);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit)
+    value /= 1024;
+  return fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+}  // namespace quipu::cli

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// `quipu status` for people: what a daemon tells as text, and as an exit code.
+#pragma once
+
+#include <string>
+
+#include "cli/verb.h"
+#include "control/status.h"
+
+namespace quipu::cli {
+
+// Ends with a line feed; at most 80 columns but for names and addresses that are longer.
+std::string to_text(const control::DeviceStatus& status);
+std::string to_text(const control::KmsStatus& status);
+
+// policy_block when a tunnel is blocked, down when none is up, degraded when some are not or keys run short.
+ExitCode judge(const control::DeviceStatus& status);
+// down when no KM link is up, degraded when some are not or a QKD link does not run.
+ExitCode judge(const control::KmsStatus& status);
+// The graver of two.
+ExitCode graver(ExitCode a, ExitCode b);
+
+// "4.1 s", "3 min 20 s", "3 h 20 min", "3 d 4 h"
+std::string duration_text(double seconds);
+// "903.0 GiB"
+std::string size_text(std::uint64_t octets);
+
+}  // namespace quipu::cli

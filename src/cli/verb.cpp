@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/verb.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+namespace quipu::cli {
+
+ExitCode report(const Error& error) {
+  fmt::print(stderr, "quipu: {}\n", error.text.empty() ? to_string(error.code) : std::string_view(error.text));
+  return ExitCode::error;
+}
+
+ExitCode finish(const Result<void>& result) {
+  return result ? ExitCode::ok : report(result.error());
+}
+
+CLI::App& add_verb(CLI::App& program, const std::string& name, const std::string& summary, const std::string& details) {
+  CLI::App& verb = *program.add_subcommand(name, summary);
+  verb.footer(details);
+  return verb;
+}
+
+void on_run(CLI::App& verb, Invocation& invocation, std::function<ExitCode()> run) {
+  verb.callback([&invocation, run = std::move(run)] { invocation.outcome = run(); });
+}
+
+std::span<const AddVerb> all_verbs() {
+  static constexpr AddVerb kVerbs[] = {add_status, add_rekey,  add_reload, add_check, add_genkey,
+                                       add_pubkey, add_genpsk, add_pki,    add_lab,   add_version};
+  return kVerbs;
+}
+
+}  // namespace quipu::cli

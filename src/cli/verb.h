@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// A verb of `quipu` is one file of src/cli/verbs: it adds its options to the program and says what to do.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+
+namespace CLI {
+class App;
+}
+
+namespace quipu::cli {
+
+// The same for every verb, and documented in the help of the program.
+enum class ExitCode : int {
+  ok = 0,
+  error = 1,
+  usage = 2,
+  degraded = 3,
+  down = 4,
+  config_invalid = 5,
+  policy_block = 6,
+};
+
+// Options of the program itself, and how the verb ended.
+struct Invocation {
+  std::string socket = "/run/quipu/control.sock";          // quipud's
+  std::string kms_socket = "/run/quipu-kms/control.sock";  // quipu-kmsd's
+  ExitCode outcome = ExitCode::ok;
+};
+
+// Prints "quipu: TEXT" to standard error.
+ExitCode report(const Error& error);
+
+// ok, or the error reported.
+ExitCode finish(const Result<void>& result);
+
+// Adds a verb whose options the caller goes on to add: `summary` stands in the list of verbs, `details` at the end of
+// its own help. `run` is called once the options are parsed.
+CLI::App& add_verb(CLI::App& program, const std::string& name, const std::string& summary,
+                   const std::string& details = {});
+void on_run(CLI::App& verb, Invocation& invocation, std::function<ExitCode()> run);
+
+using AddVerb = void (*)(CLI::App& program, Invocation& invocation);
+// In the order of the help.
+std::span<const AddVerb> all_verbs();
+
+void add_genkey(CLI::App& program, Invocation& invocation);
+void add_pubkey(CLI::App& program, Invocation& invocation);
+void add_genpsk(CLI::App& program, Invocation& invocation);
+void add_pki(CLI::App& program, Invocation& invocation);
+void add_check(CLI::App& program, Invocation& invocation);
+void add_status(CLI::App& program, Invocation& invocation);
+void add_rekey(CLI::App& program, Invocation& invocation);
+void add_reload(CLI::App& program, Invocation& invocation);
+void add_lab(CLI::App& program, Invocation& invocation);
+void add_version(CLI::App& program, Invocation& invocation);
+
+}  // namespace quipu::cli

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <CLI/CLI.hpp>
+
+#include "cli/key_output.h"
+#include "cli/verb.h"
+#include "crypto/rng.h"
+
+namespace quipu::cli {
+
+void add_genpsk(CLI::App& program, Invocation& invocation) {
+  CLI::App& verb = add_verb(program, "genpsk", "Make 32 random octets for psk_file or store_key_file",
+                            "A pre-shared key is the same at both ends: carry it there by hand.");
+  auto out = std::make_shared<std::string>();
+  verb.add_option("-o,--out", *out,
+                  "Write them to this new file, readable by its owner only, instead of standard output");
+  on_run(verb, invocation, [out] {
+    crypto::SystemRng rng;
+    Secret<32> key;
+    rng.fill(key.mutable_view());
+    return finish(put_out_key(key.view(), *out));
+  });
+}
+
+}  // namespace quipu::cli

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/lab/lab.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+
+#include "cli/verb.h"
+
+namespace quipu::cli {
+namespace {
+
+constexpr const char* kRoot = "/run/quipu-lab";
+
+struct Options {
+  std::string id = "lab";
+  lab::LabOptions laboratory;
+  bool json = false;
+  bool keep_files = false;
+};
+
+void print_sites(const lab::Run& run) {
+  for (const lab::Site& site : run.sites) {
+    const auto running = std::ranges::count_if(site.processes, lab::is_running);
+    fmt::print("  site {}: ip netns exec {} ...; tunnel address {}; {} of 2 daemons run; files in {}\n", site.letter,
+               site.network_namespace, site.tunnel_address, running, site.folder.string());
+  }
+}
+
+ExitCode up(const Options& options) {
+  const auto result = lab::up(options.id, kRoot, options.laboratory);
+  if (!result) return report(result.error());
+  if (options.json) {
+    std::string text = lab::to_json(result->run);
+    text.insert(text.rfind('}'), fmt::format(",\"tunnel_up_s\":{:.6f}", result->tunnel_up_s));
+    fmt::print("{}\n", text);
+    return ExitCode::ok;
+  }
+  fmt::print("laboratory {}: the tunnel was up after {:.2f} s\n", options.id, result->tunnel_up_s);
+  print_sites(result->run);
+  fmt::print("  'quipu lab down {}' removes it\n", options.id);
+  return ExitCode::ok;
+}
+
+bool is_whole(const lab::Run& run) {
+  return std::ranges::all_of(run.sites, [](const lab::Site& site) {
+    return site.processes.size() == 2 && std::ranges::all_of(site.processes, lab::is_running);
+  });
+}
+
+ExitCode status(const Options& options) {
+  ExitCode outcome = ExitCode::ok;
+  std::string list;
+  for (const std::string& id : lab::known_runs(kRoot)) {
+    const auto run = lab::load_run(id, kRoot);
+    if (!run) return report(run.error());
+    if (!is_whole(*run)) outcome = ExitCode::down;
+    list += (list.empty() ? "" : ",") + lab::to_json(*run);
+    if (options.json) continue;
+    fmt::print("laboratory {}{}\n", id, is_whole(*run) ? "" : ": crashed or not complete");
+    print_sites(*run);
+  }
+  if (options.json) fmt::print("{{\"schema_version\":1,\"laboratories\":[{}]}}\n", list);
+  if (!options.json && list.empty()) fmt::print("no laboratory\n");
+  return outcome;
+}
+
+void add_up(CLI::App& parent, Invocation& invocation) {
+  CLI::App& verb =
+      add_verb(parent, "up", "Make two sites with all four daemons, and wait for the first ping through the tunnel");
+  auto options = std::make_shared<Options>();
+  verb.add_option("id", options->id, "Name of the run: 1 to 8 lower-case letters and digits")->capture_default_str();
+  verb.add_option("--rekey-interval", options->laboratory.rekey_interval_s, "Seconds between two rekeys")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
+  verb.add_option("--skr", options->laboratory.skr_bit_s, "Secret key rate of the simulated link, bit/s")
+      ->capture_default_str();
+  verb.add_option("--qber", options->laboratory.qber, "Quantum bit error ratio of the simulated link")
+      ->check(CLI::Range(0.0, 0.5))
+      ->capture_default_str();
+  verb.add_flag("--json", options->json, "Print namespaces, folders, sockets and processes as JSON");
+  on_run(verb, invocation, [options] { return up(*options); });
+}
+
+void add_down(CLI::App& parent, Invocation& invocation) {
+  CLI::App& verb = add_verb(parent, "down", "End the daemons and remove namespaces and files; also after a crash");
+  auto options = std::make_shared<Options>();
+  verb.add_option("id", options->id, "Name of the run")->capture_default_str();
+  verb.add_flag("--keep-files", options->keep_files, "Leave logs, configuration and stores");
+  on_run(verb, invocation, [options] { return finish(lab::down(options->id, kRoot, options->keep_files)); });
+}
+
+void add_lab_status(CLI::App& parent, Invocation& invocation) {
+  CLI::App& verb = add_verb(parent, "status", "List all runs; exit code 4 if one is not complete");
+  auto options = std::make_shared<Options>();
+  verb.add_flag("--json", options->json, "As JSON");
+  on_run(verb, invocation, [options] { return status(*options); });
+}
+
+}  // namespace
+
+void add_lab(CLI::App& program, Invocation& invocation) {
+  CLI::App& verb =
+      add_verb(program, "lab", "Two complete sites on this machine, in network namespaces, with a simulated QKD link");
+  verb.require_subcommand(1);
+  add_up(verb, invocation);
+  add_down(verb, invocation);
+  add_lab_status(verb, invocation);
+}
+
+}  // namespace quipu::cli

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+#include "cli/files.h"
+#include "cli/verb.h"
+#include "crypto/pki.h"
+
+namespace quipu::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxPem = std::size_t{64} * 1024;
+constexpr int kCaDays = 3650;
+constexpr int kCertificateDays = 825;
+// Clocks of two sites differ: a certificate made at one is already valid at the other.
+constexpr std::chrono::hours kClockAllowance{1};
+
+const std::map<std::string, crypto::CertificateKey> kKeys{{"ecdsa-p256", crypto::CertificateKey::ecdsa_p256},
+                                                          {"ed25519", crypto::CertificateKey::ed25519}};
+
+struct Options {
+  fs::path folder;
+  std::string name;
+  std::vector<std::string> alternative_names;
+  crypto::CertificateKey key = crypto::CertificateKey::ecdsa_p256;
+  int days = 0;
+};
+
+crypto::Validity validity(int days, WallTime now) {
+  return {.not_before = now - kClockAllowance, .not_after = now + std::chrono::days(days)};
+}
+
+WallTime now() {
+  return std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+}
+
+fs::path certificate_file(const Options& options, const std::string& name) {
+  return options.folder / (name + ".pem");
+}
+
+fs::path key_file(const Options& options, const std::string& name) {
+  return options.folder / (name + ".key");
+}
+
+// The key first: a certificate without its key would be the more confusing half.
+Result<void> write_pair(const Options& options, const std::string& name, const crypto::CertificateAndKey& made) {
+  const fs::path certificate = certificate_file(options, name);
+  const fs::path key = key_file(options, name);
+  std::error_code error;
+  for (const fs::path& path : {certificate, key})
+    if (fs::exists(path, error))
+      return fail(Errc::conflict, path.string() + " exists already: move it away, or choose another name");
+  QUIPU_TRY(write_new_file(key, made.private_key_pem.view(), kSecretFileMode));
+  if (const auto written = write_new_file(certificate, as_bytes(made.certificate_pem), kPublicFileMode); !written) {
+    fs::remove(key, error);
+    return written;
+  }
+  fmt::print("{}\n{}\n", certificate.string(), key.string());
+  return {};
+}
+
+Result<void> make_ca(const Options& options) {
+  std::error_code error;
+  if (fs::create_directories(options.folder, error)) fs::permissions(options.folder, fs::perms::owner_all, error);
+  if (error) return fail(Errc::io, options.folder.string() + ": " + error.message());
+  QUIPU_TRY_ASSIGN(const auto made, crypto::create_ca(options.name, options.key, validity(options.days, now())));
+  return write_pair(options, "ca", made);
+}
+
+// TYPE:VALUE, or a bare address or host name.
+Result<void> add_alternative_name(const std::string& text, crypto::CertificateNames& names) {
+  if (text.starts_with("URI:")) {
+    names.uris.push_back(text.substr(4));
+  } else if (text.starts_with("DNS:")) {
+    names.dns.push_back(text.substr(4));
+  } else if (const auto address = IpAddress::parse(text.starts_with("IP:") ? text.substr(3) : text)) {
+    names.addresses.push_back(*address);
+  } else if (!text.starts_with("IP:") && text.find(':') == std::string::npos) {
+    names.dns.push_back(text);
+  } else {
+    return fail(Errc::malformed, "--san " + text + ": expected DNS:NAME, IP:ADDRESS or URI:URI");
+  }
+  return {};
+}
+
+bool is_file_stem(const std::string& name) {
+  const auto permitted = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
+  };
+  return !name.empty() && name.front() != '.' && name.front() != '-' && std::ranges::all_of(name, permitted);
+}
+
+Result<void> issue(const Options& options) {
+  if (!is_file_stem(options.name))
+    return fail(Errc::out_of_range, "'" + options.name + "' names files: use letters, digits, '.', '_' and '-'");
+  crypto::CertificateNames names{.common_name = options.name, .uris = {}, .dns = {}, .addresses = {}};
+  for (const std::string& text : options.alternative_names)
+    QUIPU_TRY(add_alternative_name(text, names));
+  QUIPU_TRY_ASSIGN(const SecretBytes ca, read_whole_file(certificate_file(options, "ca"), kMaxPem));
+  QUIPU_TRY_ASSIGN(const SecretBytes ca_key, read_whole_file(key_file(options, "ca"), kMaxPem));
+  const std::string_view ca_pem = as_text(ca.view());
+  QUIPU_TRY_ASSIGN(const WallTime ca_end, crypto::certificate_not_after(ca_pem));
+  crypto::Validity wanted = validity(options.days, now());
+  wanted.not_after = std::min(wanted.not_after, ca_end);
+  QUIPU_TRY_ASSIGN(const auto made, crypto::issue_certificate(ca_pem, ca_key, names, options.key, wanted));
+  return write_pair(options, options.name, made);
+}
+
+void add_common(CLI::App& verb, Options& options) {
+  verb.add_option("--days", options.days, "Days of validity")->check(CLI::Range(1, 36500))->capture_default_str();
+  verb.add_option("--key", options.key, "ecdsa-p256 (default) or ed25519")
+      ->transform(CLI::CheckedTransformer(kKeys))
+      ->option_text("TYPE");
+}
+
+void add_ca(CLI::App& pki, Invocation& invocation) {
+  CLI::App& verb =
+      add_verb(pki, "ca", "Make an authority", "DIR/ca.pem is for every site; DIR/ca.key stays where it is.");
+  auto options = std::make_shared<Options>();
+  options->name = "Quipu CA";
+  options->days = kCaDays;
+  verb.add_option("dir", options->folder, "Folder; made if it is not there")->required();
+  verb.add_option("--name", options->name, "Its common name")->capture_default_str();
+  add_common(verb, *options);
+  on_run(verb, invocation, [options] { return finish(make_ca(*options)); });
+}
+
+void add_issue(CLI::App& pki, Invocation& invocation) {
+  CLI::App& verb = add_verb(
+      pki, "issue", "Make a certificate for a SAE (quipud) or a KME (quipu-kmsd), signed by DIR/ca",
+      "Makes DIR/NAME.pem and DIR/NAME.key. Example:\n  quipu pki issue pki kme-a --san DNS:kme-a --san IP:192.0.2.1");
+  auto options = std::make_shared<Options>();
+  options->days = kCertificateDays;
+  verb.add_option("dir", options->folder, "Folder of the authority")->required();
+  verb.add_option("name", options->name, "Common name, and name of the files: the id of the SAE or KME")->required();
+  verb.add_option("--san", options->alternative_names,
+                  "DNS:NAME, IP:ADDRESS or URI:URI, any number of them; a server needs what its clients connect to")
+      ->option_text("TYPE:VALUE ...");
+  add_common(verb, *options);
+  on_run(verb, invocation, [options] { return finish(issue(*options)); });
+}
+
+}  // namespace
+
+void add_pki(CLI::App& program, Invocation& invocation) {
+  CLI::App& verb = add_verb(program, "pki", "Make an authority and certificates for mutual TLS; never replaces a file");
+  verb.require_subcommand(1);
+  add_ca(verb, invocation);
+  add_issue(verb, invocation);
+}
+
+}  // namespace quipu::cli

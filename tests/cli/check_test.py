@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""check: both kinds of configuration, exit code 5 with FILE:LINE:COLUMN for each problem."""
+
+import program
+
+QUIPUD = """[device]
+name = "quipu0"
+private_key_file = "/etc/quipu/device.key"
+addresses = ["10.70.0.1/24"]
+
+[kms.local]
+url = "https://127.0.0.1:8014"
+sae_id = "sae-a"
+ca = "/etc/quipu/pki/ca.pem"
+cert = "/etc/quipu/pki/sae-a.pem"
+key = "/etc/quipu/pki/sae-a.key"
+
+[[peer]]
+name = "dc-b"
+public_key = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="
+psk_file = "/etc/quipu/dc-b.psk"
+endpoint = "192.0.2.2:51900"
+allowed_ips = ["10.70.0.2/32"]
+rekey_interval_s = 10
+sources = [{ kms = "local", peer_sae_id = "sae-b" }]
+"""
+
+KMSD = """[kme]
+id = "kme-a"
+store = "/var/lib/quipu-kms/kms.db"
+store_key_file = "/etc/quipu/kms-store.key"
+
+[etsi014]
+listen = "127.0.0.1:8014"
+ca = "/etc/quipu/pki/ca.pem"
+cert = "/etc/quipu/pki/kme-a.pem"
+key = "/etc/quipu/pki/kme-a.key"
+
+[km_link]
+listen = "192.0.2.1:8020"
+ca = "/etc/quipu/pki/ca.pem"
+cert = "/etc/quipu/pki/kme-a.pem"
+key = "/etc/quipu/pki/kme-a.key"
+
+[[sae]]
+id = "sae-a"
+"""
+
+
+class Check(program.ProgramTest):
+    def check(self, text, *options, expect):
+        (self.folder / "file.toml").write_text(text)
+        return self.quipu("check", "file.toml", *options, expect=expect)
+
+    def test_valid_files_of_both_daemons(self):
+        self.assertIn("a valid configuration of quipud\n", self.check(QUIPUD, expect=program.OK).stdout)
+        self.assertIn("a valid configuration of quipu-kmsd\n", self.check(KMSD, expect=program.OK).stdout)
+
+    def test_each_daemon_refuses_the_other_ones_file(self):
+        self.check(QUIPUD, "--for", "quipu-kmsd", expect=program.CONFIG_INVALID)
+        self.check(KMSD, "--for", "quipud", expect=program.CONFIG_INVALID)
+
+    def test_problem_with_line_column_and_nearest_key(self):
+        done = self.check(QUIPUD.replace("psk_file", "psk_fiel"), expect=program.CONFIG_INVALID)
+        self.assertIn("file.toml:16:1: ", done.stderr)
+        self.assertIn("psk_file", done.stderr)
+        self.assertEqual(done.stdout, "")
+
+    def test_all_problems_at_once(self):
+        text = QUIPUD.replace("https://", "http://").replace("rekey_interval_s = 10", "rekey_interval_s = 0")
+        done = self.check(text, expect=program.CONFIG_INVALID)
+        self.assertIn("file.toml:7:", done.stderr)
+        self.assertIn("file.toml:19:", done.stderr)
+        self.assertIn("2 to correct", done.stderr)
+
+    def test_what_is_no_toml(self):
+        self.assertIn("file.toml:1:", self.check("[device\n", expect=program.CONFIG_INVALID).stderr)
+
+    def test_file_that_cannot_be_read(self):
+        self.assertIn("No such file", self.quipu("check", "missing.toml", expect=program.ERROR).stderr)
+        self.assertIn("directory", self.quipu("check", self.folder, expect=program.ERROR).stderr)
+
+
+if __name__ == "__main__":
+    program.main()

@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""status, rekey and reload against daemons that are not there, and against sockets that misbehave. What they show of real daemons is
+tested where real daemons run."""
+
+import contextlib
+import json
+import socket
+import threading
+
+import program
+
+
+class Control(program.ProgramTest):
+    def sockets(self):
+        return ["--socket", self.folder / "control.sock", "--kms-socket", self.folder / "kms.sock"]
+
+    @contextlib.contextmanager
+    def daemon(self, answer, name="control.sock"):
+        """A listener that answers one request with the given octets, then closes; yields the list of what it was asked."""
+        asked = []
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.folder / name))
+            listener.listen()
+
+            def serve():
+                with listener.accept()[0] as connection:
+                    asked.append(connection.makefile().readline())
+                    connection.sendall(answer)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            yield asked
+            thread.join()
+
+    def test_no_daemon(self):
+        done = self.quipu(*self.sockets(), "status", expect=program.DOWN)
+        self.assertIn("no daemon is running here", done.stderr)
+        for verb in ("rekey", "reload"):
+            self.assertIn("no such socket", self.quipu(*self.sockets(), verb, expect=program.ERROR).stderr)
+
+    def test_daemon_that_has_died(self):
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.folder / "control.sock"))
+        self.assertIn("has gone", self.quipu(*self.sockets(), "status", expect=program.DOWN).stderr)
+        self.assertIn("has gone", self.quipu(*self.sockets(), "rekey", expect=program.ERROR).stderr)
+
+    def test_closed_without_an_answer(self):
+        with self.daemon(b""):
+            self.assertIn("without an answer", self.quipu(*self.sockets(), "rekey", expect=program.ERROR).stderr)
+
+    def test_nonsense(self):
+        # No reply at all counts as down; a reply whose status cannot be read is an error.
+        for answer, outcome in (
+            (b"nonsense\n", program.DOWN),
+            (b"{}\n", program.DOWN),
+            (b'{"ok":true}\n', program.DOWN),
+            (b'{"ok":true,"result":{}}\n', program.ERROR),
+        ):
+            (self.folder / "control.sock").unlink(missing_ok=True)
+            with self.daemon(answer):
+                self.assertNotEqual(self.quipu(*self.sockets(), "status", expect=outcome).stderr, "")
+
+    def test_refusal_is_told_with_its_hint(self):
+        refusal = {"ok": False, "error": {"code": "not_permitted", "message": "only root may rekey", "hint": "use sudo"}}
+        with self.daemon(json.dumps(refusal).encode() + b"\n") as asked:
+            done = self.quipu(*self.sockets(), "rekey", "dc-b", expect=program.ERROR)
+        self.assertIn("only root may rekey; use sudo", done.stderr)
+        self.assertEqual(json.loads(asked[0]), {"verb": "rekey", "peer": "dc-b"})
+
+    def test_refused_configuration_has_its_own_exit_code(self):
+        refusal = {"ok": False, "error": {"code": "malformed", "message": "quipu.toml:3:1: unknown key", "hint": ""}}
+        with self.daemon(json.dumps(refusal).encode() + b"\n"):
+            done = self.quipu(*self.sockets(), "reload", expect=program.CONFIG_INVALID)
+        self.assertIn("quipu.toml:3:1", done.stderr)
+
+    def test_rekey_and_reload_results(self):
+        with self.daemon(b'{"ok":true,"result":{"rekeys":[{"peer":"dc-b","latency_ms":2.34,"key_prefetched":true}]}}\n'):
+            self.assertEqual(self.quipu(*self.sockets(), "rekey").stdout, "dc-b: rekeyed in 2.3 ms\n")
+        (self.folder / "control.sock").unlink()
+        nothing = b'{"ok":true,"result":{"added":[],"removed":[],"changed":[],"needs_restart":[]}}\n'
+        with self.daemon(nothing):
+            self.assertEqual(self.quipu(*self.sockets(), "reload").stdout, "nothing has changed\n")
+
+
+if __name__ == "__main__":
+    program.main()

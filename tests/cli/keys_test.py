@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""genkey, pubkey, genpsk, version, help and usage errors."""
+
+import base64
+import os
+import subprocess
+
+import program
+
+# RFC 7748 section 6.1
+ALICE_PRIVATE = "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"
+ALICE_PUBLIC = "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a"
+
+
+def base64_of(hexadecimal):
+    return base64.b64encode(bytes.fromhex(hexadecimal)).decode()
+
+
+class Keys(program.ProgramTest):
+    def test_new_keys_are_32_octets_and_all_different(self):
+        lines = [self.quipu(verb).stdout for verb in ("genkey", "genkey", "genpsk", "genpsk")]
+        self.assertEqual(len(set(lines)), 4)
+        for line in lines:
+            self.assertTrue(line.endswith("\n"))
+            self.assertEqual(len(base64.b64decode(line[:-1], validate=True)), 32)
+
+    def test_public_key_of_a_known_key(self):
+        for end in ("\n", "\r\n", ""):
+            out = self.quipu("pubkey", stdin=base64_of(ALICE_PRIVATE) + end).stdout
+            self.assertEqual(out, base64_of(ALICE_PUBLIC) + "\n")
+
+    def test_public_key_refuses_what_is_no_key(self):
+        too_long = base64_of("00" * 33)
+        for text in ("", "nonsense", ALICE_PRIVATE, too_long, base64_of(ALICE_PRIVATE) + "\nx", "A" * 5000):
+            done = self.quipu("pubkey", stdin=text, expect=program.ERROR)
+            self.assertEqual(done.stdout, "")
+            self.assertIn("standard input", done.stderr)
+            self.assertNotIn(ALICE_PRIVATE, done.stderr)
+
+    def test_key_file_is_private_and_never_replaced(self):
+        for verb in ("genkey", "genpsk"):
+            self.quipu(verb, "--out", verb)
+            self.assertEqual(self.mode(verb), 0o600)
+            before = (self.folder / verb).read_bytes()
+            self.assertEqual(len(base64.b64decode(before)), 32)
+            refused = self.quipu(verb, "--out", verb, expect=program.ERROR)
+            self.assertIn("exists already", refused.stderr)
+            self.assertEqual((self.folder / verb).read_bytes(), before)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["genkey", "genpsk"])
+
+    def test_warns_when_others_may_read_the_file_behind_standard_output(self):
+        for mode, warned in ((0o644, True), (0o600, False)):
+            path = self.folder / f"out{mode}"
+            path.touch(mode)
+            path.chmod(mode)
+            with path.open("wb") as out:
+                done = subprocess.run([self.program, "genkey"], stdout=out, stderr=subprocess.PIPE, check=True)
+            self.assertEqual(b"warning" in done.stderr, warned)
+
+    def test_a_full_disk_is_an_error(self):
+        with open("/dev/full", "wb") as full:
+            for arguments in (["genkey"], ["version"], ["pubkey"]):
+                done = subprocess.run(
+                    [self.program, *arguments], input=base64_of(ALICE_PRIVATE).encode(), stdout=full, stderr=subprocess.PIPE
+                )
+                self.assertEqual(done.returncode, program.ERROR)
+                self.assertIn(b"No space left", done.stderr)
+
+    def test_version_and_help(self):
+        self.assertRegex(self.quipu("version").stdout, r"^quipu \d+\.\d+\.\d+\n$")
+        text = self.quipu("--help").stdout
+        for verb in ("status", "rekey", "reload", "check", "genkey", "pubkey", "genpsk", "pki", "lab", "version"):
+            self.assertIn(f"\n  {verb} ", text)
+            self.assertIn("Usage", self.quipu(verb, "--help").stdout)
+        self.assertIn("Exit codes:", text)
+
+    def test_usage_errors(self):
+        for arguments in ([], ["nonsense"], ["genkey", "--nonsense"], ["pki"], ["lab", "up", "--rekey-interval", "0"]):
+            self.assertNotEqual(self.quipu(*arguments, expect=program.USAGE).stderr, "")
+
+
+if __name__ == "__main__":
+    program.main()

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/status_text.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+
+namespace quipu::cli {
+namespace {
+
+using control::DeviceStatus;
+using control::KmsStatus;
+using control::LinkState;
+using control::QkdState;
+using control::TunnelState;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+control::TunnelStatus healthy_tunnel(const std::string& peer) {
+  control::TunnelStatus tunnel;
+  tunnel.peer = peer;
+  tunnel.state = TunnelState::up;
+  tunnel.endpoint = "192.0.2.2:51900";
+  tunnel.last_handshake_s = 4.1;
+  tunnel.epoch = 26113;
+  tunnel.epoch_age_s = 4.1;
+  tunnel.rekey_interval_s = 10;
+  tunnel.effective_rekey_interval_s = 10;
+  tunnel.protection_required = "x25519+mlkem768+psk+qkd(1)";
+  tunnel.protection_achieved = "x25519+mlkem768+psk+qkd(2)";
+  tunnel.qkd = QkdState::ok;
+  tunnel.sources.push_back(
+      {.kms = "local", .peer_sae_id = "sae-b", .reachable = true, .stock_keys = 1204, .last_error = {}});
+  return tunnel;
+}
+
+DeviceStatus device(std::vector<control::TunnelStatus> tunnels) {
+  DeviceStatus status;
+  status.version = "0.1.0";
+  status.device = "quipu0";
+  status.listen_port = 51900;
+  status.tunnels = std::move(tunnels);
+  return status;
+}
+
+KmsStatus kms(LinkState km_link, const std::string& link_state) {
+  KmsStatus status;
+  status.kme = "kme-a";
+  control::PoolStatus pool;
+  pool.peer_kme = "kme-b";
+  pool.km_link = km_link;
+  pool.links.push_back({.name = "a-b",
+                        .driver = "sim",
+                        .state = link_state,
+                        .simulated = true,
+                        .skr_bit_s = 2390,
+                        .qber = 0.019,
+                        .blocks = 7,
+                        .bits = 0});
+  status.pools.push_back(pool);
+  return status;
+}
+
+TEST(DurationText, KeepsTwoUnits) {
+  EXPECT_EQ(duration_text(0), "0.0 s");
+  EXPECT_EQ(duration_text(59.94), "59.9 s");
+  EXPECT_EQ(duration_text(60), "1 min 0 s");
+  EXPECT_EQ(duration_text(12'020), "3 h 20 min");
+  EXPECT_EQ(duration_text(3 * 86400 + 4 * 3600 + 5), "3 d 4 h");
+}
+
+TEST(SizeText, UsesBinaryUnits) {
+  EXPECT_EQ(size_text(0), "0 B");
+  EXPECT_EQ(size_text(1023), "1023 B");
+  EXPECT_EQ(size_text(1024), "1.0 KiB");
+  EXPECT_EQ(size_text(std::uint64_t{903} << 30), "903.0 GiB");
+  EXPECT_EQ(size_text(~std::uint64_t{0}), "16384.0 PiB");
+}
+
+TEST(StatusText, TellsWhatAnAdminLooksFor) {
+  EXPECT_THAT(to_text(device({healthy_tunnel("dc-b")})),
+              AllOf(HasSubstr("tunnel dc-b  UP\n"), HasSubstr("protection x25519+mlkem768+psk+qkd(2)"),
+                    HasSubstr("epoch 26113 (4.1 s of 10.0 s)"), HasSubstr("1204 keys in stock"),
+                    Not(HasSubstr("SIMULATED")), Not(HasSubstr("dropped"))));
+}
+
+TEST(StatusText, SaysSimulatedWhereverASimulationIs) {
+  auto tunnel = healthy_tunnel("dc-b");
+  tunnel.simulated = true;
+  EXPECT_THAT(to_text(device({tunnel})), HasSubstr("tunnel dc-b  UP  SIMULATED\n"));
+  EXPECT_THAT(to_text(kms(LinkState::up, "running")), HasSubstr("running  SIMULATED  SKR 2390 bit/s  QBER 1.90 %"));
+}
+
+TEST(StatusText, NamesReasonAndDrops) {
+  auto tunnel = healthy_tunnel("dc-b");
+  tunnel.state = TunnelState::blocked;
+  tunnel.reason = "no QKD key for 30 s";
+  tunnel.drops = {{"replay", 3}, {"no_key", 0}};
+  tunnel.sources[0].reachable = false;
+  tunnel.sources[0].last_error = "connection refused";
+  EXPECT_THAT(to_text(device({tunnel})),
+              AllOf(HasSubstr("tunnel dc-b  BLOCKED"), HasSubstr("reason no QKD key for 30 s"),
+                    HasSubstr("dropped replay 3\n"), HasSubstr("NOT REACHABLE"), HasSubstr("(connection refused)")));
+}
+
+TEST(StatusText, FourTunnelsFitATerminal) {
+  const std::string text =
+      to_text(device({healthy_tunnel("dc-b"), healthy_tunnel("dc-c"), healthy_tunnel("dc-d"), healthy_tunnel("dc-e")}));
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    EXPECT_LE(line.size(), 80U) << line;
+}
+
+TEST(Judge, HealthyIsOk) {
+  EXPECT_EQ(judge(device({})), ExitCode::ok);
+  EXPECT_EQ(judge(device({healthy_tunnel("b"), healthy_tunnel("c")})), ExitCode::ok);
+  EXPECT_EQ(judge(kms(LinkState::up, "running")), ExitCode::ok);
+}
+
+TEST(Judge, SomeTunnelsDownIsDegradedAndAllIsDown) {
+  auto down = healthy_tunnel("c");
+  down.state = TunnelState::connecting;
+  EXPECT_EQ(judge(device({healthy_tunnel("b"), down})), ExitCode::degraded);
+  EXPECT_EQ(judge(device({down})), ExitCode::down);
+}
+
+TEST(Judge, ABlockedTunnelOutweighsAll) {
+  auto blocked = healthy_tunnel("c");
+  blocked.state = TunnelState::blocked;
+  EXPECT_EQ(judge(device({healthy_tunnel("b"), blocked})), ExitCode::policy_block);
+  EXPECT_EQ(graver(ExitCode::down, ExitCode::policy_block), ExitCode::policy_block);
+  EXPECT_EQ(graver(ExitCode::degraded, ExitCode::down), ExitCode::down);
+  EXPECT_EQ(graver(ExitCode::ok, ExitCode::degraded), ExitCode::degraded);
+}
+
+TEST(Judge, ShortKeysAreDegraded) {
+  for (const QkdState state : {QkdState::reduced, QkdState::stretch}) {
+    auto tunnel = healthy_tunnel("b");
+    tunnel.qkd = state;
+    EXPECT_EQ(judge(device({tunnel})), ExitCode::degraded);
+  }
+  auto tunnel = healthy_tunnel("b");
+  tunnel.sources[0].reachable = false;
+  EXPECT_EQ(judge(device({tunnel})), ExitCode::degraded);
+}
+
+TEST(Judge, KmsNeedsItsLinks) {
+  EXPECT_EQ(judge(kms(LinkState::connecting, "running")), ExitCode::down);
+  EXPECT_EQ(judge(kms(LinkState::up, "failed: exit 1")), ExitCode::degraded);
+}
+
+}  // namespace
+}  // namespace quipu::cli
