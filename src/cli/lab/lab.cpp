@@ -85,7 +85,7 @@ Result<Programs> find_programs() {
   const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   for (const std::filesystem::path& folder :
        {own, std::filesystem::path("/usr/sbin"), std::filesystem::path("/usr/bin")}) {
-    const Programs programs{.quipud = folder / "quipud", .quipu_kmsd = folder / "quipu-kmsd"};
+    Programs programs{.quipud = folder / "quipud", .quipu_kmsd = folder / "quipu-kmsd"};
     if (::access(programs.quipud.c_str(), X_OK) == 0 && ::access(programs.quipu_kmsd.c_str(), X_OK) == 0)
       return programs;
   }

@@ -87,7 +87,7 @@ std::uint64_t start_time_of(pid_t pid) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   const int null_fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-  if (::setns(namespace_fd, CLONE_NEWNET) == 0 && ::setsid() >= 0 && ::dup2(null_fd, 0) == 0 &&
+  if (null_fd >= 0 && ::setns(namespace_fd, CLONE_NEWNET) == 0 && ::setsid() >= 0 && ::dup2(null_fd, 0) == 0 &&
       ::dup2(log_fd, 1) == 1 && ::dup2(log_fd, 2) == 2)
     ::execv(arguments[0], arguments);
   _exit(127);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/lab/topology.h"
 
+#include <tuple>
+
 namespace quipu::cli::lab {
 namespace {
 
@@ -28,7 +30,7 @@ Result<void> make_topology(const Run& run) {
 void remove_topology(const Run& run) {
   // A namespace that was never made is not worth a message: this also clears what a crashed run left.
   for (const Site& site : run.sites)
-    static_cast<void>(exit_status_of({"ip", "netns", "delete", site.network_namespace}));
+    std::ignore = exit_status_of({"ip", "netns", "delete", site.network_namespace});
 }
 
 }  // namespace quipu::cli::lab
