@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kmsd/etsi_server.h"
+
+#include <algorithm>
+
+namespace quipu::kmsd {
+namespace {
+
+template <class... Cases>
+struct Visitor : Cases... {
+  using Cases::operator()...;
+};
+
+net::HttpResponse to_http(const kms::EtsiReply& reply) {
+  return std::visit(
+      Visitor{[](const etsi::Status& status) { return net::HttpResponse{.body = etsi::write_status(status)}; },
+              [](const etsi::KeyContainer& keys) { return net::HttpResponse{.body = etsi::write_container(keys)}; },
+              [](const etsi::ApiError& error) {
+                return net::HttpResponse{.status = error.http_status, .body = etsi::write_error(error)};
+              }},
+      reply);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const config::Etsi014Config& config,
+                                                     const std::vector<config::SaeConfig>& saes,
+                                                     std::shared_ptr<const net::TlsContext> context,
+                                                     CallHandler on_call, LogSink& log) {
+  std::unique_ptr<EtsiServer> server(new EtsiServer(saes, std::move(on_call), log));
+  EtsiServer* const self = server.get();
+  net::HttpsServerLimits limits;
+  limits.max_body = etsi::kMaxRequestBody;
+  auto opened = net::HttpsServer::open(
+      loop, config.listen, std::move(context), limits,
+      [self](net::HttpRequest request, net::Responder responder) {
+        self->handle(std::move(request), std::move(responder));
+      },
+      [&log](const Endpoint& from, const Error& reason) {
+        log.warning("etsi014_refused", "a connection to the ETSI 014 server was refused",
+                    {{"from", from.text()}, error_field(reason)});
+      });
+  if (!opened) return fail_at("ETSI 014 server at " + config.listen.text(), opened.error());
+  server->m_server = *std::move(opened);
+  return server;
+}
+
+EtsiServer::EtsiServer(const std::vector<config::SaeConfig>& saes, CallHandler on_call, LogSink& log)
+    : m_on_call(std::move(on_call)), m_log(log) {
+  for (const config::SaeConfig& sae : saes)
+    m_saes.push_back(sae.id);
+}
+
+// Clause 5.1: every request is attributed to one SAE by its certificate, and refused when that is none of ours.
+const SaeId* EtsiServer::caller_of(const net::PeerIdentity& peer) const {
+  for (const std::string& name : peer.names())
+    if (const auto found = std::ranges::find(m_saes, SaeId(name)); found != m_saes.end()) return &*found;
+  return nullptr;
+}
+
+void EtsiServer::handle(net::HttpRequest request, net::Responder responder) {
+  const kms::RequestId id(++m_last_request);
+  const SaeId* const caller = caller_of(*request.peer);
+  if (caller == nullptr) {
+    const auto names = request.peer->names();
+    m_log.warning("sae_unknown", "a certificate names no SAE of this KME",
+                  {{"from", request.remote.text()}, {"name", names.empty() ? "" : names.front()}});
+    return refuse(std::move(responder), etsi::ApiError{.http_status = 401, .message = {}, .details = {}});
+  }
+  auto call = etsi::parse_call(request.method, request.target, request.body.view());
+  if (!call) return refuse(std::move(responder), call.error());
+  m_pending.emplace(id, std::move(responder));
+  m_on_call(id, *caller, *std::move(call));
+}
+
+void EtsiServer::refuse(net::Responder responder, const etsi::ApiError& error) {
+  ++m_refused[error.http_status];
+  responder.send(to_http(error));
+}
+
+void EtsiServer::reply(kms::RequestId request, const kms::EtsiReply& reply) {
+  const auto found = m_pending.find(request);
+  if (found == m_pending.end()) return;
+  net::Responder responder = std::move(found->second);
+  m_pending.erase(found);
+  if (const auto* error = std::get_if<etsi::ApiError>(&reply)) return refuse(std::move(responder), *error);
+  responder.send(to_http(reply));
+}
+
+std::vector<kms::RequestId> EtsiServer::take_abandoned() {
+  std::vector<kms::RequestId> abandoned;
+  for (const auto& [id, responder] : m_pending)
+    if (!responder.wanted()) abandoned.push_back(id);
+  for (const kms::RequestId id : abandoned)
+    m_pending.erase(id);
+  return abandoned;
+}
+
+}  // namespace quipu::kmsd

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// ETSI GS QKD 014 over HTTPS: finds out which SAE asks, turns requests into the core's calls and its replies into HTTP.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/log.h"
+#include "config/kmsd_config.h"
+#include "etsi/etsi014_server.h"
+#include "kms/actions.h"
+#include "net/https_server.h"
+
+namespace quipu::kmsd {
+
+class EtsiServer {
+ public:
+  // A call of a known SAE; answered by reply() with the same number, now or later.
+  using CallHandler = std::function<void(kms::RequestId, const SaeId& caller, etsi::Call)>;
+
+  static Result<std::unique_ptr<EtsiServer>> open(net::Loop& loop, const config::Etsi014Config& config,
+                                                  const std::vector<config::SaeConfig>& saes,
+                                                  std::shared_ptr<const net::TlsContext> context, CallHandler on_call,
+                                                  LogSink& log);
+  EtsiServer(const EtsiServer&) = delete;
+  EtsiServer& operator=(const EtsiServer&) = delete;
+
+  void reply(kms::RequestId request, const kms::EtsiReply& reply);
+  // Requests whose client has hung up; each is told once.
+  std::vector<kms::RequestId> take_abandoned();
+
+  // For connections made from now on.
+  void set_context(std::shared_ptr<const net::TlsContext> context) { m_server->set_context(std::move(context)); }
+
+  void stop(Duration grace, net::Callback<void()> done) { m_server->stop(grace, std::move(done)); }
+
+  std::uint64_t requests() const { return m_last_request; }
+
+  // Refused requests by HTTP status.
+  const std::map<unsigned, std::uint64_t>& refused() const { return m_refused; }
+
+ private:
+  EtsiServer(const std::vector<config::SaeConfig>& saes, CallHandler on_call, LogSink& log);
+
+  void handle(net::HttpRequest request, net::Responder responder);
+  const SaeId* caller_of(const net::PeerIdentity& peer) const;
+  void refuse(net::Responder responder, const etsi::ApiError& error);
+
+  std::vector<SaeId> m_saes;
+  CallHandler m_on_call;
+  LogSink& m_log;
+  std::unique_ptr<net::HttpsServer> m_server;
+  std::map<kms::RequestId, net::Responder> m_pending;
+  std::uint64_t m_last_request = 0;
+  std::map<unsigned, std::uint64_t> m_refused;
+};
+
+}  // namespace quipu::kmsd

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kmsd/km_links.h"
+
+#include <algorithm>
+
+namespace quipu::kmsd {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// A peer that restarts is usually back at once; one that is down for the day should not fill its log.
+constexpr Duration kFirstDelay = milliseconds(100);
+constexpr Duration kLongestDelay = seconds(10);
+
+net::TlsStreamLimits limits() {
+  return {};
+}
+
+}  // namespace
+
+struct KmLinks::Dialer {
+  Dialer(KmLinks& owner, const config::PeerKmeConfig& config)
+      : peer(config.id),
+        to{config.address.host, config.address.port},
+        retry(owner.m_loop, [&owner, this] { owner.dial(*this); }) {}
+
+  KmeId peer;
+  net::HostPort to;
+  Duration delay = kFirstDelay;
+  bool reported = false;  // a failure is told once, until it succeeds
+  std::unique_ptr<net::TlsConnector> connector;
+  net::Timer retry;
+};
+
+Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::KmLinkConfig& config,
+                                               const std::vector<config::PeerKmeConfig>& peers,
+                                               std::shared_ptr<const net::TlsContext> context,
+                                               const std::function<bool(const KmeId&)>& dials, Events events,
+                                               LogSink& log) {
+  std::unique_ptr<KmLinks> links(new KmLinks(loop, peers, std::move(events), log));
+  KmLinks* const self = links.get();
+  links->m_context = std::move(context);
+  auto listener = net::TlsListener::open(
+      loop, config.listen, links->m_context, limits(),
+      [self](std::unique_ptr<net::TlsStream> stream) { self->accept(std::move(stream)); },
+      [&log](const Endpoint& from, const Error& reason) {
+        log.warning("km_link_refused", "a KM link was refused", {{"from", from.text()}, error_field(reason)});
+      });
+  if (!listener) return fail_at("KM link at " + config.listen.text(), listener.error());
+  links->m_listener = *std::move(listener);
+  for (const config::PeerKmeConfig& peer : peers) {
+    if (!dials(peer.id)) continue;
+    auto& dialer = links->m_dialers[peer.id] = std::make_unique<Dialer>(*links, peer);
+    dialer->retry.set(net::Loop::now());
+  }
+  return links;
+}
+
+KmLinks::KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log)
+    : m_loop(loop), m_log(log), m_events(std::move(events)) {
+  for (const config::PeerKmeConfig& peer : peers)
+    m_peers.push_back(peer.id);
+}
+
+KmLinks::~KmLinks() = default;
+
+void KmLinks::accept(std::unique_ptr<net::TlsStream> stream) {
+  for (const std::string& name : stream->peer().names())
+    if (std::ranges::find(m_peers, KmeId(name)) != m_peers.end()) return adopt(std::move(stream), KmeId(name));
+  const auto names = stream->peer().names();
+  m_log.warning("km_link_refused", "a KM link was refused: its certificate names no configured KME",
+                {{"from", stream->remote().text()}, {"name", names.empty() ? "" : names.front()}});
+}
+
+void KmLinks::adopt(std::unique_ptr<net::TlsStream> stream, const KmeId& peer) {
+  const kms::LinkId link(++m_last_link);
+  net::TlsStream& kept = *(m_streams[link] = std::move(stream));
+  m_stream_peers.emplace(link, peer);
+  m_log.info("km_link_connected", "a KM link stands", {{"peer_kme", peer.value()}, {"from", kept.remote().text()}});
+  kept.start({.on_message = [this, link](ByteView message) { m_events.received(link, message); },
+              .on_closed = [this, link, peer](const Error& reason) { ended(link, peer, reason); }});
+  m_events.connected(link, peer);
+}
+
+void KmLinks::ended(kms::LinkId link, const KmeId& peer, const Error& reason) {
+  m_log.warning("km_link_lost", "a KM link ended", {{"peer_kme", peer.value()}, error_field(reason)});
+  m_streams.erase(link);
+  m_stream_peers.erase(link);
+  m_events.disconnected(link);
+  dial_again(peer);
+}
+
+void KmLinks::send(kms::LinkId link, ByteView octets) {
+  const auto found = m_streams.find(link);
+  if (found == m_streams.end()) return;
+  const auto sent = found->second->send(octets);
+  if (sent) return;
+  // A peer that takes nothing for so long that its queue is full is as good as gone: the core resynchronises on
+  // contact.
+  m_loop.post([this, link, reason = sent.error()] {
+    if (const auto peer = m_stream_peers.find(link); peer != m_stream_peers.end())
+      ended(link, KmeId(peer->second), reason);
+  });
+}
+
+void KmLinks::close(kms::LinkId link) {
+  const auto found = m_streams.find(link);
+  if (found == m_streams.end()) return;
+  found->second->close();
+  const KmeId peer = m_stream_peers.at(link);
+  // The stream may be the caller of the caller.
+  m_loop.post([stream = std::shared_ptr<net::TlsStream>(std::move(found->second))] {});
+  m_streams.erase(found);
+  m_stream_peers.erase(link);
+  dial_again(peer);
+}
+
+void KmLinks::set_context(std::shared_ptr<const net::TlsContext> context) {
+  m_context = std::move(context);
+  m_listener->set_context(m_context);
+}
+
+void KmLinks::dial(Dialer& dialer) {
+  dialer.connector = std::make_unique<net::TlsConnector>(
+      m_loop, m_context, limits(), dialer.to, dialer.peer.value(),
+      [this, &dialer](Result<std::unique_ptr<net::TlsStream>> result) { dialed(dialer, std::move(result)); });
+}
+
+void KmLinks::dialed(Dialer& dialer, Result<std::unique_ptr<net::TlsStream>> result) {
+  if (result) {
+    dialer.delay = kFirstDelay;
+    dialer.reported = false;
+    return adopt(*std::move(result), dialer.peer);
+  }
+  if (!dialer.reported)
+    m_log.warning("km_link_unreachable", "a peer KME does not answer; trying on",
+                  {{"peer_kme", dialer.peer.value()}, {"to", dialer.to.text()}, error_field(result.error())});
+  dialer.reported = true;
+  dial_again(dialer.peer);
+}
+
+void KmLinks::dial_again(const KmeId& peer) {
+  const auto found = m_dialers.find(peer);
+  if (found == m_dialers.end()) return;
+  Dialer& dialer = *found->second;
+  dialer.retry.set(net::Loop::now() + dialer.delay);
+  dialer.delay = std::min(dialer.delay * 2, kLongestDelay);
+}
+
+}  // namespace quipu::kmsd

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The TLS connections of the KM links: listens for peers that dial us, dials those that we have to, again and again
+// with a growing delay. Numbers each connection for the core and moves messages; what they say is the core's business.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/log.h"
+#include "config/kmsd_config.h"
+#include "kms/actions.h"
+#include "net/tls_stream.h"
+
+namespace quipu::kmsd {
+
+class KmLinks {
+ public:
+  // What the links tell. Called on the loop's thread, never from within open(), send() or close().
+  struct Events {
+    std::function<void(kms::LinkId, const KmeId& peer)> connected;
+    std::function<void(kms::LinkId, ByteView octets)> received;
+    std::function<void(kms::LinkId)> disconnected;
+  };
+
+  // `dials`: whether this end opens the connection with that peer. `log` outlives this.
+  static Result<std::unique_ptr<KmLinks>> open(net::Loop& loop, const config::KmLinkConfig& config,
+                                               const std::vector<config::PeerKmeConfig>& peers,
+                                               std::shared_ptr<const net::TlsContext> context,
+                                               const std::function<bool(const KmeId&)>& dials, Events events,
+                                               LogSink& log);
+  KmLinks(const KmLinks&) = delete;
+  KmLinks& operator=(const KmLinks&) = delete;
+  ~KmLinks();
+
+  // Octets for a connection that has gone meanwhile are dropped: the core hears of its end, or already has.
+  void send(kms::LinkId link, ByteView octets);
+  void close(kms::LinkId link);
+  // For connections made from now on.
+  void set_context(std::shared_ptr<const net::TlsContext> context);
+
+ private:
+  struct Dialer;
+
+  KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log);
+
+  void accept(std::unique_ptr<net::TlsStream> stream);
+  void adopt(std::unique_ptr<net::TlsStream> stream, const KmeId& peer);
+  void ended(kms::LinkId link, const KmeId& peer, const Error& reason);
+  void dial(Dialer& dialer);
+  void dialed(Dialer& dialer, Result<std::unique_ptr<net::TlsStream>> result);
+  void dial_again(const KmeId& peer);
+
+  net::Loop& m_loop;
+  LogSink& m_log;
+  Events m_events;
+  std::vector<KmeId> m_peers;
+  std::shared_ptr<const net::TlsContext> m_context;
+  std::unique_ptr<net::TlsListener> m_listener;
+  std::map<KmeId, std::unique_ptr<Dialer>> m_dialers;
+  std::map<kms::LinkId, std::unique_ptr<net::TlsStream>> m_streams;
+  std::map<kms::LinkId, KmeId> m_stream_peers;
+  std::uint64_t m_last_link = 0;
+};
+
+}  // namespace quipu::kmsd

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kmsd/kmsd.h"
+
+#include "config/diff.h"
+#include "kmsd/status.h"
+#include "service/files.h"
+#include "service/notify.h"
+#include "store/sqlite_store.h"
+
+namespace quipu::kmsd {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr std::size_t kMaxConfigurationSize = std::size_t{1} << 20;
+constexpr Duration kStopGrace = seconds(2);
+
+WallTime wall_now() {
+  return std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
+}
+
+Result<std::shared_ptr<const net::TlsContext>> load_tls(const config::TlsFiles& files, bool require_hybrid) {
+  QUIPU_TRY_ASSIGN(const std::string ca, service::resolve_file(files.ca));
+  QUIPU_TRY_ASSIGN(const std::string certificate, service::resolve_file(files.cert));
+  QUIPU_TRY_ASSIGN(const std::string key, service::resolve_file(files.key));
+  return net::TlsContext::load({.ca = ca, .certificate = certificate, .key = key}, {.require_hybrid = require_hybrid});
+}
+
+kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
+  kms::KmeConfig to{.id = from.kme.id, .saes = {}, .peers = {}, .sources = {}, .limits = {}};
+  for (const auto& sae : from.saes)
+    to.saes.push_back(sae.id);
+  for (const auto& peer : from.peer_kmes)
+    to.peers.push_back({.id = peer.id, .saes = peer.saes});
+  for (const auto& link : from.links)
+    to.sources.push_back({.name = link.name, .peer = link.peer_kme});
+  to.limits.key_size_bits = from.etsi014.key_size_bit;
+  to.limits.min_key_size_bits = from.etsi014.min_key_size_bit;
+  to.limits.max_key_size_bits = from.etsi014.max_key_size_bit;
+  to.limits.max_keys_per_request = from.etsi014.max_key_per_request;
+  return to;
+}
+
+}  // namespace
+
+Result<Configuration> load_configuration(const std::string& file) {
+  QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(file, kMaxConfigurationSize));
+  auto parsed = config::parse_kmsd(text);
+  if (!parsed) return std::unexpected(config::to_error(file, parsed.error()));
+  return Configuration{.file = file, .values = *std::move(parsed)};
+}
+
+Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, service::SignalSource signals,
+                                          service::FilteringSink& log) {
+  std::unique_ptr<Kmsd> daemon(new Kmsd(loop, std::move(configuration), std::move(signals), log));
+  QUIPU_TRY_ASSIGN(daemon->m_machine, service::read_machine_state());
+  QUIPU_TRY(daemon->open_store_and_core());
+  QUIPU_TRY(daemon->open_sockets());
+  QUIPU_TRY(daemon->open_control());
+  QUIPU_TRY(daemon->start_links());
+  daemon->on_second();
+  daemon->perform({});
+  return daemon;
+}
+
+Kmsd::Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource signals, service::FilteringSink& log)
+    : m_loop(loop),
+      m_log(log),
+      m_configuration(std::move(configuration)),
+      m_started(net::Loop::now()),
+      m_signals(std::move(signals)),
+      m_deadline(loop, [this] { on_timeout(); }),
+      m_second(loop, [this] { on_second(); }),
+      m_signal_watch(loop, m_signals.fd()) {
+  m_signal_watch.on_readable([this] { on_signal(); });
+}
+
+Kmsd::~Kmsd() = default;
+
+Result<void> Kmsd::open_store_and_core() {
+  const config::KmsdConfig& values = m_configuration.values;
+  QUIPU_TRY_ASSIGN(Secret<32> key, service::read_key_file<32>(values.kme.store_key_file));
+  QUIPU_TRY_ASSIGN(m_store, store::SqliteStore::open(values.kme.store, std::move(key), m_rng));
+  QUIPU_TRY_ASSIGN(m_kme, kms::Kme::start(core_configuration(values), *m_store, m_rng, net::Loop::now()));
+  return {};
+}
+
+Result<void> Kmsd::open_sockets() {
+  const config::KmsdConfig& values = m_configuration.values;
+  QUIPU_TRY_ASSIGN(auto link_context, load_tls(values.km_link.tls, true));
+  QUIPU_TRY_ASSIGN(auto etsi_context, load_tls(values.etsi014.tls, false));
+  KmLinks::Events events{
+      .connected = [this](kms::LinkId link,
+                          const KmeId& peer) { perform(m_kme->link_connected(link, peer, net::Loop::now())); },
+      .received = [this](kms::LinkId link,
+                         ByteView octets) { perform(m_kme->link_received(link, octets, net::Loop::now())); },
+      .disconnected = [this](kms::LinkId link) { perform(m_kme->link_disconnected(link, net::Loop::now())); }};
+  QUIPU_TRY_ASSIGN(m_km_links, KmLinks::open(
+                                   m_loop, values.km_link, values.peer_kmes, std::move(link_context),
+                                   [this](const KmeId& peer) { return m_kme->dials(peer); }, std::move(events), m_log));
+  QUIPU_TRY_ASSIGN(m_etsi, EtsiServer::open(
+                               m_loop, values.etsi014, values.saes, std::move(etsi_context),
+                               [this](kms::RequestId id, const SaeId& caller, etsi::Call call) {
+                                 perform(m_kme->etsi_request(id, caller, std::move(call), net::Loop::now()));
+                               },
+                               m_log));
+  return {};
+}
+
+Result<void> Kmsd::open_control() {
+  QUIPU_TRY_ASSIGN(
+      m_control, service::ControlServer::create(
+                     {.path = m_configuration.values.kme.control_socket},
+                     [this](const control::Request& request, auto) { return std::optional(answer(request)); }, m_log));
+  m_control_watch = std::make_unique<net::FdWatch>(m_loop, m_control->fd());
+  m_control_watch->on_readable([this] { m_control->on_readable(); });
+  return {};
+}
+
+Result<void> Kmsd::start_links() {
+  Links::Events events{.blocks =
+                           [this](std::vector<kms::SourceBlock> blocks) {
+                             perform(m_kme->blocks_received(std::move(blocks), wall_now(), net::Loop::now()));
+                           },
+                       .peer_message =
+                           [this](const std::string& link, SecretBytes message) {
+                             perform(m_kme->driver_message(link, std::move(message), net::Loop::now()));
+                           }};
+  QUIPU_TRY_ASSIGN(m_links,
+                   Links::start(m_loop, find_driver_files(), m_configuration.values.links, std::move(events), m_log));
+  return {};
+}
+
+void Kmsd::perform(kms::Actions actions) {
+  for (kms::Action& action : actions)
+    std::visit([this](auto& each) { perform(each); }, action);
+  if (const auto due = m_kme->next_deadline()) {
+    m_deadline.set(*due);
+  } else {
+    m_deadline.cancel();
+  }
+}
+
+void Kmsd::perform(kms::SendLink& action) {
+  m_km_links->send(action.link, action.bytes.view());
+}
+
+void Kmsd::perform(kms::CloseLink& action) {
+  m_log.warning("km_link_closed", "this end closed a KM link", {{"reason", action.reason}});
+  m_km_links->close(action.link);
+}
+
+void Kmsd::perform(kms::ReplyEtsi& action) {
+  m_etsi->reply(action.request, action.reply);
+}
+
+void Kmsd::perform(kms::DeliverDriverMessage& action) {
+  m_links->deliver(action.source, action.message.view());
+}
+
+void Kmsd::perform(kms::Report& action) {
+  if (action.alarm) action.fields.push_back({"alarm", "yes"});
+  m_log.write(action.level, action.event, action.message, action.fields);
+}
+
+void Kmsd::perform(kms::Fatal& action) {
+  stop(std::move(action.error));
+}
+
+void Kmsd::on_timeout() {
+  for (const kms::RequestId id : m_etsi->take_abandoned())
+    perform(m_kme->etsi_cancelled(id, net::Loop::now()));
+  perform(m_kme->handle_timeout(net::Loop::now()));
+}
+
+void Kmsd::on_signal() {
+  while (const auto signal = m_signals.next()) {
+    if (*signal == service::Signal::terminate) return stop(std::nullopt);
+    service::notify_reloading();
+    if (const auto result = reload(); !result)
+      m_log.error("reload_failed", "the configuration was not reloaded; the old one stays",
+                  {error_field(result.error())});
+    service::notify_ready();
+  }
+}
+
+// A machine that was cloned or restored with its memory may hand out what the other copy hands out too: better not to
+// run.
+void Kmsd::on_second() {
+  m_second.set(net::Loop::now() + seconds(1));
+  m_log.flush();
+  if (service::watchdog_interval()) service::notify_watchdog();
+  if (const auto machine = service::read_machine_state(); machine && *machine != m_machine)
+    stop(Error{Errc::conflict, "this machine was restored or cloned while running: leases of this run are void"});
+}
+
+void Kmsd::stop(std::optional<Error> failure) {
+  if (m_stopping) return;
+  m_stopping = true;
+  m_failure = std::move(failure);
+  service::notify_stopping();
+  if (m_links) m_links->stop();
+  if (!m_etsi) return m_loop.stop();
+  m_etsi->stop(kStopGrace, [this] { m_loop.stop(); });
+}
+
+// Certificates and the log level take effect at once; what the core was built from needs a restart, and is said to.
+Result<control::ReloadResult> Kmsd::reload() {
+  QUIPU_TRY_ASSIGN(Configuration fresh, load_configuration(m_configuration.file));
+  QUIPU_TRY_ASSIGN(auto link_context, load_tls(fresh.values.km_link.tls, true));
+  QUIPU_TRY_ASSIGN(auto etsi_context, load_tls(fresh.values.etsi014.tls, false));
+  const config::KmsdDiff difference = config::diff(m_configuration.values, fresh.values);
+  m_km_links->set_context(std::move(link_context));
+  m_etsi->set_context(std::move(etsi_context));
+  m_log.set_level(fresh.values.kme.log_level);
+  control::ReloadResult result;
+  result.needs_restart = difference.needs_restart;
+  if (!difference.saes.empty()) result.needs_restart.emplace_back("sae");
+  if (!difference.peer_kmes.empty()) result.needs_restart.emplace_back("peer_kme");
+  if (!difference.links.empty()) result.needs_restart.emplace_back("link");
+  std::string pending;
+  for (const std::string& key : result.needs_restart)
+    pending += (pending.empty() ? "" : " ") + key;
+  m_log.info("reloaded", "the configuration was reloaded", {{"needs_restart", pending}});
+  return result;
+}
+
+std::string Kmsd::answer(const control::Request& request) {
+  if (std::holds_alternative<control::StatusRequest>(request)) return control::encode_ok(status_json());
+  if (std::holds_alternative<control::ReloadRequest>(request)) {
+    const auto result = reload();
+    return result ? control::encode_ok(control::to_json(*result)) : control::encode_error(result.error());
+  }
+  return control::encode_error(Error{Errc::unsupported, "quipu-kmsd knows the verbs status and reload"});
+}
+
+std::string Kmsd::status_json() const {
+  const TimePoint now = net::Loop::now();
+  return control::to_json(
+      make_status(m_configuration.values, m_kme->status(wall_now(), now), *m_links, *m_etsi, now - m_started));
+}
+
+}  // namespace quipu::kmsd

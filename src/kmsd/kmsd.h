@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Composition of quipu-kmsd: one loop, one thread, one store, one core, and the parts that carry out what the core
+// decides. The only visitor of the core's actions.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "config/kmsd_config.h"
+#include "crypto/rng.h"
+#include "kms/kme.h"
+#include "kmsd/etsi_server.h"
+#include "kmsd/km_links.h"
+#include "kmsd/links.h"
+#include "net/loop.h"
+#include "service/control_server.h"
+#include "service/log_sinks.h"
+#include "service/machine.h"
+#include "service/signals.h"
+
+namespace quipu::kmsd {
+
+// How the file on the command line became a configuration; kept for reload.
+struct Configuration {
+  std::string file;
+  config::KmsdConfig values;
+};
+
+Result<Configuration> load_configuration(const std::string& file);
+
+class Kmsd {
+ public:
+  // Opens the store and every socket, starts the drivers. `loop` and `log` outlive this; the signals are blocked
+  // already.
+  static Result<std::unique_ptr<Kmsd>> start(net::Loop& loop, Configuration configuration,
+                                             service::SignalSource signals, service::FilteringSink& log);
+  Kmsd(const Kmsd&) = delete;
+  Kmsd& operator=(const Kmsd&) = delete;
+  ~Kmsd();
+
+  // Why the loop was stopped: nothing after SIGTERM, else what went wrong.
+  const std::optional<Error>& failure() const { return m_failure; }
+
+ private:
+  Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource signals, service::FilteringSink& log);
+
+  Result<void> open_store_and_core();
+  Result<void> open_sockets();
+  Result<void> open_control();
+  Result<void> start_links();
+
+  void perform(kms::Actions actions);
+  void perform(kms::SendLink& action);
+  void perform(kms::CloseLink& action);
+  void perform(kms::ReplyEtsi& action);
+  void perform(kms::DeliverDriverMessage& action);
+  void perform(kms::Report& action);
+  void perform(kms::Fatal& action);
+
+  void on_timeout();
+  void on_signal();
+  void on_second();
+  void stop(std::optional<Error> failure);
+  Result<control::ReloadResult> reload();
+  std::string answer(const control::Request& request);
+  std::string status_json() const;
+
+  net::Loop& m_loop;
+  service::FilteringSink& m_log;
+  Configuration m_configuration;
+  TimePoint m_started;
+  crypto::SystemRng m_rng;
+  std::optional<Error> m_failure;
+  bool m_stopping = false;
+  service::MachineState m_machine;
+  service::SignalSource m_signals;
+  std::unique_ptr<kms::Store> m_store;
+  std::unique_ptr<kms::Kme> m_kme;
+  std::unique_ptr<KmLinks> m_km_links;
+  std::unique_ptr<EtsiServer> m_etsi;
+  std::unique_ptr<Links> m_links;
+  std::unique_ptr<service::ControlServer> m_control;
+  net::Timer m_deadline;
+  net::Timer m_second;
+  net::FdWatch m_signal_watch;
+  std::unique_ptr<net::FdWatch> m_control_watch;
+};
+
+}  // namespace quipu::kmsd

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kmsd/links.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace quipu::kmsd {
+
+DriverFiles find_driver_files() {
+  std::error_code error;
+  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  if (::access((own / "quipu-driver").c_str(), X_OK) == 0)
+    return {.program = own / "quipu-driver", .plugin_folder = own / "drivers"};
+  return {.program = "/usr/lib/quipu/quipu-driver", .plugin_folder = "/usr/lib/quipu/drivers"};
+}
+
+// Collects the blocks of one turn, so that they share one durable transaction.
+class Links::Link final : public driver::DriverEvents {
+ public:
+  Link(net::Loop& loop, driver::DriverHostConfig config, const Events& events, LogSink& log)
+      : m_name(config.link),
+        m_events(events),
+        m_host(std::move(config), *this, log),
+        m_watch(loop, m_host.fd()),
+        m_deadline(loop, [this] {
+          m_host.handle_deadline(net::Loop::now());
+          after_event();
+        }) {
+    m_watch.on_readable([this] {
+      m_host.handle_readable(net::Loop::now());
+      after_event();
+    });
+  }
+
+  const std::string& name() const { return m_name; }
+
+  driver::DriverHost& host() { return m_host; }
+
+  Result<void> start() {
+    auto started = m_host.start(net::Loop::now());
+    after_event();
+    return started;
+  }
+
+  void stop() {
+    m_host.stop(net::Loop::now());
+    after_event();
+  }
+
+  void on_block(driver::DriverBlock block) override {
+    m_blocks.push_back({.source = m_name,
+                        .id = block.id,
+                        .key = std::move(block.key),
+                        .simulated = block.simulated,
+                        .sequence = block.durable_sequence ? std::optional(block.sequence) : std::nullopt});
+  }
+
+  void on_peer_message(SecretBytes message) override { m_events.peer_message(m_name, std::move(message)); }
+
+ private:
+  void after_event() {
+    if (!m_blocks.empty()) {
+      const auto count = static_cast<std::uint32_t>(m_blocks.size());
+      m_events.blocks(std::exchange(m_blocks, {}));
+      m_host.acknowledge(count);
+    }
+    if (const auto due = m_host.next_deadline()) {
+      m_deadline.set(*due);
+    } else {
+      m_deadline.cancel();
+    }
+  }
+
+  std::string m_name;
+  const Events m_events;
+  std::vector<kms::SourceBlock> m_blocks;
+  driver::DriverHost m_host;
+  net::FdWatch m_watch;
+  net::Timer m_deadline;
+};
+
+Result<std::unique_ptr<Links>> Links::start(net::Loop& loop, const DriverFiles& files,
+                                            const std::vector<config::LinkConfig>& configs, Events events,
+                                            LogSink& log) {
+  std::unique_ptr<Links> links(new Links);
+  for (const config::LinkConfig& config : configs) {
+    driver::DriverHostConfig host;
+    host.program = files.program;
+    host.plugin = files.plugin_folder + "/" + config.driver + ".so";
+    host.link = config.name;
+    host.options.assign(config.options.begin(), config.options.end());
+    host.allow_simulated = config.allow_simulated;
+    links->m_links.push_back(std::make_unique<Link>(loop, std::move(host), events, log));
+    if (const auto started = links->m_links.back()->start(); !started)
+      return fail_at("link " + config.name, started.error());
+  }
+  return links;
+}
+
+Links::~Links() = default;
+
+void Links::deliver(const std::string& link, ByteView message) {
+  for (const auto& candidate : m_links)
+    if (candidate->name() == link) static_cast<void>(candidate->host().send_peer_message(message));
+}
+
+const driver::DriverStatus* Links::status(const std::string& link) const {
+  for (const auto& candidate : m_links)
+    if (candidate->name() == link) return &candidate->host().status();
+  return nullptr;
+}
+
+void Links::stop() {
+  for (const auto& link : m_links)
+    link->stop();
+}
+
+}  // namespace quipu::kmsd

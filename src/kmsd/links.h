@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The QKD devices of this site: one quipu-driver process for each configured link.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "config/kmsd_config.h"
+#include "driver/driver_host.h"
+#include "kms/kme.h"
+#include "net/loop.h"
+
+namespace quipu::kmsd {
+
+// Where quipu-driver and the plugins lie.
+struct DriverFiles {
+  std::string program;
+  std::string plugin_folder;
+};
+
+// Beside this program in a build, else where the Debian packages put them.
+DriverFiles find_driver_files();
+
+class Links {
+ public:
+  struct Events {
+    // Blocks that came together. What the core did with them is durable when this returns.
+    std::function<void(std::vector<kms::SourceBlock>)> blocks;
+    std::function<void(const std::string& link, SecretBytes message)> peer_message;
+  };
+
+  // Starts every driver. An error when a program cannot be started at all.
+  static Result<std::unique_ptr<Links>> start(net::Loop& loop, const DriverFiles& files,
+                                              const std::vector<config::LinkConfig>& configs, Events events,
+                                              LogSink& log);
+  Links(const Links&) = delete;
+  Links& operator=(const Links&) = delete;
+  ~Links();
+
+  // From the driver at the other end of that link. A driver that is not there misses it, and has to ask again.
+  void deliver(const std::string& link, ByteView message);
+  const driver::DriverStatus* status(const std::string& link) const;
+  // Asks every driver to close its device; those that do not are killed when this ends.
+  void stop();
+
+ private:
+  class Link;
+
+  Links() = default;
+
+  std::vector<std::unique_ptr<Link>> m_links;
+};
+
+}  // namespace quipu::kmsd
