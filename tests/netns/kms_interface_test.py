@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""ETSI GS QKD 014 as a foreign client sees it: curl against the KMS of both sites of a laboratory.
+
+  namespace a: curl (sae-a) -> kme-a  <== KM link ==>  kme-b <- curl (sae-b) : namespace b
+"""
+
+import base64
+import json
+import os
+import pathlib
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+PROGRAMS = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+PATIENCE_S = 20
+
+
+def wait_until(condition, what):
+    give_up = time.monotonic() + PATIENCE_S
+    while not (result := condition()):
+        if time.monotonic() > give_up:
+            raise AssertionError(f"{what}: not within {PATIENCE_S} s")
+    return result
+
+
+class Site:
+    def __init__(self, description):
+        self.letter = description["site"]
+        self.namespace = description["network_namespace"]
+        self.folder = pathlib.Path(description["folder"])
+
+    def ask(self, method, path, body=None, certificate=None):
+        """Status and decoded body of one request to this site's KME."""
+        name = f"sae-{self.letter}" if certificate is None else certificate
+        pki = self.folder / "pki"
+        command = ["ip", "netns", "exec", self.namespace, "curl", "-sS", "--max-time", "10", "--cacert", pki / "ca.pem",
+                   "-X", method, "-w", "\n%{http_code}", f"https://127.0.0.1:8014/api/v1/keys/{path}"]
+        if name:
+            command += ["--cert", pki / f"{name}.pem", "--key", pki / f"{name}.key"]
+        if body is not None:
+            command += ["-H", "Content-Type: application/json", "-d", body if isinstance(body, str) else json.dumps(body)]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode != 0:
+            return None, result.stderr
+        text, _, status = result.stdout.rpartition("\n")
+        return int(status), json.loads(text) if text else None
+
+    def process(self, name):
+        for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = entry.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if words[0].endswith(b"/" + name.encode()) and str(self.folder).encode() in b" ".join(words):
+                return int(entry.parent.name)
+        return None
+
+    def restart_kms(self):
+        """kill -9, then the same command again."""
+        os.kill(self.process("quipu-kmsd"), signal.SIGKILL)
+        wait_until(lambda: self.process("quipu-kmsd") is None, "the killed KMS goes away")
+        log = open(self.folder / "quipu-kmsd.log", "ab")
+        return subprocess.Popen(["ip", "netns", "exec", self.namespace, PROGRAMS / "quipu-kmsd", "--config",
+                                 self.folder / "kms.toml"], stdout=log, stderr=log)
+
+
+class KmsInterface(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.id = "k" + secrets.token_hex(3)
+        up = subprocess.run([PROGRAMS / "quipu", "lab", "up", cls.id, "--rekey-interval", "60", "--json"], capture_output=True,
+                            text=True)
+        if up.returncode != 0:
+            raise AssertionError(f"quipu lab up: {up.stderr}")
+        cls.a, cls.b = (Site(site) for site in json.loads(up.stdout)["sites"])
+        cls.started = []
+
+    @classmethod
+    def tearDownClass(cls):
+        for process in cls.started:
+            process.terminate()
+            process.wait()
+        subprocess.run([PROGRAMS / "quipu", "lab", "down", cls.id], check=True)
+
+    def keys(self, number=1, **members):
+        status, container = self.a.ask("POST", "sae-b/enc_keys", {"number": number, **members})
+        self.assertEqual(status, 200, container)
+        return container["keys"]
+
+    def fetch(self, keys):
+        return self.b.ask("POST", "sae-a/dec_keys", {"key_IDs": [{"key_ID": key["key_ID"]} for key in keys]})
+
+    def test_status_is_complete(self):
+        status, body = self.a.ask("GET", "sae-b/status")
+        self.assertEqual(status, 200)
+        self.assertEqual((body["source_KME_ID"], body["target_KME_ID"]), ("kme-a", "kme-b"))
+        self.assertEqual((body["master_SAE_ID"], body["slave_SAE_ID"]), ("sae-a", "sae-b"))
+        self.assertEqual(body["key_size"], 256)
+        self.assertGreater(body["stored_key_count"], 0)
+        self.assertGreaterEqual(body["max_key_count"], body["stored_key_count"])
+
+    def test_the_same_key_at_both_sites_once(self):
+        keys = self.keys(3)
+        status, container = self.fetch(keys)
+        self.assertEqual(status, 200, container)
+        self.assertEqual(sorted((key["key_ID"], key["key"]) for key in container["keys"]),
+                         sorted((key["key_ID"], key["key"]) for key in keys))
+        self.assertEqual(len({key["key"] for key in keys}), 3)
+        status, refused = self.fetch(keys[:1])
+        self.assertEqual(status, 400)
+        self.assertEqual(refused["message"], "one or more keys specified are not found on KME")
+
+    def test_get_serves_simple_requests(self):
+        status, container = self.a.ask("GET", "sae-b/enc_keys?number=1&size=512")
+        self.assertEqual(status, 200, container)
+        key = container["keys"][0]
+        self.assertEqual(len(base64.b64decode(key["key"])), 64)
+        status, other = self.b.ask("GET", f"sae-a/dec_keys?key_ID={key['key_ID']}")
+        self.assertEqual((status, other["keys"][0]["key"]), (200, key["key"]))
+
+    def test_one_unknown_id_consumes_nothing(self):
+        keys = self.keys(2)
+        ids = [{"key_ID": keys[0]["key_ID"]}, {"key_ID": "00000000-0000-4000-8000-000000000000"}]
+        status, _ = self.b.ask("POST", "sae-a/dec_keys", {"key_IDs": ids})
+        self.assertEqual(status, 400)
+        status, container = self.fetch(keys)
+        self.assertEqual(status, 200, container)
+
+    def test_only_the_named_slave_may_fetch(self):
+        keys = self.keys(1)
+        status, _ = self.b.ask("POST", "sae-a/dec_keys", {"key_IDs": [{"key_ID": keys[0]["key_ID"]}]}, certificate="kme-b")
+        self.assertEqual(status, 401)
+        status, _ = self.b.ask("POST", "sae-a/dec_keys", {"key_IDs": [{"key_ID": keys[0]["key_ID"]}]}, certificate="")
+        self.assertIsNone(status, "a client without a certificate got an answer")
+        self.assertEqual(self.fetch(keys)[0], 200)
+
+    def test_malformed_requests_get_400_with_a_message(self):
+        for body in ("{", '{"number":"1"}', '{"number":0}', '{"size":7}', '{"number":1,"number":2}', '{"size":1e99}', "[" * 2000):
+            status, error = self.a.ask("POST", "sae-b/enc_keys", body)
+            self.assertEqual(status, 400, body)
+            self.assertTrue(error["message"], body)
+
+    def test_a_killed_kms_comes_back_and_reuses_nothing(self):
+        before = self.keys(4)
+        self.started.append(self.b.restart_kms())
+        served = wait_until(lambda: self.fresh_pair(), "keys flow again after kill -9")
+        self.assertFalse({key["key"] for key in before} & {key["key"] for key in served})
+        self.assertEqual(self.fetch(before)[0], 400, "a key of the killed run was delivered")
+
+    def fresh_pair(self):
+        status, container = self.a.ask("POST", "sae-b/enc_keys", {"number": 2})
+        if status != 200:
+            return None
+        status, other = self.fetch(container["keys"])
+        return container["keys"] if status == 200 and len(other["keys"]) == 2 else None
+
+    def test_no_key_stands_in_clear_in_any_file(self):
+        keys = [base64.b64decode(key["key"]) for key in self.keys(8)]
+        self.assertEqual(self.fetch(self.keys(2))[0], 200)
+        files = [path for site in (self.a, self.b) for path in site.folder.rglob("*")
+                 if path.is_file() and "pki" not in path.parts]
+        self.assertTrue([path for path in files if path.name.startswith("kms.db")])
+        for path in files:
+            contents = path.read_bytes()
+            for key in keys:
+                for form in (key, key.hex().encode(), base64.b64encode(key)):
+                    self.assertNotIn(form, contents, path)
+
+
+if __name__ == "__main__":
+    unittest.main()
