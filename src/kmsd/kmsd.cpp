@@ -81,7 +81,7 @@ Result<void> Kmsd::open_store_and_core() {
   const config::KmsdConfig& values = m_configuration.values;
   QUIPU_TRY_ASSIGN(Secret<32> key, service::read_key_file<32>(values.kme.store_key_file));
   QUIPU_TRY_ASSIGN(m_store, store::SqliteStore::open(values.kme.store, std::move(key), m_rng));
-  QUIPU_TRY_ASSIGN(m_kme, kms::Kme::start(core_configuration(values), *m_store, m_rng, net::Loop::now()));
+  QUIPU_TRY_ASSIGN(m_kme, kms::Kme::start(core_configuration(values), *m_store, m_rng, wall_now(), net::Loop::now()));
   return {};
 }
 
@@ -142,7 +142,7 @@ void Kmsd::perform(kms::Actions actions) {
 }
 
 void Kmsd::perform(kms::SendLink& action) {
-  m_km_links->send(action.link, action.bytes.view());
+  m_km_links->send(action.link, action.message.view());
 }
 
 void Kmsd::perform(kms::CloseLink& action) {

@@ -11,7 +11,7 @@ DriverFiles find_driver_files() {
   std::error_code error;
   const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   if (::access((own / "quipu-driver").c_str(), X_OK) == 0)
-    return {.program = own / "quipu-driver", .plugin_folder = own / "drivers"};
+    return {.program = own / "quipu-driver", .plugin_folder = own.parent_path() / "drivers"};
   return {.program = "/usr/lib/quipu/quipu-driver", .plugin_folder = "/usr/lib/quipu/drivers"};
 }
 

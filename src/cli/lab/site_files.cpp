@@ -31,7 +31,8 @@ Result<void> write_certificate(const std::filesystem::path& folder, const std::s
 }
 
 // One certificate per role, named for what it is: the SAE (quipud), the KME's ETSI 014 server, the KME on its KM link.
-Result<void> write_certificates(const Site& site, const crypto::CertificateAndKey& ca) {
+Result<void> write_certificates(const Site& site, const crypto::CertificateAndKey& ca,
+                                const crypto::Validity& validity) {
   const std::filesystem::path folder = site.folder / "pki";
   std::filesystem::create_directory(folder);
   QUIPU_TRY(write_new_file(folder / "ca.pem", as_bytes(ca.certificate_pem), kPublicFileMode));
@@ -41,9 +42,8 @@ Result<void> write_certificates(const Site& site, const crypto::CertificateAndKe
     const std::string name = role + "-" + site.letter;
     const crypto::CertificateNames names{
         .common_name = name, .uris = {}, .dns = {name}, .addresses = {loopback, outside}};
-    QUIPU_TRY_ASSIGN(const auto issued,
-                     crypto::issue_certificate(ca.certificate_pem, ca.private_key_pem, names,
-                                               crypto::CertificateKey::ecdsa_p256, validity_of_a_lab()));
+    QUIPU_TRY_ASSIGN(const auto issued, crypto::issue_certificate(ca.certificate_pem, ca.private_key_pem, names,
+                                                                  crypto::CertificateKey::ecdsa_p256, validity));
     QUIPU_TRY(write_certificate(folder, name, issued));
   }
   return {};
@@ -136,8 +136,9 @@ initial_bits = {initial}
 
 Result<void> write_site_files(const Run& run, const LabOptions& options) {
   crypto::SystemRng rng;
-  QUIPU_TRY_ASSIGN(const auto ca, crypto::create_ca("Quipu laboratory " + run.id, crypto::CertificateKey::ecdsa_p256,
-                                                    validity_of_a_lab()));
+  const crypto::Validity validity = validity_of_a_lab();
+  QUIPU_TRY_ASSIGN(const auto ca,
+                   crypto::create_ca("Quipu laboratory " + run.id, crypto::CertificateKey::ecdsa_p256, validity));
   std::array<SiteKeys, 2> keys;
   for (SiteKeys& site : keys) {
     site.private_key = crypto::generate_x25519(rng);
@@ -152,7 +153,7 @@ Result<void> write_site_files(const Run& run, const LabOptions& options) {
     std::filesystem::permissions(own.folder, std::filesystem::perms::owner_all);
     Secret<32> store_key;
     rng.fill(store_key.mutable_view());
-    QUIPU_TRY(write_certificates(own, ca));
+    QUIPU_TRY(write_certificates(own, ca, validity));
     QUIPU_TRY(write_new_key_file(own.folder / "device.key", keys[i].private_key.view()));
     QUIPU_TRY(write_new_key_file(own.folder / "peer.psk", pre_shared_key.view()));
     QUIPU_TRY(write_new_key_file(own.folder / "kms-store.key", store_key.view()));

@@ -12,7 +12,7 @@
 namespace quipu::cli {
 namespace {
 
-constexpr const char* kRoot = "/run/quipu-lab";
+constexpr const char* kRoot = "/var/lib/quipu-lab";
 
 struct Options {
   std::string id = "lab";
