@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/daemon.h"
+
+#include "base/version.h"
+#include "daemon/event_names.h"
+#include "daemon/kernel_queues.h"
+#include "daemon/status_report.h"
+#include "service/notify.h"
+#include "tun/linux_tun.h"
+
+namespace quipu::daemon {
+namespace {
+
+// How often the machine is looked at and the service manager's watchdog is satisfied.
+constexpr Duration kTick = std::chrono::seconds(1);
+
+}  // namespace
+
+Result<std::unique_ptr<Daemon>> Daemon::create(std::string config_file, Settings settings,
+                                               service::SignalSource signals, service::FilteringSink& log) {
+  QUIPU_TRY_ASSIGN(auto machine, read_machine());
+  QUIPU_TRY_ASSIGN(auto stamps, store::StampFile::open(settings.config.device.state_dir));
+  QUIPU_TRY_ASSIGN(auto routes, netlink::RouteSocket::open());
+  std::unique_ptr<Daemon> daemon(new Daemon(std::move(config_file), std::move(signals), log, std::move(routes),
+                                            std::move(stamps), MachineWatch(std::move(machine))));
+  daemon->m_config = settings.config;
+  daemon->m_plan = settings.plan;
+  QUIPU_TRY(daemon->raise_link(settings));
+  QUIPU_TRY_ASSIGN(daemon->m_udp, net::open_udp({.port = settings.config.device.listen_port}));
+  const Engine::Outside outside{.loop = daemon->m_loop,
+                                .tun = *daemon->m_tun,
+                                .udp = *daemon->m_udp,
+                                .stamps = daemon->m_stamps,
+                                .rng = daemon->m_rng,
+                                .log = log};
+  QUIPU_TRY_ASSIGN(daemon->m_engine,
+                   Engine::create(outside, std::move(settings), [raw = daemon.get()](const Error& error) {
+                     raw->m_outcome = std::unexpected(error);
+                     raw->m_loop.stop();
+                   }));
+  QUIPU_TRY(daemon->open_control(daemon->m_config.device));
+  return daemon;
+}
+
+Daemon::Daemon(std::string config_file, service::SignalSource signals, service::FilteringSink& log,
+               netlink::RouteSocket routes, store::StampFile stamps, MachineWatch machine)
+    : m_config_file(std::move(config_file)),
+      m_signals(std::move(signals)),
+      m_log(log),
+      m_routes(std::move(routes)),
+      m_stamps(std::move(stamps)),
+      m_machine(std::move(machine)),
+      m_signal_watch(m_loop, m_signals.fd()),
+      m_tick(m_loop, [this] { tick(); }) {}
+
+Daemon::~Daemon() = default;
+
+// The order is what keeps a protected packet from ever taking the default route.
+Result<void> Daemon::raise_link(const Settings& settings) {
+  QUIPU_TRY(m_routes.guard(settings.plan));
+  QUIPU_TRY_ASSIGN(m_tun, tun::open_linux_tun({.name = settings.config.device.name, .mode = tun::TunMode::tun}));
+  QUIPU_TRY(m_routes.apply(settings.plan));
+  warn_of_foreign_routes();
+  return {};
+}
+
+void Daemon::warn_of_foreign_routes() {
+  const auto foreign = m_routes.foreign_routes(m_plan);
+  if (!foreign) return;
+  for (const netlink::ForeignRoute& route : *foreign)
+    m_log.warning(event::kForeignRoute, "another route takes packets away from a protected prefix",
+                  {{"prefix", route.prefix.text()}, {"via", route.via}});
+}
+
+Result<void> Daemon::run() {
+  watch();
+  m_engine->start();
+  m_log.info(event::kStarted, "tunnels are guarded and ready",
+             {{"version", kVersion},
+              {"device", m_tun->name()},
+              {"port", std::to_string(m_udp->port())},
+              {"peers", std::to_string(m_config.peers.size())}});
+  service::notify_ready();
+  m_loop.run();
+  stop();
+  return m_outcome;
+}
+
+void Daemon::watch() {
+  m_signal_watch.on_readable([this] { on_signals(); });
+  m_control_watch = std::make_unique<net::FdWatch>(m_loop, m_control->fd());
+  m_control_watch->on_readable([this] { m_control->on_readable(); });
+  tick();
+}
+
+// Served by the loop that serves everything else: a loop that hangs lets the watchdog bite.
+void Daemon::tick() {
+  m_tick.set(net::Loop::now() + kTick);
+  service::notify_watchdog();
+  m_log.flush();
+  auto machine = read_machine();
+  if (!machine) return;
+  if (const auto why = m_machine.compare(std::move(*machine))) {
+    m_log.warning(event::kMachineChanged, "every session key was erased", {{"reason", std::string(*why)}});
+    m_engine->erase_sessions();
+  }
+}
+
+void Daemon::on_signals() {
+  while (const auto signal = m_signals.next()) {
+    if (*signal == service::Signal::terminate)
+      m_loop.stop();
+    else
+      static_cast<void>(reload());  // what is wrong stands in the log
+  }
+}
+
+void Daemon::stop() {
+  service::notify_stopping();
+  m_log.info(event::kStopping, "stopping: data is off, keys are erased, blackhole routes stay");
+  m_engine->stop();
+  if (const auto removed = m_routes.remove(m_plan); !removed && m_outcome) m_outcome = removed;
+  m_control_watch.reset();
+  m_control.reset();
+  m_engine.reset();
+  m_tun.reset();
+  m_log.flush();
+  m_log.info(event::kStopped, "stopped");
+}
+
+control::DeviceStatus Daemon::status() const {
+  control::DeviceStatus out = m_engine->status();
+  out.version = kVersion;
+  out.device = m_tun->name();
+  out.uptime_s = seconds(net::Loop::now() - m_started);
+  out.queue_drops["tun"] = tun_queue_drops(m_tun->name());
+  out.queue_drops["udp_receive"] = receive_queue_drops(m_udp->descriptors());
+  return out;
+}
+
+}  // namespace quipu::daemon

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an admin asks of the running daemon: the verbs of the control socket, and SIGHUP.
+#include "config/diff.h"
+#include "daemon/daemon.h"
+#include "daemon/event_names.h"
+#include "service/notify.h"
+
+namespace quipu::daemon {
+namespace {
+
+constexpr std::string_view kRekeyHint = "'quipu status' shows the state of the tunnel and why it is not up";
+constexpr std::string_view kReloadHint =
+    "nothing was changed; 'quipu check' reads the file without touching the daemon";
+
+template <class... Visitors>
+struct Overloaded : Visitors... {
+  using Visitors::operator()...;
+};
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names)
+    text += (text.empty() ? "" : ",") + name;
+  return text;
+}
+
+}  // namespace
+
+Result<void> Daemon::open_control(const config::DeviceConfig& device) {
+  service::ControlServerOptions options;
+  options.path = device.control_socket;
+  QUIPU_TRY_ASSIGN(m_control, service::ControlServer::create(
+                                  std::move(options),
+                                  [this](const control::Request& request, service::ControlServer::ClientId client) {
+                                    return on_request(request, client);
+                                  },
+                                  m_log));
+  return {};
+}
+
+std::optional<std::string> Daemon::on_request(const control::Request& request,
+                                              service::ControlServer::ClientId client) {
+  return std::visit(Overloaded{
+                        [&](const control::StatusRequest&) -> std::optional<std::string> {
+                          return control::encode_ok(control::to_json(status()));
+                        },
+                        [&](const control::RekeyRequest& verb) { return rekey(verb, client); },
+                        [&](const control::ReloadRequest&) -> std::optional<std::string> {
+                          const auto result = reload();
+                          if (!result) return control::encode_error(result.error(), kReloadHint);
+                          return control::encode_ok(control::to_json(*result));
+                        },
+                    },
+                    request);
+}
+
+std::optional<std::string> Daemon::rekey(const control::RekeyRequest& request,
+                                         service::ControlServer::ClientId client) {
+  const auto started = m_engine->rekey(request.peer, [this, client](Result<control::RekeyResult> result) {
+    m_control->answer(client, result ? control::encode_ok(control::to_json(*result))
+                                     : control::encode_error(result.error(), kRekeyHint));
+  });
+  if (!started) return control::encode_error(started.error(), kRekeyHint);
+  return std::nullopt;
+}
+
+Result<control::ReloadResult> Daemon::reload() {
+  service::notify_reloading();
+  auto settings = load_settings(m_config_file);
+  auto result = settings ? apply(std::move(*settings)) : std::unexpected(settings.error());
+  if (result)
+    log_reload(*result);
+  else
+    m_log.error(event::kReloadRefused, "the new configuration is not in effect", {error_field(result.error())});
+  service::notify_ready();
+  return result;
+}
+
+// What is newly protected is guarded before any peer changes; what is no longer protected is opened last.
+Result<control::ReloadResult> Daemon::apply(Settings settings) {
+  const config::QuipudDiff changes = config::diff(m_config, settings.config);
+  settings.plan.name = m_plan.name;
+  settings.plan.mtu = m_plan.mtu;
+  QUIPU_TRY(m_routes.guard(settings.plan));
+  config::QuipudConfig config = settings.config;
+  const netlink::LinkPlan plan = settings.plan;
+  QUIPU_TRY_ASSIGN(control::ReloadResult result, m_engine->reconfigure(std::move(settings)));
+  QUIPU_TRY(m_routes.apply(m_plan, plan));
+  m_plan = plan;
+  m_log.set_level(config.device.log_level);
+  result.needs_restart = changes.needs_restart;
+  // What has no effect before a restart stays as it is, so that the next reload says so again.
+  config::DeviceConfig device = m_config.device;
+  device.addresses = config.device.addresses;
+  device.log_level = config.device.log_level;
+  config.device = std::move(device);
+  m_config = std::move(config);
+  warn_of_foreign_routes();
+  return result;
+}
+
+void Daemon::log_reload(const control::ReloadResult& result) {
+  m_log.info(event::kReloaded, "the new configuration is in effect",
+             {{"added", joined(result.added)},
+              {"changed", joined(result.changed)},
+              {"removed", joined(result.removed)},
+              {"needs_restart", joined(result.needs_restart)}});
+}
+
+}  // namespace quipu::daemon

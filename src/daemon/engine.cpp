@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/engine.h"
+
+#include <algorithm>
+
+#include "base/encoding.h"
+#include "daemon/status_report.h"
+
+namespace quipu::daemon {
+namespace {
+
+constexpr Duration kRekeyPatience = std::chrono::seconds(10);
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::create(const Outside& outside, Settings settings, FailureHandler on_failure) {
+  protocol::DeviceConfig config{.private_key = settings.private_key.clone(),
+                                .stamps_end = protocol::Stamp(outside.stamps.end())};
+  QUIPU_TRY_ASSIGN(auto device, protocol::Device::create(std::move(config), outside.rng));
+  std::unique_ptr<Engine> engine(new Engine(outside, std::move(device), settings.plan, std::move(on_failure)));
+  QUIPU_TRY(engine->reconfigure(std::move(settings)));
+  return engine;
+}
+
+Engine::Engine(const Outside& outside, protocol::Device device, netlink::LinkPlan plan, FailureHandler on_failure)
+    : m_outside(outside),
+      m_device(std::move(device)),
+      m_plane(m_device, outside.tun, outside.udp),
+      m_plan(std::move(plan)),
+      m_on_failure(std::move(on_failure)),
+      m_keys(outside.loop, outside.log,
+             {.on_answer = [this](const protocol::RequestKey& request,
+                                  Result<FetchedKey> result) { on_key(request, std::move(result)); },
+              .on_stock =
+                  [this](protocol::PeerId peer, std::uint8_t slot, std::uint64_t keys) {
+                    const std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+                    m_device.key_stock(peer, slot, static_cast<std::uint32_t>(std::min(keys, most)));
+                  }}),
+      m_names(outside.loop, outside.log,
+              {.on_resolved =
+                   [this](protocol::PeerId peer, const Endpoint& endpoint) {
+                     m_device.endpoint_resolved(peer, endpoint, net::Loop::now(), m_actions);
+                     turn();
+                   },
+               .permitted = [this](const IpAddress& address) { return netlink::check_endpoint(m_plan, address); }}),
+      m_alarm(outside.loop, [this] {
+        m_alarm_at.reset();
+        turn();
+      }) {}
+
+Engine::~Engine() = default;
+
+void Engine::start() {
+  m_tun_watch = std::make_unique<net::FdWatch>(m_outside.loop, m_outside.tun.fd());
+  m_tun_watch->on_readable([this] { on_tun(); });
+  for (const int descriptor : m_outside.udp.descriptors()) {
+    m_udp_watches.push_back(std::make_unique<net::FdWatch>(m_outside.loop, descriptor));
+    m_udp_watches.back()->on_readable([this] { on_udp(); });
+  }
+  turn();
+}
+
+void Engine::stop() {
+  m_tun_watch.reset();
+  m_udp_watches.clear();
+  m_alarm.cancel();
+  // Actions are dropped: nothing is sent any more.
+  m_device.erase_sessions(net::Loop::now(), m_actions);
+  m_actions.clear();
+}
+
+void Engine::erase_sessions() {
+  m_device.erase_sessions(net::Loop::now(), m_actions);
+  turn();
+}
+
+Result<void> Engine::rekey(const std::optional<std::string>& peer, RekeyWatch::Handler handler) {
+  const TimePoint now = net::Loop::now();
+  std::vector<protocol::PeerStatus> wanted = m_device.status(now);
+  if (peer) std::erase_if(wanted, [&](const protocol::PeerStatus& status) { return status.name != *peer; });
+  if (wanted.empty()) return fail(Errc::not_found, peer ? "no peer '" + *peer + "'" : "no peer is configured");
+  for (const protocol::PeerStatus& status : wanted) {
+    const auto started = m_device.rekey_now(status.id, now, m_actions);
+    // A handshake that is under way is as good as a new one: it is waited for.
+    if (!started && started.error().code != Errc::busy) return std::unexpected(started.error());
+  }
+  m_rekeys.add(wanted, now + kRekeyPatience, std::move(handler));
+  m_alarm_at = now;
+  m_alarm.set(now);
+  return {};
+}
+
+control::DeviceStatus Engine::status() const {
+  control::DeviceStatus out;
+  out.public_key = to_base64(m_device.public_key().value());
+  out.listen_port = m_outside.udp.port();
+  for (const protocol::PeerStatus& status : m_device.status(net::Loop::now()))
+    if (const TablePeer* peer = m_peers.find(status.id)) out.tunnels.push_back(tunnel_status(status, *peer, m_keys));
+  out.drops = datagram_drops(m_device.statistics());
+  out.queue_drops["udp_send"] = m_plane.send_queue_drops();
+  return out;
+}
+
+}  // namespace quipu::daemon

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Device with everything that it needs around it, in turns of one loop: an event comes in, the Device is told, its
+// actions are carried out. Here is the only visitor of protocol's actions; it decides nothing itself. The kernel's part
+// (interface, routes, sockets, files) comes from outside, so that two of these run in one test.
+#pragma once
+
+#include <memory>
+
+#include "control/status.h"
+#include "crypto/rng.h"
+#include "daemon/data_plane.h"
+#include "daemon/endpoint_names.h"
+#include "daemon/key_fetcher.h"
+#include "daemon/peer_table.h"
+#include "daemon/rekey_watch.h"
+#include "store/stamp_file.h"
+
+namespace quipu::daemon {
+
+class Engine {
+ public:
+  // All outlive the engine.
+  struct Outside {
+    net::Loop& loop;
+    tun::TunDevice& tun;
+    net::UdpBind& udp;
+    store::StampFile& stamps;
+    crypto::Rng& rng;
+    LogSink& log;
+  };
+
+  // Called at most once, from the loop: the engine cannot go on.
+  using FailureHandler = net::Callback<void(const Error&)>;
+
+  // Peers are in place, and nothing is carried yet. Errors as Device::create and add_peer.
+  static Result<std::unique_ptr<Engine>> create(const Outside& outside, Settings settings, FailureHandler on_failure);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine();
+
+  void start();
+  // Carries nothing any more, in either direction.
+  void stop();
+
+  // Makes peers, KMSs and the plan those of `settings`. Peers that are the same keep their sessions. The device's own
+  // section is the caller's business.
+  Result<control::ReloadResult> reconfigure(Settings settings);
+
+  // Starts a rekey with one peer, or with all. The handler is called from the loop, unless this returns an error.
+  // Errc::not_found: no such peer; unavailable: why it cannot start.
+  Result<void> rekey(const std::optional<std::string>& peer, RekeyWatch::Handler handler);
+
+  // What the tunnels and datagrams are like; what concerns the process is left empty.
+  control::DeviceStatus status() const;
+
+  // Erases all keys at once.
+  void erase_sessions();
+
+ private:
+  struct Visitor;
+
+  Engine(const Outside& outside, protocol::Device device, netlink::LinkPlan plan, FailureHandler on_failure);
+
+  // The end of every event: lets the Device work, carries out what it asks for, sets the alarm.
+  void turn();
+  void perform_actions();
+  void schedule();
+  void on_tun();
+  void on_udp();
+  void on_key(const protocol::RequestKey& request, Result<FetchedKey> result);
+  void guard(Result<void> carried);
+  Result<void> apply(PeerChanges changes, control::ReloadResult& result);
+  Result<void> add_peer(TablePeer peer);
+  Result<void> update_peer(TablePeer& peer);
+  void look_up_endpoint(const TablePeer& peer);
+
+  Outside m_outside;
+  protocol::Device m_device;
+  DataPlane m_plane;
+  netlink::LinkPlan m_plan;
+  FailureHandler m_on_failure;
+  PeerTable m_peers;
+  KeyFetcher m_keys;
+  EndpointNames m_names;
+  RekeyWatch m_rekeys;
+  protocol::Actions m_actions;
+  net::Timer m_alarm;
+  std::optional<TimePoint> m_alarm_at;
+  std::unique_ptr<net::FdWatch> m_tun_watch;
+  std::vector<std::unique_ptr<net::FdWatch>> m_udp_watches;
+};
+
+}  // namespace quipu::daemon

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's turns: events in, actions out.
+#include <algorithm>
+
+#include "daemon/engine.h"
+#include "daemon/event_names.h"
+
+namespace quipu::daemon {
+
+struct Engine::Visitor {
+  Engine& engine;
+
+  void operator()(const protocol::SendDatagram& action) const { engine.m_plane.send(action); }
+
+  void operator()(protocol::RequestKey& action) const { engine.m_keys.fetch(std::move(action)); }
+
+  // ETSI GS QKD 014 has no way to return a key: its copy at the KMS ends with the KMS's own limit of age.
+  void operator()(const protocol::BurnKey& action) const {
+    engine.m_outside.log.debug(
+        event::kKeyBurnt, "a key will never be used",
+        {{"peer", engine.m_peers.name_of(action.peer)}, {"kms", action.source.kms}, {"key_id", action.key_id.value()}});
+  }
+
+  void operator()(const protocol::ReserveStamps& action) const {
+    const auto stored = engine.m_outside.stamps.reserve(action.end.value());
+    if (!stored) {
+      // Without stamps no handshake starts any more, and the tunnels end with their keys: better said now.
+      engine.m_outside.log.error(event::kStampsNotStored, "the state folder cannot be written",
+                                 {error_field(stored.error())});
+      return;
+    }
+    engine.m_device.stamps_reserved(action.end, net::Loop::now(), engine.m_actions);
+  }
+
+  void operator()(const protocol::ResolveEndpoint& action) const { engine.m_names.resolve(action.peer, action.name); }
+
+  void operator()(protocol::ReportEvent& action) const {
+    std::vector<LogField> fields;
+    if (action.peer) fields.push_back({"peer", engine.m_peers.name_of(*action.peer)});
+    std::ranges::move(action.fields, std::back_inserter(fields));
+    engine.m_outside.log.write(action.level, action.event, action.message, fields);
+  }
+};
+
+void Engine::turn() {
+  m_device.advance(net::Loop::now(), m_actions);
+  perform_actions();
+  if (!m_rekeys.empty()) {
+    const TimePoint now = net::Loop::now();
+    m_rekeys.check(m_device.status(now), now);
+  }
+  schedule();
+}
+
+// Actions may cause actions.
+void Engine::perform_actions() {
+  while (!m_actions.empty()) {
+    protocol::Actions batch;
+    batch.swap(m_actions);
+    for (protocol::Action& action : batch)
+      std::visit(Visitor{*this}, action);
+  }
+}
+
+void Engine::schedule() {
+  std::optional<TimePoint> due = m_device.next_deadline();
+  if (const auto rekey = m_rekeys.next_deadline()) due = due ? std::min(*due, *rekey) : *rekey;
+  if (due == m_alarm_at) return;
+  m_alarm_at = due;
+  if (due)
+    m_alarm.set(*due);
+  else
+    m_alarm.cancel();
+}
+
+void Engine::on_tun() {
+  guard(m_plane.from_tun(net::Loop::now()));
+}
+
+void Engine::on_udp() {
+  guard(m_plane.from_udp(net::Loop::now(), m_actions));
+}
+
+void Engine::guard(Result<void> carried) {
+  if (carried) return turn();
+  stop();
+  m_on_failure(carried.error());
+}
+
+void Engine::on_key(const protocol::RequestKey& request, Result<FetchedKey> result) {
+  const TimePoint now = net::Loop::now();
+  if (result)
+    m_device.key_fetched(request.id, std::move(result->id), std::move(result->key), now, m_actions);
+  else
+    m_device.key_failed(request.id, classify(result.error().code, request.key_id.has_value()), now, m_actions);
+  turn();
+}
+
+}  // namespace quipu::daemon

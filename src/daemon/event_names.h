@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The names of quipud's own log events; those of the tunnels are in protocol/event_names.h. docs/logging.md lists both.
+#pragma once
+
+#include <string_view>
+
+namespace quipu::daemon::event {
+
+inline constexpr std::string_view kStarted = "started";
+inline constexpr std::string_view kStopping = "stopping";
+inline constexpr std::string_view kStopped = "stopped";
+inline constexpr std::string_view kFailed = "failed";  // the reason why the program ends
+inline constexpr std::string_view kReloaded = "reloaded";
+inline constexpr std::string_view kReloadRefused = "reload_refused";
+inline constexpr std::string_view kPeerAdded = "peer_added";
+inline constexpr std::string_view kPeerChanged = "peer_changed";
+inline constexpr std::string_view kPeerRemoved = "peer_removed";
+inline constexpr std::string_view kKmsAvailable = "kms_available";
+inline constexpr std::string_view kKmsUnavailable = "kms_unavailable";
+inline constexpr std::string_view kKeyBurnt = "key_burnt";
+inline constexpr std::string_view kEndpointResolved = "endpoint_resolved";
+inline constexpr std::string_view kEndpointUnresolved = "endpoint_unresolved";
+inline constexpr std::string_view kForeignRoute = "foreign_route";
+inline constexpr std::string_view kMachineChanged = "machine_changed";
+inline constexpr std::string_view kStampsNotStored = "stamps_not_stored";
+
+}  // namespace quipu::daemon::event

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/key_fetcher.h"
+
+#include "daemon/event_names.h"
+
+namespace quipu::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+
+// An answer may come this long after its deadline and still be of use: the KMS has handed the key out.
+constexpr Duration kLateAnswer = 3s;
+constexpr Duration kLeastTimeout = 100ms;
+constexpr Duration kStockInterval = 10s;
+constexpr Duration kStockTimeout = 5s;
+
+// The KMS answered for itself: it is there, whatever it said about the key.
+bool kms_works(const Error& error, bool named) {
+  return classify(error.code, named) == protocol::KeyFailure::unknown;
+}
+
+}  // namespace
+
+KeyFetcher::KeyFetcher(net::Loop& loop, LogSink& log, Handlers handlers)
+    : m_loop(loop), m_log(log), m_handlers(std::move(handlers)) {}
+
+void KeyFetcher::set_sources(std::vector<KmsSettings> settings) {
+  std::map<std::string, std::unique_ptr<KmsClient>> clients;
+  for (KmsSettings& kms : settings) {
+    std::unique_ptr<KmsClient>& client = clients[kms.config.name];
+    const auto old = m_clients.find(kms.config.name);
+    if (old != m_clients.end() && old->second->config() == kms.config) {
+      client = std::move(old->second);
+      client->set_tls(std::move(kms.tls));
+    } else {
+      client = std::make_unique<KmsClient>(m_loop, kms);
+    }
+  }
+  m_clients.swap(clients);
+  for (const auto& [name, gone] : clients) {
+    if (!gone) continue;
+    std::erase_if(m_sources, [&](const auto& entry) { return entry.first.first == name; });
+    std::vector<protocol::KeyRequestId> orphans;
+    for (const auto& [id, request] : m_open)
+      if (request.source.kms == name) orphans.push_back(id);
+    for (const protocol::KeyRequestId id : orphans)
+      answer(id, fail(Errc::closed, "the KMS's configuration changed"));
+  }
+}
+
+void KeyFetcher::fetch(protocol::RequestKey request) {
+  const protocol::KeyRequestId id = request.id;
+  const auto client = m_clients.find(request.source.kms);
+  const auto [open, fresh] = m_open.emplace(id, std::move(request));
+  QUIPU_ASSERT(fresh);
+  if (client != m_clients.end()) return ask(*client->second, open->second);
+  m_loop.post([this, id, alive = std::weak_ptr<void>(m_alive)] {
+    if (!alive.expired()) answer(id, fail(Errc::not_found, "no such KMS is configured"));
+  });
+}
+
+void KeyFetcher::ask(KmsClient& client, const protocol::RequestKey& request) {
+  const Duration timeout = std::max(request.deadline - net::Loop::now(), kLeastTimeout) + kLateAnswer;
+  auto on_reply = [this, id = request.id](Result<FetchedKey> result) { answer(id, std::move(result)); };
+  if (request.key_id)
+    client.fetch_named(request.source.peer, *request.key_id, timeout, std::move(on_reply));
+  else
+    client.fetch_fresh(request.source.peer, timeout, std::move(on_reply));
+}
+
+void KeyFetcher::answer(protocol::KeyRequestId id, Result<FetchedKey> result) {
+  auto open = m_open.extract(id);
+  if (open.empty()) return;  // answered already, when its KMS went away
+  const protocol::RequestKey& request = open.mapped();
+  if (result || kms_works(result.error(), request.key_id.has_value()))
+    note_success(request.source);
+  else
+    note_failure(request.source, result.error());
+  refresh_stock(request);
+  m_handlers.on_answer(request, std::move(result));
+}
+
+void KeyFetcher::note_success(const protocol::KeySource& from) {
+  Source& source = m_sources[{from.kms, from.peer}];
+  source.health.reachable = true;
+  source.health.last_error.clear();
+  if (std::exchange(source.logged_failure, false))
+    m_log.info(event::kKmsAvailable, "the KMS gives keys again", {{"kms", from.kms}, {"sae", from.peer.value()}});
+}
+
+void KeyFetcher::note_failure(const protocol::KeySource& from, const Error& error) {
+  Source& source = m_sources[{from.kms, from.peer}];
+  source.health.reachable = error.code == Errc::exhausted || error.code == Errc::refused;
+  source.health.last_error = error.text.empty() ? std::string(to_string(error.code)) : error.text;
+  if (!std::exchange(source.logged_failure, true))
+    m_log.warning(event::kKmsUnavailable, "the KMS gives no key",
+                  {{"kms", from.kms}, {"sae", from.peer.value()}, error_field(error)});
+}
+
+// Asked behind a call that worked, so that a KMS in trouble is asked for keys only.
+void KeyFetcher::refresh_stock(const protocol::RequestKey& request) {
+  Source& source = m_sources[{request.source.kms, request.source.peer}];
+  const auto client = m_clients.find(request.source.kms);
+  const TimePoint now = net::Loop::now();
+  if (!source.health.last_error.empty() || client == m_clients.end()) return;
+  if (source.stock_asked && now - *source.stock_asked < kStockInterval) return;
+  source.stock_asked = now;
+  client->second->fetch_stock(request.source.peer, kStockTimeout,
+                              [this, name = SourceName(request.source.kms, request.source.peer), peer = request.peer,
+                               slot = request.slot](Result<std::uint64_t> stock) {
+                                // Where a KMS does not tell, the stock is unknown; its keys are still good.
+                                m_sources[name].health.stock_keys = stock ? std::optional(*stock) : std::nullopt;
+                                if (stock) m_handlers.on_stock(peer, slot, *stock);
+                              });
+}
+
+SourceHealth KeyFetcher::health(const std::string& kms, const SaeId& peer) const {
+  const auto source = m_sources.find({kms, peer});
+  return source == m_sources.end() ? SourceHealth{} : source->second.health;
+}
+
+}  // namespace quipu::daemon

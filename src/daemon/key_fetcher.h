@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers the Device's questions for keys from the configured KMSs, one answer per question, matched by its id. Keeps
+// what `status` says about each source, and logs a source only when it fails and when it works again.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/log.h"
+#include "daemon/kms_client.h"
+#include "net/loop.h"
+#include "protocol/action.h"
+
+namespace quipu::daemon {
+
+// What is known about one source: a KMS and the SAE at the other end.
+struct SourceHealth {
+  bool reachable = false;
+  std::optional<std::uint64_t> stock_keys;
+  std::string last_error;  // empty when the last call succeeded
+};
+
+class KeyFetcher {
+ public:
+  struct Handlers {
+    net::Callback<void(const protocol::RequestKey&, Result<FetchedKey>)> on_answer;
+    // The stock of a source of that peer.
+    net::Callback<void(protocol::PeerId, std::uint8_t slot, std::uint64_t keys)> on_stock;
+  };
+
+  // `loop` and `log` outlive this.
+  KeyFetcher(net::Loop& loop, LogSink& log, Handlers handlers);
+
+  // The KMSs that there are from now on. One with the same configuration keeps its requests and gets the new
+  // certificates; questions to one that changed or went are answered Errc::closed.
+  void set_sources(std::vector<KmsSettings> settings);
+
+  // Answers from the loop, at the latest some seconds after the request's deadline: a key that comes late is still the
+  // Device's to keep or burn. Errc::not_found without such a KMS.
+  void fetch(protocol::RequestKey request);
+
+  SourceHealth health(const std::string& kms, const SaeId& peer) const;
+
+ private:
+  struct Source {
+    SourceHealth health;
+    bool logged_failure = false;
+    std::optional<TimePoint> stock_asked;
+  };
+
+  using SourceName = std::pair<std::string, SaeId>;
+
+  void ask(KmsClient& client, const protocol::RequestKey& request);
+  void answer(protocol::KeyRequestId id, Result<FetchedKey> result);
+  void note_success(const protocol::KeySource& source);
+  void note_failure(const protocol::KeySource& source, const Error& error);
+  void refresh_stock(const protocol::RequestKey& request);
+
+  net::Loop& m_loop;
+  LogSink& m_log;
+  Handlers m_handlers;
+  std::map<std::string, std::unique_ptr<KmsClient>> m_clients;
+  std::map<SourceName, Source> m_sources;
+  std::map<protocol::KeyRequestId, protocol::RequestKey> m_open;
+  std::shared_ptr<void> m_alive = std::make_shared<int>();
+};
+
+}  // namespace quipu::daemon

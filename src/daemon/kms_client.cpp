@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/kms_client.h"
+
+namespace quipu::daemon {
+namespace {
+
+constexpr std::uint32_t kKeyBits = 256;
+
+net::HttpsClientOptions client_options(const config::KmsConfig& config) {
+  net::HttpsClientOptions options;
+  options.server = {.host = config.url.server.host, .port = config.url.server.port};
+  return options;
+}
+
+Result<FetchedKey> only_key(Result<etsi::KeyContainer> container) {
+  if (!container) return std::unexpected(container.error());
+  etsi::Key& key = container->keys.front();
+  return FetchedKey{std::move(key.id), Secret<32>(std::span<const std::uint8_t, 32>(key.bytes.view()))};
+}
+
+}  // namespace
+
+protocol::KeyFailure classify(Errc code, bool named) {
+  // Only a KMS that answered and does not have (or will not give) the very key that was named says something about that
+  // key. Anything else, nonsense included, is trouble at the KMS, and another key would fare no better.
+  return named && code == Errc::not_found ? protocol::KeyFailure::unknown : protocol::KeyFailure::unavailable;
+}
+
+KmsClient::KmsClient(net::Loop& loop, const KmsSettings& settings)
+    : m_config(settings.config), m_loop(loop), m_client(loop, client_options(settings.config), settings.tls) {}
+
+void KmsClient::fetch_fresh(const SaeId& peer, Duration timeout, KeyHandler handler) {
+  etsi::KeyRequest wanted;
+  wanted.number = 1;
+  wanted.size_bits = kKeyBits;
+  call(etsi::enc_keys_request(m_config.url.path, peer, wanted), timeout,
+       [handler = std::move(handler)](Result<net::HttpResponse> reply) mutable {
+         if (!reply) return handler(std::unexpected(reply.error()));
+         handler(only_key(etsi::parse_enc_keys_reply(reply->status, reply->body.view(), 1, kKeyBits)));
+       });
+}
+
+void KmsClient::fetch_named(const SaeId& peer, const KeyId& id, Duration timeout, KeyHandler handler) {
+  etsi::KeyIds ids{{id}};
+  Result<etsi::ClientRequest> request = etsi::dec_keys_request(m_config.url.path, peer, ids);
+  call(std::move(request), timeout,
+       [ids = std::move(ids), handler = std::move(handler)](Result<net::HttpResponse> reply) mutable {
+         if (!reply) return handler(std::unexpected(reply.error()));
+         handler(only_key(etsi::parse_dec_keys_reply(reply->status, reply->body.view(), ids, kKeyBits)));
+       });
+}
+
+void KmsClient::fetch_stock(const SaeId& peer, Duration timeout, StockHandler handler) {
+  call(etsi::status_request(m_config.url.path, peer), timeout,
+       [handler = std::move(handler)](Result<net::HttpResponse> reply) mutable {
+         if (!reply) return handler(std::unexpected(reply.error()));
+         const auto status = etsi::parse_status_reply(reply->status, reply->body.view());
+         if (!status) return handler(std::unexpected(status.error()));
+         handler(status->stored_key_count);
+       });
+}
+
+void KmsClient::call(Result<etsi::ClientRequest> request, Duration timeout, ReplyHandler handler) {
+  if (!request) {
+    m_loop.post(
+        [alive = std::weak_ptr<void>(m_alive), error = request.error(), handler = std::move(handler)]() mutable {
+          if (!alive.expired()) handler(std::unexpected(std::move(error)));
+        });
+    return;
+  }
+  net::HttpRequest http;
+  http.method = request->post ? "POST" : "GET";
+  http.target = std::move(request->target);
+  if (request->post) http.content_type = "application/json";
+  http.body = std::move(request->body);
+  m_client.send(std::move(http), timeout,
+                [handler = std::move(handler)](std::expected<net::HttpResponse, net::HttpFailure> reply) mutable {
+                  if (!reply) return handler(std::unexpected(std::move(reply.error().error)));
+                  handler(std::move(*reply));
+                });
+}
+
+}  // namespace quipu::daemon

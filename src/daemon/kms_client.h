@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// One KMS as a SAE sees it: ETSI GS QKD 014 calls over one HTTPS client. Nothing is sent twice by itself.
+#pragma once
+
+#include <memory>
+
+#include "daemon/settings.h"
+#include "etsi/etsi014_client.h"
+#include "net/https_client.h"
+#include "protocol/device.h"
+
+namespace quipu::daemon {
+
+struct FetchedKey {
+  KeyId id;
+  Secret<32> key;
+};
+
+// What a failed call means to the protocol. `named`: a key was asked for by its id (dec_keys).
+protocol::KeyFailure classify(Errc code, bool named);
+
+class KmsClient {
+ public:
+  // Called once, from the loop; never after the client's end.
+  using KeyHandler = net::Callback<void(Result<FetchedKey>)>;
+  using StockHandler = net::Callback<void(Result<std::uint64_t>)>;
+
+  KmsClient(net::Loop& loop, const KmsSettings& settings);
+
+  const config::KmsConfig& config() const { return m_config; }
+
+  // For connections made from now on.
+  void set_tls(std::shared_ptr<const net::TlsContext> tls) { m_client.set_context(std::move(tls)); }
+
+  // A fresh key shared with `peer` (enc_keys).
+  void fetch_fresh(const SaeId& peer, Duration timeout, KeyHandler handler);
+  // The key that `peer` named (dec_keys).
+  void fetch_named(const SaeId& peer, const KeyId& id, Duration timeout, KeyHandler handler);
+  // How many keys the KMS could hand out now (status).
+  void fetch_stock(const SaeId& peer, Duration timeout, StockHandler handler);
+
+ private:
+  using ReplyHandler = net::Callback<void(Result<net::HttpResponse>)>;
+  void call(Result<etsi::ClientRequest> request, Duration timeout, ReplyHandler handler);
+
+  config::KmsConfig m_config;
+  net::Loop& m_loop;
+  net::HttpsClient m_client;
+  std::shared_ptr<void> m_alive = std::make_shared<int>();
+};
+
+}  // namespace quipu::daemon

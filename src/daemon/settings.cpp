@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/settings.h"
+
+#include "service/files.h"
+
+namespace quipu::daemon {
+namespace {
+
+constexpr std::size_t kMaxConfigSize = std::size_t{1} << 20;
+
+Result<config::QuipudConfig> read_config(const std::string& file) {
+  QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(file, kMaxConfigSize));
+  auto parsed = config::parse_quipud(text);
+  if (!parsed) return std::unexpected(config::to_error(file, parsed.error()));
+  return std::move(*parsed);
+}
+
+Result<std::shared_ptr<const net::TlsContext>> load_tls(const config::KmsConfig& kms) {
+  net::TlsFiles files;
+  QUIPU_TRY_ASSIGN(files.ca, service::resolve_file(kms.tls.ca));
+  QUIPU_TRY_ASSIGN(files.certificate, service::resolve_file(kms.tls.cert));
+  QUIPU_TRY_ASSIGN(files.key, service::resolve_file(kms.tls.key));
+  auto context = net::TlsContext::load(files);
+  if (!context) return fail_at("kms." + kms.name, context.error());
+  return std::move(*context);
+}
+
+Result<netlink::LinkPlan> plan_of(const config::QuipudConfig& config) {
+  netlink::LinkConfig link{.name = config.device.name,
+                           .mtu = static_cast<int>(config.device.mtu),
+                           .addresses = config.device.addresses,
+                           .allowed_ips = {},
+                           .endpoints = {}};
+  for (const config::PeerConfig& peer : config.peers) {
+    link.allowed_ips.insert(link.allowed_ips.end(), peer.allowed_ips.begin(), peer.allowed_ips.end());
+    if (peer.endpoint && peer.endpoint->literal) link.endpoints.push_back(peer.endpoint->literal->address);
+  }
+  return netlink::plan_link(link);
+}
+
+protocol::QkdUse qkd_use(config::QkdPolicy policy) {
+  switch (policy) {
+    case config::QkdPolicy::required: return protocol::QkdUse::required;
+    case config::QkdPolicy::preferred: return protocol::QkdUse::preferred;
+    case config::QkdPolicy::off: return protocol::QkdUse::off;
+  }
+  QUIPU_ASSERT(false);
+  return protocol::QkdUse::required;
+}
+
+Result<void> check_peer(const config::PeerConfig& peer, const config::QuipudConfig& config) {
+  if (const auto checked = policy_of(peer, config).check(); !checked)
+    return fail_at("peer '" + peer.name + "'", checked.error());
+  return {};
+}
+
+}  // namespace
+
+protocol::Policy policy_of(const config::PeerConfig& peer, const config::QuipudConfig& config) {
+  protocol::Policy policy;
+  policy.qkd = qkd_use(peer.qkd);
+  if (peer.qkd == config::QkdPolicy::required) policy.min_sources = static_cast<std::uint8_t>(peer.min_sources);
+  for (const config::SourceConfig& source : peer.sources) {
+    const config::KmsConfig* kms = config.find_kms(source.kms);
+    QUIPU_ASSERT(kms != nullptr);  // the configuration was validated
+    policy.sources.push_back({.kms = source.kms,
+                              .own = kms->sae_id,
+                              .peer = source.peer_sae_id,
+                              .kind = protocol::KeyKind::etsi014,
+                              .simulated = source.simulated});
+  }
+  return policy;
+}
+
+Result<Settings> load_settings(const std::string& file) {
+  Settings settings;
+  QUIPU_TRY_ASSIGN(settings.config, read_config(file));
+  QUIPU_TRY_ASSIGN(settings.private_key, service::read_key_file<32>(settings.config.device.private_key_file));
+  const auto own = crypto::x25519_public_key(settings.private_key);
+  if (const auto refused = config::refuse_own_key(settings.config, own.value()); !refused)
+    return std::unexpected(config::to_error(file, refused.error()));
+  for (const config::PeerConfig& peer : settings.config.peers) {
+    QUIPU_TRY(check_peer(peer, settings.config));
+    QUIPU_TRY_ASSIGN(auto psk, service::read_key_file<32>(peer.psk_file));
+    settings.peers.push_back({peer, std::move(psk)});
+  }
+  for (const config::KmsConfig& kms : settings.config.kms) {
+    QUIPU_TRY_ASSIGN(auto tls, load_tls(kms));
+    settings.kms.push_back({kms, std::move(tls)});
+  }
+  QUIPU_TRY_ASSIGN(settings.plan, plan_of(settings.config));
+  return settings;
+}
+
+protocol::PeerConfig to_protocol(const PeerSettings& peer, const protocol::Policy& policy, protocol::PeerId id) {
+  protocol::PeerConfig out;
+  out.id = id;
+  out.name = peer.config.name;
+  out.public_key = crypto::X25519PublicKey(peer.config.public_key);
+  out.psk = peer.psk.clone();
+  if (peer.config.endpoint) {
+    out.endpoint = peer.config.endpoint->literal;
+    if (!out.endpoint) out.endpoint_name = peer.config.endpoint->text();
+  }
+  out.allowed_ips = peer.config.allowed_ips;
+  out.policy = policy;
+  out.rekey_interval = peer.config.rekey_interval;
+  out.max_key_age = peer.config.max_key_age;
+  out.tunnel = protocol::TunnelId(peer.config.tunnel_id);
+  out.always_on = peer.config.always_on;
+  out.persistent_keepalive = peer.config.persistent_keepalive;
+  return out;
+}
+
+}  // namespace quipu::daemon

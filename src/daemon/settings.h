@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration file and every file that it names, read and checked as a whole: what a start, a reload and
+// `--check` have in common. Nothing is in effect yet when this has succeeded, and nothing was changed when it fails.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/quipud_config.h"
+#include "net/tls.h"
+#include "netlink/link_plan.h"
+#include "protocol/device.h"
+
+namespace quipu::daemon {
+
+struct PeerSettings {
+  config::PeerConfig config;
+  protocol::PreSharedKey psk;
+};
+
+struct KmsSettings {
+  config::KmsConfig config;
+  std::shared_ptr<const net::TlsContext> tls;
+};
+
+struct Settings {
+  config::QuipudConfig config;
+  crypto::X25519PrivateKey private_key;
+  std::vector<PeerSettings> peers;  // in the order of the file
+  std::vector<KmsSettings> kms;
+  netlink::LinkPlan plan;
+};
+
+// The text names the file, and the place in it where there is one.
+Result<Settings> load_settings(const std::string& file);
+
+// What the tunnel to this peer demands. The configuration was validated.
+protocol::Policy policy_of(const config::PeerConfig& peer, const config::QuipudConfig& config);
+// A peer as the Device wants it.
+protocol::PeerConfig to_protocol(const PeerSettings& peer, const protocol::Policy& policy, protocol::PeerId id);
+
+}  // namespace quipu::daemon

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/status_report.h"
+
+#include <algorithm>
+
+namespace quipu::daemon {
+namespace {
+
+using protocol::DropReason;
+using protocol::PeerStatus;
+
+template <class Count>
+std::optional<double> maybe_seconds(const std::optional<Count>& value) {
+  if (!value) return std::nullopt;
+  if constexpr (std::is_same_v<Count, Duration>)
+    return seconds(*value);
+  else
+    return static_cast<double>(*value);
+}
+
+control::QkdState qkd_state(protocol::QkdState state) {
+  switch (state) {
+    case protocol::QkdState::off: return control::QkdState::off;
+    case protocol::QkdState::ok: return control::QkdState::ok;
+    case protocol::QkdState::reduced: return control::QkdState::reduced;
+    case protocol::QkdState::stretch: return control::QkdState::stretch;
+    case protocol::QkdState::block: return control::QkdState::block;
+  }
+  QUIPU_ASSERT(false);
+  return control::QkdState::block;
+}
+
+control::TunnelState tunnel_state(const PeerStatus& peer) {
+  if (peer.session_up) return control::TunnelState::up;
+  if (peer.qkd == protocol::QkdState::block) return control::TunnelState::blocked;
+  return peer.handshake_under_way ? control::TunnelState::connecting : control::TunnelState::down;
+}
+
+std::string last_kms_error(const std::vector<control::KeySourceStatus>& sources) {
+  for (const control::KeySourceStatus& source : sources)
+    if (!source.last_error.empty()) return "KMS '" + source.kms + "': " + source.last_error;
+  return {};
+}
+
+std::string reason_of(const PeerStatus& peer, const control::TunnelStatus& out) {
+  if (out.state == control::TunnelState::up) return {};
+  const std::string kms = last_kms_error(out.sources);
+  if (out.state == control::TunnelState::blocked)
+    return "data is blocked for lack of a QKD key; " +
+           (kms.empty() ? "the KMS here works, look at the other site" : kms);
+  if (!peer.endpoint) return "no endpoint of the peer is known";
+  if (!kms.empty()) return kms;
+  if (out.state == control::TunnelState::connecting) return "the peer has not answered yet";
+  return peer.statistics.epochs == 0 ? "nothing to send yet" : "nothing was sent for longer than a key may live";
+}
+
+std::vector<control::KeySourceStatus> sources_of(const TablePeer& settings, const KeyFetcher& keys) {
+  std::vector<control::KeySourceStatus> out;
+  for (const protocol::KeySource& source : settings.policy.sources) {
+    const SourceHealth health = keys.health(source.kms, source.peer);
+    out.push_back({.kms = source.kms,
+                   .peer_sae_id = source.peer.value(),
+                   .reachable = health.reachable,
+                   .stock_keys = health.stock_keys,
+                   .last_error = health.last_error});
+  }
+  return out;
+}
+
+bool any_simulated(const protocol::Policy& policy) {
+  return std::ranges::any_of(policy.sources, &protocol::KeySource::simulated);
+}
+
+std::string required_protection(const protocol::Policy& policy) {
+  std::string text = protocol::protection_text(policy.keys_needed(), any_simulated(policy));
+  if (policy.qkd == protocol::QkdUse::preferred) text += "+qkd-preferred";
+  return text;
+}
+
+void fill_counters(const protocol::PeerStatistics& from, control::TunnelStatus& out) {
+  out.handshakes = {.initiated = from.attempts,
+                    .completed = from.epochs,
+                    .rejects_sent = from.rejects_sent,
+                    .rejects_received = from.rejects_received};
+  out.traffic = {.rx_bytes = from.rx_bytes,
+                 .rx_packets = from.rx_packets,
+                 .tx_bytes = from.tx_bytes,
+                 .tx_packets = from.tx_packets};
+  for (std::size_t i = 0; i < protocol::kDropReasons; ++i) {
+    const auto reason = static_cast<DropReason>(i);
+    auto& map = reason == DropReason::queue_full ? out.queue_drops : out.drops;
+    map[std::string(to_string(reason))] = from.drops[i];
+  }
+  out.rekeys = from.epochs > 0 ? from.epochs - 1 : 0;
+  if (const protocol::Latencies& warm = from.rekey_warm; warm.count() > 0) {
+    out.last_rekey_ms = milliseconds(warm.last());
+    out.rekey_p50_ms = milliseconds(warm.percentile(50));
+    out.rekey_p99_ms = milliseconds(warm.percentile(99));
+  }
+  if (from.rekey_cold.count() > 0) out.rekey_cold_ms = milliseconds(from.rekey_cold.percentile(50));
+  out.reduced_epochs = from.reduced_epochs;
+  out.kms_failures = from.kms_failures;
+  out.qkd_keys_used = from.keys_used;
+  out.qkd_keys_burnt = from.keys_burnt;
+}
+
+}  // namespace
+
+double seconds(Duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+double milliseconds(Duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+control::TunnelStatus tunnel_status(const PeerStatus& peer, const TablePeer& settings, const KeyFetcher& keys) {
+  control::TunnelStatus out;
+  out.peer = peer.name;
+  out.state = tunnel_state(peer);
+  out.endpoint = peer.endpoint ? peer.endpoint->text() : std::string();
+  out.last_handshake_s = out.epoch_age_s = maybe_seconds(peer.key_age);
+  out.epoch = peer.epoch;
+  out.initiator = peer.initiator_of_epoch;
+  out.rekey_interval_s = seconds(peer.rekey_interval);
+  out.effective_rekey_interval_s = seconds(peer.effective_rekey_interval);
+  out.protection_required = required_protection(settings.policy);
+  out.protection_achieved = peer.protection;
+  out.qkd = qkd_state(peer.qkd);
+  fill_counters(peer.statistics, out);
+  out.key_runway_s = maybe_seconds(peer.key_runway_s);
+  if (peer.rtt > Duration::zero()) out.rtt_ms = milliseconds(peer.rtt);
+  out.simulated = any_simulated(settings.policy);
+  out.sources = sources_of(settings, keys);
+  out.reason = reason_of(peer, out);
+  return out;
+}
+
+std::map<std::string, std::uint64_t> datagram_drops(const protocol::DeviceStatistics& statistics) {
+  return {{"unknown_index", statistics.unknown_index}, {"malformed", statistics.malformed},
+          {"bad_mac1", statistics.bad_mac1},           {"unknown_peer", statistics.unknown_peer},
+          {"no_route", statistics.no_route},           {"cookies_sent", statistics.cookies_sent}};
+}
+
+}  // namespace quipu::daemon

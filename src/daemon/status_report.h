@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what the parts know to what `quipu status` shows. Decides nothing and measures nothing.
+#pragma once
+
+#include "control/status.h"
+#include "daemon/key_fetcher.h"
+#include "daemon/peer_table.h"
+#include "protocol/status.h"
+
+namespace quipu::daemon {
+
+double seconds(Duration duration);
+double milliseconds(Duration duration);
+
+control::TunnelStatus tunnel_status(const protocol::PeerStatus& peer, const TablePeer& settings,
+                                    const KeyFetcher& keys);
+// Datagrams that belong to no tunnel, by reason.
+std::map<std::string, std::uint64_t> datagram_drops(const protocol::DeviceStatistics& statistics);
+
+}  // namespace quipu::daemon

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Three sites: several peers of one device, peers that come and go while others are in use, and what a bad file does not do."""
+
+import signal
+import subprocess
+import unittest
+
+import support
+from sites import World
+from support import PROGRAMS, wait_until
+
+
+class ThreeSites(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World(3)
+        cls.addClassCleanup(cls.world.close)
+        cls.a, cls.b, cls.c = cls.world.sites
+        cls.world.start_kmss([(cls.a, cls.b), (cls.a, cls.c)])
+        cls.a.write_daemon_config([cls.b, cls.c])
+        for site in (cls.b, cls.c):
+            site.write_daemon_config([cls.a])
+        for site in cls.world.sites:
+            site.start_daemon()
+        for site in cls.world.sites:
+            site.wait_ready()
+
+    def setUp(self):
+        for site in (self.b, self.c):
+            wait_until(lambda: self.a.reaches(site), f"site {site.letter} is reached")
+
+    def blackholes(self, site):
+        return [line.split()[1] for line in site.namespace.ip("route", "show", "type", "blackhole").splitlines()]
+
+    def test_each_peer_has_its_own_tunnel(self):
+        statuses = {tunnel["peer"]: tunnel for tunnel in self.a.status()["tunnels"]}
+        self.assertEqual(set(statuses), {"site-b", "site-c"})
+        for peer in (self.b, self.c):
+            self.assertEqual(self.a.namespace.pings(peer.inner6, 5), 5)
+            self.assertEqual(statuses[f"site-{peer.letter}"]["state"], "up")
+
+    def test_a_peer_without_an_endpoint_is_found_when_it_calls(self):
+        self.a.write_daemon_config([self.b, self.c], without_endpoint=True)
+        self.a.stop_daemon()
+        self.a.start_daemon()
+        self.a.wait_ready()
+        for site in (self.b, self.c):
+            wait_until(lambda: site.reaches(self.a), f"site {site.letter} calls")
+            self.assertTrue(self.a.reaches(site))
+        self.a.write_daemon_config([self.b, self.c])
+        self.a.control.result("reload")
+
+    def test_a_reload_touches_only_what_changed(self):
+        before = self.a.tunnel(self.b)
+        self.a.write_daemon_config([self.b])
+        result = self.a.control.result("reload")
+        self.assertEqual((result["added"], result["removed"], result["changed"]), ([], ["site-c"], []))
+        self.assertNotIn(f"{self.c.inner4}", self.blackholes(self.a))
+        self.assertIn(f"{self.b.inner4}", self.blackholes(self.a))
+        self.assertEqual(self.a.tunnel(self.b)["state"], "up")
+        self.a.write_daemon_config([self.b, self.c])
+        self.a.daemon.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(self.a.status()["tunnels"]) == 2, "SIGHUP adds the peer again")
+        self.assertIn(f"{self.c.inner4}", self.blackholes(self.a))
+        after = self.a.tunnel(self.b)
+        self.assertEqual(after["state"], "up")
+        # A new session would count from nothing.
+        self.assertGreaterEqual(after["epoch"], before["epoch"])
+        self.assertGreaterEqual(after["traffic"]["tx_packets"], before["traffic"]["tx_packets"])
+        wait_until(lambda: self.a.reaches(self.c), "the peer that came back is reached")
+
+    def test_a_bad_file_changes_nothing(self):
+        path = self.a.write_daemon_config([self.b, self.c])
+        good = path.read_text()
+        path.write_text(good.replace("rekey_interval_s", "rekey_interval", 1))
+        check = subprocess.run([PROGRAMS / "quipud", "--config", path, "--check"], capture_output=True, text=True)
+        self.assertEqual(check.returncode, 5, check.stderr)
+        self.assertIn("quipu.toml:", check.stderr)
+        self.assertIn("rekey_interval_s", check.stderr)
+        reply = self.a.control.ask("reload")
+        self.assertFalse(reply["ok"])
+        self.assertIn("rekey_interval_s", reply["error"]["message"])
+        self.assertEqual({tunnel["state"] for tunnel in self.a.status()["tunnels"]}, {"up"})
+        path.write_text(good)
+        self.assertEqual(subprocess.run([PROGRAMS / "quipud", "--config", path, "--check"], capture_output=True).returncode, 0)
+
+    def test_the_steady_log_is_short(self):
+        """At most one line per tunnel and minute, however often keys change."""
+        rekeys = sum(tunnel["rekeys"] for tunnel in self.a.status()["tunnels"])
+        lines = len(self.a.log().splitlines())
+        wait_until(lambda: self.a.reaches(self.b) and self.a.reaches(self.c) and
+                   sum(tunnel["rekeys"] for tunnel in self.a.status()["tunnels"]) >= rekeys + 6, "six more rekeys")
+        self.assertLessEqual(len(self.a.log().splitlines()) - lines, 2, self.a.log())
+
+
+if __name__ == "__main__":
+    support.main()

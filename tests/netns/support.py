@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every scenario needs: waiting for conditions, network namespaces, and a test program that skips with a reason."""
+
+import ctypes
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+SKIPPED = 77
+PATIENCE_S = 30
+CLONE_NEWNET = 0x40000000
+
+PROGRAMS = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+
+
+def wait_until(condition, what, patience_s=PATIENCE_S):
+    """The one place where tests wait: polls until the condition is true and returns its value."""
+    give_up = time.monotonic() + patience_s
+    while not (value := condition()):
+        if time.monotonic() > give_up:
+            raise AssertionError(f"{what}: not within {patience_s} s")
+        time.sleep(0.01)
+    return value
+
+
+def run(*command, check=True, stdin=None):
+    """Standard output of a command that must succeed."""
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, input=stdin)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+def in_namespace(name, function):
+    """Runs a function in a thread that lives in the network namespace: sockets made there stay there."""
+    outcome = []
+
+    def body():
+        try:
+            with open(f"/run/netns/{name}") as handle:
+                if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), f"setns {name}")
+            outcome.append((function(), None))
+        except BaseException as error:  # handed to the caller's thread
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    value, error = outcome[0]
+    if error is not None:
+        raise error
+    return value
+
+
+class Namespace:
+    """A network namespace that goes with the test."""
+
+    def __init__(self, name):
+        self.name = name
+        run("ip", "netns", "add", name)
+        self.ip("link", "set", "lo", "up")
+        # No neighbour discovery delays for addresses that are new.
+        for knob in ("all", "default"):
+            self.run("sysctl", "-qw", f"net.ipv6.conf.{knob}.accept_dad=0", f"net.ipv4.conf.{knob}.rp_filter=0",
+                     f"net.ipv6.conf.{knob}.forwarding=1", f"net.ipv4.conf.{knob}.forwarding=1")
+
+    def ip(self, *words, check=True):
+        return run("ip", "-n", self.name, *words, check=check)
+
+    def run(self, *command, check=True):
+        return run("ip", "netns", "exec", self.name, *command, check=check)
+
+    def start(self, *command, log):
+        """A program in this namespace; the process is the program itself, not a wrapper around it."""
+        with open(f"/run/netns/{self.name}") as handle:
+            descriptor = handle.fileno()
+            enter = lambda: ctypes.CDLL(None).setns(descriptor, CLONE_NEWNET)
+            with open(log, "ab") as output:
+                return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                        preexec_fn=enter, start_new_session=True)
+
+    def joined_to(self, other, own_device, other_device):
+        """A cable between two namespaces."""
+        run("ip", "link", "add", own_device, "netns", self.name, "type", "veth", "peer", "name", other_device, "netns", other.name)
+        self.ip("link", "set", own_device, "up")
+        other.ip("link", "set", other_device, "up")
+
+    def pings(self, address, count=1, interval_s=0.01):
+        """How many of so many echo requests were answered."""
+        out = self.run("ping", "-q", "-n", "-c", count, "-i", interval_s, "-w", max(1, int(count * interval_s) + 1), address,
+                       check=False)
+        for line in out.splitlines():
+            if "received" in line:
+                return int(line.split(" received")[0].split()[-1])
+        return 0
+
+    def delete(self):
+        run("ip", "netns", "delete", self.name, check=False)
+
+
+def why_not():
+    """Why these tests cannot run here, or nothing."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    name = f"quipu-probe-{os.getpid()}"
+    probe = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)
+    subprocess.run(["ip", "netns", "delete", name], capture_output=True)
+    if probe.returncode != 0:
+        return f"no network namespaces here: {probe.stderr.strip()}"
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        return "/dev/net/tun cannot be opened"
+    return None
+
+
+def main():
+    reason = why_not()
+    if reason:
+        print(f"skipped: {reason}")
+        sys.exit(SKIPPED)
+    if PROGRAMS is None:
+        sys.exit(f"usage: {sys.argv[0]} FOLDER-OF-PROGRAMS [unittest options]")
+    unittest.main(verbosity=2)

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Two sites and what happens to them: rekeys under traffic, roaming, reload, crashes and a KMS that goes away. The picture is in
+sites.py."""
+
+import signal
+import subprocess
+import unittest
+
+import support
+from sites import World, regular_initiator
+from support import wait_until
+
+
+class TwoSites(unittest.TestCase):
+    """One pair for all cases; each leaves it working."""
+
+    outer = 4
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World(2)
+        cls.addClassCleanup(cls.world.close)
+        cls.a, cls.b = cls.world.sites
+        cls.world.start_kmss([(cls.a, cls.b)])
+        cls.a.write_daemon_config([cls.b], outer=cls.outer)
+        cls.b.write_daemon_config([cls.a], outer=cls.outer)
+        for site in cls.world.sites:
+            site.start_daemon()
+        for site in cls.world.sites:
+            site.wait_ready()
+
+    def setUp(self):
+        self.wait_for_ping("the tunnel carries pings")
+
+    def wait_for_ping(self, what):
+        wait_until(lambda: self.a.reaches(self.b), what)
+
+    def epochs(self):
+        return self.a.tunnel(self.b)["epoch"]
+
+    def test_both_families_inside_under_a_qkd_key(self):
+        for source, target in ((self.a, self.b), (self.b, self.a)):
+            self.assertEqual(source.namespace.pings(target.inner4, 20), 20)
+            self.assertEqual(source.namespace.pings(target.inner6, 20), 20)
+            self.assertEqual(source.tunnel(target)["protection_achieved"], "x25519+mlkem768+psk+qkd(1)")
+            self.assertEqual(source.tunnel(target)["qkd"], "ok")
+
+    def test_both_ends_give_the_same_account(self):
+        statuses = [self.a.tunnel(self.b), self.b.tunnel(self.a)]
+        self.assertEqual([status["initiator"] for status in statuses].count(True), 1)
+        for status in statuses:
+            self.assertEqual((status["state"], status["reason"]), ("up", ""))
+            self.assertTrue(status["sources"][0]["reachable"])
+            self.assertEqual(status["endpoint"], f"{'[' if self.outer == 6 else ''}"
+                             f"{status_peer_address(self, status)}{']' if self.outer == 6 else ''}:51900")
+
+    def test_rekeys_under_traffic_lose_nothing(self):
+        initiator, _ = regular_initiator(self.a, self.b)
+        lost_before = [site.lost() for site in (self.a, self.b)]
+        epochs = self.epochs()
+        with subprocess.Popen(["ip", "netns", "exec", self.a.namespace.name, "ping", "-q", "-n", "-i", "0.005", "-w", "60",
+                               self.b.inner4], stdout=subprocess.PIPE, text=True) as ping:
+            for _ in range(15):
+                for rekey in initiator.control.result("rekey")["rekeys"]:
+                    self.assertGreater(rekey["latency_ms"], 0)
+            ping.send_signal(signal.SIGINT)
+            summary = ping.communicate(timeout=30)[0]
+        sent, received = (int(part.split()[0]) for part in summary.split("---")[-1].split(",")[:2])
+        self.assertGreaterEqual(self.epochs() - epochs, 15)
+        # The last one may still be under way when the sender is interrupted.
+        self.assertLessEqual(sent - received, 1, summary)
+        self.assertGreater(sent, 15)
+        self.assertEqual([site.lost() for site in (self.a, self.b)], lost_before)
+
+    def test_a_rekey_by_name_and_of_nobody(self):
+        initiator, other = regular_initiator(self.a, self.b)
+        result = initiator.control.result("rekey", peer=f"site-{other.letter}")
+        self.assertEqual([rekey["peer"] for rekey in result["rekeys"]], [f"site-{other.letter}"])
+        reply = initiator.control.ask("rekey", peer="nobody")
+        self.assertEqual((reply["ok"], reply["error"]["code"]), (False, "not_found"))
+
+    def test_keys_are_renewed_by_the_clock(self):
+        epochs = self.epochs()
+        wait_until(lambda: self.a.reaches(self.b) and self.epochs() >= epochs + 2, "two rekeys by the timer")
+
+    def test_the_peer_is_followed_to_a_new_address(self):
+        moved = {4: "198.18.1.7", 6: "2001:db8:1::7"}
+        self.a.set_outer_addresses(moved[4], moved[6])
+        try:
+            wait_until(lambda: self.a.reaches(self.b), "pings flow from the new address")
+            self.assertIn(moved[self.outer], self.b.tunnel(self.a)["endpoint"])
+            self.assertTrue(self.b.reaches(self.a))
+        finally:
+            self.a.set_outer_addresses(self.a.outer4, self.a.outer6)
+        wait_until(lambda: self.a.reaches(self.b), "and back again")
+
+    def test_a_killed_daemon_heals_either_way(self):
+        for killed in regular_initiator(self.a, self.b):
+            self.assertEqual(killed.stop_daemon(signal.SIGKILL), -signal.SIGKILL)
+            killed.start_daemon()
+            killed.wait_ready()
+            self.wait_for_ping(f"the tunnel heals after kill -9 of site {killed.letter}")
+
+    def test_an_orderly_stop_and_start(self):
+        self.assertEqual(self.b.stop_daemon(), 0, self.b.log())
+        self.assertFalse(self.b.folder.joinpath("control.sock").exists())
+        self.b.start_daemon()
+        self.b.wait_ready()
+        self.wait_for_ping("the tunnel is back after a restart")
+
+    def test_without_a_kms_the_epoch_lives_to_its_age_and_then_data_stops(self):
+        initiator, other = regular_initiator(self.a, self.b)
+        for site in (self.a, self.b):
+            site.stop_kms()
+        seen = set()
+
+        def blocked():
+            if initiator.reaches(other):
+                seen.add(initiator.tunnel(other)["qkd"])
+            return initiator.tunnel(other)["state"] == "blocked"
+
+        wait_until(blocked, "data is blocked without QKD keys")
+        self.assertIn("stretch", seen, "the epoch did not live on while it might")
+        self.assertFalse(initiator.reaches(other))
+        self.assertIn("KMS", initiator.tunnel(other)["reason"])
+        for site in (self.a, self.b):
+            site.start_kms()
+        wait_until(lambda: initiator.reaches(other), "data flows when the KMSs are back", patience_s=60)
+        self.assertEqual(initiator.tunnel(other)["qkd"], "ok")
+
+    def test_a_cable_that_was_pulled(self):
+        self.a.namespace.ip("link", "set", "outer0", "down")
+        wait_until(lambda: not self.a.reaches(self.b), "nothing gets through")
+        self.a.namespace.ip("link", "set", "outer0", "up")
+        self.a.set_outer_addresses(self.a.outer4, self.a.outer6)
+        self.wait_for_ping("the tunnel heals")
+
+
+def status_peer_address(case, status):
+    peer = next(site for site in (case.a, case.b) if status["peer"] == f"site-{site.letter}")
+    return peer.outer6 if case.outer == 6 else peer.outer4
+
+
+class TwoSitesOverIpv6(TwoSites):
+    """The same with IPv6 outside."""
+
+    outer = 6
+
+
+if __name__ == "__main__":
+    support.main()
