@@ -77,14 +77,14 @@ void KmLinks::adopt(std::unique_ptr<net::TlsStream> stream, const KmeId& peer) {
   const kms::LinkId link(++m_last_link);
   net::TlsStream& kept = *(m_streams[link] = std::move(stream));
   m_stream_peers.emplace(link, peer);
-  m_log.info("km_link_connected", "a KM link stands", {{"peer_kme", peer.value()}, {"from", kept.remote().text()}});
+  m_log.info("km_link_connected", "a KM link stands", {{"peer", peer.value()}, {"from", kept.remote().text()}});
   kept.start({.on_message = [this, link](ByteView message) { m_events.received(link, message); },
               .on_closed = [this, link, peer](const Error& reason) { ended(link, peer, reason); }});
   m_events.connected(link, peer);
 }
 
 void KmLinks::ended(kms::LinkId link, const KmeId& peer, const Error& reason) {
-  m_log.warning("km_link_lost", "a KM link ended", {{"peer_kme", peer.value()}, error_field(reason)});
+  m_log.warning("km_link_lost", "a KM link ended", {{"peer", peer.value()}, error_field(reason)});
   m_streams.erase(link);
   m_stream_peers.erase(link);
   m_events.disconnected(link);
@@ -135,7 +135,7 @@ void KmLinks::dialed(Dialer& dialer, Result<std::unique_ptr<net::TlsStream>> res
   }
   if (!dialer.reported)
     m_log.warning("km_link_unreachable", "a peer KME does not answer; trying on",
-                  {{"peer_kme", dialer.peer.value()}, {"to", dialer.to.text()}, error_field(result.error())});
+                  {{"peer", dialer.peer.value()}, {"to", dialer.to.text()}, error_field(result.error())});
   dialer.reported = true;
   dial_again(dialer.peer);
 }
