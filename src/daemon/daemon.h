@@ -29,7 +29,7 @@ class Daemon {
 
  private:
   Daemon(std::string config_file, service::SignalSource signals, service::FilteringSink& log,
-         netlink::RouteSocket routes, store::StampFile stamps, MachineWatch machine);
+         netlink::RouteSocket routes, store::StampFile stamps, const MachineWatch& machine);
 
   Result<void> raise_link(const Settings& settings);
   Result<void> open_control(const config::DeviceConfig& device);

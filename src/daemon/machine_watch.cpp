@@ -17,7 +17,7 @@ Duration read_clock(clockid_t clock) {
 
 }  // namespace
 
-std::optional<std::string_view> MachineWatch::compare(Reading now) {
+std::optional<std::string_view> MachineWatch::compare(const Reading& now) {
   const Reading before = std::exchange(m_last, now);
   if (now.state.boot_id != before.state.boot_id) return "the boot id changed";
   if (now.state.vm_generation != before.state.vm_generation) return "the virtual machine was cloned or restored";
@@ -27,7 +27,7 @@ std::optional<std::string_view> MachineWatch::compare(Reading now) {
 
 Result<MachineWatch::Reading> read_machine() {
   QUIPU_TRY_ASSIGN(auto state, service::read_machine_state());
-  return MachineWatch::Reading{std::move(state), read_clock(CLOCK_BOOTTIME) - read_clock(CLOCK_MONOTONIC)};
+  return MachineWatch::Reading{state, read_clock(CLOCK_BOOTTIME) - read_clock(CLOCK_MONOTONIC)};
 }
 
 }  // namespace quipu::daemon

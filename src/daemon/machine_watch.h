@@ -19,10 +19,10 @@ class MachineWatch {
     Duration asleep{};  // since boot
   };
 
-  explicit MachineWatch(Reading at_start) : m_last(std::move(at_start)) {}
+  explicit MachineWatch(const Reading& at_start) : m_last(at_start) {}
 
   // Why every key is void since the last reading; nothing while all is as before.
-  std::optional<std::string_view> compare(Reading now);
+  std::optional<std::string_view> compare(const Reading& now);
 
  private:
   Reading m_last;

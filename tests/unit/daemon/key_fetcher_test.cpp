@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/key_fetcher.h"
+
+#include <gtest/gtest.h>
+
+#include "daemon/event_names.h"
+#include "recorded_log.h"
+#include "test_kms.h"
+
+namespace quipu::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+using protocol::KeyFailure;
+using protocol::KeyRequestId;
+using protocol::RequestKey;
+
+class KeyFetcherTest : public testing::Test {
+ protected:
+  struct Answer {
+    RequestKey request;
+    Result<FetchedKey> result;
+  };
+
+  KeyFetcherTest()
+      : m_fetcher(
+            m_loop, m_log,
+            {.on_answer = [this](const RequestKey& request,
+                                 Result<FetchedKey> result) { m_answers.push_back({request, std::move(result)}); },
+             .on_stock = [this](protocol::PeerId, std::uint8_t, std::uint64_t keys) { m_stocks.push_back(keys); }}) {
+    std::vector<KmsSettings> kms;
+    kms.push_back(m_kms.settings_for("sae-a", "a"));
+    kms.push_back(m_kms.settings_for("sae-b", "b"));
+    m_fetcher.set_sources(std::move(kms));
+  }
+
+  RequestKey request(const std::string& kms, std::optional<KeyId> id = std::nullopt) {
+    const bool a = kms == "a";
+    return {.id = KeyRequestId(++m_last_id),
+            .peer = protocol::PeerId(7),
+            .slot = 0,
+            .source = {.kms = kms, .own = SaeId(a ? "sae-a" : "sae-b"), .peer = SaeId(a ? "sae-b" : "sae-a")},
+            .key_id = std::move(id),
+            .deadline = net::Loop::now() + 1500ms};
+  }
+
+  // Asks and waits for this one answer.
+  Answer ask(RequestKey wanted) {
+    const std::size_t before = m_answers.size();
+    m_fetcher.fetch(std::move(wanted));
+    EXPECT_EQ(m_answers.size(), before) << "answers come from the loop";
+    run_until(m_loop, [&] { return m_answers.size() > before; }, "an answer");
+    Answer answer = std::move(m_answers.back());
+    m_answers.pop_back();
+    return answer;
+  }
+
+  KeyFailure failure_of(const Answer& answer) {
+    EXPECT_FALSE(answer.result.has_value());
+    return classify(answer.result.error().code, answer.request.key_id.has_value());
+  }
+
+  net::Loop m_loop;
+  RecordedLog m_log;
+  TestKms m_kms{m_loop};
+  std::vector<Answer> m_answers;
+  std::vector<std::uint64_t> m_stocks;
+  std::uint64_t m_last_id = 0;
+  KeyFetcher m_fetcher;
+};
+
+TEST_F(KeyFetcherTest, BothEndsGetTheSameKeyOnce) {
+  Answer fresh = ask(request("a"));
+  ASSERT_TRUE(fresh.result.has_value()) << fresh.result.error().text;
+  const Answer named = ask(request("b", fresh.result->id));
+  ASSERT_TRUE(named.result.has_value()) << named.result.error().text;
+  EXPECT_EQ(named.result->id, fresh.result->id);
+  EXPECT_TRUE(named.result->key == fresh.result->key);
+  EXPECT_EQ(failure_of(ask(request("b", fresh.result->id))), KeyFailure::unknown);
+}
+
+TEST_F(KeyFetcherTest, MatchesAnswersToQuestionsWhateverTheirOrder) {
+  const Answer first = ask(request("a"));
+  const Answer second = ask(request("a"));
+  ASSERT_TRUE(first.result && second.result);
+  m_fetcher.fetch(request("b", second.result->id));
+  m_fetcher.fetch(request("b", first.result->id));
+  run_until(m_loop, [&] { return m_answers.size() == 2; }, "two answers");
+  for (const Answer& answer : m_answers) {
+    ASSERT_TRUE(answer.result.has_value());
+    EXPECT_EQ(answer.result->id, *answer.request.key_id);
+  }
+}
+
+TEST_F(KeyFetcherTest, AKeyThatIsNotThereIsNoTroubleAtTheKms) {
+  EXPECT_EQ(failure_of(ask(request("b", KeyId("11111111-2222-4333-8444-555555555555")))), KeyFailure::unknown);
+  EXPECT_TRUE(m_fetcher.health("b", SaeId("sae-a")).reachable);
+  EXPECT_EQ(m_log.count(event::kKmsUnavailable), 0U);
+}
+
+TEST_F(KeyFetcherTest, ClassifiesWhatServersSay) {
+  const KeyId id("11111111-2222-4333-8444-555555555555");
+  for (const unsigned status : {400U, 401U, 403U, 404U, 409U, 412U, 504U}) {
+    m_kms.refusal = etsi::ApiError{status, "no", {}};
+    EXPECT_EQ(failure_of(ask(request("b", id))), KeyFailure::unknown) << status;
+  }
+  for (const unsigned status : {429U, 500U, 503U}) {
+    m_kms.refusal = etsi::ApiError{status, "no", {}};
+    EXPECT_EQ(failure_of(ask(request("b", id))), KeyFailure::unavailable) << status;
+  }
+  for (const unsigned status : {400U, 401U, 404U, 500U, 503U}) {
+    m_kms.refusal = etsi::ApiError{status, "no", {}};
+    EXPECT_EQ(failure_of(ask(request("a"))), KeyFailure::unavailable) << status;
+  }
+}
+
+TEST_F(KeyFetcherTest, NonsenseFromAKmsIsItsTrouble) {
+  for (const char* nonsense : {"", "{", "[]", R"({"keys":[]})", R"({"keys":[{"key_ID":"x","key":"AAAA"}]})",
+                               R"({"keys":[{"key_ID":"x","key":"!"}]})"}) {
+    m_kms.nonsense = nonsense;
+    EXPECT_EQ(failure_of(ask(request("a"))), KeyFailure::unavailable) << nonsense;
+    EXPECT_EQ(failure_of(ask(request("b", KeyId("x")))), KeyFailure::unavailable) << nonsense;
+  }
+}
+
+TEST_F(KeyFetcherTest, LogsAnOutageOnceAndItsEndOnce) {
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  m_kms.stop();
+  EXPECT_EQ(failure_of(ask(request("a"))), KeyFailure::unavailable);
+  EXPECT_EQ(failure_of(ask(request("a"))), KeyFailure::unavailable);
+  EXPECT_EQ(m_log.count(event::kKmsUnavailable), 1U);
+  EXPECT_FALSE(m_fetcher.health("a", SaeId("sae-b")).reachable);
+  EXPECT_FALSE(m_fetcher.health("a", SaeId("sae-b")).last_error.empty());
+  m_kms.start();
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  EXPECT_EQ(m_log.count(event::kKmsAvailable), 1U);
+  EXPECT_TRUE(m_fetcher.health("a", SaeId("sae-b")).last_error.empty());
+}
+
+TEST_F(KeyFetcherTest, AKeyThatComesAfterItsDeadlineIsStillDelivered) {
+  m_kms.hold = true;
+  RequestKey wanted = request("a");
+  const TimePoint deadline = wanted.deadline = net::Loop::now() + 50ms;
+  m_fetcher.fetch(std::move(wanted));
+  run_until(m_loop, [&] { return net::Loop::now() > deadline; }, "the deadline");
+  EXPECT_TRUE(m_answers.empty());
+  m_kms.release();
+  run_until(m_loop, [&] { return !m_answers.empty(); }, "the late answer");
+  EXPECT_TRUE(m_answers.front().result.has_value());
+}
+
+TEST_F(KeyFetcherTest, AKmsThatNeverAnswersIsAnsweredFor) {
+  m_kms.hold = true;
+  RequestKey wanted = request("a");
+  wanted.deadline = net::Loop::now();
+  EXPECT_EQ(failure_of(ask(std::move(wanted))), KeyFailure::unavailable);
+}
+
+TEST_F(KeyFetcherTest, LearnsTheStockBehindAnAnswer) {
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  run_until(m_loop, [&] { return !m_stocks.empty(); }, "the stock");
+  EXPECT_EQ(m_stocks.front(), 1000U);
+  EXPECT_EQ(m_fetcher.health("a", SaeId("sae-b")).stock_keys, 1000U);
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  EXPECT_EQ(m_kms.status_calls, 1U);
+}
+
+TEST_F(KeyFetcherTest, AChangedKmsAnswersWhatWasOpen) {
+  m_kms.hold = true;
+  m_fetcher.fetch(request("a"));
+  m_fetcher.fetch(request("b", KeyId("x")));
+  std::vector<KmsSettings> kms;
+  kms.push_back(m_kms.settings_for("sae-a", "a"));
+  kms.back().config.url.path = "/elsewhere";
+  m_fetcher.set_sources(std::move(kms));
+  ASSERT_EQ(m_answers.size(), 2U);
+  EXPECT_EQ(failure_of(m_answers[0]), KeyFailure::unavailable);
+  EXPECT_EQ(failure_of(m_answers[1]), KeyFailure::unavailable);
+  m_answers.clear();
+  EXPECT_EQ(failure_of(ask(request("b"))), KeyFailure::unavailable) << "a KMS that is no longer configured";
+}
+
+TEST_F(KeyFetcherTest, AnUnchangedKmsKeepsWhatIsOpen) {
+  m_kms.hold = true;
+  m_fetcher.fetch(request("a"));
+  std::vector<KmsSettings> kms;
+  kms.push_back(m_kms.settings_for("sae-a", "a"));
+  m_fetcher.set_sources(std::move(kms));
+  EXPECT_TRUE(m_answers.empty());
+  // The request may still be under way to the KMS.
+  m_kms.hold = false;
+  run_until(m_loop, [&] { return m_kms.release(), !m_answers.empty(); }, "the answer");
+  EXPECT_TRUE(m_answers.front().result.has_value());
+}
+
+}  // namespace
+}  // namespace quipu::daemon

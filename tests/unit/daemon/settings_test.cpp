@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/settings.h"
+
+#include <gtest/gtest.h>
+
+#include "base/encoding.h"
+#include "test_kms.h"
+
+namespace quipu::daemon {
+namespace {
+
+class SettingsTest : public testing::Test {
+ protected:
+  SettingsTest() {
+    crypto::SystemRng rng;
+    m_private_key = crypto::generate_x25519(rng);
+    m_public_key = to_base64(crypto::x25519_public_key(crypto::generate_x25519(rng)).value());
+    m_folder.write("device.key", secret_to_base64(m_private_key.view()).view());
+    m_folder.write("b.psk", secret_to_base64(crypto::generate_x25519(rng).view()).view());
+    m_tls = m_kms.settings_for("sae-a").config.tls;
+  }
+
+  std::string text(const std::string& peer_lines = "") const {
+    return "[device]\nname = \"quipu0\"\nprivate_key_file = \"" + m_folder.path("device.key") +
+           "\"\nlisten_port = 51900\naddresses = [\"10.70.0.1/24\"]\n[kms.local]\nurl = \"https://127.0.0.1:8014\"\n"
+           "sae_id = \"sae-a\"\nca = \"" +
+           m_tls.ca + "\"\ncert = \"" + m_tls.cert + "\"\nkey = \"" + m_tls.key +
+           "\"\n[[peer]]\nname = \"dc-b\"\npublic_key = \"" + m_public_key + "\"\npsk_file = \"" +
+           m_folder.path("b.psk") +
+           "\"\nallowed_ips = [\"10.2.0.0/16\"]\nsources = [{ kms = \"local\", peer_sae_id = \"sae-b\" }]\n" +
+           peer_lines;
+  }
+
+  Result<Settings> load(const std::string& config) {
+    return load_settings(m_folder.write("quipu.toml", as_bytes(config)));
+  }
+
+  // The error's text, which must name `place`.
+  void expect_refused(const std::string& config, std::string_view place) {
+    const auto settings = load(config);
+    ASSERT_FALSE(settings.has_value()) << place;
+    EXPECT_NE(settings.error().text.find(place), std::string::npos) << settings.error().text;
+  }
+
+  net::Loop m_loop;
+  TestKms m_kms{m_loop};
+  TestFolder m_folder;
+  crypto::X25519PrivateKey m_private_key;
+  std::string m_public_key;
+  config::TlsFiles m_tls;
+};
+
+TEST_F(SettingsTest, LoadsEverythingThatTheFileNames) {
+  const auto settings = load(text("endpoint = \"peer.example:51900\"\nrekey_interval_s = 7\ntunnel_id = 3\n"));
+  ASSERT_TRUE(settings.has_value()) << settings.error().text;
+  EXPECT_TRUE(settings->private_key == m_private_key);
+  EXPECT_EQ(settings->plan.prefixes, std::vector{*IpPrefix::parse("10.2.0.0/16")});
+  ASSERT_EQ(settings->peers.size(), 1U);
+  const PeerSettings& peer = settings->peers[0];
+  const auto out = to_protocol(peer, policy_of(peer.config, settings->config), protocol::PeerId(9));
+  EXPECT_EQ(out.id, protocol::PeerId(9));
+  EXPECT_EQ(out.name, "dc-b");
+  EXPECT_EQ(to_base64(out.public_key.value()), m_public_key);
+  EXPECT_TRUE(out.psk == peer.psk);
+  EXPECT_EQ(out.endpoint, std::nullopt);
+  EXPECT_EQ(out.endpoint_name, "peer.example:51900");
+  EXPECT_EQ(out.rekey_interval, std::chrono::seconds(7));
+  EXPECT_EQ(out.max_key_age, std::chrono::seconds(21));
+  EXPECT_EQ(out.tunnel, protocol::TunnelId(3));
+  EXPECT_EQ(out.policy.qkd, protocol::QkdUse::required);
+}
+
+TEST_F(SettingsTest, SaysWhichFileIsWrong) {
+  EXPECT_FALSE(load_settings(m_folder.path("absent.toml")).has_value());
+  expect_refused("[device\n", "quipu.toml:1");
+  m_folder.write("b.psk", as_bytes("short\n"));
+  expect_refused(text(), "b.psk");
+  std::filesystem::remove(m_folder.path("b.psk"));
+  expect_refused(text(), "b.psk");
+  std::filesystem::permissions(m_folder.path("device.key"), std::filesystem::perms(0644));
+  expect_refused(text(), "device.key");
+}
+
+TEST_F(SettingsTest, RefusesOurOwnKeyAsAPeer) {
+  m_public_key = to_base64(crypto::x25519_public_key(m_private_key).value());
+  expect_refused(text(), "public_key");
+}
+
+TEST_F(SettingsTest, RefusesCertificatesThatCannotBeUsed) {
+  m_tls.cert = m_folder.write("garbage.pem", as_bytes("garbage"));
+  expect_refused(text(), "garbage.pem");
+}
+
+TEST_F(SettingsTest, RefusesAnEndpointInsideAProtectedPrefix) {
+  expect_refused(text("endpoint = \"10.2.3.4:51900\"\n"), "10.2.3.4");
+}
+
+}  // namespace
+}  // namespace quipu::daemon

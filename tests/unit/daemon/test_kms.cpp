@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "test_kms.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <fstream>
+
+#include "crypto/pki.h"
+
+namespace quipu::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A certificate may not outlive its authority's, which was made earlier.
+crypto::Validity valid_for(std::chrono::hours hours) {
+  const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  return {.not_before = now - 1h, .not_after = now + hours};
+}
+
+}  // namespace
+
+TestFolder::TestFolder() {
+  std::string name = (std::filesystem::temp_directory_path() / "quipu-daemon-XXXXXX").string();
+  EXPECT_NE(::mkdtemp(name.data()), nullptr);
+  m_path = name;
+}
+
+TestFolder::~TestFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(m_path, ignored);
+}
+
+std::string TestFolder::write(const std::string& name, ByteView contents) const {
+  const std::string file = path(name);
+  std::ofstream out(file, std::ios::binary);
+  out.write(as_text(contents).data(), static_cast<std::streamsize>(contents.size()));
+  out.close();
+  std::filesystem::permissions(file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  return file;
+}
+
+void run_until(net::Loop& loop, std::function<bool()> condition, std::string_view what) {
+  const TimePoint give_up = net::Loop::now() + 30s;
+  bool held = false;
+  net::Timer* timer = nullptr;
+  net::Timer poll(loop, [&] {
+    held = condition();
+    if (held || net::Loop::now() > give_up)
+      loop.stop();
+    else
+      timer->set(net::Loop::now() + 1ms);
+  });
+  timer = &poll;
+  poll.set(net::Loop::now());
+  loop.run();
+  ASSERT_TRUE(held) << what;
+}
+
+TestKms::TestKms(net::Loop& loop) : m_loop(loop) {
+  auto ca = crypto::create_ca("test", crypto::CertificateKey::ecdsa_p256, valid_for(2h));
+  EXPECT_TRUE(ca.has_value());
+  m_ca_pem = ca->certificate_pem;
+  m_ca_key = std::move(ca->private_key_pem);
+  m_folder.write("ca.pem", as_bytes(m_ca_pem));
+  const std::string own = certificate_of("kme");
+  auto tls = net::TlsContext::load({m_folder.path("ca.pem"), own + ".pem", own + ".key"});
+  EXPECT_TRUE(tls.has_value());
+  m_tls = std::move(*tls);
+  start();
+}
+
+std::string TestKms::certificate_of(const std::string& name) {
+  const crypto::CertificateNames names{
+      .common_name = name, .uris = {}, .dns = {name}, .addresses = {*IpAddress::parse("127.0.0.1")}};
+  const auto issued =
+      crypto::issue_certificate(m_ca_pem, m_ca_key, names, crypto::CertificateKey::ecdsa_p256, valid_for(1h));
+  EXPECT_TRUE(issued.has_value());
+  m_folder.write(name + ".pem", as_bytes(issued->certificate_pem));
+  m_folder.write(name + ".key", issued->private_key_pem.view());
+  return m_folder.path(name);
+}
+
+KmsSettings TestKms::settings_for(const std::string& own, const std::string& name) {
+  const std::string files = certificate_of(own);
+  KmsSettings settings;
+  settings.config.name = name;
+  settings.config.sae_id = SaeId(own);
+  settings.config.url.server = {.host = "127.0.0.1", .port = m_port, .literal = std::nullopt};
+  settings.config.tls = {m_folder.path("ca.pem"), files + ".pem", files + ".key"};
+  auto tls = net::TlsContext::load({m_folder.path("ca.pem"), files + ".pem", files + ".key"});
+  EXPECT_TRUE(tls.has_value());
+  settings.tls = std::move(*tls);
+  return settings;
+}
+
+void TestKms::start() {
+  auto server = net::HttpsServer::open(
+      m_loop, Endpoint{*IpAddress::parse("127.0.0.1"), m_port}, m_tls, {},
+      [this](net::HttpRequest request, net::Responder responder) { serve(std::move(request), std::move(responder)); });
+  ASSERT_TRUE(server.has_value()) << server.error().text;
+  m_server = std::move(*server);
+  m_port = m_server->local().port;
+}
+
+void TestKms::stop() {
+  m_held.clear();
+  m_server.reset();
+}
+
+void TestKms::release() {
+  hold = false;
+  for (Held& held : m_held)
+    held.responder.send(answer(held.request));
+  m_held.clear();
+}
+
+void TestKms::serve(net::HttpRequest request, net::Responder responder) {
+  if (hold)
+    m_held.push_back({std::move(request), std::move(responder)});
+  else
+    responder.send(answer(request));
+}
+
+net::HttpResponse TestKms::answer(const net::HttpRequest& request) {
+  auto call = etsi::parse_call(request.method, request.target, request.body.view());
+  EXPECT_TRUE(call.has_value()) << request.method << " " << request.target;
+  if (std::holds_alternative<etsi::EncKeysCall>(*call)) ++enc_calls;
+  if (std::holds_alternative<etsi::DecKeysCall>(*call)) ++dec_calls;
+  if (std::holds_alternative<etsi::StatusCall>(*call)) ++status_calls;
+  net::HttpResponse response;
+  if (refusal) {
+    response.status = refusal->http_status;
+    response.body = etsi::write_error(*refusal);
+  } else if (nonsense) {
+    response.body = SecretBytes::copy_of(as_bytes(*nonsense));
+  } else if (const auto* enc = std::get_if<etsi::EncKeysCall>(&*call)) {
+    response.body = give(*enc);
+  } else if (const auto* dec = std::get_if<etsi::DecKeysCall>(&*call)) {
+    auto container = fetch(*dec);
+    if (!container) response.status = container.error().http_status;
+    response.body = container ? std::move(*container) : etsi::write_error(container.error());
+  } else {
+    response.body = etsi::write_status({.source_kme_id = KmeId("kme"),
+                                        .target_kme_id = KmeId("kme"),
+                                        .master_sae_id = SaeId(request.peer->common_name),
+                                        .slave_sae_id = std::get<etsi::StatusCall>(*call).slave,
+                                        .key_size = 256,
+                                        .stored_key_count = 1000,
+                                        .max_key_count = 1000,
+                                        .max_key_per_request = 16,
+                                        .max_key_size = 256,
+                                        .min_key_size = 256,
+                                        .max_sae_id_count = 0});
+  }
+  return response;
+}
+
+SecretBytes TestKms::give(const etsi::EncKeysCall& call) {
+  etsi::KeyContainer container;
+  for (std::uint32_t i = 0; i < call.request.number.value_or(1); ++i) {
+    std::array<std::uint8_t, 16> id{};
+    m_rng.fill(id);
+    etsi::Key key{KeyId(Uuid::from_random(id).text()), SecretBytes(32)};
+    m_rng.fill(key.bytes.mutable_view());
+    m_keys.emplace(key.id, key.bytes.clone());
+    container.keys.push_back(std::move(key));
+  }
+  return etsi::write_container(container);
+}
+
+std::expected<SecretBytes, etsi::ApiError> TestKms::fetch(const etsi::DecKeysCall& call) {
+  etsi::KeyContainer container;
+  for (const KeyId& id : call.key_ids.ids) {
+    auto key = m_keys.extract(id);
+    if (key.empty()) return std::unexpected(etsi::ApiError{400, std::string(etsi::kKeysNotFound), {}});
+    container.keys.push_back({id, std::move(key.mapped())});
+  }
+  return etsi::write_container(container);
+}
+
+}  // namespace quipu::daemon

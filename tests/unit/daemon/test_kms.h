@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// A KMS in this process: the real HTTPS server and the real ETSI 014 codec over a table of keys, serving every SAE of a
+// test. What it does wrong, it is told to do.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+
+#include "crypto/rng.h"
+#include "daemon/settings.h"
+#include "etsi/etsi014_server.h"
+#include "net/https_server.h"
+
+namespace quipu::daemon {
+
+// A folder that goes with the test.
+class TestFolder {
+ public:
+  TestFolder();
+  TestFolder(const TestFolder&) = delete;
+  TestFolder& operator=(const TestFolder&) = delete;
+  ~TestFolder();
+
+  std::string write(const std::string& name, ByteView contents) const;
+
+  std::string path(const std::string& name) const { return (m_path / name).string(); }
+
+ private:
+  std::filesystem::path m_path;
+};
+
+// Runs the loop until the condition holds. A fault of the test when it takes longer than half a minute.
+void run_until(net::Loop& loop, std::function<bool()> condition, std::string_view what);
+
+class TestKms {
+ public:
+  explicit TestKms(net::Loop& loop);
+
+  // How SAE `own` reaches this KMS.
+  KmsSettings settings_for(const std::string& own, const std::string& name = "local");
+  // A listener in the same place as the one that stop() closed, with the same keys.
+  void start();
+  void stop();
+
+  std::size_t enc_calls = 0;
+  std::size_t dec_calls = 0;
+  std::size_t status_calls = 0;
+
+  // Keys handed out to their master and not yet fetched by their slave.
+  std::size_t keys_waiting() const { return m_keys.size(); }
+
+  // Answers an error instead, while set.
+  std::optional<etsi::ApiError> refusal;
+  // Answers these octets with 200, while set.
+  std::optional<std::string> nonsense;
+  // Keeps requests unanswered until release(), while set.
+  bool hold = false;
+  void release();
+
+ private:
+  struct Held {
+    net::HttpRequest request;
+    net::Responder responder;
+  };
+
+  void serve(net::HttpRequest request, net::Responder responder);
+  net::HttpResponse answer(const net::HttpRequest& request);
+  SecretBytes give(const etsi::EncKeysCall& call);
+  std::expected<SecretBytes, etsi::ApiError> fetch(const etsi::DecKeysCall& call);
+  std::string certificate_of(const std::string& name);
+
+  net::Loop& m_loop;
+  TestFolder m_folder;
+  crypto::SystemRng m_rng;
+  std::string m_ca_pem;
+  SecretBytes m_ca_key;
+  std::shared_ptr<const net::TlsContext> m_tls;
+  std::uint16_t m_port = 0;
+  std::unique_ptr<net::HttpsServer> m_server;
+  std::map<KeyId, SecretBytes> m_keys;
+  std::vector<Held> m_held;
+};
+
+}  // namespace quipu::daemon
