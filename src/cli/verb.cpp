@@ -20,6 +20,8 @@ ExitCode finish(const Result<void>& result) {
 CLI::App& add_verb(CLI::App& program, const std::string& name, const std::string& summary, const std::string& details) {
   CLI::App& verb = *program.add_subcommand(name, summary);
   verb.footer(details);
+  // Options of the program may stand behind the verb as well.
+  verb.fallthrough();
   return verb;
 }
 

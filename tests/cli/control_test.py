@@ -38,6 +38,8 @@ class Control(program.ProgramTest):
         self.assertIn("no daemon is running here", done.stderr)
         for verb in ("rekey", "reload"):
             self.assertIn("no such socket", self.quipu(*self.sockets(), verb, expect=program.ERROR).stderr)
+        # The program's options may stand behind the verb.
+        self.assertIn("nowhere.sock", self.quipu("rekey", "--socket", "nowhere.sock", expect=program.ERROR).stderr)
 
     def test_daemon_that_has_died(self):
         with socket.socket(socket.AF_UNIX) as listener:
