@@ -3,6 +3,7 @@
 """The checks can fail: each is given a tree with one fault in it, and has to find that fault and nothing else."""
 
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -12,6 +13,7 @@ import file_rules
 import layering
 import not_compiling
 import sans_io
+import units
 
 TABLE = """# Layers
 ```
@@ -221,6 +223,28 @@ class Binaries(InTree):
         faults, _ = binaries.check([self.library("-fvisibility=hidden")], forbidden=["/build/here"])
         self.assertEqual(len(faults), 1)
         self.assertIn("/build/here/a.c", faults[0])
+
+
+@unittest.skipUnless(shutil.which("systemd-analyze"), "needs systemd-analyze")
+class Units(InTree):
+    def faults(self, service):
+        self.write("units/a.service", f"[Unit]\nDescription=A\n[Service]\n{service}\n")
+        faults, seen = units.check(self.top / "units")
+        self.assertEqual(seen, 1)
+        return faults
+
+    def test_without_hardening(self):
+        faults = self.faults("ExecStart=/bin/true")
+        self.assertEqual(len(faults), 1)
+        self.assertIn("exposure", faults[0])
+
+    def test_what_systemd_does_not_know(self):
+        hardened = (pathlib.Path(__file__).parents[2] / "systemd" / "quipu-kmsd.service").read_text()
+        service = hardened.split("[Service]\n")[1].split("[Install]")[0]
+        self.assertEqual(self.faults(service), [])
+        faults = self.faults(service + "NoSuchKey=yes")
+        self.assertEqual(len(faults), 1)
+        self.assertIn("NoSuchKey", faults[0])
 
 
 class NotCompiling(InTree):
