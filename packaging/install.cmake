@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+# What is installed where. Two components, as the Debian packages have them: quipu and quipu-kms.
+include(GNUInstallDirs)
+set(QUIPU_UNIT_DIR lib/systemd/system CACHE STRING "Folder of the systemd units, below the prefix")
+
+# quipu_install(COMPONENT target FOLDER), once that target exists
+function(quipu_install component target folder)
+  if(TARGET ${target})
+    install(TARGETS ${target} DESTINATION ${folder} COMPONENT ${component})
+  endif()
+endfunction()
+
+quipu_install(quipu quipu ${CMAKE_INSTALL_BINDIR})
+quipu_install(quipu quipud ${CMAKE_INSTALL_SBINDIR})
+quipu_install(quipu-kms quipu-kmsd ${CMAKE_INSTALL_SBINDIR})
+# The path by which quipu-kmsd starts it, and the folder in which it looks for drivers.
+quipu_install(quipu-kms quipu-driver lib/quipu)
+quipu_install(quipu-kms sim lib/quipu/drivers)
+
+foreach(package IN ITEMS quipu quipu-kms)
+  install(FILES systemd/${package}.sysusers.conf DESTINATION lib/sysusers.d RENAME ${package}.conf COMPONENT ${package})
+  install(FILES systemd/${package}.tmpfiles.conf DESTINATION lib/tmpfiles.d RENAME ${package}.conf COMPONENT ${package})
+endforeach()
+install(FILES systemd/quipud.service DESTINATION ${QUIPU_UNIT_DIR} COMPONENT quipu)
+install(FILES systemd/quipu-kmsd.service DESTINATION ${QUIPU_UNIT_DIR} COMPONENT quipu-kms)

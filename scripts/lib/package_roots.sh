@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+# Sourced by scripts/package: roots of a Debian release, and what is done in them.
+# shellcheck shell=bash disable=SC2016 # what is in single quotes is for the shell inside
+
+# The mirror of Debian's main archive that this machine's apt uses, whatever its release.
+mirror() {
+  apt-get indextargets --format '$(REPO_URI)|$(CODENAME)' 'Created-By: Packages' 'Origin: Debian' | sort -u |
+    sed -n 's#^\(.*\)|\(bookworm\|trixie\)$#\1#p' | head -n 1
+}
+
+make_root() {
+  local release=$1 root=$2 packages=$3 from
+  from=$(mirror)
+  [ -n "$from" ] || die "no Debian mirror found in apt's configuration: add one"
+  rm -rf --one-file-system "$root"
+  run "$release: a fresh root" debootstrap --variant=minbase --include="$packages" \
+    --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$release" "$root" "$from"
+  # These roots are thrown away: nothing in them has to survive a power cut.
+  echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
+  printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$from" "$release" >"$root/etc/apt/sources.list"
+  cp -f /etc/resolv.conf "$root/etc/resolv.conf"
+  # How this machine reaches its mirror (proxies, caches) holds inside as well.
+  grep -lsZE '^ *Acquire' /etc/apt/apt.conf.d/* | xargs -0 -r cp -t "$root/etc/apt/apt.conf.d"
+}
+
+# inside ROOT COMMAND...: with /proc and /dev, in namespaces that end with the command, so that nothing stays mounted or running.
+inside() {
+  local root=$1
+  shift
+  unshare --mount --pid --fork --kill-child --ipc --uts -- bash -euc '
+    root=$1; shift
+    mount --bind "$root" "$root"
+    mount -t proc proc "$root/proc"
+    mount --rbind /dev "$root/dev"
+    exec chroot "$root" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
+  ' inside "$root" "$@"
+}
+
+remove_root() { rm -rf --one-file-system "$1"; }
+
+source_version() { sed -n '1s/^quipu (\(.*\)) .*/\1/p' packaging/debian/changelog; }
+
+# What git knows, with debian/ where Debian's tools expect it.
+copy_sources() {
+  local to=$1
+  mkdir -p "$to"
+  git -c safe.directory='*' ls-files -z -co --exclude-standard | tar --null -T - --ignore-failed-read -cf - | tar -xf - -C "$to"
+  cp -a "$to/packaging/debian" "$to/debian"
+}
+
+prepare_build() {
+  local release=$1 root=$2 source
+  source=/build/quipu-$(source_version)
+  copy_sources "$root$source"
+  inside "$root" apt-get -q update
+  inside "$root" apt-get -q -y --no-install-recommends install build-essential debhelper fakeroot lintian pkgconf
+  inside "$root" env QUIPU_CACHE=/var/cache/quipu-build "$source/scripts/setup" build
+  rm -rf "${root:?}$source/build"
+  inside "$root" useradd --system --home-dir /nonexistent builder
+  inside "$root" chown -R builder: /build
+}
+
+build_packages() {
+  local release=$1 root=$2 profiles=nocheck source
+  source=/build/quipu-$(source_version)
+  if [ "$release" = bookworm ]; then profiles="$profiles pkg.quipu.static-openssl"; fi
+  # The network namespace is empty: a build that wants the network fails.
+  unshare --net -- bash -c 'set -euo pipefail; . scripts/lib/package_roots.sh; inside "$@"' build "$root" \
+    runuser -u builder -- env QUIPU_CACHE=/var/cache/quipu-build DEB_BUILD_PROFILES="$profiles" \
+    DEB_BUILD_OPTIONS="nocheck parallel=$(nproc)" sh -ec "cd $source && dpkg-buildpackage -us -uc -b"
+}
+
+check_packages() {
+  local root=$1 deb
+  # Errors of lintian end the run; its warnings are shown.
+  inside "$root" runuser -u builder -- sh -ec 'cd /build && lintian --no-cfg --fail-on error --info ./*.changes'
+  if [ -e "$root/var/cache/quipu-build/openssl/QUIPU_SOURCE_VERSION" ]; then
+    for deb in "$root"/build/quipu_*.deb "$root"/build/quipu-kms_*.deb; do
+      dpkg-deb -f "$deb" Static-Built-Using | grep -q '^openssl (= ' ||
+        { echo "${deb##*/}: no Static-Built-Using: openssl (= VERSION)"; return 1; }
+    done
+  fi
+}
+
+install_packages() {
+  local release=$1 root=$2
+  cp "build/packages/$release"/quipu_*.deb "build/packages/$release"/quipu-kms_*.deb "$root/var/tmp/"
+  inside "$root" apt-get -q update
+  inside "$root" sh -ec 'apt-get -q -y --no-install-recommends install /var/tmp/*.deb'
+  inside "$root" sh -ec '
+    getent passwd _quipu && getent passwd _quipu-kms && getent group quipu
+    test "$(stat -c "%a %U" /etc/quipu/credentials)" = "700 root"
+    test "$(stat -c "%a %U" /etc/quipu/kms-credentials)" = "700 root"
+    quipu version && quipud --version && quipu-kmsd --version
+    test -x /usr/lib/quipu/quipu-driver && test -e /usr/lib/quipu/drivers/sim.so
+    # Nothing runs before it is configured, and nothing has failed.
+    systemctl is-enabled quipud quipu-kmsd'
+}
+
+# One site as an admin lays it out: two files, and the keys as credentials.
+configure_site() {
+  local root=$1
+  cp scripts/lib/package_site/quipu.toml scripts/lib/package_site/kms.toml "$root/etc/quipu/"
+  inside "$root" sh -ec '
+    umask 077
+    quipu pki ca /var/tmp/pki
+    quipu pki issue /var/tmp/pki sae-a --san DNS:sae-a
+    quipu pki issue /var/tmp/pki kme-a --san DNS:kme-a --san IP:127.0.0.1
+    cd /etc/quipu
+    for name in ca.pem sae-a.pem sae-a.key; do cp /var/tmp/pki/$name credentials/; done
+    for name in ca.pem kme-a.pem kme-a.key; do cp /var/tmp/pki/$name kms-credentials/; done
+    quipu genkey --out credentials/device.key
+    quipu genpsk --out credentials/dc-b.psk
+    quipu genpsk --out kms-credentials/store.key
+    sed -i "s|PUBLIC_KEY_OF_DC_B|$(quipu genkey 2>/dev/null | quipu pubkey)|" quipu.toml
+    quipu check quipu.toml
+    quipu check kms.toml'
+  cp scripts/lib/package_site/test.service "$root/etc/systemd/system/quipu-package-test.service"
+  install -m 755 scripts/lib/package_site/test.sh "$root/var/tmp/test.sh"
+  # The root has no network and no terminal: nothing else is to be waited for.
+  inside "$root" systemctl enable quipu-package-test.service
+  inside "$root" systemctl mask systemd-networkd-wait-online.service
+}
+
+boot_site() {
+  local root=$1
+  rm -f "$root/var/tmp/result"
+  timeout 180 systemd-nspawn -q -D "$root" --register=no --keep-unit --private-network --bind=/dev/net/tun --capability=CAP_NET_ADMIN \
+    --console=pipe -b </dev/null || true
+  echo "-- what the test inside said:"
+  cat "$root/var/tmp/log" || true
+  [ "$(cat "$root/var/tmp/result" 2>/dev/null)" = passed ] || { echo "the booted root did not pass its test"; return 1; }
+}
+
+purge_packages() {
+  local root=$1
+  inside "$root" apt-get -q -y purge quipu quipu-kms
+  inside "$root" sh -ec '
+    rm -f /etc/quipu/quipu.toml /etc/quipu/kms.toml && rmdir --ignore-fail-on-non-empty /etc/quipu || true
+    for path in /etc/quipu /var/lib/quipu /var/lib/quipu-kms /usr/lib/quipu /usr/sbin/quipud; do
+      if [ -e $path ]; then echo "$path is left behind"; exit 1; fi
+    done'
+}
