@@ -164,6 +164,7 @@ bool Fibre::accept_newest() {
 
 // False at the end of the stream.
 bool Fibre::receive() {
+  QUIPU_ASSERT(m_socket);
   while (m_received.size() < kMostUnread) {
     std::array<std::uint8_t, 1024> chunk{};
     const ssize_t size = ::recv(m_socket.get(), chunk.data(), chunk.size(), 0);

@@ -68,8 +68,8 @@ Result<std::optional<ParsedMessage>> parse_message(ByteView stream) {
   ByteReader in(stream.first(size));
   switch (static_cast<Type>(in.u8())) {
     case Type::hello: {
-      QUIPU_TRY_ASSIGN(FibreMessage hello, parse_hello(in));
-      return ParsedMessage{std::move(hello), size};
+      QUIPU_TRY_ASSIGN(const FibreMessage hello, parse_hello(in));
+      return ParsedMessage{hello, size};
     }
     case Type::propose: {
       const std::uint64_t sequence = in.u64();

@@ -158,6 +158,7 @@ Result<bool> Session::handle(const Frame& frame) {
 Result<void> Session::pull(const PullMessage& message) {
   if (m_driver->pull == nullptr) return fail(Errc::malformed, "the host pulls from a driver that cannot");
   std::vector<std::array<std::uint8_t, 16>> ids;
+  ids.reserve(message.ids.size());
   for (const Uuid& id : message.ids)
     ids.push_back(id.octets);
   struct quipu_pull request{};

@@ -53,9 +53,10 @@ class Site final : public DriverEvents, public LogSink {
   }
 };
 
-[[nodiscard]] bool run(std::vector<Site*> sites, const std::function<bool()>& until) {
+[[nodiscard]] bool run(const std::vector<Site*>& sites, const std::function<bool()>& until) {
   while (!until()) {
     std::vector<pollfd> waiting;
+    waiting.reserve(sites.size());
     for (Site* site : sites)
       waiting.push_back({site->host.fd(), POLLIN, 0});
     if (::poll(waiting.data(), waiting.size(), 20000) < 1) return false;

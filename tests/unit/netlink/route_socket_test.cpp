@@ -108,8 +108,8 @@ UniqueFd open_uplink() {
   return uplink;
 }
 
-LinkPlan plan_of(std::vector<std::string> allowed_ips,
-                 std::vector<std::string> addresses = {"10.70.0.1/24", "2001:db8:70::1/64"}, int mtu = 1420) {
+LinkPlan plan_of(const std::vector<std::string>& allowed_ips,
+                 const std::vector<std::string>& addresses = {"10.70.0.1/24", "2001:db8:70::1/64"}, int mtu = 1420) {
   LinkConfig config{"quipu0", mtu, {}, {}, {}};
   for (const std::string& text : addresses)
     config.addresses.push_back(IpPrefix::parse(text).value());
