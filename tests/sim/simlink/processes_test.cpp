@@ -79,6 +79,10 @@ struct TwoSites {
     options[0].second = "bob";
     options[1].second = alice->listens_at;
     bob = std::make_unique<Site>(options);
+    // Blocks may come before the word that a device is open.
+    EXPECT_TRUE(until([&] {
+      return alice->host.status().state == HostState::running && bob->host.status().state == HostState::running;
+    }));
   }
 
   [[nodiscard]] bool until(const std::function<bool()>& condition) { return run({alice.get(), bob.get()}, condition); }
