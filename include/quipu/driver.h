@@ -4,8 +4,8 @@
  * octets from a generator, into Quipu's key management system.
  *
  * A driver exports exactly one symbol, the constant `quipu_driver` of type struct quipu_driver. It is loaded by the
- * program quipu-driver, one process per device, which has no capability, no right to start programs and no access to
- * the key store.
+ * program quipu-driver, one process per device, which has no capability, no right to start programs and no memory in
+ * common with the key store.
  *
  * C only; nothing may be thrown across. Integers are the host's; octet strings have a length.
  *
