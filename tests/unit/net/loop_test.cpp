@@ -38,6 +38,7 @@ TEST(Loop, MayBePostedToFromManyThreads) {
   constexpr int kPosts = 500;
   int count = 0;  // touched on the loop's thread only
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&] {
       for (int j = 0; j < kPosts; ++j) {

@@ -48,9 +48,11 @@ TEST(UdpBind, CarriesBatchesOfBothFamiliesThroughOnePort) {
   const auto b = open();
   ASSERT_EQ(b->descriptors().size(), 2U);
   std::vector<std::string> payloads;
+  payloads.reserve(150);
   for (int i = 0; i < 150; ++i)
     payloads.push_back("datagram " + std::to_string(i));
   std::vector<OutDatagram> batch;
+  batch.reserve(payloads.size());
   for (std::size_t i = 0; i < payloads.size(); ++i) {
     batch.push_back({.to = at(b->port(), i % 3 == 0 ? "::1" : "127.0.0.1"),
                      .payload = as_bytes(payloads[i]),
