@@ -220,7 +220,7 @@ void PeerMachine::handle_response(ByteView message, const Context& context) {
     return;
   }
   if (response->payload.stamp != m_attempt->stamp()) return;
-  m_peer_runway = response->payload.key_runway_s;
+  note_peer_runway(response->payload.key_runway_s);
   install(std::move(response->secrets), header->accepted, context);
 }
 

@@ -177,8 +177,8 @@ void PeerMachine::announce_next_keys(const Context& context) {
   if (frame.keys.empty()) return;
   m_ahead_not_before = context.now;
   send_frame(FrameKind::control, write_control_frame(frame), context);
-  if (const std::uint32_t runway = key_runway(); runway != 0xffffffff)
-    send_frame(FrameKind::control, write_control_frame(KeyRunway{runway}), context);
+  if (const auto runway = key_runway())
+    send_frame(FrameKind::control, write_control_frame(KeyRunway{*runway}), context);
 }
 
 void PeerMachine::fetch_named_ahead(const NextKeys& frame, const Context& context) {
@@ -190,13 +190,18 @@ void PeerMachine::fetch_named_ahead(const NextKeys& frame, const Context& contex
       ask(*m_named_ahead, reference.slot, reference.key_id, context);
 }
 
+// 0 says that the peer does not know it.
+void PeerMachine::note_peer_runway(std::uint32_t seconds) {
+  m_peer_runway = seconds == 0 ? std::nullopt : std::optional(seconds);
+}
+
 void PeerMachine::read_control_inbox(const Context& context) {
   if (!m_control_inbox) return;
   const ControlFrame frame = *std::exchange(m_control_inbox, std::nullopt);
   if (const auto* keys = std::get_if<NextKeys>(&frame))
     fetch_named_ahead(*keys, context);
   else if (const auto* runway = std::get_if<KeyRunway>(&frame))
-    m_peer_runway = runway->seconds;
+    note_peer_runway(runway->seconds);
   else if (m_regular && m_announcement_rate.take(context.now))
     m_rekey_asked = context.now;
 }

@@ -63,6 +63,13 @@ void PeerMachine::kms_failed(const Context& context) {
   }
 }
 
+void PeerMachine::raise_alarm(const Context& context) {
+  if (m_alarmed || m_epochs.current() == nullptr || !m_epochs.current()->keypair.under_attack()) return;
+  m_alarmed = true;
+  ++m_statistics.failed_opens_alarms;
+  report(context, LogLevel::error, "failed_opens", "Somebody sends packets for this tunnel that do not open");
+}
+
 bool PeerMachine::session_up(TimePoint now) const {
   return m_epochs.current() != nullptr && now < m_epochs.current()->dies;
 }
@@ -91,13 +98,15 @@ Duration PeerMachine::dead_after() const {
   return std::max(kDeadSession, 3 * m_rtt);
 }
 
-// Seconds that the least stocked source lasts at one key per interval.
-std::uint32_t PeerMachine::key_runway() const {
-  std::uint64_t least = 0xffffffff;
+// Seconds that the least stocked source lasts at one key per interval; nothing while no stock is known.
+std::optional<std::uint32_t> PeerMachine::key_runway() const {
+  std::optional<std::uint64_t> least;
+  constexpr std::uint64_t kMost = 0xffffffff;
   const auto seconds = static_cast<std::uint64_t>(std::chrono::ceil<std::chrono::seconds>(interval()).count());
   for (std::size_t slot = 0; slot < m_config.policy.sources.size(); ++slot)
-    if (m_stock[slot]) least = std::min(least, *m_stock[slot] * seconds);
-  return static_cast<std::uint32_t>(least);
+    if (m_stock[slot]) least = std::min(least.value_or(kMost), *m_stock[slot] * seconds);
+  if (!least) return std::nullopt;
+  return static_cast<std::uint32_t>(std::min(*least, kMost));
 }
 
 Result<void> PeerMachine::rekey_now(TimePoint now) {
@@ -152,6 +161,7 @@ void PeerMachine::advance(const Context& context) {
   if (had_session && m_epochs.current() == nullptr) session_ended(in_use, context);
   if (m_epochs.current() == nullptr && !m_without_session) m_without_session = context.now;
   if (m_session_began && m_epochs.current() != nullptr) session_began(*m_epochs.current(), context);
+  raise_alarm(context);
   burn_expired(context);
   read_control_inbox(context);
   progress_answer(context);
@@ -204,7 +214,7 @@ PeerStatus PeerMachine::status(TimePoint now) const {
   out.effective_rekey_interval = interval();
   out.max_key_age = max_key_age();
   out.rtt = m_rtt;
-  if (const std::uint32_t runway = key_runway(); runway != 0xffffffff) out.key_runway_s = runway;
+  out.key_runway_s = key_runway();
   out.peer_key_runway_s = m_peer_runway;
   out.queued_packets = m_queue.size();
   out.statistics = m_statistics;

@@ -71,13 +71,14 @@ class PeerMachine {
               std::vector<LogField> fields = {}) const;
   void apply_intervals();
   void set_qkd_state(QkdState state, const Context& context);
+  void raise_alarm(const Context& context);
   void kms_failed(const Context& context);
   bool session_up(TimePoint now) const;
   Duration interval() const;  // effective N
   Duration max_key_age() const;
   Duration previous_grace() const;
   Duration dead_after() const;
-  std::uint32_t key_runway() const;
+  std::optional<std::uint32_t> key_runway() const;
   TimePoint next_dies(TimePoint made, TimePoint now) const;
 
   // peer_initiate.cpp
@@ -131,6 +132,7 @@ class PeerMachine {
   void progress_fetch_ahead(const Context& context);
   void announce_next_keys(const Context& context);
   void fetch_named_ahead(const NextKeys& frame, const Context& context);
+  void note_peer_runway(std::uint32_t seconds);
   void read_control_inbox(const Context& context);
   bool usable_reference(const KeyReference& reference) const;
 

@@ -160,8 +160,9 @@ void PeerMachine::respond(AnswerKeeper::Asking asking, std::vector<HeldKey> held
   }
   protection.qkd_keys = keys.size();
   const SessionIndex index = context.shared.indices.allocate(m_config.id, context.shared.rng);
-  auto answer = asking.initiation.create_response(
-      index, AcceptedKeys(accepted), keys, {asking.initiation.payload().stamp, 1, key_runway()}, context.shared.rng);
+  auto answer = asking.initiation.create_response(index, AcceptedKeys(accepted), keys,
+                                                  {asking.initiation.payload().stamp, 1, key_runway().value_or(0)},
+                                                  context.shared.rng);
   if (!answer) {
     // The sender's own keys are bad (a point of small order, a modulus that is none): there is nothing to tell it.
     context.shared.indices.release(index);
