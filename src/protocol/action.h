@@ -51,8 +51,9 @@ struct BurnKey {
   KeyId key_id;
 };
 
-// Make durable (fsync) that stamps below `end` may have been used, then call Device::stamps_reserved(end). At the next
-// start the Device is given the last such `end`.
+// Make durable (fsync) that stamps below `end` may have been used, then call Device::stamps_reserved(end); asked for
+// once, so try again until it succeeds: no handshake starts without. At the next start the Device is given the last
+// such `end`.
 struct ReserveStamps {
   Stamp end;
 };

@@ -8,7 +8,8 @@
 //   for each TUN packet:  device.seal(packet, buffer, now) -> send Sealed
 //   for each KMS answer:  device.key_fetched / key_failed
 //   at the end of a turn: device.advance(now, actions); perform actions; sleep until device.next_deadline()
-// seal and open never allocate and emit no action: what they set off is carried out by the advance() that follows.
+// seal and open emit no action: what they set off is carried out by the advance() that follows. They allocate nothing
+// but the copy of a packet that has to wait, and what a control frame names.
 #pragma once
 
 #include <memory>

@@ -258,7 +258,9 @@ void PeerMachine::handle_reject(ByteView message, const Context& context) {
     return;
   }
   ++m_statistics.rejects_received;
-  report(context, LogLevel::info, "handshake_rejected", "The peer refused this handshake",
+  const bool told = m_last_reject == reject->reason;
+  m_last_reject = reject->reason;
+  report(context, told ? LogLevel::debug : LogLevel::info, "handshake_rejected", "The peer refused this handshake",
          {{"reason", std::string(reason_text(reject->reason))}});
   switch (reject->reason) {
     case RejectReason::key_unknown: {

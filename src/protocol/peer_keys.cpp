@@ -103,7 +103,7 @@ void PeerMachine::key_fetched(KeyRequestId id, const KeyId& key_id, Secret<32> k
     return;
   }
   round->fetched(id, key_id, std::move(key), context.now + 2 * interval());
-  m_statistics.kms.add(context.now - request.asked_at);
+  note_kms_latency(context.now - request.asked_at);
   advance(context);
 }
 
@@ -120,7 +120,7 @@ bool PeerMachine::note_fresh(std::uint8_t slot, const KeyId& key_id, const Conte
 }
 
 void PeerMachine::late_key(KeyFetch::Late late, const KeyId& key_id, Secret<32> key, const Context& context) {
-  m_statistics.kms.add(context.now - late.asked_at);
+  note_kms_latency(context.now - late.asked_at);
   if (late.key_id ? *late.key_id != key_id : !note_fresh(late.slot, key_id, context)) return;
   HeldKey held{{late.slot, m_config.policy.sources[late.slot].kind, key_id, {}, 0},
                std::move(key),

@@ -63,6 +63,12 @@ void PeerMachine::kms_failed(const Context& context) {
   }
 }
 
+// The percentile is kept, because the interval is asked for at every turn.
+void PeerMachine::note_kms_latency(Duration latency) {
+  m_statistics.kms.add(latency);
+  m_kms_p99 = m_statistics.kms.percentile(99);
+}
+
 void PeerMachine::raise_alarm(const Context& context) {
   if (m_alarmed || m_epochs.current() == nullptr || !m_epochs.current()->keypair.under_attack()) return;
   m_alarmed = true;
@@ -75,7 +81,7 @@ bool PeerMachine::session_up(TimePoint now) const {
 }
 
 Duration PeerMachine::interval() const {
-  return std::max(m_config.rekey_interval, kRttsInInterval * m_rtt + m_statistics.kms.percentile(99));
+  return std::max(m_config.rekey_interval, kRttsInInterval * m_rtt + m_kms_p99);
 }
 
 Duration PeerMachine::max_key_age() const {

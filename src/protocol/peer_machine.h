@@ -71,6 +71,7 @@ class PeerMachine {
               std::vector<LogField> fields = {}) const;
   void apply_intervals();
   void set_qkd_state(QkdState state, const Context& context);
+  void note_kms_latency(Duration latency);
   void raise_alarm(const Context& context);
   void kms_failed(const Context& context);
   bool session_up(TimePoint now) const;
@@ -177,6 +178,7 @@ class PeerMachine {
   Duration m_backoff{kFirstBackoff};
   int m_immediate_retries = 0;
   TimePoint m_next_resolve{};
+  std::optional<RejectReason> m_last_reject;  // since the last epoch: told once, then only at debug level
 
   // Why an attempt is wanted.
   std::optional<TimePoint> m_traffic_waits;
@@ -211,6 +213,7 @@ class PeerMachine {
   std::array<Duration, 8> m_round_trips{};
   std::size_t m_round_trip_count = 0;
   Duration m_rtt{};
+  Duration m_kms_p99{};
 
   // What open() leaves for advance().
   std::optional<ControlFrame> m_control_inbox;

@@ -53,8 +53,9 @@ void PeerMachine::handle_initiation(ReceivedInitiation initiation, const Message
                             context.shared.answers_asking >= kMaxRequestsInAll;
   accept_initiation(initiation, digest, from, context);
   if (!alike) {
-    report(context, LogLevel::error, "policy_mismatch", "The two ends are configured differently: make them alike",
-           {{"policy", to_hex(m_canonical_policy)}, {"peer_policy", to_hex(payload.policy)}});
+    if (within_rate)
+      report(context, LogLevel::error, "policy_mismatch", "The two ends are configured differently: make them alike",
+             {{"policy", to_hex(m_canonical_policy)}, {"peer_policy", to_hex(payload.policy)}});
     reject(initiation, RejectReason::policy_mismatch, context);
   } else if (!within_rate || asked_enough) {
     reject(initiation, RejectReason::busy, context);

@@ -158,6 +158,7 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   m_not_before = {};
   m_backoff = kFirstBackoff;
   m_immediate_retries = 0;
+  m_last_reject.reset();
   m_alarmed = false;
   m_rekey_jitter = random_duration(m_config.rekey_interval / kRekeyJitterDivisor, context.shared.rng);
   ++m_epoch_number;
