@@ -108,7 +108,7 @@ void Association::contact_made() {
   m_availability.contact();
   m_end_reported = false;
   m_close_asked.clear();
-  m_delivery.contact(m_contact.peer_restarted());  // before any Close: after it no binding may follow
+  m_delivery.contact(m_contact.take_peer_restarted());  // before any Close: after it no binding may follow
   m_own.repeat();
   m_opened.repeat();
   m_accept.repeat();
@@ -247,7 +247,10 @@ void Association::dec_keys(RequestId request, const SaeId& slave, const etsi::De
 }
 
 void Association::ask_closes() {
-  if (!m_link.up()) return;
+  const std::vector<LeaseId> ended = m_pool.take_ended();
+  if (!m_link.up()) return;  // the peer asks after contact
+  for (const LeaseId& id : ended)
+    m_link.request(wire::Close{{}, id}, CloseSent{id});
   for (const auto& [id, lease] : m_pool.leases())
     if (lease.closed_here && !lease.closed_there && m_close_asked.insert(id).second)
       m_link.request(wire::Close{{}, id}, CloseSent{id});

@@ -38,7 +38,6 @@ bool ContactExchange::expect(Step step) {
 
 void ContactExchange::begin() {
   m_step = Step::hello;
-  m_peer_restarted = false;
   m_listed.clear();
   m_their_blocks.clear();
   m_their_leases.clear();
@@ -73,8 +72,8 @@ Result<bool> ContactExchange::admit_run() {
   const std::optional<InstanceId> before = m_pool.peer_instance();
   QUIPU_TRY_ASSIGN(const bool retired, m_pool.is_retired(m_claimed));
   if (!retired) {
-    m_peer_restarted = before != m_claimed;
-    if (!m_peer_restarted) return true;
+    if (before == m_claimed) return true;
+    m_peer_restarted = true;
     m_pool.set_peer_instance(m_claimed, before ? std::vector{*before} : std::vector<InstanceId>{});
     m_opened.holder_restarted();
     QUIPU_TRY(m_pool.commit());

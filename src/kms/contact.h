@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "kms/km_link.h"
 #include "kms/opened_leases.h"
@@ -29,8 +30,9 @@ class ContactExchange {
   Result<void> receive(const wire::InventoryEnd& message);
   Result<void> receive(const wire::Merged& message);
 
-  // Since begin(): the peer's run is another one than at the contact before.
-  bool peer_restarted() const { return m_peer_restarted; }
+  // Once after each contact: whether the peer's run is another one than at the contact before. A connection that ended
+  // between the two does not count.
+  bool take_peer_restarted() { return std::exchange(m_peer_restarted, false); }
 
  private:
   enum class Step : std::uint8_t { hello, contact, inventory, merged, done };

@@ -7,7 +7,7 @@ namespace quipu::kms {
 namespace {
 
 // Each keeps up to 32 KiB of keys in locked memory.
-constexpr std::size_t kMaxOpenLeases = 256;
+constexpr std::size_t kMaxOpenLeases = 64;
 
 }  // namespace
 
@@ -49,22 +49,37 @@ void OpenedLeases::retire(Lease& lease, std::map<std::uint16_t, Bound>::iterator
 std::optional<wire::RefusalReason> OpenedLeases::judge(const wire::Lease& message) {
   using enum wire::RefusalReason;
   if (m_pool.peer_instance() != message.instance) return instance;
-  if (m_leases.size() >= kMaxOpenLeases) return full;
   const std::set<Uuid> fresh(message.key_ids.begin(), message.key_ids.end());
   if (fresh.size() != message.key_ids.size() ||
       std::ranges::any_of(fresh, [&](const Uuid& id) { return m_places.contains(id); }))
     return duplicate;
   if (!m_pool.is_usable(message.extents)) return no_block;
+  if (!make_room()) return full;
+  if (m_pool.is_free(message.extents)) return std::nullopt;
   const auto over = m_pool.leases_over(message.extents);
-  if (!over) return taken;
-  if (over->empty()) return m_pool.is_free(message.extents) ? std::nullopt : std::optional(taken);
+  if (!over || over->empty()) return taken;
   // Both ends asked for one range at once: the lower id's request stands. Ours is being refused there.
   const bool stands = m_pool.peer() < m_site.config.id &&
                       std::ranges::all_of(*over, [&](const LeaseId& id) { return m_own.is_pending(id); });
   if (!stands) return taken;
   for (const LeaseId& id : *over)
     m_own.give_way(id);
-  return m_pool.is_free(message.extents) ? std::nullopt : std::optional(taken);
+  QUIPU_ASSERT(m_pool.is_free(message.extents));
+  return std::nullopt;
+}
+
+// Slaves that never fetch must not stop the pool: the oldest lease that can get no more bindings goes. Staged only.
+bool OpenedLeases::make_room() {
+  if (m_leases.size() < kMaxOpenLeases) return true;
+  auto oldest = m_leases.end();
+  for (auto it = m_leases.begin(); it != m_leases.end(); ++it)
+    if (it->second.holder_closed && (oldest == m_leases.end() || it->second.serial < oldest->second.serial))
+      oldest = it;
+  if (oldest == m_leases.end()) return false;
+  m_site.report(LogLevel::warning, "unfetched_burnt", "Keys that their slaves did not fetch were burnt to make room.",
+                {{"peer", m_pool.peer().value()}, {"lease", oldest->first.value().text()}});
+  close(oldest);
+  return true;
 }
 
 Result<void> OpenedLeases::receive(const wire::Lease& message) {
@@ -104,6 +119,7 @@ Result<void> OpenedLeases::adopt(const wire::Lease& message) {
   m_pool.add_lease(std::move(record));
   QUIPU_TRY(m_pool.commit());
   Lease& lease = m_leases[message.id];
+  lease.serial = ++m_last_serial;
   lease.key_ids = message.key_ids;
   lease.keys = std::move(keys);
   for (std::uint16_t slot = 0; slot < message.key_ids.size(); ++slot)

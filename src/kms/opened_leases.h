@@ -68,6 +68,7 @@ class OpenedLeases {
   };
 
   struct Lease {
+    std::uint64_t serial = 0;     // in order of age
     bool acknowledged = false;    // the peer knows that this run opened it
     bool holder_closed = false;   // no binding follows
     std::uint64_t delivered = 0;  // octets
@@ -82,6 +83,7 @@ class OpenedLeases {
   };
 
   std::optional<wire::RefusalReason> judge(const wire::Lease& message);
+  bool make_room();
   Result<void> adopt(const wire::Lease& message);
   void ask(const LeaseId& id);
   void retire(Lease& lease, std::map<std::uint16_t, Bound>::iterator bound);
@@ -93,6 +95,7 @@ class OpenedLeases {
   KmLink& m_link;
   OwnLeases& m_own;
   std::map<LeaseId, Lease> m_leases;
+  std::uint64_t m_last_serial = 0;
   std::unordered_map<Uuid, Place> m_places;  // every key_ID that may still be fetched
   std::optional<TimePoint> m_next_expiry;    // of the bindings; not after the earliest
 };

@@ -12,10 +12,6 @@ constexpr Range whole(const BlockRecord& record) {
   return {0, record.length};
 }
 
-bool touches(const LeaseRecord& lease, const BlockId& block) {
-  return std::ranges::any_of(lease.extents, [&](const Extent& e) { return e.block == block; });
-}
-
 bool overlap(const Extent& a, const Extent& b) {
   return a.block == b.block && a.range.offset < b.range.end() && b.range.offset < a.range.end();
 }
@@ -38,12 +34,10 @@ Result<void> Pool::adopt(StoredPool stored) {
   for (BlockRecord& record : stored.blocks) {
     const BlockId id = record.id;
     RangeSet taken = record.spent;
-    m_blocks.emplace(id, Block{std::move(record), std::move(taken)});
+    m_blocks.emplace(id, Block{std::move(record), std::move(taken), {}});
   }
   for (LeaseRecord& lease : stored.leases) {
-    for (const Extent& extent : lease.extents)
-      if (const auto block = m_blocks.find(extent.block); block != m_blocks.end())
-        block->second.taken.add(extent.range);
+    take(lease);
     const LeaseId id = lease.id;
     m_leases.emplace(id, std::move(lease));
   }
@@ -132,11 +126,9 @@ std::vector<Extent> Pool::choose(std::uint32_t slots, bool from_low_end) const {
   return chosen;
 }
 
-std::vector<LeaseId> Pool::leases_on(const BlockId& id) const {
-  std::vector<LeaseId> found;
-  for (const auto& [lease_id, lease] : m_leases)
-    if (touches(lease, id)) found.push_back(lease_id);
-  return found;
+std::set<LeaseId> Pool::leases_on(const BlockId& id) const {
+  const Block* block = find(id);
+  return block == nullptr ? std::set<LeaseId>{} : block->leases;
 }
 
 BlockDigest Pool::inventory_digest() const {

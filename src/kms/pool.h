@@ -19,7 +19,8 @@ class Pool {
  public:
   struct Block {
     BlockRecord record;
-    RangeSet taken;  // spent slots and those of all leases
+    RangeSet taken;            // spent slots and those of all leases
+    std::set<LeaseId> leases;  // that touch it
   };
 
   static Result<Pool> open(KmeId peer, Store& store);
@@ -54,7 +55,7 @@ class Pool {
   // Up to `slots` free slots from the low end (oldest first) or the high end of the stock.
   std::vector<Extent> choose(std::uint32_t slots, bool from_low_end) const;
   // Leases that touch a block.
-  std::vector<LeaseId> leases_on(const BlockId& id) const;
+  std::set<LeaseId> leases_on(const BlockId& id) const;
   // Of the usable blocks with their taken slots, in the order of ids: equal at both ends when they know the same.
   BlockDigest inventory_digest() const;
 
@@ -80,6 +81,9 @@ class Pool {
   void close_here(const LeaseId& id, std::uint64_t delivered);
   void close_there(const LeaseId& id);
 
+  // Leases that closing here has ended since the last call: the other end waits to hear it.
+  std::vector<LeaseId> take_ended() { return std::exchange(m_ended, {}); }
+
   void set_peer_instance(std::optional<InstanceId> current, std::vector<InstanceId> retired);
   void set_mark(const std::string& source, std::uint64_t mark);
   void forget_blocks(WallTime arrived_before);
@@ -98,6 +102,7 @@ class Pool {
 
   Result<void> adopt(StoredPool stored);
   void index(const Block& block);
+  void take(const LeaseRecord& lease);
   void stage(const Block& block);
   void stage(const LeaseRecord& lease);
   void spend(const BlockId& id, const RangeSet& ranges);
@@ -111,6 +116,7 @@ class Pool {
   Books m_books;
   std::optional<InstanceId> m_peer_instance;
   std::map<std::string, std::uint64_t> m_marks;
+  std::vector<LeaseId> m_ended;
   Transaction m_staged;
   std::vector<SecretBytes> m_staged_material;  // what views in m_staged point to
 };

@@ -38,7 +38,7 @@ void Pool::add_block(BlockRecord record, SecretBytes material) {
   const SecretBytes& kept = m_staged_material.emplace_back(std::move(material));
   m_staged.add(AddBlock{record, kept.view()});
   const BlockId id = record.id;
-  m_blocks.emplace(id, Block{std::move(record), {}});
+  m_blocks.emplace(id, Block{std::move(record), {}, {}});
 }
 
 void Pool::add_void(BlockRecord record) {
@@ -61,9 +61,8 @@ void Pool::void_block(const BlockId& id) {
     move_octets(m_books.held, m_books.voided, block.record.length);
   else
     move_octets(m_books.stock, m_books.voided, block.record.length - block.taken.size());
-  for (const auto& [lease_id, lease] : m_leases)
-    QUIPU_ASSERT(lease.closed_here ||
-                 std::ranges::none_of(lease.extents, [&](const Extent& e) { return e.block == id; }));
+  for (const LeaseId& lease : block.leases)
+    QUIPU_ASSERT(m_leases.at(lease).closed_here);
   block.record.state = BlockState::voided;
   stage(block);
   m_blocks.erase(id);
@@ -91,13 +90,20 @@ void Pool::spend(const BlockId& id, const RangeSet& ranges) {
   if (block.record.state == BlockState::used) m_blocks.erase(found);
 }
 
+// Its slots are no longer free.
+void Pool::take(const LeaseRecord& lease) {
+  for (const Extent& extent : lease.extents) {
+    const auto block = m_blocks.find(extent.block);
+    if (block == m_blocks.end()) continue;  // voided before the lease was closed
+    block->second.taken.add(extent.range);
+    block->second.leases.insert(lease.id);
+    index(block->second);
+  }
+}
+
 void Pool::add_lease(LeaseRecord lease) {
   QUIPU_ASSERT(is_free(lease.extents) && !m_leases.contains(lease.id));
-  for (const Extent& extent : lease.extents) {
-    Block& block = m_blocks.at(extent.block);
-    block.taken.add(extent.range);
-    index(block);
-  }
+  take(lease);
   move_octets(m_books.stock, m_books.leased, lease.octets());
   m_staged.add(AddLease{lease});
   const LeaseId id = lease.id;
@@ -110,6 +116,7 @@ void Pool::cancel_lease(const LeaseId& id) {
   for (const Extent& extent : lease.extents) {
     Block& block = m_blocks.at(extent.block);
     block.taken.remove(extent.range);
+    block.leases.erase(id);
     index(block);
   }
   move_octets(m_books.leased, m_books.stock, lease.octets());
@@ -130,6 +137,7 @@ void Pool::close_here(const LeaseId& id, std::uint64_t delivered) {
   move_octets(m_books.leased, m_books.delivered, delivered);
   move_octets(m_books.leased, m_books.burnt, lease.octets() - delivered);
   stage(lease);
+  if (lease.closed_there) m_ended.push_back(id);
   finish_if_closed(id);
 }
 
@@ -144,8 +152,10 @@ void Pool::close_there(const LeaseId& id) {
 void Pool::finish_if_closed(const LeaseId& id) {
   const LeaseRecord& lease = m_leases.at(id);
   if (!lease.closed_here || !lease.closed_there) return;
-  for (const Extent& extent : lease.extents)
+  for (const Extent& extent : lease.extents) {
+    if (const auto block = m_blocks.find(extent.block); block != m_blocks.end()) block->second.leases.erase(id);
     spend(extent.block, RangeSet({extent.range}));
+  }
   m_staged.add(RemoveLease{id});
   m_leases.erase(id);
 }
