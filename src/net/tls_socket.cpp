@@ -6,6 +6,7 @@
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <map>
+#include <tuple>
 
 #include "net/sockaddr.h"
 #include "net/tls_native.h"
@@ -47,13 +48,13 @@ Error stream_error(Stream& stream, const error_code& ec) {
 
 void tune(tcp::socket& socket) {
   error_code ignored;
-  socket.set_option(tcp::no_delay(true), ignored);
-  socket.set_option(asio::socket_base::keep_alive(true), ignored);
+  std::ignore = socket.set_option(tcp::no_delay(true), ignored);
+  std::ignore = socket.set_option(asio::socket_base::keep_alive(true), ignored);
 }
 
 void close(Stream& stream) {
   error_code ignored;
-  stream.lowest_layer().close(ignored);
+  std::ignore = stream.lowest_layer().close(ignored);
 }
 
 }  // namespace
@@ -87,7 +88,7 @@ struct TlsSocket::Core : std::enable_shared_from_this<TlsSocket::Core> {
     goodbye->set(Loop::now() + kGoodbyeTime);
     stream.async_shutdown([self = shared_from_this()](error_code) {
       error_code ignored;
-      self->stream.next_layer().shutdown(tcp::socket::shutdown_send, ignored);
+      std::ignore = self->stream.next_layer().shutdown(tcp::socket::shutdown_send, ignored);
       if (self->stream.next_layer().is_open()) self->drain();
     });
   }
@@ -257,11 +258,11 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     error_code ec;
     const tcp::endpoint endpoint = to_asio(at);
     const std::string where = "listening on " + at.text();
-    acceptor.open(endpoint.protocol(), ec);
-    if (!ec) acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
-    if (!ec && endpoint.protocol() == tcp::v6()) acceptor.set_option(asio::ip::v6_only(true), ec);
-    if (!ec) acceptor.bind(endpoint, ec);
-    if (!ec) acceptor.listen(tcp::acceptor::max_listen_connections, ec);
+    ec = acceptor.open(endpoint.protocol(), ec);
+    if (!ec) ec = acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
+    if (!ec && endpoint.protocol() == tcp::v6()) ec = acceptor.set_option(asio::ip::v6_only(true), ec);
+    if (!ec) ec = acceptor.bind(endpoint, ec);
+    if (!ec) ec = acceptor.listen(tcp::acceptor::max_listen_connections, ec);
     if (ec) return fail_system(where, ec.value());
     local = from_asio(acceptor.local_endpoint(ec));
     return {};
@@ -325,7 +326,7 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
   void end() {
     closed = true;
     error_code ignored;
-    acceptor.close(ignored);
+    std::ignore = acceptor.close(ignored);
     for (const auto& [id, one] : pending)
       close(one.socket->stream);
     pending.clear();
