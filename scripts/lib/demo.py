@@ -223,11 +223,11 @@ def dropped_since(laboratory, before):
     return {reason: count - rekey_before[reason] for reason, count in by_rekey.items()}, by_queues - queues_before
 
 
-def rekeys_back_to_back(laboratory, count):
+def rekeys_back_to_back(laboratory):
     """Latencies in ms of rekeys with the key fetched ahead, and of those without."""
     initiator = next(site for site in (0, 1) if laboratory.tunnel(site)["initiator"])
     warm, cold = [], []
-    for _ in range(count):
+    while len(warm) < LATENCY_REKEYS and len(cold) < LATENCY_REKEYS:
         for rekey in control(laboratory.sites[initiator]["control_socket"], "rekey")["rekeys"]:
             (warm if rekey["key_prefetched"] else cold).append(rekey["latency_ms"])
     return warm, cold
@@ -247,7 +247,7 @@ def measure(laboratory, folder, least_bytes):
         sent, missing = probe.stop()
     rekey_drops, queue_drops = dropped_since(laboratory, before)
     say(f"{LATENCY_REKEYS} rekeys back to back")
-    warm, cold = rekeys_back_to_back(laboratory, LATENCY_REKEYS)
+    warm, cold = rekeys_back_to_back(laboratory)
     protection = [laboratory.tunnel(site)["protection_achieved"] for site in (0, 1)]
     return {
         "scp_bytes": carried,
