@@ -19,8 +19,8 @@ make_root() {
   echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
   printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$from" "$release" >"$root/etc/apt/sources.list"
   cp -f /etc/resolv.conf "$root/etc/resolv.conf"
-  # How this machine reaches its mirror (proxies, caches) holds inside as well.
-  grep -lsZE '^ *Acquire' /etc/apt/apt.conf.d/* | xargs -0 -r cp -t "$root/etc/apt/apt.conf.d"
+  # How this machine reaches its mirror (a proxy, say) holds inside as well.
+  apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$root/etc/apt/apt.conf.d/zz-mirror" || true
 }
 
 # inside ROOT COMMAND...: with /proc and /dev, in namespaces that end with the command, so that nothing stays mounted or running.
