@@ -2,10 +2,12 @@
 #include "service/machine.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/unique_fd.h"
@@ -14,7 +16,8 @@ namespace quipu::service {
 namespace {
 
 constexpr const char* kBootIdFile = "/proc/sys/kernel/random/boot_id";
-constexpr unsigned kKernelUevents = 1;  // multicast group
+constexpr unsigned kKernelUevents = 1;   // multicast group
+constexpr int kReceiveBuffer = 1 << 20;  // octets; the kernel grants what it permits
 
 Result<Uuid> read_boot_id() {
   const UniqueFd file(::open(kBootIdFile, O_RDONLY | O_CLOEXEC));
@@ -29,12 +32,27 @@ Result<Uuid> read_boot_id() {
   return *id;
 }
 
+// Lets through only messages that begin with "chan", as in "change@/devices/platform/VMGENCTR:00": hundreds of devices
+// that come and go at once then cannot fill the buffer.
+void pass_changes_only(int socket) {
+  constexpr std::uint32_t kWanted = 0x6368616e;
+  std::array<sock_filter, 4> code{{{BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},
+                                   {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, kWanted},
+                                   {BPF_RET | BPF_K, 0, 0, 0xffffffff},
+                                   {BPF_RET | BPF_K, 0, 0, 0}}};
+  const sock_fprog program{code.size(), code.data()};
+  // Without the filter more is read and passed over, that is all.
+  static_cast<void>(::setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program));
+  static_cast<void>(::setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof kReceiveBuffer));
+}
+
 // Announcements reach a socket only once it listens, so there is one for the life of the process.
 class GenerationCounter {
  public:
   GenerationCounter() {
     UniqueFd socket(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT));
     if (!socket) return;
+    pass_changes_only(socket.get());
     sockaddr_nl address{};
     address.nl_family = AF_NETLINK;
     address.nl_groups = kKernelUevents;
@@ -49,7 +67,7 @@ class GenerationCounter {
       socklen_t sender_size = sizeof sender;
       const ssize_t size = ::recvfrom(m_socket.get(), m_buffer.data(), m_buffer.size(), 0,
                                       reinterpret_cast<sockaddr*>(&sender), &sender_size);
-      // The kernel dropped messages: what was in them is not known, so it counts as an announcement.
+      // The kernel dropped messages. An announcement may have been among them, so it counts as one.
       if (size < 0 && errno == ENOBUFS)
         ++m_count;
       else if (size < 0 && errno != EINTR)
