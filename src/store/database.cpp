@@ -187,8 +187,9 @@ Result<SqlTransaction> SqlTransaction::begin(Database& database) {
 }
 
 SqlTransaction::~SqlTransaction() {
+  if (m_database == nullptr) return;
   // Fails where SQLite has rolled back by itself, and that is as good.
-  if (m_database != nullptr) static_cast<void>(m_database->execute("ROLLBACK"));
+  [[maybe_unused]] const auto done = m_database->execute("ROLLBACK");
 }
 
 Result<void> SqlTransaction::commit() {

@@ -93,7 +93,7 @@ SqliteStore::SqliteStore(std::unique_ptr<Connection> connection) : m_connection(
 
 SqliteStore::~SqliteStore() {
   // Best effort: the next run begins with the same.
-  static_cast<void>(scrub());
+  [[maybe_unused]] const auto done = scrub();
 }
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, Secret<32> store_key,
