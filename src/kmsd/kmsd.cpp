@@ -5,7 +5,6 @@
 #include "kmsd/status.h"
 #include "service/files.h"
 #include "service/notify.h"
-#include "store/sqlite_store.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -14,6 +13,7 @@ using std::chrono::seconds;
 
 constexpr std::size_t kMaxConfigurationSize = std::size_t{1} << 20;
 constexpr Duration kStopGrace = seconds(2);
+constexpr Duration kScrubInterval = seconds(20);
 
 WallTime wall_now() {
   return std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
@@ -192,6 +192,11 @@ void Kmsd::on_second() {
   if (service::watchdog_interval()) service::notify_watchdog();
   if (const auto machine = service::read_machine_state(); machine && *machine != m_machine)
     stop(Error{Errc::conflict, "this machine was restored or cloned while running: leases of this run are void"});
+  if (net::Loop::now() < m_next_scrub) return;
+  m_next_scrub = net::Loop::now() + kScrubInterval;
+  if (const auto scrubbed = m_store->scrub(); !scrubbed)
+    m_log.error("scrub_failed", "what was left of used key material could not be removed from the store's log",
+                {error_field(scrubbed.error())});
 }
 
 void Kmsd::stop(std::optional<Error> failure) {

@@ -17,6 +17,7 @@
 #include "service/log_sinks.h"
 #include "service/machine.h"
 #include "service/signals.h"
+#include "store/sqlite_store.h"
 
 namespace quipu::kmsd {
 
@@ -74,7 +75,8 @@ class Kmsd {
   bool m_stopping = false;
   service::MachineState m_machine;
   service::SignalSource m_signals;
-  std::unique_ptr<kms::Store> m_store;
+  std::unique_ptr<store::SqliteStore> m_store;
+  TimePoint m_next_scrub;
   std::unique_ptr<kms::Kme> m_kme;
   std::unique_ptr<KmLinks> m_km_links;
   std::unique_ptr<EtsiServer> m_etsi;
