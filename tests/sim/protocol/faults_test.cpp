@@ -137,6 +137,23 @@ TEST(Fault, ACrossingWithLongDelaysSettles) {
   }
 }
 
+// The regular initiator's messages 1 are lost, the peer's are not: it answers, keeps its own attempt, and gives it up
+// for the session that the peer made.
+TEST(Fault, AnAttemptEndsWhenThePeersOwnHandshakeWins) {
+  Started world({});
+  world.links[0].lose = is_initiation;
+  world.traffic(100ms, 8s);
+  world.run(6s);
+  EXPECT_TRUE(world.a().status().confirmed);
+  EXPECT_FALSE(world.a().status().initiator_of_epoch);
+  EXPECT_FALSE(world.a().status().handshake_under_way);
+  EXPECT_EQ(world.a().status().statistics.keys_burnt, 1U);
+  world.links[0].lose = {};
+  world.run(1s);
+  EXPECT_EQ(world.a().status().epoch, 1U);
+  EXPECT_TRUE(world.healthy());
+}
+
 TEST(Fault, ADeadSessionIsNoticed) {
   for (int restarted = 0; restarted < 2; ++restarted) {
     Options options;
