@@ -188,7 +188,7 @@ class FileRules(InTree):
             self.assert_one(file_rules, "finish it")
 
     def test_places(self):
-        for place in ("/home/anna/quipu", "/root/x", "deb.debian.org"):
+        for place in ("/home/anna/quipu", "/root/x", "deb" + ".debian.org"):
             self.write("docs/a.md", f"see {place}\n")
             self.assert_one(file_rules, "a place on one machine")
 
