@@ -122,8 +122,8 @@ Result<void> OpenedLeases::adopt(const wire::Lease& message) {
   lease.serial = ++m_last_serial;
   lease.key_ids = message.key_ids;
   lease.keys = std::move(keys);
-  for (std::uint16_t slot = 0; slot < message.key_ids.size(); ++slot)
-    m_places[message.key_ids[slot]] = {message.id, slot};
+  for (std::size_t slot = 0; slot < message.key_ids.size(); ++slot)
+    m_places[message.key_ids[slot]] = {message.id, static_cast<std::uint16_t>(slot)};
   return {};
 }
 
