@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// quipud --config FILE [--check]
-#include <unistd.h>
+// quipud --config FILE [--check | --guard | --remove-guards [PREFIX...]]
 #include <CLI/CLI.hpp>
-
 #include <iostream>
 
 #include "base/version.h"
 #include "crypto/self_test.h"
 #include "daemon/daemon.h"
 #include "daemon/event_names.h"
+#include "daemon/guards.h"
 #include "service/lock_down.h"
 
 namespace {
@@ -22,13 +21,26 @@ constexpr int kConfigInvalid = 5;
 struct Options {
   std::string config = "/etc/quipu/quipu.toml";
   bool check = false;
+  bool guard = false;
+  bool remove_guards = false;
+  std::vector<std::string> prefixes;
 };
 
 // An exit code, when there is nothing more to do.
 std::optional<int> parse_options(int argc, char** argv, Options& options) {
   CLI::App app("Quipu's tunnel daemon: carries packets between sites under keys from X25519, ML-KEM-768 and QKD.");
   app.add_option("--config", options.config, "Configuration file")->capture_default_str();
-  app.add_flag("--check", options.check, "Read the configuration and every file it names, say what is wrong, and end");
+  auto* check = app.add_flag("--check", options.check,
+                             "Read the configuration and every file it names, say what is wrong, and end");
+  auto* guard = app.add_flag("--guard", options.guard,
+                             "Set the blackhole routes of the configuration's allowed_ips, and end: nothing protected "
+                             "leaves in clear before quipud runs. Reads no key");
+  auto* remove = app.add_flag("--remove-guards", options.remove_guards,
+                              "Remove those routes again, and end: from then on these prefixes are routed in clear");
+  app.add_option("PREFIX", options.prefixes, "What to remove, where it is not the configuration's allowed_ips")
+      ->needs(remove);
+  check->excludes(guard, remove);
+  guard->excludes(remove);
   app.set_version_flag("--version", kVersion);
   try {
     app.parse(argc, argv);
@@ -43,11 +55,39 @@ int report(const Error& error, int code) {
   return code;
 }
 
-// Before anything is read: what must hold for this process to touch a key.
+// Before anything secret is read: what must hold for this process to touch a key.
 Result<service::SignalSource> prepare() {
   QUIPU_TRY(service::lock_down());
   QUIPU_TRY(crypto::self_test());
   return service::SignalSource::create();
+}
+
+// An exit code when they could not be set. First of all, so that whatever else keeps quipud from starting (a key that
+// is not there, a state folder that cannot be read) leaves nothing in clear.
+std::optional<int> set_guards(const Options& options) {
+  const auto plan = daemon::load_plan(options.config);
+  if (!plan) return report(plan.error(), kConfigInvalid);
+  if (const auto guarded = daemon::set_guards(*plan); !guarded) return report(guarded.error(), kFailed);
+  return std::nullopt;
+}
+
+Result<daemon::RemovedGuards> remove_guards(const Options& options) {
+  QUIPU_TRY_ASSIGN(auto prefixes, daemon::parse_prefixes(options.prefixes));
+  if (prefixes.empty()) {
+    QUIPU_TRY_ASSIGN(auto plan, daemon::load_plan(options.config));
+    prefixes = std::move(plan.prefixes);
+  }
+  return daemon::remove_guards(prefixes);
+}
+
+int remove_guards_and_tell(const Options& options) {
+  const auto outcome = remove_guards(options);
+  if (!outcome) return report(outcome.error(), kFailed);
+  for (const IpPrefix& prefix : outcome->removed)
+    std::cout << "removed: " << prefix.text() << "\n";
+  for (const IpPrefix& prefix : outcome->left)
+    std::cout << "still guarded: " << prefix.text() << "\n";
+  return 0;
 }
 
 int run(const Options& options, service::SignalSource signals, daemon::Settings settings) {
@@ -65,6 +105,10 @@ int run(const Options& options, service::SignalSource signals, daemon::Settings 
 int main(int argc, char** argv) {
   Options options;
   if (const auto code = parse_options(argc, argv, options)) return *code;
+  if (options.remove_guards) return remove_guards_and_tell(options);
+  if (!options.check)
+    if (const auto code = set_guards(options)) return *code;
+  if (options.guard) return 0;
   auto signals = prepare();
   if (!signals) return report(signals.error(), kFailed);
   auto settings = daemon::load_settings(options.config);

@@ -72,6 +72,11 @@ protocol::Policy policy_of(const config::PeerConfig& peer, const config::QuipudC
   return policy;
 }
 
+Result<netlink::LinkPlan> load_plan(const std::string& file) {
+  QUIPU_TRY_ASSIGN(const config::QuipudConfig config, read_config(file));
+  return plan_of(config);
+}
+
 Result<Settings> load_settings(const std::string& file) {
   Settings settings;
   QUIPU_TRY_ASSIGN(settings.config, read_config(file));

@@ -32,6 +32,10 @@ struct Settings {
   netlink::LinkPlan plan;
 };
 
+// What the configuration protects, from that file alone: no key, certificate or pre-shared key is read, so it works
+// where those cannot be.
+Result<netlink::LinkPlan> load_plan(const std::string& file);
+
 // The text names the file, and the place in it where there is one.
 Result<Settings> load_settings(const std::string& file);
 

@@ -80,13 +80,19 @@ Result<LinkPlan> plan_link(const LinkConfig& config) {
   LinkPlan plan{config.name, config.mtu, config.addresses, {}};
   for (const IpPrefix& address : config.addresses)
     QUIPU_TRY(check_address(address));
-  for (const IpPrefix& prefix : config.allowed_ips)
-    QUIPU_TRY(add_protected(prefix, plan.prefixes));
   sort_and_merge(plan.addresses);
-  sort_and_merge(plan.prefixes);
+  QUIPU_TRY_ASSIGN(plan.prefixes, protected_prefixes(config.allowed_ips));
   for (const IpAddress& endpoint : config.endpoints)
     QUIPU_TRY(check_endpoint(plan, endpoint));
   return plan;
+}
+
+Result<std::vector<IpPrefix>> protected_prefixes(std::span<const IpPrefix> allowed_ips) {
+  std::vector<IpPrefix> out;
+  for (const IpPrefix& prefix : allowed_ips)
+    QUIPU_TRY(add_protected(prefix, out));
+  sort_and_merge(out);
+  return out;
 }
 
 Result<void> check_endpoint(const LinkPlan& plan, const IpAddress& endpoint) {

@@ -4,7 +4,8 @@
 //
 // Every protected prefix gets two routes: one through the TUN, and a blackhole of the highest metric. The blackhole is
 // set before the TUN comes up and stays when it goes, by stop or by crash, so a packet for a protected prefix is either
-// tunnelled or dropped and never takes the default route. It goes away only when somebody asks for that by name.
+// tunnelled or dropped and never takes the default route. It goes away only when somebody asks for that: by a reload
+// without the prefix, or by `quipud --remove-guards`.
 //
 // 0.0.0.0/0 and ::/0 become their two halves, so that they win over a default route instead of competing with it.
 //
@@ -61,6 +62,9 @@ struct LinkPlan {
 // Errc::out_of_range: name, MTU or prefix that cannot be (host bits in a route, an MTU below 1280 with IPv6).
 // Errc::conflict: an endpoint lies inside a protected prefix. The text names the value.
 Result<LinkPlan> plan_link(const LinkConfig& config);
+
+// The prefixes of a plan that these make. Errc::out_of_range as above.
+Result<std::vector<IpPrefix>> protected_prefixes(std::span<const IpPrefix> allowed_ips);
 
 // Whether datagrams may go to this endpoint under the plan: to be asked again for each address that a host name
 // resolves to and before a peer is followed to a new address. Errc::conflict as above.

@@ -18,6 +18,10 @@ bool carries_packets(const KernelRoute& route) {
   return route.type == RTN_UNICAST;
 }
 
+bool is_tunnel(const KernelRoute& route) {
+  return carries_packets(route) && route.protocol == kRouteProtocol;
+}
+
 // Of one prefix: whether its blackhole exists (Result's value), or why it would not help.
 Result<bool> check_prefix(const IpPrefix& prefix, std::span<const KernelRoute> routes, int own_interface) {
   bool guarded = false;
@@ -51,11 +55,17 @@ struct RouteSocket::State {
   Result<void> guard(const std::string& link, std::span<const IpPrefix> prefixes) const {
     QUIPU_TRY_ASSIGN(const int own_interface, index_if_any(link));
     QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
+    Result<void> outcome;
     for (const IpPrefix& prefix : prefixes) {
-      QUIPU_TRY_ASSIGN(const bool guarded, check_prefix(prefix, routes, own_interface));
-      if (!guarded) QUIPU_TRY(add_route(get(), {prefix, Route::Kind::blackhole}, 0));
+      Result<bool> guarded = check_prefix(prefix, routes, own_interface);
+      Result<void> done;
+      if (!guarded)
+        done = std::unexpected(std::move(guarded).error());
+      else if (!*guarded)
+        done = add_route(get(), {prefix, Route::Kind::blackhole}, 0);
+      if (!done && outcome) outcome = std::move(done);
     }
-    return {};
+    return outcome;
   }
 
   Result<void> add_addresses(std::span<const IpPrefix> addresses, int interface) const {
@@ -154,6 +164,12 @@ Result<std::vector<IpPrefix>> RouteSocket::guards() {
 
 Result<void> RouteSocket::remove_guards(std::span<const IpPrefix> prefixes) {
   QUIPU_TRY_ASSIGN(const auto present, guards());
+  QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
+  for (const KernelRoute& route : routes)
+    if (is_tunnel(route) && std::ranges::find(prefixes, route.prefix) != prefixes.end())
+      return fail(Errc::conflict, "a tunnel carries " + route.prefix.text() + " through " +
+                                      interface_name(route.interface) +
+                                      ": stop quipud first, or its packets would be in clear when it ends");
   for (const IpPrefix& prefix : prefixes)
     if (std::binary_search(present.begin(), present.end(), prefix))
       QUIPU_TRY(remove_route(m_state->get(), {prefix, Route::Kind::blackhole}, 0));

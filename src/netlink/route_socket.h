@@ -33,7 +33,7 @@ class RouteSocket {
 
   // Step 1, before the TUN device is opened: a blackhole for each protected prefix; those that exist are left alone.
   // Refuses (Errc::conflict) when a foreign route for exactly that prefix would win over the blackhole once the TUN is
-  // gone.
+  // gone; the other prefixes have their blackholes even then.
   Result<void> guard(const LinkPlan& plan);
 
   // Step 2, once the interface exists: MTU, addresses, link up, routes. What is there already is kept, so it can be
@@ -50,7 +50,8 @@ class RouteSocket {
 
   // Blackholes of ours, whoever set them: left over from a stop, a crash or an older configuration.
   Result<std::vector<IpPrefix>> guards();
-  // The explicit request. Prefixes without a blackhole of ours are skipped.
+  // The explicit request (`quipud --remove-guards`). Prefixes without a blackhole of ours are skipped. Errc::conflict,
+  // and nothing is removed, while a tunnel of ours carries one of them.
   Result<void> remove_guards(std::span<const IpPrefix> prefixes);
 
   // Routes inside protected prefixes that are more specific than they: packets for those will not be tunnelled. For a

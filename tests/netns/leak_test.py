@@ -6,7 +6,7 @@
                                   ^ everything is captured here
 
 A canary is sent without a pause from the host and from the gateway itself to protected addresses of both families, while the
-gateway's daemon starts, stops, is killed, and while there is no KMS. First all of that runs with the blackhole routes removed, when
+gateway's daemon starts, stops, is killed, cannot start, and while there is no KMS. First all of that runs with the blackhole routes removed, when
 the canary must be seen: only then does its absence mean anything."""
 
 import os
@@ -14,12 +14,13 @@ import secrets
 import select
 import signal
 import socket
+import subprocess
 import threading
 import unittest
 
 import support
 from sites import World
-from support import in_namespace, wait_until
+from support import PROGRAMS, in_namespace, wait_until
 
 ETH_P_ALL = 3
 CANARY_PORT = 9
@@ -166,6 +167,62 @@ class Leak(unittest.TestCase):
         self.a.wait_ready()
         seen = self.live_through_everything(guarded=True)
         self.assertEqual(sum(seen.values()), 0, seen)
+
+    def quipud(self, *options):
+        """Runs to its end in site a; the exit code."""
+        with self.a.folder.joinpath("quipud.log").open("ab") as log:
+            command = ["ip", "netns", "exec", self.a.namespace.name, str(PROGRAMS / "quipud"), "--config",
+                       str(self.a.folder / "quipu.toml"), *options]
+            return subprocess.run(command, stdout=log, stderr=log).returncode
+
+    def leaks(self):
+        """How many canaries get out of a gateway that is left as it is."""
+        capture = Capture(self.a.namespace, "outer0", self.canary)
+        sources = [Canary(namespace, self.protected, self.canary) for namespace in (self.lan, self.a.namespace)]
+        try:
+            wait_until(lambda: all(source.sent >= 400 for source in sources), "the canary sings")
+        finally:
+            for source in sources:
+                source.close()
+            capture.close()
+        return len(capture.seen)
+
+    def test_3_nor_when_quipud_cannot_start(self):
+        key, stamps = self.a.folder / "device.key", self.a.folder / "stamps"
+        self.assertTrue(stamps.exists())
+        self.a.stop_daemon()
+        for broken, code in ((key, 5), (stamps, 1)):
+            self.remove_blackholes()
+            self.assertGreater(self.leaks(), 0, "this test would not notice a leak")
+            aside = broken.rename(broken.with_suffix(".aside"))
+            broken.mkdir()
+            try:
+                self.assertEqual(self.quipud(), code)
+                self.assertEqual(self.leaks(), 0, f"without {broken.name}")
+            finally:
+                broken.rmdir()
+                aside.rename(broken)
+        self.a.start_daemon()
+        self.a.wait_ready()
+
+    def test_4_guards_alone_need_no_key_and_go_when_they_are_told_to(self):
+        self.assertEqual(self.quipud("--remove-guards"), 1, "a tunnel is carrying these prefixes")
+        self.a.stop_daemon()
+        self.assertEqual(self.quipud("--remove-guards"), 0)
+        self.assertGreater(self.leaks(), 0)
+        key = self.a.folder / "device.key"
+        aside = key.rename(key.with_suffix(".aside"))
+        try:
+            self.assertEqual(self.quipud("--guard"), 0)
+            self.assertEqual(self.leaks(), 0)
+        finally:
+            aside.rename(key)
+        self.assertEqual(self.quipud("--remove-guards", *self.b.lan_prefixes), 0)
+        self.assertIn("192.168.2.0/24", self.a.log())
+        self.assertGreater(self.leaks(), 0)
+        self.assertEqual(self.quipud("--remove-guards", "nonsense"), 1)
+        self.a.start_daemon()
+        self.a.wait_ready()
 
 
 if __name__ == "__main__":

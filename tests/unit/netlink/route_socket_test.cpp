@@ -239,6 +239,33 @@ TEST(RouteSocket, GuardsStayUntilTheyAreRemovedByName) {
   });
 }
 
+TEST(RouteSocket, GuardsOfATunnelThatIsUpAreNotRemoved) {
+  in_namespace([] {
+    const LinkPlan plan = plan_of({"10.2.0.0/16", "10.3.0.0/16"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan));
+    const UniqueFd tunnel = open_tun("quipu0");
+    EXPECT_OK(socket.apply(plan));
+    const auto refused = socket.remove_guards(plan.prefixes);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::conflict);
+    EXPECT_THAT(refused.error().text, HasSubstr("10.2.0.0/16"));
+    EXPECT_EQ(socket.guards().value(), plan.prefixes);
+  });
+}
+
+TEST(RouteSocket, APrefixThatCannotBeGuardedDoesNotKeepTheOthersFromIt) {
+  in_namespace([] {
+    const UniqueFd uplink = open_tun("up0");
+    run("ip link set up0 up && ip route add 10.2.0.0/16 dev up0");
+    RouteSocket socket = open_socket();
+    const auto refused = socket.guard(plan_of({"10.2.0.0/16", "10.3.0.0/16"}));
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::conflict);
+    EXPECT_THAT(socket.guards().value(), ElementsAre(IpPrefix::parse("10.3.0.0/16").value()));
+  });
+}
+
 TEST(RouteSocket, LeavesSomebodyElsesBlackholeAlone) {
   in_namespace([] {
     run("ip route add blackhole 10.2.0.0/16 proto static metric 4294967295");

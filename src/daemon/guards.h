@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The blackhole routes of protected prefixes, apart from any tunnel: they need the configuration and nothing that it
+// names, so they stand before a key is read and where no key can be.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/ip.h"
+#include "netlink/link_plan.h"
+
+namespace quipu::daemon {
+
+// A blackhole for every prefix that the plan protects; those that exist are left alone. Errors as RouteSocket::guard.
+Result<void> set_guards(const netlink::LinkPlan& plan);
+
+struct RemovedGuards {
+  std::vector<IpPrefix> removed;
+  std::vector<IpPrefix> left;  // blackholes of ours that still stand: an older configuration's, or another device's
+};
+
+// Opens `prefixes` to ordinary routing. Errors as RouteSocket::remove_guards.
+Result<RemovedGuards> remove_guards(const std::vector<IpPrefix>& prefixes);
+
+// Prefixes as an admin writes them, as a plan has them. The text of an error names the one that is none.
+Result<std::vector<IpPrefix>> parse_prefixes(const std::vector<std::string>& texts);
+
+}  // namespace quipu::daemon
