@@ -67,4 +67,13 @@ Outcome<ControlFrame> parse_control_frame(ByteView payload) {
   return std::unexpected(Errc::unsupported);
 }
 
+void ControlInbox::put(ControlFrame frame) {
+  if (auto* keys = std::get_if<NextKeys>(&frame))
+    next_keys = std::move(*keys);
+  else if (const auto* seconds = std::get_if<KeyRunway>(&frame))
+    runway = *seconds;
+  else
+    wish = RekeyWish{};
+}
+
 }  // namespace quipu::protocol

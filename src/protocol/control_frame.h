@@ -2,6 +2,7 @@
 // What two confirmed ends tell each other inside data packets. All of it is a hint: each may be lost.
 #pragma once
 
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -24,6 +25,18 @@ struct KeyRunway {
 };
 
 using ControlFrame = std::variant<NextKeys, RekeyWish, KeyRunway>;
+
+// What opened packets leave for the end of the turn: the newest frame of each kind, so that none pushes out one of
+// another kind.
+struct ControlInbox {
+  std::optional<NextKeys> next_keys;
+  std::optional<RekeyWish> wish;
+  std::optional<KeyRunway> runway;
+
+  bool empty() const { return !next_keys && !wish && !runway; }
+
+  void put(ControlFrame frame);
+};
 
 inline constexpr std::size_t kMaxControlFrameSize = 2 + kMaxSources * (3 + kMaxKeyIdSize);
 

@@ -39,7 +39,10 @@ void PeerMachine::put_named(HeldKey key, Duration kept, const Context& context) 
 }
 
 void PeerMachine::put_own(HeldKey key, const Context& context) {
-  if (!m_supply.put_own(key)) burn(key.reference, context);
+  if (m_supply.put_own(key))
+    m_unannounced = true;
+  else
+    burn(key.reference, context);
 }
 
 Duration PeerMachine::late_key_kept() const {
@@ -125,12 +128,11 @@ void PeerMachine::late_key(KeyFetch::Late late, const KeyId& key_id, Secret<32> 
   HeldKey held{{late.slot, m_config.policy.sources[late.slot].kind, key_id, {}, 0},
                std::move(key),
                context.now + 2 * interval()};
-  if (!late.key_id) {
-    put_own(std::move(held), context);
-    return;
-  }
   AnswerKeeper::Asking* asking = m_answer.asking();
-  if (asking == nullptr || !asking->fetch.put_if_wanted(held)) put_named(std::move(held), late_key_kept(), context);
+  if (!late.key_id)
+    put_own(std::move(held), context);
+  else if (asking == nullptr || !asking->fetch.put_if_wanted(held))
+    put_named(std::move(held), late_key_kept(), context);
   advance(context);
 }
 
@@ -161,21 +163,26 @@ void PeerMachine::progress_fetch_ahead(const Context& context) {
   if (m_ahead) {
     m_ahead->advance(context);
     if (!m_ahead->done(context.now)) return;
-    m_ahead_not_before = context.now + kLastBackoff;
+    m_ahead_not_before = m_ahead->keys_at_hand() == 0 ? context.now + kLastBackoff : context.now;
     shelve_ahead(context);
-    announce_next_keys(context);
-    return;
   }
+  if (announcement_wanted(context.now)) announce_next_keys(context);
   if (!fetch_ahead_wanted(context.now) || context.now < m_ahead_not_before) return;
   m_ahead.emplace(m_config.id, context.now + kKmsDeadline);
   for (std::uint8_t slot = 0; slot < m_config.policy.sources.size(); ++slot)
     ask(*m_ahead, slot, std::nullopt, context);
 }
 
+// However a key came to wait for the next handshake: fetched ahead, late, or kept from an attempt.
+bool PeerMachine::announcement_wanted(TimePoint now) const {
+  const Epoch* current = m_epochs.current();
+  if (!m_unannounced || !m_regular || m_ahead || m_attempt) return false;
+  return current != nullptr && current->confirmed && now < current->dies && m_supply.own_count() != 0;
+}
+
 void PeerMachine::announce_next_keys(const Context& context) {
-  NextKeys frame{m_supply.own_references()};
-  if (frame.keys.empty()) return;
-  m_ahead_not_before = context.now;
+  m_unannounced = false;
+  const NextKeys frame{m_supply.own_references()};
   send_frame(FrameKind::control, write_control_frame(frame), context);
   if (const auto runway = key_runway())
     send_frame(FrameKind::control, write_control_frame(KeyRunway{*runway}), context);
@@ -196,14 +203,10 @@ void PeerMachine::note_peer_runway(std::uint32_t seconds) {
 }
 
 void PeerMachine::read_control_inbox(const Context& context) {
-  if (!m_control_inbox) return;
-  const ControlFrame frame = *std::exchange(m_control_inbox, std::nullopt);
-  if (const auto* keys = std::get_if<NextKeys>(&frame))
-    fetch_named_ahead(*keys, context);
-  else if (const auto* runway = std::get_if<KeyRunway>(&frame))
-    note_peer_runway(runway->seconds);
-  else if (m_regular && m_announcement_rate.take(context.now))
-    m_rekey_asked = context.now;
+  const ControlInbox inbox = std::exchange(m_control_inbox, {});
+  if (inbox.next_keys) fetch_named_ahead(*inbox.next_keys, context);
+  if (inbox.runway) note_peer_runway(inbox.runway->seconds);
+  if (inbox.wish && m_regular && m_announcement_rate.take(context.now)) m_rekey_asked = context.now;
 }
 
 }  // namespace quipu::protocol

@@ -150,7 +150,7 @@ void PeerMachine::reset(const Context& context) {
     burn(held.reference, context);
   drop_queue(DropReason::queue_full);
   m_confirmation.reset();
-  m_control_inbox.reset();
+  m_control_inbox = {};
   m_unanswered_since.reset();
   m_reply_since.reset();
   m_traffic_waits.reset();
@@ -183,7 +183,7 @@ std::optional<TimePoint> PeerMachine::next_deadline(TimePoint now) const {
   const auto consider = [&](std::optional<TimePoint> at) {
     if (at && (!next || *at < *next)) next = at;
   };
-  if (m_abandon || m_session_began || m_control_inbox) consider(now);
+  if (m_abandon || m_session_began || !m_control_inbox.empty()) consider(now);
   if (!m_without_session && m_epochs.current() == nullptr) consider(now);
   if (!m_queue.empty() && session_up(now) && m_endpoint) consider(now);
   consider(m_epochs.next_deadline());
@@ -193,6 +193,7 @@ std::optional<TimePoint> PeerMachine::next_deadline(TimePoint now) const {
   if (m_ahead) consider(m_ahead->next_deadline());
   if (m_named_ahead) consider(m_named_ahead->next_deadline());
   if (m_attempt && !m_attempt->has_keys() && m_attempt->fetch().done(now)) consider(now);
+  if (announcement_wanted(now)) consider(now);
   if (fetch_ahead_wanted(now)) consider(std::max(now, m_ahead_not_before));
   consider(attempt_due());
   consider(keepalive_due());

@@ -131,6 +131,7 @@ class PeerMachine {
   void late_key(KeyFetch::Late late, const KeyId& key_id, Secret<32> key, const Context& context);
   bool fetch_ahead_wanted(TimePoint now) const;
   void progress_fetch_ahead(const Context& context);
+  bool announcement_wanted(TimePoint now) const;
   void announce_next_keys(const Context& context);
   void fetch_named_ahead(const NextKeys& frame, const Context& context);
   void note_peer_runway(std::uint32_t seconds);
@@ -168,6 +169,7 @@ class PeerMachine {
   UsedKeys m_used;
   std::optional<KeyFetch> m_ahead;  // fresh keys for our next attempt
   TimePoint m_ahead_not_before{};
+  bool m_unannounced = false;             // the peer was not told of all of our fresh keys
   std::optional<KeyFetch> m_named_ahead;  // keys that the peer announced
   PacketQueue m_queue;
   StampGuard m_peer_stamps;
@@ -216,7 +218,7 @@ class PeerMachine {
   Duration m_kms_p99{};
 
   // What open() leaves for advance().
-  std::optional<ControlFrame> m_control_inbox;
+  ControlInbox m_control_inbox;
   bool m_session_began = false;
   bool m_abandon = false;  // a packet opened under the keypair of the peer's own handshake
   bool m_alarmed = false;

@@ -138,7 +138,7 @@ void PeerMachine::confirmation_answered(TimePoint now) {
 void PeerMachine::handle_control_frame(ByteView payload) {
   auto frame = parse_control_frame(payload);
   if (frame)
-    m_control_inbox = *std::move(frame);
+    m_control_inbox.put(*std::move(frame));
   else if (frame.error() != Errc::unsupported)
     count_drop(DropReason::malformed);
 }

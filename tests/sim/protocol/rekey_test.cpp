@@ -75,6 +75,37 @@ TEST(Rekey, FindsItsKeyFetchedAhead) {
   EXPECT_EQ(statistics.keys_burnt, 0U);
 }
 
+// A turn of the event loop opens whatever has arrived: the announcement of the next keys and the runway, sent together,
+// come to be read together.
+TEST(Rekey, AnAnnouncementIsHeededThoughMoreFramesCameWithIt) {
+  World world({});
+  start(world);
+  world.b().batch = 2ms;
+  world.a().device().key_stock(kFarEnd, 0, 30);
+  ASSERT_TRUE(world.healthy());
+  world.run(1s);
+  EXPECT_EQ(world.kms.ends[1].delivered_named, 2U);
+  EXPECT_EQ(world.b().status().peer_key_runway_s, 300U);
+}
+
+// A key for the next epoch that comes after its round is announced as well, or the far end would have to ask its KMS in
+// the middle of the next handshake.
+TEST(Rekey, AKeyThatCameLateIsAnnouncedToo) {
+  World world({});
+  start(world);
+  ASSERT_TRUE(world.healthy());
+  world.run(500ms);
+  world.kms.ends[0].latency = 3s;
+  const auto named = world.kms.ends[1].delivered_named;
+  world.traffic(100ms, 30s);
+  // The next epoch begins with the key at hand, and its own fetch ahead is answered late.
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().epoch == 2; }, 12s));
+  EXPECT_EQ(world.kms.ends[1].delivered_named, named);
+  world.run(4s);
+  EXPECT_EQ(world.a().status().epoch, 2U);
+  EXPECT_EQ(world.kms.ends[1].delivered_named, named + 1);
+}
+
 TEST(Rekey, AnIdleTunnelCostsNoKeys) {
   World world({});
   start(world);

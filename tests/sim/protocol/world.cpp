@@ -40,6 +40,7 @@ Node::Node(World& world, int number, const Options& options) : m_world(world), m
 void Node::start(bool knows_endpoint) {
   ++m_life;
   m_wake.reset();
+  m_turn_pending = false;
   m_rng = std::make_unique<SeededRng>(m_world.rng.next());
   m_device.emplace(*Device::create({m_world.identities[m_number]->private_key.clone(), Stamp(durable_stamps)}, *m_rng));
   PeerConfig peer;
@@ -102,7 +103,20 @@ void Node::receive(Bytes datagram, const Endpoint& from) {
     if (!received.insert(number).second) ++duplicates;
   }
   perform(actions);
-  turn();
+  end_turn();
+}
+
+void Node::end_turn() {
+  if (batch == Duration{}) {
+    turn();
+    return;
+  }
+  if (std::exchange(m_turn_pending, true)) return;
+  m_world.after(batch, [this, life = m_life] {
+    if (life != m_life) return;
+    m_turn_pending = false;
+    turn();
+  });
 }
 
 void Node::turn() {

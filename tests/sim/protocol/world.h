@@ -61,6 +61,8 @@ class Node {
   std::uint64_t durable_stamps = 0;
   bool answers_stamps = true;
   std::function<void(protocol::PeerConfig&)> adjust;  // the last word on the peer's configuration
+  // How long the event loop goes on receiving before it ends its turn: 0 for a turn per datagram.
+  Duration batch{};
 
   // Calls the Device and carries out what it asks for.
   void with_device(const std::function<void(protocol::Device&, Actions&)>& what);
@@ -81,6 +83,7 @@ class Node {
 
  private:
   void perform(Actions& actions);
+  void end_turn();
   void ask_kms(const protocol::RequestKey& request);
 
   World& m_world;
@@ -90,6 +93,7 @@ class Node {
   std::optional<protocol::Device> m_device;
   std::uint64_t m_life = 0;  // of the process: answers for an earlier one are void
   std::optional<TimePoint> m_wake;
+  bool m_turn_pending = false;  // a batch is being received
 };
 
 // What holds at all times, whatever the link does; told through EXPECT.
