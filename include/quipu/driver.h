@@ -5,7 +5,8 @@
  *
  * A driver exports exactly one symbol, the constant `quipu_driver` of type struct quipu_driver. It is loaded by the
  * program quipu-driver, one process per device, which has no capability, no right to start programs and no memory in
- * common with the key store.
+ * common with the key store. The process can open TCP and UDP sockets and has the folder of the driver, the system's
+ * libraries, CA certificates and name resolution to read; it can write no file and reach no socket of the file system.
  *
  * C only; nothing may be thrown across. Integers are the host's; octet strings have a length.
  *

@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   Bridge bridge(kDriverSocket);
-  quipu::Result<void> result = enter_sandbox();
+  quipu::Result<void> result = enter_sandbox(argv[1]);
   bool permanent = false;
   if (result) {
     Session session(kDriverSocket, bridge);

@@ -7,8 +7,13 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <functional>
+
+#include "base/unique_fd.h"
+#include "support/scratch.h"
 
 namespace quipu::driver {
 namespace {
@@ -54,7 +59,7 @@ class HostRun {
   [[nodiscard]] bool until(const std::function<bool()>& condition) {
     while (!condition()) {
       pollfd waiting{host.fd(), POLLIN, 0};
-      if (::poll(&waiting, 1, 20000) != 1) return false;
+      if (::poll(&waiting, 1, -1) != 1) return false;  // however slow this machine is at the moment
       host.handle_readable(now);
     }
     return true;
@@ -349,6 +354,30 @@ TEST(DriverHost, TheDriverCannotStartProgramsOrTouchOthers) {
   HostRun run(config_of("good", {{"mode", "escape"}}));
   ASSERT_TRUE(run.until_state(HostState::running));
   EXPECT_THAT(run.recorder.lines, Contains("driver_log: fork 1 exec 1 core 0 kill 1 packet 1"));
+}
+
+// Some daemon's socket in the file system.
+UniqueFd listen_at(const std::string& path, int type) {
+  UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  EXPECT_TRUE(type == SOCK_DGRAM || ::listen(fd.get(), 4) == 0);
+  return fd;
+}
+
+TEST(DriverHost, TheDriverReachesNoFileOfItsHostAndNoSocket) {
+  const test::Scratch folder;
+  const std::string store = folder.write("store", "the key store", 0600);
+  const UniqueFd stream = listen_at(folder.path("stream"), SOCK_STREAM);
+  const UniqueFd datagram = listen_at(folder.path("datagram"), SOCK_DGRAM);
+  HostRun run(config_of("good", {{"mode", "files"}, {"folder", folder.root()}}));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  EXPECT_THAT(run.recorder.lines, Contains("driver_log: read 0 write 0 make 0 move 0 remove 0 list 0 memory 0 "
+                                           "stream 0 datagram 0"));
+  EXPECT_THAT(run.recorder.lines, Contains("driver_log: libraries 1 certificates 1 names 1 random 1 pair 1"));
+  EXPECT_TRUE(std::filesystem::exists(store));
 }
 #endif
 

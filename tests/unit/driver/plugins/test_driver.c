@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A driver that does what its option "mode" says, most of it wrong. */
 #include <errno.h>
+#include <fcntl.h>
 #include <quipu/driver.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,7 +32,8 @@
 struct quipu_device {
   const struct quipu_host* host;
   char mode[32];
-  unsigned blocks; /* still to deliver */
+  char folder[200]; /* of other people's files */
+  unsigned blocks;  /* still to deliver */
   uint64_t sequence;
   double qber;
 };
@@ -85,6 +88,8 @@ static int test_open(const struct quipu_host* host, const struct quipu_option* o
       snprintf(device->mode, sizeof device->mode, "%s", options[i].value);
     } else if (strcmp(options[i].key, "blocks") == 0) {
       device->blocks = (unsigned)strtoul(options[i].value, NULL, 10);
+    } else if (strcmp(options[i].key, "folder") == 0) {
+      snprintf(device->folder, sizeof device->folder, "%s", options[i].value);
     } else {
       host->log(host->context, QUIPU_LOG_ERROR, "unknown option");
       free(device);
@@ -112,6 +117,49 @@ static void try_to_escape(struct quipu_device* device) {
   device->host->log(device->host->context, QUIPU_LOG_INFO, text);
 }
 
+static int opens(const char* path, int flags) {
+  const int fd = open(path, flags, 0600);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
+/* Whether a socket reaches who listens at the path; a pair may be turned away from its other end. */
+static int connects(int fd, const char* path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+  return fd >= 0 && connect(fd, (const struct sockaddr*)&address, sizeof address) == 0;
+}
+
+/* The folder has a file `store`, and the sockets `stream` and `datagram`, at which somebody listens. */
+static void try_to_reach_files(struct quipu_device* device) {
+  char store[256];
+  char fresh[256];
+  char stream[256];
+  char datagram[256];
+  char text[200];
+  int pair[2] = {-1, -1};
+  snprintf(store, sizeof store, "%s/store", device->folder);
+  snprintf(fresh, sizeof fresh, "%s/fresh", device->folder);
+  snprintf(stream, sizeof stream, "%s/stream", device->folder);
+  snprintf(datagram, sizeof datagram, "%s/datagram", device->folder);
+  const int datagrams = socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) == 0 && connects(pair[0], datagram);
+  const int pairs = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0;
+  const int streams =
+      connects(socket(AF_UNIX, SOCK_STREAM, 0), stream) || connects(pair[0], stream) || connects(HOST_SOCKET, stream);
+  const int reads = opens(store, O_RDONLY);
+  const int writes = opens(store, O_WRONLY);
+  const int makes = opens(fresh, O_WRONLY | O_CREAT);
+  const int moves = rename(store, fresh) == 0;
+  const int removes = unlink(moves ? fresh : store) == 0;
+  snprintf(text, sizeof text, "read %d write %d make %d move %d remove %d list %d memory %d stream %d datagram %d",
+           reads, writes, makes, moves, removes, opens(device->folder, O_RDONLY | O_DIRECTORY),
+           opens("/proc/self/mem", O_RDONLY), streams, datagrams);
+  device->host->log(device->host->context, QUIPU_LOG_INFO, text);
+  snprintf(text, sizeof text, "libraries %d certificates %d names %d random %d pair %d", opens("/usr/lib", O_RDONLY),
+           opens("/etc/ssl/certs", O_RDONLY), opens("/etc/hosts", O_RDONLY), opens("/dev/urandom", O_RDONLY), pairs);
+  device->host->log(device->host->context, QUIPU_LOG_INFO, text);
+}
+
 static void list_descriptors(struct quipu_device* device) {
   char text[200] = "descriptors";
   for (int fd = 0; fd < 256; ++fd) {
@@ -124,6 +172,7 @@ static void list_descriptors(struct quipu_device* device) {
 
 static int test_start(struct quipu_device* device) {
   if (strcmp(device->mode, "escape") == 0) try_to_escape(device);
+  if (strcmp(device->mode, "files") == 0) try_to_reach_files(device);
   if (strcmp(device->mode, "descriptors") == 0) list_descriptors(device);
   if (strcmp(device->mode, "exit") == 0) _exit(7);
   deliver_all(device);
