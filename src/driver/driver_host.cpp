@@ -34,11 +34,11 @@ DriverHost::DriverHost(DriverHostConfig config, DriverEvents& events, LogSink& l
 
 DriverHost::~DriverHost() = default;
 
-Result<void> DriverHost::start(TimePoint now) {
+void DriverHost::start(TimePoint now) {
   QUIPU_ASSERT(!m_state->process);
   m_state->wanted = true;
   m_state->backoff = m_state->config.first_backoff;
-  return m_state->spawn(now);
+  m_state->start_process(now);
 }
 
 void DriverHost::stop(TimePoint now) {

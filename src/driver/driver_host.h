@@ -109,6 +109,7 @@ class DriverEvents {
 struct DriverHostConfig {
   std::string program;  // path of quipu-driver
   std::string plugin;   // path of the shared object
+  std::string driver;   // the name that the plugin has to give itself
   std::string link;     // for log lines
   Options options;
   bool allow_simulated = false;
@@ -133,8 +134,8 @@ class DriverHost {
   DriverHost(const DriverHost&) = delete;
   DriverHost& operator=(const DriverHost&) = delete;
 
-  // Errors: the program cannot be started at all.
-  Result<void> start(TimePoint now);
+  // A program that cannot be started is tried again with back-off, as one that ended: status().problem says why.
+  void start(TimePoint now);
   // Asks the driver to stop and close its device, and kills it if it does not: after next_deadline() at the latest.
   void stop(TimePoint now);
 

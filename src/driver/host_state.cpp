@@ -21,6 +21,20 @@ constexpr int kFramesPerWake = 64;
 constexpr Duration kLogPeriod = std::chrono::seconds(10);
 constexpr unsigned kLogLinesPerPeriod = 100;
 
+Result<Bytes> open_message(const DriverHostConfig& config) {
+  if (config.options.size() > QUIPU_MAX_OPTIONS)
+    return fail(Errc::too_large, "a link has at most " + std::to_string(QUIPU_MAX_OPTIONS) + " options");
+  for (const auto& [key, value] : config.options)
+    if (key.size() > QUIPU_MAX_TEXT || value.size() > QUIPU_MAX_TEXT)
+      return fail(Errc::too_large,
+                  "option " + key.substr(0, 32) + " is longer than " + std::to_string(QUIPU_MAX_TEXT) + " octets");
+  Bytes out = encode(OpenMessage{config.allow_simulated, config.window, config.options});
+  if (out.size() > kMaxFrameBody)
+    return fail(Errc::too_large, "the options of a link have at most " + std::to_string(kMaxFrameBody) + " octets");
+  QUIPU_TRY(parse_open(out));
+  return out;
+}
+
 }  // namespace
 
 DriverHost::State::State(DriverHostConfig config_in, DriverEvents& events_in, LogSink& log_in)
@@ -28,9 +42,7 @@ DriverHost::State::State(DriverHostConfig config_in, DriverEvents& events_in, Lo
   QUIPU_ASSERT(epoll && config.window > 0);
 }
 
-Result<void> DriverHost::State::spawn(TimePoint now) {
-  const OpenMessage open{config.allow_simulated, config.window, config.options};
-  QUIPU_TRY(parse_open(encode(open)));
+Result<void> DriverHost::State::spawn(ByteView open, TimePoint now) {
   QUIPU_TRY_ASSIGN(ChildProcess child, ChildProcess::spawn(config.program, config.plugin));
   process.emplace(std::move(child));
   channel.emplace(process->socket(), Direction::from_driver);
@@ -45,7 +57,21 @@ Result<void> DriverHost::State::spawn(TimePoint now) {
   status.telemetry.reset();
   deadline = now + config.start_timeout;
   set_state(HostState::starting);
-  return send(FrameType::open, encode(open));
+  // Into an empty pipe; a process that is gone already is dealt with as any that ends.
+  static_cast<void>(send(FrameType::open, open));
+  return {};
+}
+
+// What stands in the way (too many processes, a package being replaced) may go away: the other links need the daemon.
+void DriverHost::State::start_process(TimePoint now) {
+  const auto open = open_message(config);
+  const auto spawned = open ? spawn(*open, now) : std::unexpected(open.error());
+  if (spawned) return;
+  status.problem = spawned.error().text;
+  log.error("driver_not_started", "driver process could not be started",
+            {{"link", config.link}, {"text", status.problem}});
+  if (open) return schedule_restart(now);
+  set_state(HostState::failed);
 }
 
 void DriverHost::State::stop(TimePoint now) {
@@ -105,6 +131,12 @@ Result<void> DriverHost::State::handle_frame(Frame frame, TimePoint now) {
 Result<void> DriverHost::State::on_hello(ByteView body) {
   if (status.identity) return fail(Errc::malformed, "the driver's process introduced itself twice");
   QUIPU_TRY_ASSIGN(DriverIdentity identity, parse_identity(body));
+  if (identity.name != config.driver) {
+    m_permanent = true;
+    return fail(Errc::conflict, config.plugin + " holds the driver \"" + identity.name +
+                                    "\", and the configuration names \"" + config.driver +
+                                    "\": give the file the name of its driver");
+  }
   if (identity.simulated && !config.allow_simulated) {
     m_permanent = true;
     return fail(Errc::policy,
@@ -202,11 +234,7 @@ void DriverHost::State::handle_deadline(TimePoint now) {
   if (!deadline || now < *deadline) return;
   if (!process) {
     deadline.reset();
-    if (const auto spawned = spawn(now); !spawned) {
-      status.problem = spawned.error().text;
-      schedule_restart(now);
-    }
-    return;
+    return start_process(now);
   }
   // A sign of life may wait unread, when it was this process that did not run.
   handle_readable(now);

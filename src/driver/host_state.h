@@ -16,7 +16,7 @@ inline constexpr std::size_t kMaxPeerMessage = 65536;
 struct DriverHost::State {
   State(DriverHostConfig config_in, DriverEvents& events_in, LogSink& log_in);
 
-  Result<void> spawn(TimePoint now);
+  void start_process(TimePoint now);
   void stop(TimePoint now);
   void handle_readable(TimePoint now);
   void handle_deadline(TimePoint now);
@@ -38,6 +38,7 @@ struct DriverHost::State {
   Duration backoff{};
 
  private:
+  Result<void> spawn(ByteView open, TimePoint now);
   void receive(TimePoint now);
   Result<void> handle_frame(Frame frame, TimePoint now);
   Result<void> on_hello(ByteView body);

@@ -170,11 +170,21 @@ bool is_rate(const std::optional<double>& value) {
 }  // namespace
 
 Bytes encode(const OpenMessage& message) {
-  return Encoder().flag(message.allow_simulated).u32(message.window).options(message.options).take();
+  return Encoder()
+      .u32(kFrameProtocol)
+      .flag(message.allow_simulated)
+      .u32(message.window)
+      .options(message.options)
+      .take();
 }
 
 Result<OpenMessage> parse_open(ByteView body) {
   Decoder in(body);
+  const std::uint32_t protocol = in.u32();
+  if (protocol != kFrameProtocol)
+    return fail(Errc::unsupported, "quipu-driver and the running quipu-kmsd are of different versions (frames " +
+                                       std::to_string(kFrameProtocol) + " and " + std::to_string(protocol) +
+                                       "): restart quipu-kmsd");
   OpenMessage out;
   out.allow_simulated = in.flag();
   out.window = in.u32();

@@ -11,6 +11,12 @@
 
 namespace quipu::driver {
 
+// Changes with anything in the frames. What never changes, so that two versions can still tell each other: the frames'
+// header, this number in front of an open message, and FrameType::failed.
+inline constexpr std::uint32_t kFrameProtocol = 1;
+
+// Made by the quipu-kmsd that runs, read by the quipu-driver that is installed: after an upgrade without a restart
+// these are of two versions.
 struct OpenMessage {
   bool allow_simulated = false;
   std::uint32_t window = 0;

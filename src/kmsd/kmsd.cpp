@@ -57,7 +57,7 @@ Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configu
   QUIPU_TRY(daemon->open_store_and_core());
   QUIPU_TRY(daemon->open_sockets());
   QUIPU_TRY(daemon->open_control());
-  QUIPU_TRY(daemon->start_links());
+  daemon->start_links();
   daemon->on_second();
   daemon->perform({});
   return daemon;
@@ -117,7 +117,7 @@ Result<void> Kmsd::open_control() {
   return {};
 }
 
-Result<void> Kmsd::start_links() {
+void Kmsd::start_links() {
   Links::Events events{.blocks =
                            [this](std::vector<kms::SourceBlock> blocks) {
                              perform(m_kme->blocks_received(std::move(blocks), wall_now(), net::Loop::now()));
@@ -126,9 +126,7 @@ Result<void> Kmsd::start_links() {
                            [this](const std::string& link, SecretBytes message) {
                              perform(m_kme->driver_message(link, std::move(message), net::Loop::now()));
                            }};
-  QUIPU_TRY_ASSIGN(m_links,
-                   Links::start(m_loop, find_driver_files(), m_configuration.values.links, std::move(events), m_log));
-  return {};
+  m_links = Links::start(m_loop, find_driver_files(), m_configuration.values.links, std::move(events), m_log);
 }
 
 void Kmsd::perform(kms::Actions actions) {

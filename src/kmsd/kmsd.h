@@ -48,7 +48,7 @@ class Kmsd {
   Result<void> open_store_and_core();
   Result<void> open_sockets();
   Result<void> open_control();
-  Result<void> start_links();
+  void start_links();
 
   void perform(kms::Actions actions);
   void perform(kms::SendLink& action);

@@ -37,10 +37,9 @@ class Links::Link final : public driver::DriverEvents {
 
   driver::DriverHost& host() { return m_host; }
 
-  Result<void> start() {
-    auto started = m_host.start(net::Loop::now());
+  void start() {
+    m_host.start(net::Loop::now());
     after_event();
-    return started;
   }
 
   void stop() {
@@ -80,20 +79,19 @@ class Links::Link final : public driver::DriverEvents {
   net::Timer m_deadline;
 };
 
-Result<std::unique_ptr<Links>> Links::start(net::Loop& loop, const DriverFiles& files,
-                                            const std::vector<config::LinkConfig>& configs, Events events,
-                                            LogSink& log) {
+std::unique_ptr<Links> Links::start(net::Loop& loop, const DriverFiles& files,
+                                    const std::vector<config::LinkConfig>& configs, Events events, LogSink& log) {
   std::unique_ptr<Links> links(new Links);
   for (const config::LinkConfig& config : configs) {
     driver::DriverHostConfig host;
     host.program = files.program;
     host.plugin = files.plugin_folder + "/" + config.driver + ".so";
+    host.driver = config.driver;
     host.link = config.name;
     host.options.assign(config.options.begin(), config.options.end());
     host.allow_simulated = config.allow_simulated;
     links->m_links.push_back(std::make_unique<Link>(loop, std::move(host), events, log));
-    if (const auto started = links->m_links.back()->start(); !started)
-      return fail_at("link " + config.name, started.error());
+    links->m_links.back()->start();
   }
   return links;
 }

@@ -31,10 +31,9 @@ class Links {
     std::function<void(const std::string& link, SecretBytes message)> peer_message;
   };
 
-  // Starts every driver. An error when a program cannot be started at all.
-  static Result<std::unique_ptr<Links>> start(net::Loop& loop, const DriverFiles& files,
-                                              const std::vector<config::LinkConfig>& configs, Events events,
-                                              LogSink& log);
+  // Starts every driver. One that cannot be started is tried again, and its status says why.
+  static std::unique_ptr<Links> start(net::Loop& loop, const DriverFiles& files,
+                                      const std::vector<config::LinkConfig>& configs, Events events, LogSink& log);
   Links(const Links&) = delete;
   Links& operator=(const Links&) = delete;
   ~Links();

@@ -69,6 +69,7 @@ Result<void> Session::run(const std::string& plugin) {
     QUIPU_TRY_ASSIGN(const auto frame, wait_for_frame(-1));
     if (!frame) continue;
     if (frame->type != FrameType::open) return fail(Errc::malformed, "the host did not begin with an open message");
+    m_permanent = true;  // what follows depends on the two programs, files and configuration alone
     QUIPU_TRY_ASSIGN(const OpenMessage message, parse_open(frame->body.view()));
     QUIPU_TRY(open(plugin, message));
     return serve();
@@ -76,7 +77,6 @@ Result<void> Session::run(const std::string& plugin) {
 }
 
 Result<void> Session::open(const std::string& plugin, const OpenMessage& message) {
-  m_permanent = true;  // what follows depends on files and configuration alone
   QUIPU_TRY_ASSIGN(m_driver, load_plugin(plugin));
   QUIPU_TRY_ASSIGN(const DriverIdentity identity, identify(*m_driver));
   m_bridge.begin(identity, message.window);

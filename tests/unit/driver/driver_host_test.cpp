@@ -13,6 +13,9 @@
 #include <functional>
 
 #include "base/unique_fd.h"
+#include "driver/channel.h"
+#include "driver/child_process.h"
+#include "driver/messages.h"
 #include "support/scratch.h"
 
 namespace quipu::driver {
@@ -42,6 +45,7 @@ DriverHostConfig config_of(const std::string& plugin, Options options = {}) {
   DriverHostConfig config;
   config.program = QUIPU_BINARY_DIR "/bin/quipu-driver";
   config.plugin = QUIPU_BINARY_DIR "/test-drivers/" + plugin + ".so";
+  config.driver = "test";
   config.link = "a-b";
   config.options = std::move(options);
   config.allow_simulated = true;
@@ -50,10 +54,7 @@ DriverHostConfig config_of(const std::string& plugin, Options options = {}) {
 
 class HostRun {
  public:
-  explicit HostRun(DriverHostConfig config) : host(std::move(config), recorder, recorder) {
-    const auto started = host.start(now);
-    EXPECT_TRUE(started) << started.error().text;
-  }
+  explicit HostRun(DriverHostConfig config) : host(std::move(config), recorder, recorder) { host.start(now); }
 
   // Lets the host work until the condition holds.
   [[nodiscard]] bool until(const std::function<bool()>& condition) {
@@ -213,14 +214,65 @@ TEST(DriverHost, AWrongOptionIsNotTriedAgain) {
   EXPECT_THAT(run.recorder.lines, Contains("driver_log: unknown option"));
 }
 
-TEST(DriverHost, AMissingProgramIsAnErrorAtOnce) {
+TEST(DriverHost, AMissingProgramIsTriedAgain) {
+  const test::Scratch folder;
   DriverHostConfig config = config_of("good");
-  config.program = "/nonexistent/quipu-driver";
-  Recorder recorder;
-  DriverHost host(std::move(config), recorder, recorder);
-  const auto started = host.start(TimePoint{});
-  ASSERT_FALSE(started);
-  EXPECT_THAT(started.error().text, HasSubstr("starting /nonexistent/quipu-driver"));
+  config.program = folder.path("quipu-driver");
+  HostRun run(std::move(config));
+  EXPECT_EQ(run.host.status().state, HostState::backoff);
+  EXPECT_THAT(run.problem(), HasSubstr("starting " + folder.path("quipu-driver") + ": No such file"));
+  EXPECT_THAT(run.recorder.lines, Contains(HasSubstr("driver_not_started: starting")));
+  run.pass_deadline();
+  EXPECT_EQ(run.host.status().restarts, 2U);
+  // As when a package is being replaced.
+  std::filesystem::create_symlink(QUIPU_BINARY_DIR "/bin/quipu-driver", folder.path("quipu-driver"));
+  run.pass_deadline();
+  EXPECT_TRUE(run.until_state(HostState::running));
+}
+
+TEST(DriverHost, APluginUnderAnotherNameIsNotUsed) {
+  DriverHostConfig config = config_of("good");
+  config.driver = "qkd-device";
+  HostRun run(std::move(config));
+  ASSERT_TRUE(run.until_state(HostState::failed));
+  EXPECT_THAT(run.problem(),
+              HasSubstr("good.so holds the driver \"test\", and the configuration names \"qkd-device\""));
+  EXPECT_FALSE(run.host.next_deadline());
+}
+
+TEST(DriverHost, OptionsBeyondTheHeaderFileAreNotTriedAtAll) {
+  Options many;
+  for (int i = 0; i < 65; ++i)
+    many.emplace_back("option" + std::to_string(i), "");
+  HostRun too_many(config_of("good", std::move(many)));
+  EXPECT_EQ(too_many.host.status().state, HostState::failed);
+  EXPECT_EQ(too_many.problem(), "a link has at most 64 options");
+  HostRun too_long(config_of("good", {{"colour", std::string(1025, 'b')}}));
+  EXPECT_EQ(too_long.host.status().state, HostState::failed);
+  EXPECT_EQ(too_long.problem(), "option colour is longer than 1024 octets");
+  HostRun too_large(config_of("good", Options(64, {std::string(100, 'a'), std::string(1000, 'b')})));
+  EXPECT_EQ(too_large.host.status().state, HostState::failed);
+  EXPECT_FALSE(too_large.host.next_deadline());
+}
+
+// A quipu-kmsd that runs on after its package was replaced starts the new quipu-driver.
+TEST(DriverProgram, TellsAHostOfAnotherVersionToRestart) {
+  auto child = ChildProcess::spawn(QUIPU_BINARY_DIR "/bin/quipu-driver", QUIPU_BINARY_DIR "/test-drivers/good.so");
+  ASSERT_TRUE(child) << child.error().text;
+  Channel channel(child->socket(), Direction::from_driver);
+  ASSERT_TRUE(channel.send(FrameType::open, Bytes{0, 0, 0, 99, 'w', 'h', 'o', ' ', 'k', 'n', 'o', 'w', 's'}));
+  Result<std::optional<Frame>> frame = std::nullopt;
+  while (frame && !*frame) {
+    pollfd waiting{child->socket(), POLLIN, 0};
+    ASSERT_EQ(::poll(&waiting, 1, -1), 1);
+    frame = channel.receive();
+  }
+  ASSERT_TRUE(frame) << frame.error().text;
+  ASSERT_EQ((*frame)->type, FrameType::failed);
+  const auto outcome = parse_outcome((*frame)->body.view());
+  ASSERT_TRUE(outcome);
+  EXPECT_TRUE(outcome->permanent);
+  EXPECT_THAT(outcome->text, HasSubstr("different versions (frames 1 and 99): restart quipu-kmsd"));
 }
 
 TEST(DriverHost, StartsAgainWithGrowingDelaysWhenTheDeviceIsAbsent) {
@@ -311,7 +363,7 @@ TEST(DriverHost, StopsWhenAsked) {
   ASSERT_TRUE(run.until_state(HostState::stopped));
   EXPECT_EQ(run.problem(), "");
   EXPECT_FALSE(run.host.next_deadline());
-  ASSERT_TRUE(run.host.start(run.now));
+  run.host.start(run.now);
   ASSERT_TRUE(run.until_state(HostState::running));
 }
 
