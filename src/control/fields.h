@@ -139,9 +139,16 @@ void each_field(S& s, F&& f) {
   f("key_prefetched", s.key_prefetched);
 }
 
+template <Is<UnrekeyedPeer> S, class F>
+void each_field(S& s, F&& f) {
+  f("peer", s.peer);
+  f("reason", s.reason);
+}
+
 template <Is<RekeyResult> S, class F>
 void each_field(S& s, F&& f) {
   f("rekeys", s.rekeys);
+  f("failed", s.failed);
 }
 
 inline constexpr auto all_values(TunnelState /*type*/) {

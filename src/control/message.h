@@ -81,8 +81,17 @@ struct RekeyedPeer {
   bool operator==(const RekeyedPeer&) const = default;
 };
 
+// One of several peers that could not be rekeyed; asked for alone, it is the error of the reply.
+struct UnrekeyedPeer {
+  std::string peer{};
+  std::string reason{};
+
+  bool operator==(const UnrekeyedPeer&) const = default;
+};
+
 struct RekeyResult {
   std::vector<RekeyedPeer> rekeys{};
+  std::vector<UnrekeyedPeer> failed{};
 
   bool operator==(const RekeyResult&) const = default;
 };

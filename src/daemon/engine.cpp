@@ -79,12 +79,18 @@ Result<void> Engine::rekey(const std::optional<std::string>& peer, RekeyWatch::H
   std::vector<protocol::PeerStatus> wanted = m_device.status(now);
   if (peer) std::erase_if(wanted, [&](const protocol::PeerStatus& status) { return status.name != *peer; });
   if (wanted.empty()) return fail(Errc::not_found, peer ? "no peer '" + *peer + "'" : "no peer is configured");
-  for (const protocol::PeerStatus& status : wanted) {
+  std::vector<control::UnrekeyedPeer> failed;
+  std::optional<Error> first_error;
+  std::erase_if(wanted, [&](const protocol::PeerStatus& status) {
     const auto started = m_device.rekey_now(status.id, now, m_actions);
     // A handshake that is under way is as good as a new one: it is waited for.
-    if (!started && started.error().code != Errc::busy) return std::unexpected(started.error());
-  }
-  m_rekeys.add(wanted, now + kRekeyPatience, std::move(handler));
+    if (started || started.error().code == Errc::busy) return false;
+    failed.push_back({status.name, started.error().text});
+    if (!first_error) first_error = started.error();
+    return true;
+  });
+  if (wanted.empty()) return std::unexpected(*first_error);
+  m_rekeys.add(wanted, std::move(failed), now + kRekeyPatience, std::move(handler));
   m_alarm_at = now;
   m_alarm.set(now);
   return {};

@@ -46,8 +46,8 @@ class Engine {
   // section is the caller's business.
   Result<control::ReloadResult> reconfigure(Settings settings);
 
-  // Starts a rekey with one peer, or with all. The handler is called from the loop, unless this returns an error.
-  // Errc::not_found: no such peer; unavailable: why it cannot start.
+  // Starts a rekey with one peer, or with all that can. The handler is called from the loop, unless this returns an
+  // error. Errc::not_found: no such peer; unavailable: why not one can start.
   Result<void> rekey(const std::optional<std::string>& peer, RekeyWatch::Handler handler);
 
   // What the tunnels and datagrams are like; what concerns the process is left empty.

@@ -22,40 +22,45 @@ control::RekeyedPeer result_of(const protocol::PeerStatus& peer, std::uint64_t w
 
 }  // namespace
 
-void RekeyWatch::add(std::span<const protocol::PeerStatus> peers, TimePoint deadline, Handler handler) {
-  Pending pending{{}, {}, deadline, std::move(handler)};
+void RekeyWatch::add(std::span<const protocol::PeerStatus> peers, std::vector<control::UnrekeyedPeer> failed,
+                     TimePoint deadline, Handler handler) {
+  Pending pending{.waiting = {},
+                  .done = {.rekeys = {}, .failed = std::move(failed)},
+                  .first_error = std::nullopt,
+                  .deadline = deadline,
+                  .handler = std::move(handler)};
   for (const protocol::PeerStatus& peer : peers)
     pending.waiting.push_back({peer.id, peer.name, peer.statistics.epochs, peer.statistics.rekey_warm.count(),
                                peer.statistics.rekey_cold.count()});
   m_pending.push_back(std::move(pending));
 }
 
-// An error ends the wait; without one and with nothing left to wait for it is complete.
-std::optional<Error> RekeyWatch::progress(Pending& pending, std::span<const protocol::PeerStatus> peers,
-                                          TimePoint now) {
-  for (auto one = pending.waiting.begin(); one != pending.waiting.end();) {
-    const auto peer = std::ranges::find(peers, one->id, &protocol::PeerStatus::id);
-    if (peer == peers.end()) return Error{Errc::not_found, "peer '" + one->name + "' was removed meanwhile"};
-    if (peer->statistics.epochs == one->epochs || !peer->confirmed) {
-      ++one;
-      continue;
-    }
-    pending.done.rekeys.push_back(result_of(*peer, one->warm, one->cold));
-    one = pending.waiting.erase(one);
+// Whether nothing more is to be waited for with this peer.
+bool RekeyWatch::progress(const Waiting& one, Pending& pending, std::span<const protocol::PeerStatus> peers,
+                          TimePoint now) {
+  const auto peer = std::ranges::find(peers, one.id, &protocol::PeerStatus::id);
+  const bool there = peer != peers.end();
+  if (there && peer->statistics.epochs != one.epochs && peer->confirmed) {
+    pending.done.rekeys.push_back(result_of(*peer, one.warm, one.cold));
+    return true;
   }
-  if (pending.waiting.empty() || now < pending.deadline) return std::nullopt;
-  return Error{Errc::timeout, "the rekey with peer '" + pending.waiting.front().name + "' is not complete yet"};
+  if (there && now < pending.deadline) return false;
+  Error error = there ? Error{Errc::timeout, "the rekey with peer '" + one.name + "' is not complete yet"}
+                      : Error{Errc::not_found, "peer '" + one.name + "' was removed meanwhile"};
+  pending.done.failed.push_back({one.name, error.text});
+  if (!pending.first_error) pending.first_error = std::move(error);
+  return true;
 }
 
 void RekeyWatch::check(std::span<const protocol::PeerStatus> peers, TimePoint now) {
   for (auto pending = m_pending.begin(); pending != m_pending.end();) {
-    const auto error = progress(*pending, peers, now);
-    if (!error && !pending->waiting.empty()) {
+    std::erase_if(pending->waiting, [&](const Waiting& one) { return progress(one, *pending, peers, now); });
+    if (!pending->waiting.empty()) {
       ++pending;
       continue;
     }
-    if (error)
-      pending->handler(std::unexpected(*error));
+    if (pending->done.rekeys.empty() && pending->first_error)
+      pending->handler(std::unexpected(*pending->first_error));
     else
       pending->handler(std::move(pending->done));
     pending = m_pending.erase(pending);

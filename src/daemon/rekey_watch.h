@@ -15,12 +15,13 @@ namespace quipu::daemon {
 
 class RekeyWatch {
  public:
-  // Once: when all peers have a new epoch that the other end has confirmed, or Errc::timeout or not_found (the peer
-  // was removed) with a text that names the peer.
+  // Once: when all peers have a new epoch that the other end has confirmed, or have failed. An error, with a text that
+  // names the peer, when not one of them has: Errc::timeout, not_found (the peer was removed).
   using Handler = std::move_only_function<void(Result<control::RekeyResult>)>;
 
-  // `peers` as they are before the rekey is started.
-  void add(std::span<const protocol::PeerStatus> peers, TimePoint deadline, Handler handler);
+  // `peers` as they are before the rekey is started; `failed` are those that could not start.
+  void add(std::span<const protocol::PeerStatus> peers, std::vector<control::UnrekeyedPeer> failed, TimePoint deadline,
+           Handler handler);
   // After anything may have changed. Calls handlers.
   void check(std::span<const protocol::PeerStatus> peers, TimePoint now);
 
@@ -40,11 +41,13 @@ class RekeyWatch {
   struct Pending {
     std::vector<Waiting> waiting;
     control::RekeyResult done;
+    std::optional<Error> first_error;
     TimePoint deadline;
     Handler handler;
   };
 
-  static std::optional<Error> progress(Pending& pending, std::span<const protocol::PeerStatus> peers, TimePoint now);
+  static bool progress(const Waiting& one, Pending& pending, std::span<const protocol::PeerStatus> peers,
+                       TimePoint now);
 
   std::vector<Pending> m_pending;
 };

@@ -77,9 +77,15 @@ class Control(program.ProgramTest):
         self.assertIn("quipu.toml:3:1", done.stderr)
 
     def test_rekey_and_reload_results(self):
-        with self.daemon(b'{"ok":true,"result":{"rekeys":[{"peer":"dc-b","latency_ms":2.34,"key_prefetched":true}]}}\n'):
-            self.assertEqual(self.quipu(*self.sockets(), "rekey").stdout, "dc-b: rekeyed in 2.3 ms\n")
-        (self.folder / "control.sock").unlink()
+        done = {"peer": "dc-b", "latency_ms": 2.34, "key_prefetched": True}
+        failed = {"peer": "dc-c", "reason": "no endpoint is known yet"}
+        for failures, outcome, told in (([], program.OK, ""), ([failed], program.ERROR, "dc-c: not rekeyed: no endpoint")):
+            reply = {"ok": True, "result": {"rekeys": [done], "failed": failures}}
+            with self.daemon(json.dumps(reply).encode() + b"\n"):
+                run = self.quipu(*self.sockets(), "rekey", expect=outcome)
+            self.assertEqual(run.stdout, "dc-b: rekeyed in 2.3 ms\n")
+            self.assertIn(told, run.stderr)
+            (self.folder / "control.sock").unlink()
         nothing = b'{"ok":true,"result":{"added":[],"removed":[],"changed":[],"needs_restart":[]}}\n'
         with self.daemon(nothing):
             self.assertEqual(self.quipu(*self.sockets(), "reload").stdout, "nothing has changed\n")

@@ -10,22 +10,31 @@
 namespace quipu::cli {
 namespace {
 
-Result<void> rekey(const std::string& socket, const std::string& peer, bool as_json) {
+// All that were asked for, or an error.
+Result<bool> rekey(const std::string& socket, const std::string& peer, bool as_json) {
   control::RekeyRequest request;
   if (!peer.empty()) request.peer = peer;
   QUIPU_TRY_ASSIGN(control::Reply reply, ask(socket, request));
   QUIPU_TRY_ASSIGN(const std::string json, result_of(std::move(reply)));
+  QUIPU_TRY_ASSIGN(const control::RekeyResult result, control::rekey_result_from_json(json));
   if (as_json) {
     fmt::print("{}\n", json);
-    return {};
+    return result.failed.empty();
   }
-  QUIPU_TRY_ASSIGN(const control::RekeyResult result, control::rekey_result_from_json(json));
   for (const control::RekeyedPeer& done : result.rekeys) {
     fmt::print("{}: rekeyed", done.peer);
     if (done.latency_ms) fmt::print(" in {:.1f} ms", *done.latency_ms);
     fmt::print("{}\n", done.key_prefetched ? "" : ", after waiting for a KMS");
   }
-  return {};
+  for (const control::UnrekeyedPeer& failed : result.failed)
+    fmt::print(stderr, "{}: not rekeyed: {}\n", failed.peer, failed.reason);
+  return result.failed.empty();
+}
+
+ExitCode rekey_and_judge(const std::string& socket, const std::string& peer, bool as_json) {
+  const auto all_done = rekey(socket, peer, as_json);
+  if (!all_done) return report(all_done.error());
+  return *all_done ? ExitCode::ok : ExitCode::error;
 }
 
 }  // namespace
@@ -36,7 +45,8 @@ void add_rekey(CLI::App& program, Invocation& invocation) {
   auto as_json = std::make_shared<bool>(false);
   verb.add_option("peer", *peer, "Name of the peer; all peers when not given");
   verb.add_flag("--json", *as_json, "As one line of JSON");
-  on_run(verb, invocation, [&invocation, peer, as_json] { return finish(rekey(invocation.socket, *peer, *as_json)); });
+  on_run(verb, invocation,
+         [&invocation, peer, as_json] { return rekey_and_judge(invocation.socket, *peer, *as_json); });
 }
 
 }  // namespace quipu::cli

@@ -83,7 +83,8 @@ TEST(Reply, RefusesWhatIsNotOne) {
 TEST(Results, SurviveJson) {
   const ReloadResult reload{.added = {"a"}, .removed = {}, .changed = {"b", "c"}, .needs_restart = {"device.mtu"}};
   EXPECT_EQ(reload_result_from_json(to_json(reload)), reload);
-  const RekeyResult rekey{{{.peer = "a", .latency_ms = 2.5, .key_prefetched = true}, {.peer = "b"}}};
+  const RekeyResult rekey{{{.peer = "a", .latency_ms = 2.5, .key_prefetched = true}, {.peer = "b"}},
+                          {{.peer = "c", .reason = "no endpoint"}}};
   EXPECT_EQ(rekey_result_from_json(to_json(rekey)), rekey);
   EXPECT_EQ(rekey_result_from_json(R"({"rekeys":[{"peer":"a"}]})").error().text,
             "result.rekeys[0].key_prefetched has to be there");

@@ -100,6 +100,17 @@ class EngineTest : public testing::Test {
     from.tun.inject(packet(inside(from).c_str(), inside(other(from)).c_str(), text));
   }
 
+  // A further peer, whose endpoint is not known.
+  void add_third_peer(Settings& to) {
+    PeerSettings third{.config = to.peers[0].config, .psk = m_psk.clone()};
+    third.config.name = "third";
+    third.config.public_key = crypto::x25519_public_key(crypto::generate_x25519(m_a.rng)).value();
+    third.config.allowed_ips = {*IpPrefix::parse("10.3.0.0/16")};
+    third.config.endpoint.reset();
+    to.config.peers.push_back(third.config);
+    to.peers.push_back(std::move(third));
+  }
+
   void expect_arrival(Site& at, std::string_view text) {
     const Bytes expected = packet(inside(other(at)).c_str(), inside(at).c_str(), text);
     run_until(
@@ -176,6 +187,24 @@ TEST_F(EngineTest, NothingLeavesWithoutAKeyAndItFlowsWhenTheKmsIsBack) {
   m_network.on_send = [&](const net::FakeUdpNetwork::Packet& datagram) {
     if (protocol::Device::is_data(datagram.payload)) ++data_sent;
     return true;
+TEST_F(EngineTest, OnePeerThatCannotBeRekeyedDoesNotKeepTheOthersFromIt) {
+  Site& site = initiator();
+  send(m_a, "first");
+  expect_arrival(m_b, "first");
+  Settings more = settings(site);
+  add_third_peer(more);
+  ASSERT_TRUE(site.engine->reconfigure(std::move(more)).has_value());
+  const auto done = rekey(site);
+  ASSERT_TRUE(done.has_value()) << done.error().text;
+  ASSERT_EQ(done->rekeys.size(), 1U);
+  ASSERT_EQ(done->failed.size(), 1U);
+  EXPECT_EQ(done->failed[0].peer, "third");
+  EXPECT_NE(done->failed[0].reason.find("endpoint"), std::string::npos) << done->failed[0].reason;
+  const auto alone = site.engine->rekey("third", [](Result<control::RekeyResult>) { FAIL(); });
+  ASSERT_FALSE(alone.has_value());
+  EXPECT_EQ(alone.error().code, Errc::unavailable);
+}
+
   };
   send(m_a, "waits");
   run_until(m_loop, [&] { return tunnel(m_a).state == control::TunnelState::blocked; }, "the block");
@@ -203,12 +232,7 @@ TEST_F(EngineTest, AReloadAddsAndRemovesPeers) {
   send(m_a, "before");
   expect_arrival(m_b, "before");
   Settings more = settings(m_a);
-  PeerSettings third{.config = more.peers[0].config, .psk = m_psk.clone()};
-  third.config.name = "third";
-  third.config.public_key = crypto::x25519_public_key(crypto::generate_x25519(m_a.rng)).value();
-  third.config.allowed_ips = {*IpPrefix::parse("10.3.0.0/16")};
-  third.config.endpoint.reset();
-  more.peers.push_back(std::move(third));
+  add_third_peer(more);
   const auto added = m_a.engine->reconfigure(std::move(more));
   ASSERT_TRUE(added.has_value()) << added.error().text;
   EXPECT_EQ(added->added, std::vector<std::string>{"third"});
@@ -221,11 +245,7 @@ TEST_F(EngineTest, AReloadAddsAndRemovesPeers) {
 
 TEST_F(EngineTest, TwoPeersMayChangePlaces) {
   Settings both = settings(m_a);
-  PeerSettings third{.config = both.peers[0].config, .psk = m_psk.clone()};
-  third.config.name = "third";
-  third.config.public_key = crypto::x25519_public_key(crypto::generate_x25519(m_a.rng)).value();
-  third.config.allowed_ips = {*IpPrefix::parse("10.3.0.0/16")};
-  both.peers.push_back(std::move(third));
+  add_third_peer(both);
   Settings swapped;
   swapped.config = both.config;
   swapped.kms = both.kms;

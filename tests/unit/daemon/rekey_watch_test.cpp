@@ -24,10 +24,12 @@ class RekeyWatchTest : public testing::Test {
   }
 
   void wait_for(std::span<const PeerStatus> peers) {
-    m_watch.add(peers, kStart + 10s, [this](Result<control::RekeyResult> result) { m_results.push_back(result); });
+    m_watch.add(peers, m_failed, kStart + 10s,
+                [this](Result<control::RekeyResult> result) { m_results.push_back(result); });
   }
 
   std::vector<PeerStatus> m_peers;
+  std::vector<control::UnrekeyedPeer> m_failed;  // those that could not even start
   std::vector<Result<control::RekeyResult>> m_results;
   RekeyWatch m_watch;
 };
@@ -61,8 +63,7 @@ TEST_F(RekeyWatchTest, TellsAColdRekeyAndOneOfTheOtherEnd) {
 }
 
 TEST_F(RekeyWatchTest, NamesThePeerThatIsNotDoneInTime) {
-  wait_for(m_peers);
-  ++m_peers[0].statistics.epochs;
+  wait_for({m_peers.data(), 1});
   m_watch.check(m_peers, kStart);
   EXPECT_TRUE(m_results.empty());
   ASSERT_EQ(m_watch.next_deadline(), kStart + 10s);
@@ -70,15 +71,40 @@ TEST_F(RekeyWatchTest, NamesThePeerThatIsNotDoneInTime) {
   ASSERT_EQ(m_results.size(), 1U);
   ASSERT_FALSE(m_results[0].has_value());
   EXPECT_EQ(m_results[0].error().code, Errc::timeout);
-  EXPECT_NE(m_results[0].error().text.find("'two'"), std::string::npos);
+  EXPECT_NE(m_results[0].error().text.find("'one'"), std::string::npos);
   EXPECT_EQ(m_watch.next_deadline(), std::nullopt);
 }
 
-TEST_F(RekeyWatchTest, APeerThatGoesEndsTheWait) {
+TEST_F(RekeyWatchTest, OneThatFailsDoesNotHideThoseThatAreDone) {
+  m_failed = {{"three", "three: no endpoint is known yet"}};
+  wait_for(m_peers);
+  ++m_peers[0].statistics.epochs;
+  m_watch.check(m_peers, kStart);
+  EXPECT_TRUE(m_results.empty());
+  m_watch.check(m_peers, kStart + 10s);
+  ASSERT_EQ(m_results.size(), 1U);
+  ASSERT_TRUE(m_results[0].has_value());
+  ASSERT_EQ(m_results[0]->rekeys.size(), 1U);
+  EXPECT_EQ(m_results[0]->rekeys[0].peer, "one");
+  ASSERT_EQ(m_results[0]->failed.size(), 2U);
+  EXPECT_EQ(m_results[0]->failed[0], m_failed[0]);
+  EXPECT_EQ(m_results[0]->failed[1].peer, "two");
+}
+
+TEST_F(RekeyWatchTest, APeerThatGoesIsNotWaitedFor) {
   wait_for(m_peers);
   m_watch.check({m_peers.data(), 1}, kStart);
+  EXPECT_TRUE(m_results.empty());
+  ++m_peers[0].statistics.epochs;
+  m_watch.check({m_peers.data(), 1}, kStart);
   ASSERT_EQ(m_results.size(), 1U);
-  EXPECT_EQ(m_results[0].error().code, Errc::not_found);
+  ASSERT_TRUE(m_results[0].has_value());
+  ASSERT_EQ(m_results[0]->failed.size(), 1U);
+  EXPECT_EQ(m_results[0]->failed[0].peer, "two");
+  wait_for({m_peers.data(), 1});
+  m_watch.check({}, kStart);
+  ASSERT_EQ(m_results.size(), 2U);
+  EXPECT_EQ(m_results[1].error().code, Errc::not_found);
 }
 
 TEST_F(RekeyWatchTest, KeepsWaitsApart) {
