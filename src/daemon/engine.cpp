@@ -43,8 +43,13 @@ Engine::Engine(const Outside& outside, protocol::Device device, netlink::LinkPla
                      turn();
                    },
                .permitted = [this](const IpAddress& address) { return netlink::check_endpoint(m_plan, address); }}),
-      m_alarm(outside.loop, [this] {
-        m_alarm_at.reset();
+      m_alarm(outside.loop,
+              [this] {
+                m_alarm_at.reset();
+                turn();
+              }),
+      m_stamps_retry(outside.loop, [this] {
+        store_stamps();
         turn();
       }) {}
 
@@ -64,6 +69,8 @@ void Engine::stop() {
   m_tun_watch.reset();
   m_udp_watches.clear();
   m_alarm.cancel();
+  m_stamps_retry.cancel();
+  m_stopped = true;
   // Actions are dropped: nothing is sent any more.
   m_device.erase_sessions(net::Loop::now(), m_actions);
   m_actions.clear();

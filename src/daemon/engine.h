@@ -39,7 +39,8 @@ class Engine {
   ~Engine();
 
   void start();
-  // Carries nothing any more, in either direction.
+  // Carries nothing any more, in either direction, and asks nobody for anything: whatever comes in later comes to
+  // nothing.
   void stop();
 
   // Makes peers, KMSs and the plan those of `settings`. Peers that are the same keep their sessions. The device's own
@@ -65,6 +66,7 @@ class Engine {
   void turn();
   void perform_actions();
   void schedule();
+  void store_stamps();
   void on_tun();
   void on_udp();
   void on_key(const protocol::RequestKey& request, Result<FetchedKey> result);
@@ -86,6 +88,11 @@ class Engine {
   protocol::Actions m_actions;
   net::Timer m_alarm;
   std::optional<TimePoint> m_alarm_at;
+  // What the Device wants reserved and could not be stored yet; it asks only once.
+  std::optional<protocol::Stamp> m_stamps_wanted;
+  bool m_stamps_failed = false;
+  net::Timer m_stamps_retry;
+  bool m_stopped = false;
   std::unique_ptr<net::FdWatch> m_tun_watch;
   std::vector<std::unique_ptr<net::FdWatch>> m_udp_watches;
 };

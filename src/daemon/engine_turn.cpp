@@ -6,6 +6,11 @@
 #include "daemon/event_names.h"
 
 namespace quipu::daemon {
+namespace {
+
+constexpr Duration kStampsRetry = std::chrono::seconds(1);
+
+}  // namespace
 
 struct Engine::Visitor {
   Engine& engine;
@@ -22,14 +27,8 @@ struct Engine::Visitor {
   }
 
   void operator()(const protocol::ReserveStamps& action) const {
-    const auto stored = engine.m_outside.stamps.reserve(action.end.value());
-    if (!stored) {
-      // Without stamps no handshake starts any more, and the tunnels end with their keys: better said now.
-      engine.m_outside.log.error(event::kStampsNotStored, "the state folder cannot be written",
-                                 {error_field(stored.error())});
-      return;
-    }
-    engine.m_device.stamps_reserved(action.end, net::Loop::now(), engine.m_actions);
+    engine.m_stamps_wanted = action.end;
+    engine.store_stamps();
   }
 
   void operator()(const protocol::ResolveEndpoint& action) const { engine.m_names.resolve(action.peer, action.name); }
@@ -43,6 +42,10 @@ struct Engine::Visitor {
 };
 
 void Engine::turn() {
+  if (m_stopped) {
+    m_actions.clear();
+    return;
+  }
   m_device.advance(net::Loop::now(), m_actions);
   perform_actions();
   if (!m_rekeys.empty()) {
@@ -60,6 +63,22 @@ void Engine::perform_actions() {
     for (protocol::Action& action : batch)
       std::visit(Visitor{*this}, action);
   }
+}
+
+// Until it succeeds: without stamps no handshake starts any more, and the tunnels end with their keys.
+void Engine::store_stamps() {
+  const TimePoint now = net::Loop::now();
+  if (const auto stored = m_outside.stamps.reserve(m_stamps_wanted->value()); !stored) {
+    if (!std::exchange(m_stamps_failed, true))
+      m_outside.log.error(event::kStampsNotStored, "the state folder cannot be written",
+                          {error_field(stored.error()), {"alarm", "yes"}});
+    m_stamps_retry.set(now + kStampsRetry);
+    return;
+  }
+  m_stamps_retry.cancel();
+  if (std::exchange(m_stamps_failed, false))
+    m_outside.log.info(event::kStampsStored, "the state folder can be written again");
+  m_device.stamps_reserved(*std::exchange(m_stamps_wanted, std::nullopt), now, m_actions);
 }
 
 void Engine::schedule() {

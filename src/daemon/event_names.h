@@ -23,5 +23,6 @@ inline constexpr std::string_view kEndpointUnresolved = "endpoint_unresolved";
 inline constexpr std::string_view kForeignRoute = "foreign_route";
 inline constexpr std::string_view kMachineChanged = "machine_changed";
 inline constexpr std::string_view kStampsNotStored = "stamps_not_stored";
+inline constexpr std::string_view kStampsStored = "stamps_stored";
 
 }  // namespace quipu::daemon::event

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "daemon/event_names.h"
 #include "net/fake_udp_bind.h"
 #include "recorded_log.h"
 #include "test_kms.h"
@@ -61,13 +62,18 @@ class EngineTest : public testing::Test {
   EngineTest() {
     m_psk = Secret<32>();
     m_a.rng.fill(m_psk.mutable_view());
-    for (Site* site : {&m_a, &m_b}) {
-      auto engine =
-          Engine::create(site->outside_parts, settings(*site), [site](const Error& error) { site->failure = error; });
-      EXPECT_TRUE(engine.has_value()) << engine.error().text;
-      site->engine = std::move(*engine);
-      site->engine->start();
-    }
+    start(m_a);
+    start(m_b);
+  }
+
+  // Again, when it ran before.
+  void start(Site& site) {
+    site.engine.reset();
+    auto engine =
+        Engine::create(site.outside_parts, settings(site), [&site](const Error& error) { site.failure = error; });
+    ASSERT_TRUE(engine.has_value()) << engine.error().text;
+    site.engine = std::move(*engine);
+    site.engine->start();
   }
 
   Site& other(const Site& site) { return &site == &m_a ? m_b : m_a; }
@@ -94,12 +100,6 @@ class EngineTest : public testing::Test {
     return out;
   }
 
-  static std::string inside(const Site& site) { return site.letter == "a" ? "10.70.0.1" : "10.70.0.2"; }
-
-  void send(Site& from, std::string_view text) {
-    from.tun.inject(packet(inside(from).c_str(), inside(other(from)).c_str(), text));
-  }
-
   // A further peer, whose endpoint is not known.
   void add_third_peer(Settings& to) {
     PeerSettings third{.config = to.peers[0].config, .psk = m_psk.clone()};
@@ -109,6 +109,12 @@ class EngineTest : public testing::Test {
     third.config.endpoint.reset();
     to.config.peers.push_back(third.config);
     to.peers.push_back(std::move(third));
+  }
+
+  static std::string inside(const Site& site) { return site.letter == "a" ? "10.70.0.1" : "10.70.0.2"; }
+
+  void send(Site& from, std::string_view text) {
+    from.tun.inject(packet(inside(from).c_str(), inside(other(from)).c_str(), text));
   }
 
   void expect_arrival(Site& at, std::string_view text) {
@@ -181,12 +187,6 @@ TEST_F(EngineTest, ARekeyOfNobodyIsRefused) {
   EXPECT_EQ(refused.error().code, Errc::not_found);
 }
 
-TEST_F(EngineTest, NothingLeavesWithoutAKeyAndItFlowsWhenTheKmsIsBack) {
-  m_kms.stop();
-  std::size_t data_sent = 0;
-  m_network.on_send = [&](const net::FakeUdpNetwork::Packet& datagram) {
-    if (protocol::Device::is_data(datagram.payload)) ++data_sent;
-    return true;
 TEST_F(EngineTest, OnePeerThatCannotBeRekeyedDoesNotKeepTheOthersFromIt) {
   Site& site = initiator();
   send(m_a, "first");
@@ -205,6 +205,12 @@ TEST_F(EngineTest, OnePeerThatCannotBeRekeyedDoesNotKeepTheOthersFromIt) {
   EXPECT_EQ(alone.error().code, Errc::unavailable);
 }
 
+TEST_F(EngineTest, NothingLeavesWithoutAKeyAndItFlowsWhenTheKmsIsBack) {
+  m_kms.stop();
+  std::size_t data_sent = 0;
+  m_network.on_send = [&](const net::FakeUdpNetwork::Packet& datagram) {
+    if (protocol::Device::is_data(datagram.payload)) ++data_sent;
+    return true;
   };
   send(m_a, "waits");
   run_until(m_loop, [&] { return tunnel(m_a).state == control::TunnelState::blocked; }, "the block");
@@ -288,6 +294,21 @@ TEST_F(EngineTest, StampsAreReservedBeforeTheyAreUsed) {
   EXPECT_GT(reserved_when_sent, 0U);
 }
 
+TEST_F(EngineTest, HandshakesStartOnceTheStateFolderCanBeWritten) {
+  Site& site = initiator();
+  const std::filesystem::path folder = std::filesystem::path(site.folder.path("")).parent_path();
+  const std::filesystem::path aside = folder.string() + ".aside";
+  std::filesystem::rename(folder, aside);
+  start(site);
+  send(site, "waits");
+  run_until(m_loop, [&] { return tunnel(site).sources.at(0).reachable; }, "all but a stamp is there");
+  EXPECT_EQ(tunnel(site).handshakes.initiated, 0U);
+  std::filesystem::rename(aside, folder);
+  expect_arrival(other(site), "waits");
+  EXPECT_EQ(site.log.count(event::kStampsNotStored), 1U);
+  EXPECT_EQ(site.log.count(event::kStampsStored), 1U);
+}
+
 TEST_F(EngineTest, GarbageBurnsNoKeyAndStopsNothing) {
   send(m_a, "before");
   expect_arrival(m_b, "before");
@@ -333,6 +354,25 @@ TEST_F(EngineTest, AStoppedEngineIsSilent) {
   run_until(m_loop, [&] { return tunnel(m_b).traffic.tx_packets > 0; }, "the other end's packet");
   EXPECT_EQ(sent, 0U);
   EXPECT_TRUE(m_a.tun.take_written().empty());
+}
+
+TEST_F(EngineTest, AKeyThatComesAfterTheStopStartsNothing) {
+  Site& site = initiator();
+  m_kms.hold = true;
+  Settings eager = settings(site);
+  eager.peers[0].config.always_on = true;
+  ASSERT_TRUE(site.engine->reconfigure(std::move(eager)).has_value());
+  run_until(m_loop, [&] { return m_kms.held() == 1; }, "the KMS is asked");
+  std::size_t sent = 0;
+  m_network.on_send = [&](const net::FakeUdpNetwork::Packet& datagram) {
+    if (datagram.from == site.address) ++sent;
+    return true;
+  };
+  site.engine->stop();
+  m_kms.release();
+  run_until(m_loop, [&] { return tunnel(site).sources.at(0).reachable; }, "the KMS has answered");
+  EXPECT_EQ(sent, 0U);
+  EXPECT_FALSE(tunnel(site).handshakes.initiated > 0 || tunnel(site).state == control::TunnelState::connecting);
 }
 
 TEST_F(EngineTest, DatagramsThatFindNoRoomAreCountedApart) {

@@ -58,6 +58,8 @@ class TestKms {
   bool hold = false;
   void release();
 
+  std::size_t held() const { return m_held.size(); }
+
  private:
   struct Held {
     net::HttpRequest request;
