@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/tls_socket.h"
 
+#include <netinet/in.h>
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/ssl/error.hpp>
@@ -31,6 +33,12 @@ tcp::endpoint to_asio(const Endpoint& endpoint) {
   out.resize(address.size);
   std::memcpy(out.data(), address.get(), address.size);
   return out;
+}
+
+// An address that comes later than the daemon (DHCP, a bridge, VRRP) is listened on all the same.
+void permit_absent_address(tcp::acceptor& acceptor) {
+  const int on = 1;
+  ::setsockopt(acceptor.native_handle(), IPPROTO_IP, IP_FREEBIND, &on, sizeof on);  // of either family
 }
 
 Endpoint from_asio(const tcp::endpoint& endpoint) {
@@ -261,6 +269,7 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     ec = acceptor.open(endpoint.protocol(), ec);
     if (!ec) ec = acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
     if (!ec && endpoint.protocol() == tcp::v6()) ec = acceptor.set_option(asio::ip::v6_only(true), ec);
+    if (!ec) permit_absent_address(acceptor);
     if (!ec) ec = acceptor.bind(endpoint, ec);
     if (!ec) ec = acceptor.listen(tcp::acceptor::max_listen_connections, ec);
     if (ec) return fail_system(where, ec.value());

@@ -55,6 +55,17 @@ class TlsStreamTest : public ::testing::Test {
   std::unique_ptr<End> client;
 };
 
+// At a boot the daemon may be there first. These are addresses that no machine has (RFC 5737, RFC 3849).
+TEST_F(TlsStreamTest, ListensAtAnAddressThatIsNotThereYet) {
+  for (const std::string_view text : {"192.0.2.77", "2001:db8::77"}) {
+    const auto address = IpAddress::parse(text);
+    ASSERT_TRUE(address);
+    const auto opened = TlsListener::open(loop, {*address, 0, 0}, pki.context("b"), {}, [](auto) {});
+    ASSERT_TRUE(opened.has_value()) << opened.error().text;
+    EXPECT_NE((*opened)->local().port, 0);
+  }
+}
+
 TEST_F(TlsStreamTest, CarriesMessagesBothWaysInOrder) {
   open();
   std::vector<std::string> sent;
