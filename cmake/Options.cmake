@@ -36,8 +36,14 @@ if(QUIPU_FUZZ)
   target_compile_options(quipu_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(QUIPU_HARDENING)
+  # Of the processor: x86 and ARM each know one of these.
+  include(CheckCXXCompilerFlag)
+  check_cxx_compiler_flag("-Werror -fcf-protection" QUIPU_HAS_CF_PROTECTION)
+  check_cxx_compiler_flag("-Werror -mbranch-protection=standard" QUIPU_HAS_BRANCH_PROTECTION)
   target_compile_options(quipu_options INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -D_GLIBCXX_ASSERTIONS
-    -fstack-protector-strong -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero)
+    -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero
+    $<$<BOOL:${QUIPU_HAS_CF_PROTECTION}>:-fcf-protection>
+    $<$<BOOL:${QUIPU_HAS_BRANCH_PROTECTION}>:-mbranch-protection=standard>)
   target_link_options(quipu_options INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
   set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -pie")
 endif()
