@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What is installed where. Two components, as the Debian packages have them: quipu and quipu-kms.
+# What is installed where. One component for each Debian package: quipu, quipu-kms, quipu-driver-dev.
 include(GNUInstallDirs)
 set(QUIPU_UNIT_DIR lib/systemd/system CACHE STRING "Folder of the systemd units, below the prefix")
 
@@ -21,5 +21,12 @@ foreach(package IN ITEMS quipu quipu-kms)
   install(FILES systemd/${package}.sysusers.conf DESTINATION lib/sysusers.d RENAME ${package}.conf COMPONENT ${package})
   install(FILES systemd/${package}.tmpfiles.conf DESTINATION lib/tmpfiles.d RENAME ${package}.conf COMPONENT ${package})
 endforeach()
-install(FILES systemd/quipud.service DESTINATION ${QUIPU_UNIT_DIR} COMPONENT quipu)
+install(FILES systemd/quipud.service systemd/quipu-guard.service DESTINATION ${QUIPU_UNIT_DIR} COMPONENT quipu)
 install(FILES systemd/quipu-kmsd.service DESTINATION ${QUIPU_UNIT_DIR} COMPONENT quipu-kms)
+
+install(FILES docs/man/quipu.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT quipu)
+install(FILES docs/man/quipud.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 COMPONENT quipu)
+install(FILES docs/man/quipu-kmsd.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 COMPONENT quipu-kms)
+
+# All that the author of a driver needs.
+install(FILES include/quipu/driver.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/quipu COMPONENT quipu-driver-dev)

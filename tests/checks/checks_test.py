@@ -11,6 +11,7 @@ import unittest
 import binaries
 import file_rules
 import layering
+import man_pages
 import not_compiling
 import sans_io
 import units
@@ -245,6 +246,50 @@ class Units(InTree):
         faults = self.faults(service + "NoSuchKey=yes")
         self.assertEqual(len(faults), 1)
         self.assertIn("NoSuchKey", faults[0])
+
+
+class ManPages(InTree):
+    """A program `tool` with --config, and a verb `show` with --json."""
+
+    def setUp(self):
+        super().setUp()
+        self.write("units/a.service", "[Unit]\nDocumentation=man:tool(8)\n")
+        self.tool = self.write(
+            "tool",
+            "#!/bin/sh\n[ $1 = show ] && exec printf 'Options:\\n  --json  As JSON\\n'\n"
+            "printf 'Options:\\n  --config TEXT  File\\n\\nSubcommands:\\n  show     Show\\n'\n",
+        )
+        self.tool.chmod(0o755)
+
+    def faults(self, page):
+        self.write("man/tool.8", page)
+        faults, seen = man_pages.check(self.top / "man", self.top / "units", [self.tool])
+        self.assertEqual(seen, 1)
+        return faults
+
+    def test_page_as_it_should_be(self):
+        self.assertEqual(self.faults(".BI \\-\\-config\n.BR show [ \\-\\-json ]\n"), [])
+
+    def test_option_that_is_not_there(self):
+        faults = self.faults(".BI \\-\\-config\n.BI \\-\\-colour\n.B show\n")
+        self.assertEqual(len(faults), 1)
+        self.assertIn("--colour, which tool does not have", faults[0])
+
+    def test_option_left_out(self):
+        faults = self.faults(".B show\n")
+        self.assertEqual(len(faults), 1)
+        self.assertIn("does not name --config", faults[0])
+
+    def test_verb_left_out(self):
+        faults = self.faults(".BI \\-\\-config\n")
+        self.assertEqual(len(faults), 1)
+        self.assertIn("does not name the verb show", faults[0])
+
+    def test_page_left_out(self):
+        faults, _ = man_pages.check(self.top / "man", self.top / "units", [self.tool])
+        self.assertEqual(len(faults), 2)
+        self.assertIn("0 pages for tool", faults[0])
+        self.assertIn("points to tool(8), which is not there", faults[1])
 
 
 class NotCompiling(InTree):
