@@ -80,11 +80,15 @@ check_packages() {
         { echo "${deb##*/}: no Static-Built-Using: openssl (= VERSION)"; return 1; }
     done
   fi
+  # The author of a driver has the header and a C compiler.
+  inside "$root" sh -ec '
+    dpkg -i /build/quipu-driver-dev_*.deb
+    echo "#include <quipu/driver.h>" | cc -std=c99 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c -'
 }
 
 install_packages() {
   local release=$1 root=$2
-  cp "build/packages/$release"/quipu_*.deb "build/packages/$release"/quipu-kms_*.deb "$root/var/tmp/"
+  cp "build/packages/$release"/{quipu,quipu-kms,quipu-driver-dev}_*.deb "$root/var/tmp/"
   inside "$root" apt-get -q update
   inside "$root" sh -ec 'apt-get -q -y --no-install-recommends install /var/tmp/*.deb'
   inside "$root" sh -ec '
@@ -93,6 +97,7 @@ install_packages() {
     test "$(stat -c "%a %U" /etc/quipu/kms-credentials)" = "700 root"
     quipu version && quipud --version && quipu-kmsd --version
     test -x /usr/lib/quipu/quipu-driver && test -e /usr/lib/quipu/drivers/sim.so
+    test -e /usr/share/man/man1/quipu.1.gz && test -e /usr/share/man/man8/quipud.8.gz && test -e /usr/share/man/man8/quipu-kmsd.8.gz
     # Nothing runs before it is configured, and nothing has failed.
     systemctl is-enabled quipud quipu-kmsd'
 }
@@ -115,29 +120,19 @@ configure_site() {
     sed -i "s|PUBLIC_KEY_OF_DC_B|$(quipu genkey 2>/dev/null | quipu pubkey)|" quipu.toml
     quipu check quipu.toml
     quipu check kms.toml'
-  cp scripts/lib/package_site/test.service "$root/etc/systemd/system/quipu-package-test.service"
+  cp scripts/lib/package_site/test.service "$root/etc/systemd/system/package-test.service"
   install -m 755 scripts/lib/package_site/test.sh "$root/var/tmp/test.sh"
   # The root has no network and no terminal: nothing else is to be waited for.
-  inside "$root" systemctl enable quipu-package-test.service
+  inside "$root" systemctl enable package-test.service
   inside "$root" systemctl mask systemd-networkd-wait-online.service
 }
 
 boot_site() {
   local root=$1
   rm -f "$root/var/tmp/result"
-  timeout 180 systemd-nspawn -q -D "$root" --register=no --keep-unit --private-network --bind=/dev/net/tun --capability=CAP_NET_ADMIN \
+  timeout 300 systemd-nspawn -q -D "$root" --register=no --keep-unit --private-network --bind=/dev/net/tun --capability=CAP_NET_ADMIN \
     --console=pipe -b </dev/null || true
   echo "-- what the test inside said:"
   cat "$root/var/tmp/log" || true
   [ "$(cat "$root/var/tmp/result" 2>/dev/null)" = passed ] || { echo "the booted root did not pass its test"; return 1; }
-}
-
-purge_packages() {
-  local root=$1
-  inside "$root" apt-get -q -y purge quipu quipu-kms
-  inside "$root" sh -ec '
-    rm -f /etc/quipu/quipu.toml /etc/quipu/kms.toml && rmdir --ignore-fail-on-non-empty /etc/quipu || true
-    for path in /etc/quipu /var/lib/quipu /var/lib/quipu-kms /usr/lib/quipu /usr/sbin/quipud; do
-      if [ -e $path ]; then echo "$path is left behind"; exit 1; fi
-    done'
 }

@@ -1,60 +1,139 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs inside the booted root: both units start at boot, stay active, answer, reload, and stop cleanly. Leaves /var/tmp/result.
+# Runs inside the booted root: the units start at boot, stay active, answer, reload, come back from whatever ends them, stop cleanly, and
+# purge without a trace. Leaves /var/tmp/result.
 exec >/var/tmp/log 2>&1
 set -eux
 
 failed() {
-  journalctl --no-pager -b -u quipud -u quipu-kmsd | tail -n 100
-  systemctl --no-pager status quipud quipu-kmsd || true
+  journalctl --no-pager -b -u quipu-guard -u quipud -u quipu-kmsd | tail -n 100
+  systemctl --no-pager status quipu-guard quipud quipu-kmsd || true
 }
 trap '[ $? = 0 ] || failed' EXIT
 
 property() { systemctl show -P "$2" "$1"; }
+is() { [ "$(property "$1" "$2")" = "$3" ]; }
+
+# until_true COMMAND...: within 30 s
+until_true() {
+  for _ in $(seq 300); do
+    if "$@"; then return; fi
+    sleep 0.1
+  done
+  "$@"
+}
 
 running() {
   for unit in quipud quipu-kmsd; do
-    [ "$(property $unit ActiveState)" = active ]
-    [ "$(property $unit NRestarts)" = 0 ]
+    is $unit ActiveState active
+    is $unit NRestarts 0
   done
 }
 
+guarded() { ip route show proto 81 type blackhole | grep -q '^blackhole 10.70.0.2 '; }
+
+# The other site is not there: the tunnel is down or blocked, and that is what the exit code says.
+shows_status() {
+  status=0
+  "$@" || status=$?
+  [ $status = 4 ] || [ $status = 6 ]
+}
+
+# -- After the boot. The guard came before any network.
 for unit in quipud quipu-kmsd; do systemctl start $unit; done
 running
+is quipu-guard Result success
+guarded
+[ "$(property quipu-guard ActiveEnterTimestampMonotonic)" -le "$(property network-pre.target ActiveEnterTimestampMonotonic)" ]
 [ "$(stat -c '%U' /run/quipu/control.sock)" = _quipu ]
 [ "$(stat -c '%G %a' /run/quipu/control.sock)" = "quipu 660" ]
 ip link show quipu0
-
-# The other site is not there: the tunnel is down or blocked, and that is what the exit code says.
-status=0
-quipu status || status=$?
-[ $status = 4 ] || [ $status = 6 ]
+shows_status quipu status
 quipu status --json | grep -q '"device":{.*"kms":{'
 
-# A member of the group may look, nobody else; and looking is all.
+# -- The driver runs within what its unit and its own sandbox leave it.
+driver_runs() { quipu status --json | grep -q '"driver":"sim","state":"running"'; }
+until_true driver_runs
+
+# -- An address that comes after the daemon is listened on.
+listens() { timeout 5 bash -c ': </dev/tcp/192.0.2.1/8020'; }
+if listens; then exit 1; fi
+ip address add 192.0.2.1/32 dev lo
+listens
+running
+
+# -- A member of the group may look, nobody else; and looking is all.
 useradd --system --groups quipu watcher
-status=0
-runuser -u watcher -- quipu status >/dev/null || status=$?
-[ $status = 4 ] || [ $status = 6 ]
+shows_status runuser -u watcher -- quipu status
 if runuser -u watcher -- quipu rekey; then exit 1; fi
 if runuser -u nobody -- quipu --socket /run/quipu/control.sock rekey; then exit 1; fi
 
+# -- Reload, by the service manager and by the control socket.
 systemctl reload quipud quipu-kmsd
 quipu reload
+quipu reload --kms
 running
 
-# Restarted by the service manager after a crash.
-kill -KILL "$(property quipud MainPID)"
-for _ in $(seq 100); do
-  if [ "$(property quipud NRestarts)" = 1 ] && [ "$(property quipud ActiveState)" = active ]; then break; fi
-  sleep 0.1
+# -- Restart: by hand, after a crash, by an upgrade not at all.
+systemctl restart quipu-kmsd quipud
+running
+for unit in quipud quipu-kmsd; do
+  kill -KILL "$(property $unit MainPID)"
+  until_true is $unit NRestarts 1
+  until_true is $unit ActiveState active
+  guarded
 done
-[ "$(property quipud ActiveState)" = active ]
+until_true driver_runs
+before="$(property quipud MainPID) $(property quipu-kmsd MainPID)"
+dpkg -i /var/tmp/*.deb
+[ "$(property quipud MainPID) $(property quipu-kmsd MainPID)" = "$before" ]
 
+# -- Without its key quipud does not start, and nothing leaves in clear; it is tried until the key is there.
+systemctl stop quipud
+ip route flush proto 81 type blackhole
+mv /etc/quipu/credentials/device.key /var/tmp/
+systemctl restart quipu-guard
+guarded
+if systemctl start quipud; then exit 1; fi
+tried_often() { [ "$(property quipud NRestarts)" -ge 6 ]; }
+until_true tried_often
+guarded
+mv /var/tmp/device.key /etc/quipu/credentials/
+until_true is quipud ActiveState active
+
+# -- Stop: cleanly, and guarded still.
 for unit in quipud quipu-kmsd; do
   systemctl stop $unit
-  [ "$(property $unit Result)" = success ]
-  [ "$(property $unit ExecMainStatus)" = 0 ]
+  is $unit Result success
+  is $unit ExecMainStatus 0
 done
+guarded
 if systemctl --failed --no-legend --plain | grep quipu; then exit 1; fi
+
+# -- Purge: each package takes its own, in either order, and leaves the other's and what has a name of the admin's.
+cp -a /etc/quipu /var/tmp/configuration
+systemctl start quipu-kmsd quipud
+until_true driver_runs
+dpkg --purge quipu quipu-driver-dev
+for path in /etc/quipu/quipu.toml /etc/quipu/credentials /var/lib/quipu /run/quipu /usr/sbin/quipud; do [ ! -e $path ]; done
+if guarded; then exit 1; fi
+is quipu-kmsd ActiveState active
+[ -e /etc/quipu/kms.toml ]
+[ -e /etc/quipu/kms-credentials/store.key ]
+dpkg --purge quipu-kms
+for path in /etc/quipu /var/lib/quipu-kms /run/quipu-kms /usr/lib/quipu; do [ ! -e $path ]; done
+
+dpkg -i /var/tmp/*.deb
+cp -a /var/tmp/configuration/. /etc/quipu/
+mkdir -m 700 /etc/quipu/pki
+systemctl start quipu-kmsd quipud
+dpkg --purge quipu-kms
+for path in /etc/quipu/kms.toml /etc/quipu/kms-credentials /var/lib/quipu-kms; do [ ! -e $path ]; done
+is quipud ActiveState active
+[ -e /etc/quipu/quipu.toml ]
+[ -e /etc/quipu/credentials/device.key ]
+dpkg --purge quipu quipu-driver-dev
+[ "$(ls /etc/quipu)" = pki ]
+rmdir /etc/quipu/pki /etc/quipu
+if find / -xdev \( -path /var/tmp -o -path /var/log \) -prune -o -name '*quipu*' -print | grep .; then exit 1; fi
 echo passed >/var/tmp/result
