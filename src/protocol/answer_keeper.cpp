@@ -29,10 +29,11 @@ void AnswerKeeper::answer(Bytes message, bool is_response, TimePoint now) {
 }
 
 const Bytes* AnswerKeeper::repeated(const Endpoint& from, TimePoint now) {
-  m_repeated = now;
-  m_from = from;
-  if (m_answer.empty() || now - m_sent < kAnswerInterval) return nullptr;
-  m_sent = now;
+  const bool first_sender = from == m_from;
+  if (first_sender) m_repeated = now;
+  TimePoint& sent = first_sender ? m_sent : m_sent_elsewhere;
+  if (m_answer.empty() || now - sent < kAnswerInterval) return nullptr;
+  sent = now;
   return &m_answer;
 }
 

@@ -40,9 +40,11 @@ class AnswerKeeper {
   // The answer to the one in hand; `is_response` tells message 2 from a reject. To be sent to from().
   void answer(Bytes message, bool is_response, TimePoint now);
 
-  // A repetition came. The octets to send now, or null: still asked for, or sent a moment ago.
+  // A repetition came. The octets to send to its sender now, or null: still asked for, or sent a moment ago. Whoever
+  // replays the message from elsewhere neither takes the first sender's answers nor keeps them alive.
   const Bytes* repeated(const Endpoint& from, TimePoint now);
 
+  // Where the first copy came from.
   const Endpoint& from() const { return m_from; }
 
   std::uint64_t order() const { return m_order; }
@@ -71,8 +73,9 @@ class AnswerKeeper {
   Endpoint m_from;
   std::uint64_t m_order = 0;
   TimePoint m_accepted;
-  TimePoint m_repeated;
-  TimePoint m_sent;
+  TimePoint m_repeated;        // by the first sender
+  TimePoint m_sent;            // to the first sender
+  TimePoint m_sent_elsewhere;  // to any other
   std::optional<Asking> m_asking;
   Bytes m_answer;
   bool m_is_response = false;

@@ -27,7 +27,7 @@ void PeerMachine::reconfigure(PeerConfig config) {
 }
 
 void PeerMachine::apply_intervals() {
-  const Duration interval = std::max(m_config.rekey_interval / 4, kRateInterval);
+  const Duration interval = std::clamp<Duration>(m_config.rekey_interval / 4, kRateInterval, kRateIntervalAtMost);
   m_initiation_rate.set_interval(interval);
   m_announcement_rate.set_interval(interval);
   m_answer.set_hold(m_config.rekey_interval);

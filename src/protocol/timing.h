@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every time and limit of the state machine. docs/protocol.md, "Timers", prints this table.
+// Every time and limit of the state machine. docs/protocol.md, "Times and limits", prints this table.
 #pragma once
 
 #include <cstddef>
@@ -35,7 +35,8 @@ inline constexpr Duration kAnswerKeptAtMost = 60s;
 inline constexpr Duration kAnswerInterval = 100ms;  // one copy of an answer at most per
 inline constexpr Duration kAnswerHoldsBack = 5s;    // own attempts, after the last repetition (crossing rule a)
 inline constexpr Duration kStaleRejectInterval = 1s;
-inline constexpr Duration kRateInterval = 250ms;  // an accepted message 1 per max(N/4, this)
+inline constexpr Duration kRateInterval = 250ms;     // an accepted message 1 per N/4, but not below this
+inline constexpr Duration kRateIntervalAtMost = 1s;  // nor above: a rate that is used up must not lock a peer out
 inline constexpr int kRateBurst = 3;
 
 // Key management.

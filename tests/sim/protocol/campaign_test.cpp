@@ -98,8 +98,8 @@ void one_world(std::uint64_t seed) {
   SeededRng choice(seed * 7919);
   Options options;
   options.seed = seed;
-  constexpr Duration kIntervals[] = {1s, 2s, 5s, 10s};
-  options.interval = kIntervals[choice.below(4)];
+  constexpr Duration kIntervals[] = {1s, 2s, 5s, 10s, 60s, 3600s};
+  options.interval = kIntervals[choice.below(std::size(kIntervals))];
   options.sources = 1 + choice.below(2);
   options.min_sources = static_cast<std::uint8_t>(choice.below(options.sources + 1));
   World world(options);

@@ -122,6 +122,22 @@ TEST(Fault, AnAnswerGoesOutOncePerTenthOfASecond) {
   EXPECT_EQ(answers(), 2);
 }
 
+TEST(Fault, CopiesFromElsewhereTakeNobodysAnswer) {
+  Started world({});
+  int lost = 0;
+  world.links[1].lose = [&](ByteView datagram) { return is_response(datagram) && ++lost <= 1; };
+  world.a().send();
+  std::function<void()> replay = [&] {
+    if (!world.handshakes[0].empty()) world.inject(0, world.handshakes[0].front(), *Endpoint::parse("203.0.113.9:1"));
+    world.after(50ms, replay);
+  };
+  world.after(10ms, replay);
+  EXPECT_TRUE(world.run_until([&] { return world.b().status().session_up; }, 2s));
+  EXPECT_GE(lost, 1);
+  // Nor do they keep the answer alive: the first sender has what it wanted.
+  EXPECT_EQ(world.kms.ends[1].delivered_named, 1U);
+}
+
 TEST(Fault, ACrossingWithLongDelaysSettles) {
   for (const Duration delay : {Duration(600ms), Duration(1100ms), Duration(1700ms)}) {
     Started world({});
@@ -249,6 +265,25 @@ TEST(Fault, RecordedHandshakesAfterARestartCostOneRefusedRequestEach) {
   // The burst of the rate and no more, however many there are.
   EXPECT_LE(world.kms.ends[1].requests, asked + kRateBurst);
   EXPECT_FALSE(world.b().status().session_up);
+  EXPECT_TRUE(world.heals(10s));
+}
+
+// With a rate in proportion to N, three old messages would lock the peer out for a quarter of an hour.
+TEST(Fault, RecordedHandshakesAfterARestartLockNobodyOut) {
+  Options options;
+  options.interval = 3600s;
+  Started world(options);
+  ASSERT_TRUE(world.healthy());
+  for (int i = 0; i < 5; ++i) {
+    world.a().with_device(
+        [&](Device& device, Actions& actions) { ASSERT_TRUE(device.rekey_now(kFarEnd, world.now(), actions)); });
+    world.run(2s);
+  }
+  const auto recorded = world.handshakes[0];
+  world.b().restart(false);  // so that only a message 1 from A brings them together again
+  for (const Bytes& datagram : recorded)
+    if (is_initiation(datagram)) world.inject(0, datagram, *Endpoint::parse("203.0.113.9:1"));
+  EXPECT_GT(world.b().status().statistics.rejects_sent, 0U);
   EXPECT_TRUE(world.heals(10s));
 }
 
