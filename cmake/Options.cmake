@@ -16,9 +16,12 @@ if(QUIPU_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${QUIPU_CCACHE})
 endif()
 
+# On in every preset but release: a compiler newer than those we test with must not stop an admin's build by a new warning.
+option(QUIPU_WERROR "Warnings are errors" OFF)
+
 add_library(quipu_options INTERFACE)
 target_compile_options(quipu_options INTERFACE
-  -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wsign-conversion -Wcast-align -Wformat=2 -Wundef
+  -Wall -Wextra -Wpedantic $<$<BOOL:${QUIPU_WERROR}>:-Werror> -Wshadow -Wconversion -Wsign-conversion -Wcast-align -Wformat=2 -Wundef
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual>
   -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
 target_compile_definitions(quipu_options INTERFACE _GNU_SOURCE)
