@@ -139,7 +139,8 @@ control::TunnelStatus tunnel_status(const PeerStatus& peer, const TablePeer& set
 std::map<std::string, std::uint64_t> datagram_drops(const protocol::DeviceStatistics& statistics) {
   return {{"unknown_index", statistics.unknown_index}, {"malformed", statistics.malformed},
           {"bad_mac1", statistics.bad_mac1},           {"unknown_peer", statistics.unknown_peer},
-          {"no_route", statistics.no_route},           {"cookies_sent", statistics.cookies_sent}};
+          {"no_route", statistics.no_route},           {"cookies_sent", statistics.cookies_sent},
+          {"rate_limited", statistics.rate_limited}};
 }
 
 }  // namespace quipu::daemon

@@ -4,15 +4,26 @@
 
 namespace quipu::protocol {
 
-void Device::State::receive_initiation(ByteView message, const Endpoint& from, const Context& context) {
+// Whether a message 1 or 2 with a right mac1 may cost an X25519. Under load its sender proves its address first, and
+// even then gets only so much: a peer where it is known to be has a share of its own, which nobody else can use up.
+bool Device::State::may_open(ByteView message, const Endpoint& from, const Context& context) {
   load.count(context.now);
-  if (load.under_load(context.now) && !cookies.check_mac2(message, from, context.now, shared.rng)) {
+  if (!load.under_load(context.now)) return true;
+  if (!cookies.check_mac2(message, from, context.now, shared.rng)) {
     const auto reply = cookies.create_reply(message, from, context.now, shared.rng);
-    if (!reply) return;
+    if (!reply) return false;
     ++statistics.cookies_sent;
     context.out.emplace_back(SendDatagram{std::nullopt, from, Bytes(reply->begin(), reply->end()), true});
-    return;
+    return false;
   }
+  PeerMachine* known = peer_at(from);
+  if (known != nullptr ? known->may_open(context.now) : strangers.take(from.address, context.now)) return true;
+  ++statistics.rate_limited;
+  return false;
+}
+
+void Device::State::receive_initiation(ByteView message, const Endpoint& from, const Context& context) {
+  if (!may_open(message, from, context)) return;
   const MessageDigest digest = digest_of(message);
   for (auto& [id, peer] : peers)
     if (peer.holds(digest)) {
@@ -56,12 +67,13 @@ void Device::receive(MutableBytes datagram, const Endpoint& from, TimePoint now,
     ++state.statistics.unknown_index;
     return;
   }
-  if (type == MessageType::response)
-    peer->handle_response(datagram, context);
-  else if (type == MessageType::reject)
+  if (type == MessageType::response) {
+    if (state.may_open(datagram, from, context)) peer->handle_response(datagram, context);
+  } else if (type == MessageType::reject) {
     peer->handle_reject(datagram, context);
-  else
+  } else {
     peer->handle_cookie_reply(datagram, now);
+  }
 }
 
 }  // namespace quipu::protocol

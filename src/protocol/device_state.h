@@ -8,6 +8,7 @@
 #include "protocol/cookie.h"
 #include "protocol/device.h"
 #include "protocol/peer_machine.h"
+#include "protocol/sender_limits.h"
 
 namespace quipu::protocol {
 
@@ -44,6 +45,13 @@ struct Device::State {
     return Context{shared, at, out};
   }
 
+  PeerMachine* peer_at(const Endpoint& endpoint) {
+    const auto found =
+        std::ranges::find_if(peers, [&](const auto& entry) { return entry.second.endpoint() == endpoint; });
+    return found == peers.end() ? nullptr : &found->second;
+  }
+
+  bool may_open(ByteView message, const Endpoint& from, const Context& context);
   void receive_initiation(ByteView message, const Endpoint& from, const Context& context);
 
   Shared shared;
@@ -52,6 +60,7 @@ struct Device::State {
   AllowedIps allowed;
   CookieChecker cookies;
   LoadMeter load{kLoadThreshold};
+  SenderLimits strangers;
   DeviceStatistics statistics;
   TimePoint now{};  // of the last event
 };

@@ -26,6 +26,14 @@ class PeerMachine {
 
   const PeerConfig& config() const { return m_config; }
 
+  const std::optional<Endpoint>& endpoint() const { return m_endpoint; }
+
+  // Under load: whether one more handshake message from its endpoint is opened.
+  bool may_open(TimePoint now) { return m_openings.take(now); }
+
+  // When the endpoint that it was followed to lies inside a protected prefix now.
+  void leave_protected_endpoint(const AllowedIps& allowed);
+
   const PreSharedKey& psk() const { return m_config.psk; }
 
   // --- data path: no action, no allocation but for a packet that has to wait ---
@@ -193,6 +201,7 @@ class PeerMachine {
   // Limits on what the peer may make us do.
   TokenBucket m_initiation_rate;
   TokenBucket m_announcement_rate;
+  TokenBucket m_openings{kSenderInterval, kSenderBurst};
   TokenBucket m_stale_rejects{kStaleRejectInterval, 1};
   TokenBucket m_jump_reports{std::chrono::seconds(10), 1};
   TimePoint m_requests_until{};  // requests of a shelved answer are out until then

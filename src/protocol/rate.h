@@ -22,6 +22,8 @@ class TokenBucket {
     return true;
   }
 
+  bool full(TimePoint now) const { return m_full_at <= now; }
+
  private:
   Duration m_interval;
   int m_burst;

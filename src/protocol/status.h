@@ -101,6 +101,7 @@ struct DeviceStatistics {
   std::uint64_t malformed = 0;  // datagrams of no known type or a wrong length
   std::uint64_t bad_mac1 = 0;
   std::uint64_t cookies_sent = 0;
+  std::uint64_t rate_limited = 0;  // handshake messages under load, in spite of a right cookie
   std::uint64_t unknown_peer = 0;  // messages 1 that did not open for any configured peer
   std::uint64_t no_route = 0;      // inner destination of no peer
 };

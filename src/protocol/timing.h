@@ -67,5 +67,12 @@ inline constexpr std::uint64_t kMaxStampJump = std::uint64_t{1} << 40;
 inline constexpr std::size_t kQueuedPackets = 128;
 // Handshake datagrams per second above which a cookie is demanded.
 inline constexpr std::size_t kLoadThreshold = 50;
+// Under load, per address with a right cookie: one message per this is opened, and so many at once.
+inline constexpr Duration kSenderInterval = 50ms;
+inline constexpr int kSenderBurst = 10;
+// The same for all addresses together that are no peer's endpoint, and how many are kept apart.
+inline constexpr Duration kStrangersInterval = 2ms;
+inline constexpr int kStrangersBurst = 50;
+inline constexpr std::size_t kMaxStrangers = 1024;
 
 }  // namespace quipu::protocol

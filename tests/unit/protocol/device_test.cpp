@@ -6,6 +6,10 @@
 
 #include <algorithm>
 
+#include "protocol/cookie.h"
+#include "protocol/macs.h"
+#include "protocol/sender_limits.h"
+
 namespace quipu::protocol {
 namespace {
 
@@ -23,6 +27,47 @@ struct DeviceTest : testing::Test {
     config.allowed_ips = {*IpPrefix::parse(prefix)};
     config.policy.qkd = QkdUse::off;
     return config;
+  }
+};
+
+// Messages of strangers who know the device's public key: mac1 is right, nothing else is, and each costs an X25519 once
+// it is opened.
+struct FloodTest : DeviceTest {
+  Bytes forged(MessageType type, std::size_t size) {
+    Bytes message(size);
+    rng.fill(message);
+    ByteWriter(message).u8(static_cast<std::uint8_t>(type)).u8(kWireVersion).u16(0);
+    return message;
+  }
+
+  Bytes forged_initiation() {
+    Bytes message = forged(MessageType::initiation, kInitiationSize);
+    write_macs(message, device.public_key());
+    return message;
+  }
+
+  // Whoever asks gets a cookie for the address that is his own.
+  CookieGenerator proven(const Endpoint& from, TimePoint now) {
+    CookieGenerator cookies(device.public_key());
+    Bytes message = forged_initiation();
+    cookies.add_mac2(message, now);
+    Actions actions;
+    device.receive(message, from, now, actions);
+    const auto* reply = actions.empty() ? nullptr : std::get_if<SendDatagram>(&actions.back());
+    EXPECT_TRUE(reply != nullptr && cookies.consume_reply(reply->bytes, now)) << from.text();
+    return cookies;
+  }
+
+  // How many of so many were opened.
+  std::uint64_t flood(int count, const Endpoint& from, CookieGenerator* cookies, TimePoint now) {
+    const std::uint64_t before = device.statistics().unknown_peer;
+    for (int i = 0; i < count; ++i) {
+      Bytes message = forged_initiation();
+      if (cookies != nullptr) cookies->add_mac2(message, now);
+      Actions actions;
+      device.receive(message, from, now, actions);
+    }
+    return device.statistics().unknown_peer - before;
   }
 };
 
@@ -106,6 +151,107 @@ TEST_F(DeviceTest, RemovedPeersAreGone) {
   EXPECT_EQ(device.seal(packet_to(1), out, kNow).error(), Errc::not_found);
   // An answer that comes for a request of the past is nobody's.
   device.key_fetched(KeyRequestId(1), KeyId("late"), Secret<32>{}, kNow, actions);
+}
+
+TEST_F(DeviceTest, WhatAHostSaysToItsOwnLinkIsNoMissingRoute) {
+  Bytes out(200);
+  const auto seal = [&](const char* to) {
+    const auto address = IpAddress::parse(to);
+    Bytes packet(60);
+    packet[0] = address->family == IpFamily::v4 ? 0x45 : 0x60;
+    std::ranges::copy(address->view(), packet.begin() + (address->family == IpFamily::v4 ? 16 : 24));
+    EXPECT_EQ(device.seal(packet, out, kNow).error(), Errc::not_found) << to;
+  };
+  for (const char* to : {"ff02::2", "ff02::16", "ff12::1", "224.0.0.22", "224.0.0.251"})
+    seal(to);
+  EXPECT_EQ(device.statistics().no_route, 0U);
+  for (const char* to : {"ff05::2", "2001:db8::1", "224.0.1.1", "192.0.2.1"})
+    seal(to);
+  EXPECT_EQ(device.statistics().no_route, 4U);
+}
+
+TEST_F(FloodTest, ACookieBuysNoMoreThanItsShare) {
+  const Endpoint attacker = *Endpoint::parse("203.0.113.9:4000");
+  EXPECT_EQ(flood(1000, attacker, nullptr, kNow), kLoadThreshold);
+  EXPECT_EQ(device.statistics().cookies_sent, 1000U - kLoadThreshold);
+  CookieGenerator cookies = proven(attacker, kNow);
+  EXPECT_EQ(flood(1000, attacker, &cookies, kNow), static_cast<std::uint64_t>(kSenderBurst));
+  EXPECT_EQ(device.statistics().rate_limited, 1000U - kSenderBurst);
+  EXPECT_EQ(flood(1000, attacker, &cookies, kNow + 10 * kSenderInterval), 10U);
+  // Another port is the same machine.
+  const Endpoint elsewhere{attacker.address, 4001, 0};
+  CookieGenerator more = proven(elsewhere, kNow);
+  EXPECT_EQ(flood(100, elsewhere, &more, kNow + 10 * kSenderInterval), 0U);
+}
+
+TEST_F(FloodTest, ManyAddressesShareALimitAndAPeerHasItsOwn) {
+  const Endpoint known = *Endpoint::parse("192.0.2.9:51900");
+  PeerConfig config = peer(1, "10.0.0.1/32");
+  config.endpoint = known;
+  ASSERT_TRUE(device.add_peer(std::move(config), kNow));
+  flood(1000, *Endpoint::parse("203.0.113.9:4000"), nullptr, kNow);
+  std::uint64_t opened = 0;
+  for (int i = 0; i < 100; ++i) {
+    // Half of them are one host with a /64 of its own.
+    const Endpoint from = *Endpoint::parse(
+        (i % 2 == 0 ? "198.51.100." + std::to_string(i) : "[2001:db8::" + std::to_string(i) + "]") + ":1");
+    CookieGenerator cookies = proven(from, kNow);
+    const std::uint64_t here = flood(20, from, &cookies, kNow);
+    EXPECT_LE(here, static_cast<std::uint64_t>(kSenderBurst));
+    opened += here;
+  }
+  EXPECT_EQ(opened, static_cast<std::uint64_t>(kStrangersBurst));
+  CookieGenerator cookies = proven(known, kNow);
+  EXPECT_EQ(flood(20, known, &cookies, kNow), static_cast<std::uint64_t>(kSenderBurst));
+}
+
+TEST_F(FloodTest, OneIpv6NetworkIsOneSender) {
+  flood(1000, *Endpoint::parse("203.0.113.9:4000"), nullptr, kNow);
+  std::uint64_t opened = 0;
+  for (int i = 1; i <= 20; ++i) {
+    const Endpoint from = *Endpoint::parse("[2001:db8:0:7::" + std::to_string(i) + "]:1");
+    CookieGenerator cookies = proven(from, kNow);
+    opened += flood(5, from, &cookies, kNow);
+  }
+  EXPECT_EQ(opened, static_cast<std::uint64_t>(kSenderBurst));
+}
+
+// The table is full of senders that are active: the rest wait until some are not.
+TEST(SenderLimits, KeepsSoManyApart) {
+  SenderLimits limits;
+  const auto address = [](std::size_t i) {
+    return IpAddress::from_octets(Bytes{10, 0, static_cast<std::uint8_t>(i >> 8), static_cast<std::uint8_t>(i)});
+  };
+  for (std::size_t i = 0; i < kMaxStrangers; ++i)
+    limits.take(address(i), kNow);
+  EXPECT_FALSE(limits.take(address(kMaxStrangers), kNow + kSenderInterval / 2));
+  EXPECT_TRUE(limits.take(address(0), kNow + kSenderInterval / 2));
+  EXPECT_TRUE(limits.take(address(kMaxStrangers), kNow + 2s));
+}
+
+TEST_F(FloodTest, ForgedAnswersAreLimitedAsWell) {
+  PeerConfig config = peer(1, "10.0.0.1/32");
+  config.endpoint = Endpoint::parse("192.0.2.9:51900");
+  ASSERT_TRUE(device.add_peer(std::move(config), kNow));
+  Bytes out(200);
+  static_cast<void>(device.seal(packet_to(1), out, kNow));
+  Actions actions;
+  device.advance(kNow, actions);
+  device.stamps_reserved(Stamp(kStampRange), kNow, actions);
+  const auto* sent = std::get_if<SendDatagram>(&actions.back());
+  ASSERT_TRUE(sent != nullptr && message_type(sent->bytes) == MessageType::initiation);
+  const std::uint32_t index = ByteReader(ByteView(sent->bytes).subspan(4)).u32();
+  actions.clear();
+  const Endpoint attacker = *Endpoint::parse("203.0.113.9:4000");
+  for (int i = 0; i < 1000; ++i) {
+    Bytes message = forged(MessageType::response, kResponseSize);
+    ByteWriter(MutableBytes(message).subspan(8)).u32(index);
+    write_macs(message, device.public_key());
+    device.receive(message, attacker, kNow, actions);
+  }
+  const auto opened = device.status(kNow).front().statistics.drops[static_cast<std::size_t>(DropReason::failed_open)];
+  EXPECT_EQ(opened, kLoadThreshold);
+  EXPECT_EQ(device.statistics().cookies_sent, 1000U - kLoadThreshold);
 }
 
 TEST_F(DeviceTest, LooksUpANameWhenAPacketWaits) {

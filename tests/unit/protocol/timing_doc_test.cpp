@@ -45,7 +45,9 @@ TEST(Timing, IsDocumented) {
       ENTRY(kCrossingHead),        ENTRY(kFirstConfirmation),   ENTRY(kConfirmationDeadline),
       ENTRY(kNextLifetime),        ENTRY(kPreviousGrace),       ENTRY(kPreviousGraceShort),
       ENTRY(kDeadSession),         ENTRY(kKeepalive),           ENTRY(kStampRange),
-      ENTRY(kQueuedPackets),       ENTRY(kLoadThreshold),
+      ENTRY(kQueuedPackets),       ENTRY(kLoadThreshold),       ENTRY(kSenderInterval),
+      ENTRY(kSenderBurst),         ENTRY(kStrangersInterval),   ENTRY(kStrangersBurst),
+      ENTRY(kMaxStrangers),
   };
   EXPECT_EQ(documented(), expected);
 }
