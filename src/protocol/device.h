@@ -87,7 +87,8 @@ class Device {
   // destination), unavailable (no session: the packet was copied and waits), policy (blocked: dropped), exhausted
   // (queue full: dropped), limit_reached, malformed (not an IP packet). All are counted.
   Outcome<Sealed> seal(ByteView packet, MutableBytes out, TimePoint now);
-  // Opens in place. Errors: not_found (unknown index), authentication, already_used (replay), expired, not_permitted
+  // Opens in place. The newest packet of a peer moves its endpoint to `from`, except into a prefix that some peer owns.
+  // Errors: not_found (unknown index), authentication, already_used (replay), expired, not_permitted
   // (inner source outside AllowedIps), malformed. All are counted.
   Outcome<Opened> open(MutableBytes datagram, const Endpoint& from, TimePoint now);
   // Handshake messages and anything else that is not data.

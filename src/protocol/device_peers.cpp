@@ -34,6 +34,12 @@ Result<void> claim(AllowedIps& allowed, const PeerConfig& config, const std::vec
   return {};
 }
 
+// Where a peer was followed to may have become protected.
+void recheck_endpoints(std::map<PeerId, PeerMachine>& peers, const AllowedIps& allowed) {
+  for (auto& [id, peer] : peers)
+    peer.leave_protected_endpoint(allowed);
+}
+
 bool same_session(const PeerConfig& a, const PeerConfig& b) {
   return a.public_key == b.public_key && a.psk == b.psk && a.policy == b.policy && a.tunnel == b.tunnel;
 }
@@ -54,6 +60,7 @@ Result<void> Device::add_peer(PeerConfig config, TimePoint now) {
   const PeerId id = config.id;
   state.ids_by_key.emplace(config.public_key, id);
   state.peers.try_emplace(id, std::move(config), state.shared.own.public_key);
+  recheck_endpoints(state.peers, state.allowed);
   return {};
 }
 
@@ -80,6 +87,7 @@ Result<void> Device::update_peer(PeerConfig config, TimePoint now, Actions& out)
     return fail_at(config.name, claimed.error());
   if (same_session(config, peer->config())) {
     peer->reconfigure(std::move(config));
+    recheck_endpoints(state.peers, state.allowed);
     return {};
   }
   QUIPU_TRY(remove_peer(config.id, now, out));

@@ -147,7 +147,8 @@ class PeerMachine {
   bool usable_reference(const KeyReference& reference) const;
 
   // peer_session.cpp
-  void opened_under(Epoch& epoch, const Endpoint& from, bool newest, Shared& shared, TimePoint now);
+  bool opened_under(Epoch& epoch, bool newest, Shared& shared, TimePoint now);
+  void follow(const Endpoint& from, const AllowedIps& allowed);
   std::unexpected<Errc> queue(ByteView packet, TimePoint now);
   void note_sent(TimePoint now);
   void note_sent_data(Epoch& epoch, std::size_t size, TimePoint now);

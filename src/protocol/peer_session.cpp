@@ -76,7 +76,7 @@ Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, con
     epoch->carried = true;
     if (!m_reply_since) m_reply_since = now;
   }
-  opened_under(*epoch, from, frame->newest, shared, now);
+  if (opened_under(*epoch, frame->newest, shared, now)) follow(from, allowed);
   if (frame->kind == FrameKind::control) handle_control_frame(frame->payload);
   if (frame->kind != FrameKind::ip) return Opened{m_config.id, {}};
   return deliver(frame->payload, allowed);
@@ -97,7 +97,8 @@ Outcome<Opened> PeerMachine::deliver(ByteView packet, const AllowedIps& allowed)
   return Opened{m_config.id, packet};
 }
 
-void PeerMachine::opened_under(Epoch& epoch, const Endpoint& from, bool newest, Shared& shared, TimePoint now) {
+// Whether it says where the peer is now.
+bool PeerMachine::opened_under(Epoch& epoch, bool newest, Shared& shared, TimePoint now) {
   m_last_received = now;
   m_unanswered_since.reset();
   if (m_attempt) m_attempt->sign_of_life(now);
@@ -109,7 +110,18 @@ void PeerMachine::opened_under(Epoch& epoch, const Endpoint& from, bool newest, 
     m_own_stamps.confirm(epoch.stamp);
     confirmation_answered(now);
   }
-  if (is_current && newest) m_endpoint = from;
+  return is_current && newest;
+}
+
+// Not into a protected prefix: our datagrams would be routed into the tunnel, which whoever repeats the peer's newest
+// packet from a forged address could then bring about.
+void PeerMachine::follow(const Endpoint& from, const AllowedIps& allowed) {
+  if (from != m_endpoint && !allowed.find(from.address)) m_endpoint = from;
+}
+
+void PeerMachine::leave_protected_endpoint(const AllowedIps& allowed) {
+  if (m_endpoint && m_endpoint != m_config.endpoint && allowed.find(m_endpoint->address))
+    m_endpoint = m_config.endpoint;
 }
 
 // The peer holds the keypair that we made for its message 1.

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the datagrams go: a peer is followed to a new address, but never into the tunnel.
+#include <gtest/gtest.h>
+
+#include "world.h"
+
+namespace quipu::sim {
+namespace {
+
+using namespace protocol;
+
+const Endpoint kOutside = *Endpoint::parse("203.0.113.9:4000");
+const Endpoint kInside = *Endpoint::parse("10.0.0.77:4000");  // of what b protects towards a
+
+class EndpointTest : public testing::Test {
+ protected:
+  EndpointTest() {
+    m_world.a().start();
+    m_world.b().start();
+    EXPECT_TRUE(m_world.healthy());
+    m_before = *m_world.b().status().endpoint;
+  }
+
+  // A genuine packet of a that is lost on its way; somebody has a copy of it.
+  Bytes intercepted() {
+    Bytes copy;
+    m_world.links[0].lose = [&](ByteView datagram) {
+      if (message_type(datagram) != MessageType::data) return false;
+      if (copy.empty()) copy.assign(datagram.begin(), datagram.end());
+      return true;
+    };
+    m_world.a().send();
+    m_world.run(50ms);
+    m_world.links[0].lose = nullptr;
+    EXPECT_FALSE(copy.empty());
+    return copy;
+  }
+
+  World m_world{Options{}};
+  Endpoint m_before;
+};
+
+TEST_F(EndpointTest, TheNewestPacketFromAProtectedAddressMovesNothing) {
+  const std::size_t received = m_world.b().received.size();
+  m_world.inject(0, intercepted(), kInside);
+  EXPECT_EQ(m_world.b().received.size(), received + 1) << "the packet itself is genuine";
+  EXPECT_EQ(m_world.b().status().endpoint, m_before);
+  m_world.inject(0, intercepted(), kOutside);
+  EXPECT_EQ(m_world.b().status().endpoint, kOutside);
+}
+
+TEST_F(EndpointTest, AnAddressThatBecomesProtectedIsLeft) {
+  m_world.inject(0, intercepted(), kOutside);
+  ASSERT_EQ(m_world.b().status().endpoint, kOutside);
+  PeerConfig other;
+  other.id = PeerId(7);
+  other.name = "other";
+  other.public_key = crypto::x25519_public_key(crypto::generate_x25519(m_world.rng));
+  other.allowed_ips = {*IpPrefix::parse("203.0.113.0/24")};
+  other.policy.qkd = QkdUse::off;
+  ASSERT_TRUE(m_world.b().device().add_peer(std::move(other), m_world.now()));
+  EXPECT_EQ(m_world.b().device().status(m_world.now()).front().endpoint, m_before);
+}
+
+}  // namespace
+}  // namespace quipu::sim
