@@ -153,10 +153,10 @@ class PeerReader {
     const auto age = section.integer("max_key_age_s");
     if (!age) return;
     peer.max_key_age = std::chrono::seconds(*age);
-    if (peer.max_key_age < peer.rekey_interval)
+    if (peer.max_key_age <= peer.rekey_interval)
       section.add("max_key_age_s",
-                  fmt::format("{} is less than rekey_interval_s = {}", *age, peer.rekey_interval.count()),
-                  "let an epoch live for at least one interval");
+                  fmt::format("{} is not above rekey_interval_s = {}", *age, peer.rekey_interval.count()),
+                  "let an epoch live for longer than one interval");
   }
 
   static void read_policy(const Section& section, PeerConfig& peer) {

@@ -41,6 +41,7 @@ class Daemon {
   std::optional<std::string> rekey(const control::RekeyRequest& request, service::ControlServer::ClientId client);
   Result<control::ReloadResult> reload();
   Result<control::ReloadResult> apply(Settings settings);
+  Result<void> change_routes(const netlink::LinkPlan& plan);
   void log_reload(const control::ReloadResult& result);
   control::DeviceStatus status() const;
   void stop();

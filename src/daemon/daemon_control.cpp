@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kRekeyHint = "'quipu status' shows the state of the tunnel and why it is not up";
 constexpr std::string_view kReloadHint =
-    "nothing was changed; 'quipu check' reads the file without touching the daemon";
+    "no tunnel was changed; 'quipud --check' reads the configuration and what it names without touching the daemon";
 
 template <class... Visitors>
 struct Overloaded : Visitors... {
@@ -76,16 +76,32 @@ Result<control::ReloadResult> Daemon::reload() {
   return result;
 }
 
-// What is newly protected is guarded before any peer changes; what is no longer protected is opened last.
+// What is newly protected is guarded before any route or peer changes; what is no longer protected is opened last.
+// Where the kernel refuses a step, those before it are taken back.
+Result<void> Daemon::change_routes(const netlink::LinkPlan& plan) {
+  netlink::LinkPlan guarded{.name = plan.name, .mtu = plan.mtu, .addresses = {}, .prefixes = {}};
+  QUIPU_TRY_ASSIGN(guarded.prefixes, m_routes.guards());
+  Result<void> changed = m_routes.guard(plan);
+  if (changed) changed = m_routes.apply(m_plan, plan);
+  if (changed) return {};
+  Result<void> undone = m_routes.apply(plan, m_plan);
+  // Blackholes of an older configuration stay, too.
+  if (undone) undone = m_routes.guard(guarded);
+  if (undone) return changed;
+  return fail(changed.error().code, changed.error().text + "; and the routes cannot be put back as they were (" +
+                                        undone.error().text + "): restart quipud");
+}
+
+// As a whole, or not at all: the peers are known to be good before a route changes, and they change last.
 Result<control::ReloadResult> Daemon::apply(Settings settings) {
   const config::QuipudDiff changes = config::diff(m_config, settings.config);
   settings.plan.name = m_plan.name;
   settings.plan.mtu = m_plan.mtu;
-  QUIPU_TRY(m_routes.guard(settings.plan));
+  QUIPU_TRY(m_engine->check(settings));
+  QUIPU_TRY(change_routes(settings.plan));
   config::QuipudConfig config = settings.config;
   const netlink::LinkPlan plan = settings.plan;
   QUIPU_TRY_ASSIGN(control::ReloadResult result, m_engine->reconfigure(std::move(settings)));
-  QUIPU_TRY(m_routes.apply(m_plan, plan));
   m_plan = plan;
   m_log.set_level(config.device.log_level);
   result.needs_restart = changes.needs_restart;

@@ -43,8 +43,11 @@ class Engine {
   // nothing.
   void stop();
 
+  // Whether reconfigure() would take these. Errors as Device::add_peer, for the peers as a whole.
+  Result<void> check(const Settings& settings) const;
+
   // Makes peers, KMSs and the plan those of `settings`. Peers that are the same keep their sessions. The device's own
-  // section is the caller's business.
+  // section is the caller's business. An error, which is check()'s, has changed nothing.
   Result<control::ReloadResult> reconfigure(Settings settings);
 
   // Starts a rekey with one peer, or with all that can. The handler is called from the loop, unless this returns an
@@ -71,8 +74,9 @@ class Engine {
   void on_udp();
   void on_key(const protocol::RequestKey& request, Result<FetchedKey> result);
   void guard(Result<void> carried);
-  Result<void> apply(PeerChanges changes, control::ReloadResult& result);
-  Result<void> add_peer(TablePeer peer);
+  control::ReloadResult apply(PeerChanges changes);
+  void remove_peer(protocol::PeerId id);
+  void add_peer(TablePeer peer);
   Result<void> update_peer(TablePeer& peer);
   void look_up_endpoint(const TablePeer& peer);
 

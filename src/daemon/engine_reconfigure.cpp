@@ -1,30 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 // The engine's configuration: from one set of peers to another, touching only what differs.
+#include <set>
+
 #include "daemon/engine.h"
 
 namespace quipu::daemon {
 
+Result<void> Engine::check(const Settings& settings) const {
+  std::set<config::PublicKey> keys;
+  std::set<IpPrefix> prefixes;
+  for (const PeerSettings& peer : settings.peers) {
+    const std::string where = "peer '" + peer.config.name + "'";
+    QUIPU_TRY(check_peer(peer, settings.config));
+    // The key that is in use: one that a changed file holds takes effect with a restart.
+    if (peer.config.public_key == m_device.public_key().value())
+      return fail(Errc::refused, where + ": its public key is this device's own");
+    if (!keys.insert(peer.config.public_key).second)
+      return fail(Errc::duplicate, where + ": another peer has the same public key");
+    for (const IpPrefix& prefix : peer.config.allowed_ips)
+      if (!prefixes.insert(prefix.masked()).second)
+        return fail(Errc::duplicate, where + ": allowed_ips " + prefix.text() + " stands there twice");
+  }
+  return {};
+}
+
 Result<control::ReloadResult> Engine::reconfigure(Settings settings) {
-  control::ReloadResult result;
+  QUIPU_TRY(check(settings));
   PeerChanges changes = m_peers.plan(std::move(settings.peers), settings.config);
   m_plan = std::move(settings.plan);
   m_keys.set_sources(std::move(settings.kms));
-  const Result<void> applied = apply(std::move(changes), result);
+  control::ReloadResult result = apply(std::move(changes));
   m_alarm_at = net::Loop::now();
   m_alarm.set(*m_alarm_at);
-  if (!applied) return std::unexpected(applied.error());
   return result;
 }
 
 // Removals first, so that their prefixes are free. A prefix may also move between two peers that both stay: whoever
-// gives one up comes before whoever gets it, and where two change places, one of them is made anew.
-Result<void> Engine::apply(PeerChanges changes, control::ReloadResult& result) {
-  const TimePoint now = net::Loop::now();
+// gives one up comes before whoever gets it, and where two change places, one of them is made anew. What was checked
+// as a whole cannot fail otherwise.
+control::ReloadResult Engine::apply(PeerChanges changes) {
+  control::ReloadResult result;
   for (const protocol::PeerId id : changes.removed) {
     result.removed.push_back(m_peers.name_of(id));
     m_names.forget(id);
-    QUIPU_TRY(m_device.remove_peer(id, now, m_actions));
-    m_peers.remove(id);
+    remove_peer(id);
   }
   for (const TablePeer& peer : changes.changed)
     result.changed.push_back(peer.settings.config.name);
@@ -32,29 +51,36 @@ Result<void> Engine::apply(PeerChanges changes, control::ReloadResult& result) {
     left = changes.changed.size();
     std::erase_if(changes.changed, [&](TablePeer& peer) { return update_peer(peer).has_value(); });
   }
-  for (const TablePeer& peer : changes.changed) {
-    QUIPU_TRY(m_device.remove_peer(peer.id, now, m_actions));
-    m_peers.remove(peer.id);
-  }
+  for (const TablePeer& peer : changes.changed)
+    remove_peer(peer.id);
   for (TablePeer& peer : changes.changed)
-    QUIPU_TRY(add_peer(std::move(peer)));
+    add_peer(std::move(peer));
   for (TablePeer& peer : changes.added) {
     result.added.push_back(peer.settings.config.name);
-    QUIPU_TRY(add_peer(std::move(peer)));
+    add_peer(std::move(peer));
   }
-  return {};
+  return result;
 }
 
-Result<void> Engine::add_peer(TablePeer peer) {
-  QUIPU_TRY(m_device.add_peer(to_protocol(peer.settings, peer.policy, peer.id), net::Loop::now()));
+void Engine::remove_peer(protocol::PeerId id) {
+  const auto removed = m_device.remove_peer(id, net::Loop::now(), m_actions);
+  QUIPU_ASSERT(removed.has_value());
+  m_peers.remove(id);
+}
+
+void Engine::add_peer(TablePeer peer) {
+  const auto added = m_device.add_peer(to_protocol(peer.settings, peer.policy, peer.id), net::Loop::now());
+  QUIPU_ASSERT(added.has_value());
   look_up_endpoint(peer);
   m_peers.put(std::move(peer));
-  return {};
 }
 
-// `peer` is taken only on success.
+// `peer` is taken only on success. Errc::duplicate: another peer still has a prefix that this one gets.
 Result<void> Engine::update_peer(TablePeer& peer) {
-  QUIPU_TRY(m_device.update_peer(to_protocol(peer.settings, peer.policy, peer.id), net::Loop::now(), m_actions));
+  const auto updated =
+      m_device.update_peer(to_protocol(peer.settings, peer.policy, peer.id), net::Loop::now(), m_actions);
+  QUIPU_ASSERT(updated.has_value() || updated.error().code == Errc::duplicate);
+  if (!updated) return updated;
   look_up_endpoint(peer);
   m_peers.put(std::move(peer));
   return {};

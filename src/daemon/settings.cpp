@@ -48,12 +48,6 @@ protocol::QkdUse qkd_use(config::QkdPolicy policy) {
   return protocol::QkdUse::required;
 }
 
-Result<void> check_peer(const config::PeerConfig& peer, const config::QuipudConfig& config) {
-  if (const auto checked = policy_of(peer, config).check(); !checked)
-    return fail_at("peer '" + peer.name + "'", checked.error());
-  return {};
-}
-
 }  // namespace
 
 protocol::Policy policy_of(const config::PeerConfig& peer, const config::QuipudConfig& config) {
@@ -72,6 +66,12 @@ protocol::Policy policy_of(const config::PeerConfig& peer, const config::QuipudC
   return policy;
 }
 
+Result<void> check_peer(const PeerSettings& peer, const config::QuipudConfig& config) {
+  const auto checked = protocol::check_peer(to_protocol(peer, policy_of(peer.config, config), protocol::PeerId{}));
+  if (!checked) return fail_at("peer '" + peer.config.name + "'", checked.error());
+  return {};
+}
+
 Result<netlink::LinkPlan> load_plan(const std::string& file) {
   QUIPU_TRY_ASSIGN(const config::QuipudConfig config, read_config(file));
   return plan_of(config);
@@ -85,9 +85,9 @@ Result<Settings> load_settings(const std::string& file) {
   if (const auto refused = config::refuse_own_key(settings.config, own.value()); !refused)
     return std::unexpected(config::to_error(file, refused.error()));
   for (const config::PeerConfig& peer : settings.config.peers) {
-    QUIPU_TRY(check_peer(peer, settings.config));
     QUIPU_TRY_ASSIGN(auto psk, service::read_key_file<32>(peer.psk_file));
     settings.peers.push_back({peer, std::move(psk)});
+    QUIPU_TRY(check_peer(settings.peers.back(), settings.config));
   }
   for (const config::KmsConfig& kms : settings.config.kms) {
     QUIPU_TRY_ASSIGN(auto tls, load_tls(kms));

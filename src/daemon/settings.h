@@ -41,6 +41,8 @@ Result<Settings> load_settings(const std::string& file);
 
 // What the tunnel to this peer demands. The configuration was validated.
 protocol::Policy policy_of(const config::PeerConfig& peer, const config::QuipudConfig& config);
+// Whether a Device takes this peer.
+Result<void> check_peer(const PeerSettings& peer, const config::QuipudConfig& config);
 // A peer as the Device wants it.
 protocol::PeerConfig to_protocol(const PeerSettings& peer, const protocol::Policy& policy, protocol::PeerId id);
 

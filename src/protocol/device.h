@@ -37,6 +37,10 @@ struct PeerConfig {
   Duration persistent_keepalive{};  // zero: none
 };
 
+// Whether a Device would take this peer for itself: intervals and policy. Errc::out_of_range; the text says what to
+// change.
+Result<void> check_peer(const PeerConfig& config);
+
 struct DeviceConfig {
   crypto::X25519PrivateKey private_key;
   // `end` of the last ReserveStamps that became durable; 0 at the very first start.

@@ -16,11 +16,6 @@ Result<void> check_intervals(const PeerConfig& config) {
   return {};
 }
 
-Result<void> check_peer(const PeerConfig& config) {
-  QUIPU_TRY(check_intervals(config));
-  return config.policy.check();
-}
-
 // All prefixes or none.
 Result<void> claim(AllowedIps& allowed, const PeerConfig& config, const std::vector<IpPrefix>& before) {
   allowed.remove(config.id);
@@ -45,6 +40,11 @@ bool same_session(const PeerConfig& a, const PeerConfig& b) {
 }
 
 }  // namespace
+
+Result<void> check_peer(const PeerConfig& config) {
+  QUIPU_TRY(check_intervals(config));
+  return config.policy.check();
+}
 
 Result<void> Device::add_peer(PeerConfig config, TimePoint now) {
   State& state = *m_state;

@@ -14,7 +14,7 @@ void require(bool condition) {
 void check(const quipu::config::QuipudConfig& config) {
   for (const auto& peer : config.peers) {
     require(peer.rekey_interval.count() >= 1 && peer.rekey_interval.count() <= 3600);
-    require(peer.max_key_age >= peer.rekey_interval);
+    require(peer.max_key_age > peer.rekey_interval);
     require(peer.min_sources <= peer.sources.size());
     require(!peer.allowed_ips.empty());
     for (const auto& prefix : peer.allowed_ips)

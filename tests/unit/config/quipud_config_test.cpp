@@ -111,7 +111,10 @@ TEST(QuipudConfig, RefusesValuesOutOfRange) {
   EXPECT_EQ(refusal("rekey_interval_s = 10", "rekey_interval_s = 3600"), "");
   EXPECT_THAT(refusal("rekey_interval_s = 10", "rekey_interval_s = 99999999999999999999"), HasSubstr("FILE:20:"));
   EXPECT_THAT(refusal("rekey_interval_s = 10", "rekey_interval_s = 10.5"), HasSubstr("is a real number"));
-  EXPECT_THAT(refusal("rekey_interval_s = 10", "rekey_interval_s = 10\nmax_key_age_s = 9"), HasSubstr("less than"));
+  for (const char* age : {"9", "10"})
+    EXPECT_THAT(refusal("rekey_interval_s = 10", "rekey_interval_s = 10\nmax_key_age_s = " + std::string(age)),
+                HasSubstr("not above"));
+  EXPECT_THAT(refusal("rekey_interval_s = 10", "rekey_interval_s = 10\nmax_key_age_s = 10801"), HasSubstr("10800"));
   EXPECT_THAT(refusal("rekey_interval_s = 10", "qkd = \"perhaps\""), HasSubstr("one of: required preferred off"));
   EXPECT_THAT(refusal("rekey_interval_s = 10", "always_on = 1"), HasSubstr("is an integer"));
 }

@@ -266,6 +266,37 @@ TEST_F(EngineTest, TwoPeersMayChangePlaces) {
   EXPECT_EQ(m_a.engine->status().tunnels.size(), 2U);
 }
 
+TEST_F(EngineTest, ARefusedReloadChangesNothing) {
+  send(m_a, "before");
+  expect_arrival(m_b, "before");
+  const auto expect_refused = [&](Settings next, Errc code) {
+    const auto refused = m_a.engine->reconfigure(std::move(next));
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code, code) << refused.error().text;
+    EXPECT_NE(refused.error().text.find("peer '"), std::string::npos) << refused.error().text;
+    send(m_a, "after");
+    expect_arrival(m_b, "after");
+    EXPECT_EQ(tunnel(m_a).epoch, 1U);
+    EXPECT_EQ(m_a.engine->status().tunnels.size(), 1U);
+  };
+  for (const std::chrono::seconds age : {std::chrono::seconds(60), std::chrono::seconds(86400)}) {
+    Settings next = settings(m_a);
+    next.peers[0].config.max_key_age = age;
+    expect_refused(std::move(next), Errc::out_of_range);
+  }
+  Settings same_key = settings(m_a);
+  add_third_peer(same_key);
+  same_key.peers[1].config.public_key = same_key.peers[0].config.public_key;
+  expect_refused(std::move(same_key), Errc::duplicate);
+  Settings same_prefix = settings(m_a);
+  add_third_peer(same_prefix);
+  same_prefix.peers[1].config.allowed_ips = same_prefix.peers[0].config.allowed_ips;
+  expect_refused(std::move(same_prefix), Errc::duplicate);
+  Settings own_key = settings(m_a);
+  own_key.peers[0].config.public_key = m_a.public_key.value();
+  expect_refused(std::move(own_key), Errc::refused);
+}
+
 TEST_F(EngineTest, ANewPreSharedKeyInTheSameFileChangesThePeer) {
   Settings next = settings(m_a);
   m_a.rng.fill(next.peers[0].psk.mutable_view());

@@ -50,6 +50,17 @@ class SettingsTest : public testing::Test {
   config::TlsFiles m_tls;
 };
 
+TEST_F(SettingsTest, RefusesWhatADeviceWouldRefuse) {
+  for (const char* age : {"7", "10801", "86400"})
+    expect_refused(text("rekey_interval_s = 7\nmax_key_age_s = " + std::string(age) + "\n"), "max_key_age_s");
+  // The same limits again, for settings that come from no file.
+  auto settings = load(text("rekey_interval_s = 7\n"));
+  ASSERT_TRUE(settings.has_value());
+  EXPECT_TRUE(check_peer(settings->peers[0], settings->config).has_value());
+  settings->peers[0].config.max_key_age = settings->peers[0].config.rekey_interval;
+  EXPECT_EQ(check_peer(settings->peers[0], settings->config).error().code, Errc::out_of_range);
+}
+
 TEST_F(SettingsTest, LoadsEverythingThatTheFileNames) {
   const auto settings = load(text("endpoint = \"peer.example:51900\"\nrekey_interval_s = 7\ntunnel_id = 3\n"));
   ASSERT_TRUE(settings.has_value()) << settings.error().text;
