@@ -14,10 +14,8 @@ constexpr Duration kLeastTimeout = 100ms;
 constexpr Duration kStockInterval = 10s;
 constexpr Duration kStockTimeout = 5s;
 
-// The KMS answered for itself: it is there, whatever it said about the key.
-bool kms_works(const Error& error, bool named) {
-  return classify(error.code, named) == protocol::KeyFailure::unknown;
-}
+// Refusals in a row from which on they are told.
+constexpr std::size_t kToldRefusals = 5;
 
 }  // namespace
 
@@ -72,20 +70,39 @@ void KeyFetcher::answer(protocol::KeyRequestId id, Result<FetchedKey> result) {
   auto open = m_open.extract(id);
   if (open.empty()) return;  // answered already, when its KMS went away
   const protocol::RequestKey& request = open.mapped();
-  if (result || kms_works(result.error(), request.key_id.has_value()))
-    note_success(request.source);
+  const bool named = request.key_id.has_value();
+  if (result)
+    note_success(request.source, named);
+  else if (classify(result.error().code, named) == protocol::KeyFailure::unknown)
+    note_refusal(request.source, result.error());
   else
     note_failure(request.source, result.error());
   refresh_stock(request);
   m_handlers.on_answer(request, std::move(result));
 }
 
-void KeyFetcher::note_success(const protocol::KeySource& from) {
+void KeyFetcher::note_success(const protocol::KeySource& from, bool named) {
   Source& source = m_sources[{from.kms, from.peer}];
   source.health.reachable = true;
+  if (named) source.refusals = 0;
+  if (source.refusals >= kToldRefusals) return;  // fresh keys come, and those that the peer names still do not
   source.health.last_error.clear();
   if (std::exchange(source.logged_failure, false))
     m_log.info(event::kKmsAvailable, "the KMS gives keys again", {{"kms", from.kms}, {"sae", from.peer.value()}});
+}
+
+// The KMS answered for itself: it is there, whatever it said about the key.
+void KeyFetcher::note_refusal(const protocol::KeySource& from, const Error& error) {
+  Source& source = m_sources[{from.kms, from.peer}];
+  source.health.reachable = true;
+  if (++source.refusals < kToldRefusals) {
+    source.health.last_error.clear();
+    return;
+  }
+  source.health.last_error = "gives none of the keys that the peer names: " + error.text;
+  if (!std::exchange(source.logged_failure, true))
+    m_log.warning(event::kKmsUnavailable, "the KMS gives none of the keys that the peer names",
+                  {{"kms", from.kms}, {"sae", from.peer.value()}, error_field(error)});
 }
 
 void KeyFetcher::note_failure(const protocol::KeySource& from, const Error& error) {

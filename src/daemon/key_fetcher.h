@@ -46,6 +46,9 @@ class KeyFetcher {
   struct Source {
     SourceHealth health;
     bool logged_failure = false;
+    // Keys that the peer named and that this KMS would not give, one after the other. One or two are the peer's doing,
+    // or a key that has not come here yet; more say that these two KMSs do not work together.
+    std::size_t refusals = 0;
     std::optional<TimePoint> stock_asked;
   };
 
@@ -53,7 +56,8 @@ class KeyFetcher {
 
   void ask(KmsClient& client, const protocol::RequestKey& request);
   void answer(protocol::KeyRequestId id, Result<FetchedKey> result);
-  void note_success(const protocol::KeySource& source);
+  void note_success(const protocol::KeySource& source, bool named);
+  void note_refusal(const protocol::KeySource& source, const Error& error);
   void note_failure(const protocol::KeySource& source, const Error& error);
   void refresh_stock(const protocol::RequestKey& request);
 

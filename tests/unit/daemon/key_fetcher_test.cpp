@@ -137,6 +137,42 @@ TEST_F(KeyFetcherTest, LogsAnOutageOnceAndItsEndOnce) {
   EXPECT_TRUE(m_fetcher.health("a", SaeId("sae-b")).last_error.empty());
 }
 
+TEST_F(KeyFetcherTest, TellsAKmsThatRefusesEveryKeyThatThePeerNames) {
+  const KeyId id("11111111-2222-4333-8444-555555555555");
+  const SaeId peer("sae-a");
+  m_kms.refusal = etsi::ApiError{403, "not yours", {}};
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(failure_of(ask(request("b", id))), KeyFailure::unknown);
+  EXPECT_EQ(m_log.count(event::kKmsUnavailable), 0U) << "that happens";
+  EXPECT_TRUE(m_fetcher.health("b", peer).last_error.empty());
+  for (int i = 0; i < 6; ++i)
+    EXPECT_EQ(failure_of(ask(request("b", id))), KeyFailure::unknown);
+  EXPECT_EQ(m_log.count(event::kKmsUnavailable), 1U);
+  EXPECT_TRUE(m_fetcher.health("b", peer).reachable);
+  EXPECT_NE(m_fetcher.health("b", peer).last_error.find("not yours"), std::string::npos);
+  // Fresh keys say nothing about those.
+  m_kms.refusal.reset();
+  ASSERT_TRUE(ask(request("b")).result.has_value());
+  EXPECT_FALSE(m_fetcher.health("b", peer).last_error.empty());
+  const Answer fresh = ask(request("a"));
+  ASSERT_TRUE(fresh.result.has_value());
+  ASSERT_TRUE(ask(request("b", fresh.result->id)).result.has_value());
+  EXPECT_EQ(m_log.count(event::kKmsAvailable), 1U);
+  EXPECT_TRUE(m_fetcher.health("b", peer).last_error.empty());
+}
+
+TEST_F(KeyFetcherTest, AKmsThatComesUpLaterIsFoundWithinOneQuestion) {
+  m_kms.stop();
+  m_fetcher.fetch(request("a"));
+  const TimePoint tried = net::Loop::now() + 20ms;
+  run_until(m_loop, [&] { return net::Loop::now() > tried; }, "the first try");
+  EXPECT_TRUE(m_answers.empty());
+  m_kms.start();
+  run_until(m_loop, [&] { return !m_answers.empty(); }, "the answer");
+  EXPECT_TRUE(m_answers.front().result.has_value());
+  EXPECT_EQ(m_log.count(event::kKmsUnavailable), 0U);
+}
+
 TEST_F(KeyFetcherTest, AKeyThatComesAfterItsDeadlineIsStillDelivered) {
   m_kms.hold = true;
   RequestKey wanted = request("a");
