@@ -4,7 +4,11 @@
 namespace quipu::daemon {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr std::uint32_t kKeyBits = 256;
+constexpr Duration kFirstRetry = 50ms;  // doubling
+constexpr int kRetries = 4;
 
 net::HttpsClientOptions client_options(const config::KmsConfig& config) {
   net::HttpsClientOptions options;
@@ -27,7 +31,10 @@ protocol::KeyFailure classify(Errc code, bool named) {
 }
 
 KmsClient::KmsClient(net::Loop& loop, const KmsSettings& settings)
-    : m_config(settings.config), m_loop(loop), m_client(loop, client_options(settings.config), settings.tls) {}
+    : m_config(settings.config),
+      m_loop(loop),
+      m_client(loop, client_options(settings.config), settings.tls),
+      m_retry(loop, [this] { retry(); }) {}
 
 void KmsClient::fetch_fresh(const SaeId& peer, Duration timeout, KeyHandler handler) {
   etsi::KeyRequest wanted;
@@ -68,16 +75,38 @@ void KmsClient::call(Result<etsi::ClientRequest> request, Duration timeout, Repl
         });
     return;
   }
+  send(std::make_shared<Call>(std::move(*request), net::Loop::now() + timeout, std::move(handler)));
+}
+
+void KmsClient::send(std::shared_ptr<Call> call) {
   net::HttpRequest http;
-  http.method = request->post ? "POST" : "GET";
-  http.target = std::move(request->target);
-  if (request->post) http.content_type = "application/json";
-  http.body = std::move(request->body);
-  m_client.send(std::move(http), timeout,
-                [handler = std::move(handler)](std::expected<net::HttpResponse, net::HttpFailure> reply) mutable {
-                  if (!reply) return handler(std::unexpected(std::move(reply.error().error)));
-                  handler(std::move(*reply));
+  http.method = call->request.post ? "POST" : "GET";
+  http.target = call->request.target;
+  if (call->request.post) http.content_type = "application/json";
+  http.body = call->request.body.clone();
+  const Duration left = call->give_up - net::Loop::now();
+  m_client.send(std::move(http), left,
+                [this, call = std::move(call)](std::expected<net::HttpResponse, net::HttpFailure> reply) mutable {
+                  if (!reply && !reply.error().maybe_processed && reply.error().error.code == Errc::unavailable)
+                    return unreached(std::move(call), std::move(reply.error().error));
+                  m_rounds = 0;
+                  if (!reply) return call->handler(std::unexpected(std::move(reply.error().error)));
+                  call->handler(std::move(*reply));
                 });
+}
+
+void KmsClient::unreached(std::shared_ptr<Call> call, Error error) {
+  const Duration wait = kFirstRetry * (1 << m_rounds);
+  if (m_rounds >= kRetries || net::Loop::now() + wait >= call->give_up)
+    return call->handler(std::unexpected(std::move(error)));
+  if (m_unreached.empty()) m_retry.set(net::Loop::now() + wait);
+  m_unreached.push_back(std::move(call));
+}
+
+void KmsClient::retry() {
+  ++m_rounds;
+  for (std::shared_ptr<Call>& call : std::exchange(m_unreached, {}))
+    send(std::move(call));
 }
 
 }  // namespace quipu::daemon

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One KMS as a SAE sees it: ETSI GS QKD 014 calls over one HTTPS client. Nothing is sent twice by itself.
+// One KMS as a SAE sees it: ETSI GS QKD 014 calls over one HTTPS client. Nothing that may have reached the KMS is sent
+// twice by itself. What certainly did not (nobody listens there) is tried again a few times within a second, once per
+// outage: daemons that start together find each other at once, and a KMS that stays away is not pressed.
 #pragma once
 
 #include <memory>
@@ -41,11 +43,24 @@ class KmsClient {
 
  private:
   using ReplyHandler = net::Callback<void(Result<net::HttpResponse>)>;
+
+  struct Call {
+    etsi::ClientRequest request;
+    TimePoint give_up;
+    ReplyHandler handler;
+  };
+
   void call(Result<etsi::ClientRequest> request, Duration timeout, ReplyHandler handler);
+  void send(std::shared_ptr<Call> call);
+  void unreached(std::shared_ptr<Call> call, Error error);
+  void retry();
 
   config::KmsConfig m_config;
   net::Loop& m_loop;
   net::HttpsClient m_client;
+  std::vector<std::shared_ptr<Call>> m_unreached;  // they wait for m_retry
+  int m_rounds = 0;                                // of retries in this outage
+  net::Timer m_retry;
   std::shared_ptr<void> m_alive = std::make_shared<int>();
 };
 
