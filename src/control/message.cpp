@@ -8,7 +8,7 @@
 namespace quipu::control {
 namespace {
 
-constexpr std::string_view kVerbs = "status, rekey, reload";
+constexpr std::string_view kVerbs = "status, rekey, reload, permit_stamp_jump";
 constexpr std::string_view kOkPrefix = R"({"ok":true,"result":)";
 constexpr std::size_t kMaxPeerName = 255;
 
@@ -16,17 +16,29 @@ std::string_view text_of(const boost::json::value& value) {
   return {value.get_string().data(), value.get_string().size()};
 }
 
-Result<Request> parse_rekey(const boost::json::object& object) {
-  RekeyRequest request;
+// The one member that these verbs may have besides their name.
+Result<std::optional<std::string>> parse_peer(std::string_view verb, const boost::json::object& object) {
+  std::optional<std::string> peer;
   for (const auto& member : object) {
     if (member.key() == "verb") continue;
     if (member.key() != "peer")
-      return fail(Errc::malformed, fmt::format("rekey takes no member \"{}\"", std::string_view(member.key())));
+      return fail(Errc::malformed, fmt::format("{} takes no member \"{}\"", verb, std::string_view(member.key())));
     if (!member.value().is_string() || text_of(member.value()).empty() || text_of(member.value()).size() > kMaxPeerName)
       return fail(Errc::malformed, "\"peer\" has to be the name of a peer");
-    request.peer = std::string(text_of(member.value()));
+    peer = std::string(text_of(member.value()));
   }
-  return request;
+  return peer;
+}
+
+Result<Request> parse_rekey(const boost::json::object& object) {
+  QUIPU_TRY_ASSIGN(auto peer, parse_peer("rekey", object));
+  return RekeyRequest{std::move(peer)};
+}
+
+Result<Request> parse_permit_stamp_jump(const boost::json::object& object) {
+  QUIPU_TRY_ASSIGN(auto peer, parse_peer("permit_stamp_jump", object));
+  if (!peer) return fail(Errc::malformed, "\"peer\" is missing: a jump is permitted to one peer at a time");
+  return PermitStampJumpRequest{*std::move(peer)};
 }
 
 // The members of an error object, each a text.
@@ -67,7 +79,7 @@ bool is_write(const Request& request) {
 }
 
 std::string_view verb_of(const Request& request) {
-  static constexpr std::string_view kNames[] = {"status", "rekey", "reload"};
+  static constexpr std::string_view kNames[] = {"status", "rekey", "reload", "permit_stamp_jump"};
   static_assert(std::size(kNames) == std::variant_size_v<Request>);
   return kNames[request.index()];
 }
@@ -75,9 +87,12 @@ std::string_view verb_of(const Request& request) {
 std::string encode(const Request& request) {
   std::string out = R"({"verb":)";
   append_json_string(out, verb_of(request));
-  if (const auto* rekey = std::get_if<RekeyRequest>(&request); rekey != nullptr && rekey->peer) {
+  std::optional<std::string> peer;
+  if (const auto* rekey = std::get_if<RekeyRequest>(&request)) peer = rekey->peer;
+  if (const auto* permit = std::get_if<PermitStampJumpRequest>(&request)) peer = permit->peer;
+  if (peer) {
     out += R"(,"peer":)";
-    append_json_string(out, *rekey->peer);
+    append_json_string(out, *peer);
   }
   return out + "}";
 }
@@ -91,6 +106,7 @@ Result<Request> parse_request(std::string_view line) {
     return fail(Errc::malformed, fmt::format("\"verb\" is missing; known: {}", kVerbs));
   const std::string_view name = text_of(*verb);
   if (name == "rekey") return parse_rekey(*object);
+  if (name == "permit_stamp_jump") return parse_permit_stamp_jump(*object);
   if (name != "status" && name != "reload")
     return fail(Errc::unsupported, fmt::format("unknown verb; known: {}", kVerbs));
   if (object->size() != 1) return fail(Errc::malformed, fmt::format("{} takes no members", name));

@@ -30,7 +30,15 @@ struct ReloadRequest {
   bool operator==(const ReloadRequest&) const = default;
 };
 
-using Request = std::variant<StatusRequest, RekeyRequest, ReloadRequest>;
+// The operator's word that one jump of this peer's stamps, or of ours towards it, beyond what is plausible is no
+// attack: one of the two machines was restored.
+struct PermitStampJumpRequest {
+  std::string peer{};
+
+  bool operator==(const PermitStampJumpRequest&) const = default;
+};
+
+using Request = std::variant<StatusRequest, RekeyRequest, ReloadRequest, PermitStampJumpRequest>;
 
 // Read verbs are for the socket's group, write verbs for root and the daemon's own user.
 bool is_write(const Request& request);

@@ -50,6 +50,13 @@ std::optional<std::string> Daemon::on_request(const control::Request& request,
                           if (!result) return control::encode_error(result.error(), kReloadHint);
                           return control::encode_ok(control::to_json(*result));
                         },
+                        [&](const control::PermitStampJumpRequest& verb) -> std::optional<std::string> {
+                          const auto permitted = m_engine->permit_stamp_jump(verb.peer);
+                          if (!permitted) return control::encode_error(permitted.error(), kRekeyHint);
+                          m_log.warning(event::kStampJumpPermitted, "one jump of stamps is permitted",
+                                        {{"peer", verb.peer}});
+                          return control::encode_ok("{}");
+                        },
                     },
                     request);
 }

@@ -103,6 +103,12 @@ Result<void> Engine::rekey(const std::optional<std::string>& peer, RekeyWatch::H
   return {};
 }
 
+Result<void> Engine::permit_stamp_jump(const std::string& peer) {
+  const TablePeer* found = m_peers.find(peer);
+  if (found == nullptr) return fail(Errc::not_found, "no peer '" + peer + "'");
+  return m_device.permit_stamp_jump(found->id);
+}
+
 control::DeviceStatus Engine::status() const {
   control::DeviceStatus out;
   out.public_key = to_base64(m_device.public_key().value());

@@ -54,6 +54,9 @@ class Engine {
   // error. Errc::not_found: no such peer; unavailable: why not one can start.
   Result<void> rekey(const std::optional<std::string>& peer, RekeyWatch::Handler handler);
 
+  // As Device::permit_stamp_jump, by name.
+  Result<void> permit_stamp_jump(const std::string& peer);
+
   // What the tunnels and datagrams are like; what concerns the process is left empty.
   control::DeviceStatus status() const;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The names of quipud's own log events; those of the tunnels are in protocol/event_names.h. docs/logging.md lists both.
+// The names of quipud's own log events; those of the tunnels come from protocol (docs/protocol.md, "Events").
+// docs/logging.md lists both.
 #pragma once
 
 #include <string_view>
@@ -24,5 +25,6 @@ inline constexpr std::string_view kForeignRoute = "foreign_route";
 inline constexpr std::string_view kMachineChanged = "machine_changed";
 inline constexpr std::string_view kStampsNotStored = "stamps_not_stored";
 inline constexpr std::string_view kStampsStored = "stamps_stored";
+inline constexpr std::string_view kStampJumpPermitted = "stamp_jump_permitted";
 
 }  // namespace quipu::daemon::event

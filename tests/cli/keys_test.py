@@ -70,7 +70,7 @@ class Keys(program.ProgramTest):
     def test_version_and_help(self):
         self.assertRegex(self.quipu("version").stdout, r"^quipu \d+\.\d+\.\d+\n$")
         text = self.quipu("--help").stdout
-        for verb in ("status", "rekey", "reload", "check", "genkey", "pubkey", "genpsk", "pki", "lab", "version"):
+        for verb in ("status", "rekey", "reload", "permit-stamp-jump", "check", "genkey", "pubkey", "genpsk", "pki", "lab", "version"):
             self.assertIn(f"\n  {verb} ", text)
             self.assertIn("Usage", self.quipu(verb, "--help").stdout)
         self.assertIn("Exit codes:", text)

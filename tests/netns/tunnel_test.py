@@ -3,13 +3,15 @@
 """Two sites and what happens to them: rekeys under traffic, roaming, reload, crashes and a KMS that goes away. The picture is in
 sites.py."""
 
+import pathlib
+import re
 import signal
 import subprocess
 import unittest
 
 import support
 from sites import World, regular_initiator
-from support import wait_until
+from support import PROGRAMS, wait_until
 
 
 class TwoSites(unittest.TestCase):
@@ -79,6 +81,65 @@ class TwoSites(unittest.TestCase):
         self.assertEqual([rekey["peer"] for rekey in result["rekeys"]], [f"site-{other.letter}"])
         reply = initiator.control.ask("rekey", peer="nobody")
         self.assertEqual((reply["ok"], reply["error"]["code"]), (False, "not_found"))
+
+    def test_a_reload_that_is_refused_changes_nothing(self):
+        config = self.a.folder / "quipu.toml"
+        good = config.read_text()
+        own = f'"{self.a.inner4}/24"'
+        # The address is in use on another interface: the kernel's part fails behind routes that were changed already.
+        taken = good.replace(own, f'{own}, "{self.a.km}/32"').replace('allowed_ips = [', 'allowed_ips = ["10.99.0.0/16", ')
+        too_short = good.replace("rekey_interval_s = 2\n", "rekey_interval_s = 2\nmax_key_age_s = 2\n")
+        too_long = good.replace("rekey_interval_s = 2\n", "rekey_interval_s = 2\nmax_key_age_s = 86400\n")
+        routes = lambda: sorted(self.a.namespace.ip(family, "route", "show", "proto", "81") for family in ("-4", "-6"))
+        before, key = routes(), self.a.tunnel(self.b)["handshakes"]["completed"]
+        for text, code, place in ((taken, "conflict", self.a.km), (too_short, "malformed", "max_key_age_s"),
+                                  (too_long, "malformed", "max_key_age_s")):
+            self.assertNotEqual(text, good)
+            config.write_text(text)
+            try:
+                reply = self.a.control.ask("reload")
+            finally:
+                config.write_text(good)
+            self.assertFalse(reply["ok"])
+            self.assertEqual(reply["error"]["code"], code)
+            self.assertIn(place, reply["error"]["message"])
+            self.assertEqual(routes(), before)
+            self.assertGreaterEqual(self.a.tunnel(self.b)["handshakes"]["completed"], key, "the peer was made anew")
+            self.assertTrue(self.a.reaches(self.b) or self.a.reaches(self.b))
+
+    def test_a_jump_of_stamps_takes_an_operators_word(self):
+        """The regular initiator comes back with a counter far above any that it used, as after a wrong restore."""
+        initiator, other = regular_initiator(self.a, self.b)
+        name = f"site-{initiator.letter}"
+        refusals = lambda: other.whole_log().count("event=stamp_jump_refused")
+        before = refusals()
+        # So that the other end knows, by a session that was confirmed, how far the counter has come.
+        self.assertTrue(initiator.control.result("rekey")["rekeys"])
+        initiator.stop_daemon()
+        initiator.move_stamps(1 << 42)
+        initiator.start_daemon()
+        initiator.wait_ready()
+        wait_until(lambda: initiator.reaches(other) or refusals() > before, "the jump is seen")
+        self.assertGreater(refusals(), before)
+        self.assertEqual(self.quipu(other, "permit-stamp-jump", "nobody").returncode, 1)
+        self.assertEqual(self.quipu(other, "permit-stamp-jump", name).returncode, 0)
+        self.assertIn("event=stamp_jump_permitted", other.whole_log())
+        wait_until(lambda: initiator.reaches(other), "the tunnel heals", patience_s=60)
+        # A rekey that this end starts is a message 1 with such a stamp.
+        self.assertTrue(initiator.control.result("rekey")["rekeys"])
+        refused = refusals()
+        self.assertTrue(initiator.control.result("rekey")["rekeys"])
+        self.assertEqual(refusals(), refused)
+
+    def quipu(self, site, *words):
+        return subprocess.run([PROGRAMS / "quipu", "--socket", site.control.path, *words], capture_output=True, text=True)
+
+    def test_no_writable_memory_of_the_daemon_can_be_swapped_out(self):
+        maps = pathlib.Path(f"/proc/{self.a.daemon.pid}/smaps").read_text()
+        mappings = re.findall(r"^[0-9a-f]+-[0-9a-f]+ (\S+) \S+ \S+ \S+ *(.*)\n(?:[A-Z].*\n)*?VmFlags: (.*)$", maps, re.MULTILINE)
+        writable = [(name, flags.split()) for permissions, name, flags in mappings if permissions.startswith("rw")]
+        self.assertGreater(len(writable), 10)
+        self.assertEqual([name for name, flags in writable if "lo" not in flags and "io" not in flags], [])
 
     def test_keys_are_renewed_by_the_clock(self):
         epochs = self.epochs()

@@ -12,8 +12,9 @@ namespace {
 using testing::HasSubstr;
 
 TEST(Request, SurvivesTheLine) {
-  for (const Request& request : {Request(StatusRequest{}), Request(ReloadRequest{}), Request(RekeyRequest{}),
-                                 Request(RekeyRequest{"dc-b"}), Request(RekeyRequest{"\"\\\n\x01ü"})}) {
+  for (const Request& request :
+       {Request(StatusRequest{}), Request(ReloadRequest{}), Request(RekeyRequest{}), Request(RekeyRequest{"dc-b"}),
+        Request(RekeyRequest{"\"\\\n\x01ü"}), Request(PermitStampJumpRequest{"dc-b"})}) {
     const std::string line = encode(request);
     EXPECT_EQ(line.find('\n'), std::string::npos);
     const auto read = parse_request(line);
@@ -27,6 +28,7 @@ TEST(Request, OnlyStatusIsARead) {
   EXPECT_FALSE(is_write(StatusRequest{}));
   EXPECT_TRUE(is_write(ReloadRequest{}));
   EXPECT_TRUE(is_write(RekeyRequest{}));
+  EXPECT_TRUE(is_write(PermitStampJumpRequest{}));
 }
 
 TEST(Request, RefusesWhatIsNotOne) {
@@ -35,7 +37,10 @@ TEST(Request, RefusesWhatIsNotOne) {
       {"null", "is an object"},
       {"{}", "\"verb\" is missing"},
       {R"({"verb":1})", "\"verb\" is missing"},
-      {R"({"verb":"stop"})", "known: status, rekey, reload"},
+      {R"({"verb":"stop"})", "known: status, rekey, reload, permit_stamp_jump"},
+      {R"({"verb":"permit_stamp_jump"})", "\"peer\" is missing"},
+      {R"({"verb":"permit_stamp_jump","peer":""})", "has to be the name"},
+      {R"({"verb":"permit_stamp_jump","stamp":1})", "takes no member \"stamp\""},
       {R"({"verb":"status","verb":"rekey"})", "member \"verb\" stands twice"},
       {R"({"verb":"status","\u0076erb":"rekey"})", "member \"verb\" stands twice"},
       {R"({"verb":"status","peer":"x"})", "takes no members"},

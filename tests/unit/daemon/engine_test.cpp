@@ -414,5 +414,21 @@ TEST_F(EngineTest, DatagramsThatFindNoRoomAreCountedApart) {
   run_until(m_loop, [&] { return m_a.engine->status().queue_drops.at("udp_send") > 0; }, "the count");
 }
 
+TEST_F(EngineTest, PacketsThatTheInterfaceRefusesAreShown) {
+  send(m_a, "before");
+  expect_arrival(m_b, "before");
+  m_b.tun.refuse(1);
+  send(m_a, "refused");
+  run_until(m_loop, [&] { return m_b.engine->status().queue_drops.at("tun_write") == 1; }, "the count");
+  EXPECT_EQ(m_b.engine->status().queue_drops.at("tun_read"), 0U);
+  send(m_a, "taken");
+  expect_arrival(m_b, "taken");
+}
+
+TEST_F(EngineTest, AJumpOfStampsIsPermittedByName) {
+  EXPECT_TRUE(m_a.engine->permit_stamp_jump("site-b").has_value());
+  EXPECT_EQ(m_a.engine->permit_stamp_jump("nobody").error().code, Errc::not_found);
+}
+
 }  // namespace
 }  // namespace quipu::daemon
