@@ -97,7 +97,8 @@ struct DeviceStatus {
   double uptime_s = 0;
   std::vector<TunnelStatus> tunnels{};
   std::map<std::string, std::uint64_t> drops{};  // datagrams that belong to no tunnel, by reason
-  // Packets of any tunnel that a full queue of the kernel lost: "tun", "udp_send", "udp_receive".
+  // Packets of any tunnel that a full queue of the kernel lost: "tun", "udp_send", "udp_receive"; that were longer than
+  // any packet may be: "tun_read"; and that the kernel would not take from us: "tun_write".
   std::map<std::string, std::uint64_t> queue_drops{};
 
   bool operator==(const DeviceStatus&) const = default;

@@ -7,8 +7,10 @@ using protocol::Device;
 
 DataPlane::DataPlane(Device& device, tun::TunDevice& tun, net::UdpBind& udp)
     : m_device(device), m_tun(tun), m_udp(udp), m_tun_packets(kBatch), m_in(kBatch) {
-  for (std::size_t i = 0; i < kBatch; ++i)
-    m_tun_buffers.push_back(m_plain[i]);
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    const MutableBytes datagram = m_sealed[i];
+    m_tun_buffers.push_back(datagram.subspan(protocol::kPacketOffset, datagram.size() - protocol::kMaxOverhead));
+  }
   m_out.reserve(kBatch);
   m_write.reserve(kBatch);
 }
@@ -26,7 +28,7 @@ void DataPlane::seal_batch(std::size_t packets, TimePoint now) {
   m_out.clear();
   for (std::size_t i = 0; i < packets; ++i) {
     const MutableBytes sealed_bytes = m_sealed[i];
-    const auto sealed = m_device.seal(m_plain[i].first(m_tun_packets[i].size), sealed_bytes, now);
+    const auto sealed = m_device.seal(m_tun_buffers[i].first(m_tun_packets[i].size), sealed_bytes, now);
     // What was not sealed is queued in the Device or counted there by reason.
     if (sealed) m_out.push_back({.to = sealed->to, .payload = sealed_bytes.first(sealed->size)});
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packets in batches between the TUN device and the UDP socket, sealed and opened by the Device on the way. Copies
-// nothing but what the Device writes, allocates nothing per packet, decides nothing.
+// Packets in batches between the TUN device and the UDP socket, sealed and opened in place by the Device on the way.
+// Copies nothing, allocates nothing per packet, decides nothing.
 #pragma once
 
 #include <memory>
@@ -51,8 +51,7 @@ class DataPlane {
   protocol::Device& m_device;
   tun::TunDevice& m_tun;
   net::UdpBind& m_udp;
-  Buffers m_plain;
-  Buffers m_sealed;
+  Buffers m_sealed;  // packets are read to where they stand in the datagram
   Buffers m_received;
   std::vector<MutableBytes> m_tun_buffers;
   std::vector<tun::ReadPacket> m_tun_packets;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Host names of peers to endpoints. One question per peer at a time; a later one for the same peer replaces its answer.
+// Host names of peers to endpoints. One question per peer at a time: while one is under way, another for the same peer
+// is not asked, unless the first was forgotten.
 #pragma once
 
 #include <map>

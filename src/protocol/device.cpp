@@ -35,7 +35,7 @@ Outcome<Sealed> Device::seal(ByteView packet, MutableBytes out, TimePoint now) {
   if (!inner) return std::unexpected(Errc::malformed);
   const auto owner = m_state->allowed.find(inner->destination);
   if (!owner) {
-    ++m_state->statistics.no_route;
+    if (!is_link_local_multicast(inner->destination)) ++m_state->statistics.no_route;
     return std::unexpected(Errc::not_found);
   }
   return m_state->peer(*owner)->seal(packet, out, now);

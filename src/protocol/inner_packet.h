@@ -26,4 +26,12 @@ inline std::optional<InnerAddresses> inner_addresses(ByteView packet) {
   return std::nullopt;
 }
 
+// ff02::/16 and 224.0.0.0/24: what a host says to its own link (neighbour discovery, multicast listeners). It never
+// leaves that link, so none of it was ever meant for a tunnel.
+inline bool is_link_local_multicast(const IpAddress& address) {
+  const auto& octets = address.octets;
+  if (address.family == IpFamily::v6) return octets[0] == 0xff && (octets[1] & 0x0f) == 2;
+  return octets[0] == 224 && octets[1] == 0 && octets[2] == 0;
+}
+
 }  // namespace quipu::protocol

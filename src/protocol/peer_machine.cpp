@@ -72,7 +72,6 @@ void PeerMachine::note_kms_latency(Duration latency) {
 void PeerMachine::raise_alarm(const Context& context) {
   if (m_alarmed || m_epochs.current() == nullptr || !m_epochs.current()->keypair.under_attack()) return;
   m_alarmed = true;
-  ++m_statistics.failed_opens_alarms;
   report(context, LogLevel::error, "failed_opens", "Somebody sends packets for this tunnel that do not open");
 }
 

@@ -65,7 +65,6 @@ struct PeerStatistics {
   std::uint64_t keys_burnt = 0;  // QKD keys fetched or named, and lost
   std::uint64_t reduced_epochs = 0;
   std::uint64_t kms_failures = 0;
-  std::uint64_t failed_opens_alarms = 0;
   // From the timer's decision to the first packet sealed under the new key, at the initiator.
   Latencies rekey_warm;  // the key had been fetched ahead
   Latencies rekey_cold;

@@ -9,8 +9,8 @@
 namespace quipu::tun {
 
 // A semaphore counts the packets that wait, so the descriptor is readable for exactly as long as there are any.
-FakeTun::FakeTun(std::string name, int mtu)
-    : m_name(std::move(name)), m_mtu(mtu), m_event(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC | EFD_SEMAPHORE)) {
+FakeTun::FakeTun(std::string name)
+    : m_name(std::move(name)), m_event(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC | EFD_SEMAPHORE)) {
   QUIPU_ASSERT(m_event);
 }
 
@@ -49,9 +49,17 @@ Result<std::size_t> FakeTun::read(std::span<const MutableBytes> buffers, std::sp
 
 Result<std::size_t> FakeTun::write(std::span<const WritePacket> packets) {
   if (m_removed) return fail(Errc::closed, m_name + ": the interface was deleted");
-  for (const WritePacket& packet : packets)
+  std::size_t taken = 0;
+  for (const WritePacket& packet : packets) {
+    if (m_refusals > 0) {
+      --m_refusals;
+      ++m_counters.write_refused;
+      continue;
+    }
     m_written.emplace_back(packet.bytes.begin(), packet.bytes.end());
-  return packets.size();
+    ++taken;
+  }
+  return taken;
 }
 
 }  // namespace quipu::tun

@@ -14,11 +14,15 @@ namespace quipu::tun {
 // time.
 class FakeTun final : public TunDevice {
  public:
-  explicit FakeTun(std::string name = "fake0", int mtu = 1420);
+  explicit FakeTun(std::string name = "fake0");
 
   void inject(ByteView packet, const PacketHints& hints = {});
   // All packets written since the last call, oldest first.
   std::vector<Bytes> take_written();
+
+  // The next so many packets that are written are refused.
+  void refuse(std::size_t packets) { m_refusals = packets; }
+
   // From now on read and write fail with Errc::closed, as when an admin deletes the interface.
   void remove();
 
@@ -29,8 +33,6 @@ class FakeTun final : public TunDevice {
 
   const std::string& name() const override { return m_name; }
 
-  Result<int> mtu() const override { return m_mtu; }
-
  private:
   struct Waiting {
     Bytes bytes;
@@ -38,8 +40,8 @@ class FakeTun final : public TunDevice {
   };
 
   std::string m_name;
-  int m_mtu;
   bool m_removed = false;
+  std::size_t m_refusals = 0;
   UniqueFd m_event;
   std::deque<Waiting> m_waiting;
   std::vector<Bytes> m_written;

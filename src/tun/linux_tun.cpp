@@ -54,8 +54,7 @@ Error explain_create(const std::string& name, int error_number) {
 
 class LinuxTun final : public TunDevice {
  public:
-  LinuxTun(UniqueFd device, UniqueFd control, std::string name)
-      : m_device(std::move(device)), m_control(std::move(control)), m_name(std::move(name)) {}
+  LinuxTun(UniqueFd device, std::string name) : m_device(std::move(device)), m_name(std::move(name)) {}
 
   Result<std::size_t> read(std::span<const MutableBytes> buffers, std::span<ReadPacket> packets) override {
     QUIPU_ASSERT(packets.size() >= buffers.size());
@@ -98,15 +97,6 @@ class LinuxTun final : public TunDevice {
 
   const std::string& name() const override { return m_name; }
 
-  Result<int> mtu() const override {
-    ifreq request = request_for(m_name);
-    if (::ioctl(m_control.get(), SIOCGIFMTU, &request) != 0) {
-      if (errno == ENODEV) return fail(Errc::closed, m_name + ": the interface was deleted");
-      return fail_system("asking for the MTU of " + m_name);
-    }
-    return request.ifr_mtu;
-  }
-
  private:
   std::unexpected<Error> fail_device(std::string_view what) const {
     if (errno == EBADFD) return fail(Errc::closed, m_name + ": the interface was deleted");
@@ -114,7 +104,6 @@ class LinuxTun final : public TunDevice {
   }
 
   UniqueFd m_device;
-  UniqueFd m_control;  // any socket will do to ask about interfaces
   std::string m_name;
 };
 
@@ -128,9 +117,7 @@ Result<std::unique_ptr<TunDevice>> open_linux_tun(const TunOptions& options) {
   const int mode = options.mode == TunMode::tun ? IFF_TUN : IFF_TAP;
   request.ifr_flags = static_cast<short>(mode | IFF_NO_PI);
   if (::ioctl(device.get(), TUNSETIFF, &request) != 0) return std::unexpected(explain_create(options.name, errno));
-  UniqueFd control(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!control) return fail_system("a socket for the interface " + options.name);
-  return std::make_unique<LinuxTun>(std::move(device), std::move(control), request.ifr_name);
+  return std::make_unique<LinuxTun>(std::move(device), request.ifr_name);
 }
 
 }  // namespace quipu::tun

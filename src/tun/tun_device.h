@@ -55,7 +55,8 @@ class TunDevice {
   virtual ~TunDevice() = default;
 
   // Fills buffers[i] and packets[i] from the first on and returns how many packets there were; 0 means that none waits.
-  // packets.size() >= buffers.size(). Each buffer holds at least read_size() octets.
+  // packets.size() >= buffers.size(). A buffer is larger than the largest packet (MTU and link-layer header): a packet
+  // that fills it cannot be told from one that was cut, so it is dropped and counted.
   virtual Result<std::size_t> read(std::span<const MutableBytes> buffers, std::span<ReadPacket> packets) = 0;
 
   // Hands packets to the kernel and returns how many it took. Those that it refuses are dropped and counted, as a wire
@@ -67,13 +68,6 @@ class TunDevice {
 
   // As the kernel knows the interface.
   virtual const std::string& name() const = 0;
-
-  // Asked of the kernel at each call, because an admin may change it.
-  virtual Result<int> mtu() const = 0;
-
-  // The least buffer size for read(): the MTU, the link-layer header, and one octet that tells a packet that fits from
-  // one that was cut.
-  Result<std::size_t> read_size() const;
 
   const TunCounters& counters() const { return m_counters; }
 
