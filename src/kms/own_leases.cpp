@@ -9,6 +9,8 @@ namespace {
 constexpr std::size_t kLeasesAhead = 2;
 // Including those that a demand forces beyond the two ahead of need.
 constexpr std::size_t kMaxOwnLeases = 4;
+// With rests that are too short for what is asked for.
+constexpr std::size_t kMaxWithRests = 16;
 constexpr std::uint64_t kStockFraction = 16;
 // So that a small stock still serves more than one key per lease.
 constexpr std::uint64_t kLeastSlots = 4;
@@ -63,26 +65,42 @@ CarvedKey OwnLeases::carve_one(Lease& lease, const Demand& demand) const {
   return key;
 }
 
-std::size_t OwnLeases::open_count() const {
-  return static_cast<std::size_t>(std::ranges::count_if(m_leases, [](const Lease& l) { return !l.finished; }));
+std::size_t OwnLeases::count_for(std::uint32_t slots_per_key) const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(m_leases, [&](const Lease& l) { return !l.finished && l.left() >= slots_per_key; }));
+}
+
+std::uint32_t OwnLeases::default_slots() const {
+  return Demand{1, m_site.config.limits.key_size_bits}.slots_per_key();
 }
 
 std::uint32_t OwnLeases::ahead_slots() const {
   const std::uint64_t stock = m_pool.books().stock / kSlotSize;
-  return static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(std::max(stock / kStockFraction, kLeastSlots), kMaxLeaseSlots));
+  const std::uint64_t least = std::max<std::uint64_t>(kLeastSlots, default_slots());
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(std::max(stock / kStockFraction, least), kMaxLeaseSlots));
+}
+
+// Rests serve smaller keys, so they are kept while there is room for them; then the shortest goes.
+bool OwnLeases::make_room(std::uint32_t slots_per_key) {
+  if (count_for(1) < kMaxWithRests) return true;
+  Lease* shortest = nullptr;
+  for (Lease& lease : m_leases)
+    if (lease.acknowledged && !lease.finished && lease.left() < slots_per_key &&
+        (shortest == nullptr || lease.left() < shortest->left()))
+      shortest = &lease;
+  if (shortest != nullptr) shortest->finished = true;
+  return shortest != nullptr;
 }
 
 Result<void> OwnLeases::refill(const std::optional<Demand>& waiting) {
   if (!m_link.up()) return {};
   if (waiting && obtainable(*waiting, true) < waiting->number) {
-    // Rests too short for this size would only block the place of a lease that serves.
-    for (Lease& lease : m_leases)
-      if (lease.acknowledged && lease.left() < waiting->slots_per_key()) lease.finished = true;
     const std::uint32_t missing = (waiting->number - obtainable(*waiting, true)) * waiting->slots_per_key();
-    if (open_count() < kMaxOwnLeases) QUIPU_TRY(take(std::min(std::max(missing, ahead_slots()), kMaxLeaseSlots)));
+    if (count_for(waiting->slots_per_key()) < kMaxOwnLeases && make_room(waiting->slots_per_key()))
+      QUIPU_TRY(take(std::min(std::max(missing, ahead_slots()), kMaxLeaseSlots)));
   }
-  while (open_count() < kLeasesAhead && m_pool.books().stock != 0)
+  const std::uint32_t usual = default_slots();
+  while (count_for(usual) < kLeasesAhead && m_pool.books().stock / kSlotSize >= usual && make_room(usual))
     QUIPU_TRY(take(ahead_slots()));
   return {};
 }

@@ -79,7 +79,10 @@ class OwnLeases {
   Lease* find(const LeaseId& id);
   CarvedKey carve_one(Lease& lease, const Demand& demand) const;
   std::uint32_t obtainable(const Demand& demand, bool with_pending) const;
-  std::size_t open_count() const;
+  // Leases that can still give a key of so many slots.
+  std::size_t count_for(std::uint32_t slots_per_key) const;
+  std::uint32_t default_slots() const;
+  bool make_room(std::uint32_t slots_per_key);
   std::uint32_t ahead_slots() const;
   Result<void> take(std::uint32_t slots);
   void ask(const Lease& lease);
