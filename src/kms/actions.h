@@ -31,7 +31,11 @@ struct SendLink {
 // Close the connection once what was sent before has been written. link_disconnected() need not be called for it.
 struct CloseLink {
   LinkId link;
-  std::string reason;
+};
+
+// Contact with the peer was made on its connection: when that one ends, it may be dialled again without delay.
+struct LinkUp {
+  KmeId peer;
 };
 
 using EtsiReply = std::variant<etsi::Status, etsi::KeyContainer, etsi::ApiError>;
@@ -62,7 +66,7 @@ struct Fatal {
   Error error;
 };
 
-using Action = std::variant<SendLink, CloseLink, ReplyEtsi, DeliverDriverMessage, Report, Fatal>;
+using Action = std::variant<SendLink, CloseLink, LinkUp, ReplyEtsi, DeliverDriverMessage, Report, Fatal>;
 using Actions = std::vector<Action>;
 
 }  // namespace quipu::kms

@@ -65,10 +65,9 @@ void Association::touch() {
 
 Result<void> Association::link_connected(LinkId link) {
   if (m_availability.refused()) {
-    m_site.act(CloseLink{link, "this run was refused"});
+    m_site.act(CloseLink{link});
     return {};
   }
-  link_lost();
   m_link.connect(link);
   m_contact.begin();
   return {};
@@ -79,13 +78,12 @@ Result<void> Association::link_received(ByteView octets) {
   const auto message = wire::decode(octets);
   if (!message) {
     m_link.close(wire::GoodbyeReason::violation, message.error().text);
-    link_lost();
     return {};
   }
   const bool was_up = m_link.up();
+  if (was_up) heard();
   QUIPU_TRY(dispatch_if_allowed(*message));
   if (m_link.up() && !was_up) contact_made();
-  if (!m_link.connected()) link_lost();
   m_delivery.retry();
   touch();
   return {};
@@ -104,29 +102,30 @@ Result<void> Association::dispatch_if_allowed(const wire::Message& message) {
       message);
 }
 
-void Association::contact_made() {
-  m_availability.contact();
+void Association::heard() {
+  m_availability.heard(m_site.now);
   m_end_reported = false;
+}
+
+void Association::contact_made() {
+  heard();
   m_close_asked.clear();
   m_delivery.contact(m_contact.take_peer_restarted());  // before any Close: after it no binding may follow
   m_own.repeat();
   m_opened.repeat();
   m_accept.repeat();
   ask_closes();
+  m_site.act(LinkUp{m_config.id});
   m_site.report(LogLevel::info, "km_link_up", "The KM link is in contact.", {{"peer", m_config.id.value()}});
 }
 
-void Association::link_lost() {
-  m_availability.lost(m_site.now);
-}
-
-void Association::link_disconnected() {
+void Association::link_disconnected(const std::string& reason) {
   m_link.drop();
-  m_link.set_reason_down("the connection was lost");
-  link_lost();
+  m_link.set_reason_down(reason);
   m_delivery.retry();
   touch();
-  m_site.report(LogLevel::warning, "km_link_down", "The KM link was lost.", {{"peer", m_config.id.value()}});
+  m_site.report(LogLevel::warning, "km_link_down", "The KM link was lost.",
+                {{"peer", m_config.id.value()}, {"reason", reason}});
 }
 
 Result<void> Association::dispatch(const wire::Goodbye& m) {
@@ -222,7 +221,14 @@ Result<void> Association::dispatch(const wire::BindingAck& m) {
 }
 
 Result<void> Association::dispatch(const wire::DriverMessage& m) {
-  m_site.act(DeliverDriverMessage{m.source, m.message.clone()});
+  // Names of links are the whole site's: a peer may speak to the devices that it shares with us, and to no others.
+  const auto& sources = m_site.config.sources;
+  const bool shared =
+      std::ranges::any_of(sources, [&](const SourceConfig& s) { return s.name == m.source && s.peer == m_config.id; });
+  if (shared)
+    m_site.act(DeliverDriverMessage{m.source, m.message.clone()});
+  else
+    m_link.close(wire::GoodbyeReason::violation, "a message for the driver of a link that is not with this peer");
   return {};
 }
 
@@ -258,9 +264,7 @@ void Association::ask_closes() {
 
 Result<void> Association::handle_timeout() {
   m_due.reset();
-  const bool was_connected = m_link.connected();
   m_link.handle_timeout();
-  if (was_connected && !m_link.connected()) link_lost();
   m_accept.handle_timeout();
   m_delivery.retry();
   QUIPU_TRY(m_own.close_finished());

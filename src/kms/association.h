@@ -35,7 +35,7 @@ class Association {
 
   Result<void> link_connected(LinkId link);
   Result<void> link_received(ByteView octets);
-  void link_disconnected();
+  void link_disconnected(const std::string& reason);
 
   Result<void> blocks_received(std::vector<SourceBlock> blocks);
   void driver_message(const std::string& source, SecretBytes message);
@@ -87,8 +87,8 @@ class Association {
   Result<void> dispatch(const wire::DriverMessage& m);
   Result<void> dispatch_if_allowed(const wire::Message& message);
 
+  void heard();
   void contact_made();
-  void link_lost();
   void ask_closes();
   // Marks that there is work for handle_timeout().
   void touch();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whether keys of a pool may be handed out: not before this run's first contact with the peer, not longer than a grace
-// time after contact was lost, never again once this run was refused.
+// time after the peer was last heard in contact, never again once this run was refused.
 #pragma once
 
 #include <chrono>
@@ -14,35 +14,26 @@ inline constexpr Duration kServeWithoutLink = std::chrono::seconds(30);
 
 class Availability {
  public:
-  void contact() {
-    m_contacted = true;
-    m_lost.reset();
-  }
-
-  void lost(TimePoint now) {
-    if (m_contacted && !m_lost) m_lost = now;
-  }
+  // Contact was made, or a message came while it lasts.
+  void heard(TimePoint now) { m_heard = now; }
 
   void refuse() { m_refused = true; }
 
-  bool contacted() const { return m_contacted; }
+  bool contacted() const { return m_heard.has_value(); }
 
   bool refused() const { return m_refused; }
 
-  bool serving(TimePoint now) const {
-    return m_contacted && !m_refused && (!m_lost || now < *m_lost + kServeWithoutLink);
-  }
+  bool serving(TimePoint now) const { return m_heard && !m_refused && now < *m_heard + kServeWithoutLink; }
 
-  // When serving ends if nothing changes.
+  // When serving ends if nothing is heard any more.
   std::optional<TimePoint> ends() const {
-    if (!m_lost) return std::nullopt;
-    return *m_lost + kServeWithoutLink;
+    if (!m_heard) return std::nullopt;
+    return *m_heard + kServeWithoutLink;
   }
 
  private:
-  bool m_contacted = false;
   bool m_refused = false;
-  std::optional<TimePoint> m_lost;
+  std::optional<TimePoint> m_heard;
 };
 
 }  // namespace quipu::kms

@@ -49,7 +49,7 @@ void KmLink::close(wire::GoodbyeReason reason, std::string why) {
 }
 
 void KmLink::hang_up(std::string why) {
-  m_site.act(CloseLink{*m_link, why});
+  m_site.act(CloseLink{*m_link});
   m_reason = std::move(why);
   drop();
 }

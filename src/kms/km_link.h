@@ -73,8 +73,6 @@ class KmLink {
   // What the answer of that number is for; empty when nothing of that number was asked.
   std::optional<RequestSent> take(wire::RequestNumber number);
 
-  std::size_t unanswered() const { return m_unanswered.size(); }
-
   // Says goodbye, then closes.
   void close(wire::GoodbyeReason reason, std::string why);
   // Closes without a word: the peer has said goodbye.

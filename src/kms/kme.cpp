@@ -32,7 +32,7 @@ class CoreKme final : public Kme {
     return run(now, [&]() -> Result<void> {
       const auto found = m_associations.find(peer);
       if (found != m_associations.end()) return found->second->link_connected(link);
-      m_site.act(CloseLink{link, "KME " + peer.value() + " is not configured as a peer"});
+      m_site.act(CloseLink{link});
       return {};
     });
   }
@@ -44,9 +44,9 @@ class CoreKme final : public Kme {
     });
   }
 
-  Actions link_disconnected(LinkId link, TimePoint now) override {
+  Actions link_disconnected(LinkId link, const std::string& reason, TimePoint now) override {
     return run(now, [&]() -> Result<void> {
-      if (Association* association = find(link)) association->link_disconnected();
+      if (Association* association = find(link)) association->link_disconnected(reason);
       return {};
     });
   }

@@ -80,7 +80,8 @@ class Kme {
   virtual Actions link_connected(LinkId link, const KmeId& peer, TimePoint now) = 0;
   // One whole message, without its length. One from a link that is not current is ignored.
   virtual Actions link_received(LinkId link, ByteView message, TimePoint now) = 0;
-  virtual Actions link_disconnected(LinkId link, TimePoint now) = 0;
+  // `reason`: in words, for the log and the status.
+  virtual Actions link_disconnected(LinkId link, const std::string& reason, TimePoint now) = 0;
 
   // Blocks that arrived together are made durable together. Those that hygiene refuses are reported and dropped.
   virtual Actions blocks_received(std::vector<SourceBlock> blocks, WallTime wall, TimePoint now) = 0;

@@ -54,15 +54,18 @@ std::optional<wire::RefusalReason> OpenedLeases::judge(const wire::Lease& messag
       std::ranges::any_of(fresh, [&](const Uuid& id) { return m_places.contains(id); }))
     return duplicate;
   if (!m_pool.is_usable(message.extents)) return no_block;
+  std::vector<LeaseId> crossing;
+  if (!m_pool.is_free(message.extents)) {
+    const auto over = m_pool.leases_over(message.extents);
+    if (!over || over->empty()) return taken;
+    // Both ends asked for one range at once: the lower id's request stands. Ours is being refused there.
+    const bool stands = m_pool.peer() < m_site.config.id &&
+                        std::ranges::all_of(*over, [&](const LeaseId& id) { return m_own.is_pending(id); });
+    if (!stands) return taken;
+    crossing = *over;
+  }
   if (!make_room()) return full;
-  if (m_pool.is_free(message.extents)) return std::nullopt;
-  const auto over = m_pool.leases_over(message.extents);
-  if (!over || over->empty()) return taken;
-  // Both ends asked for one range at once: the lower id's request stands. Ours is being refused there.
-  const bool stands = m_pool.peer() < m_site.config.id &&
-                      std::ranges::all_of(*over, [&](const LeaseId& id) { return m_own.is_pending(id); });
-  if (!stands) return taken;
-  for (const LeaseId& id : *over)
+  for (const LeaseId& id : crossing)
     m_own.give_way(id);
   QUIPU_ASSERT(m_pool.is_free(message.extents));
   return std::nullopt;
@@ -147,25 +150,44 @@ Result<void> OpenedLeases::open_refused(const LeaseId& id, wire::RefusalReason /
   return m_pool.commit();
 }
 
+bool OpenedLeases::is_served_there(const SaeId& master) const {
+  return std::ranges::any_of(m_site.config.peers, [&](const PeerConfig& peer) {
+    return peer.id == m_pool.peer() && std::ranges::find(peer.saes, master) != peer.saes.end();
+  });
+}
+
+// These slots will not be fetched: they are burnt when the lease is closed.
+void OpenedLeases::forget(Lease& lease, std::size_t begin, std::size_t end) {
+  const MutableBytes octets = lease.keys.mutable_view().subspan(begin * kSlotSize, (end - begin) * kSlotSize);
+  wipe(octets.data(), octets.size());
+  for (std::size_t slot = begin; slot < end; ++slot)
+    m_places.erase(lease.key_ids[slot]);
+}
+
 void OpenedLeases::bind(const wire::Binding& message) {
   const auto found = m_leases.find(message.lease);
   if (found == m_leases.end() || found->second.holder_closed) return;
   Lease& lease = found->second;
   const std::size_t end = std::size_t{message.slot} + message.slots;
   if (end > lease.key_ids.size()) return;
+  // Nobody else can fetch it here, and what is kept of a peer's words must not grow with their length.
+  std::set<SaeId> served;
+  for (const SaeId& slave : message.slaves)
+    if (std::ranges::find(m_site.config.saes, slave) != m_site.config.saes.end()) served.insert(slave);
   // Every slot serves one key.
   for (std::size_t slot = message.slot; slot < end; ++slot)
     if (const auto place = m_places.find(lease.key_ids[slot]);
         place == m_places.end() || lease.bound.contains(static_cast<std::uint16_t>(slot)))
       return;
+  if (served.empty() || !is_served_there(message.master)) return forget(lease, message.slot, end);
   for (std::size_t slot = message.slot + std::size_t{1}; slot < end; ++slot)
     m_places.erase(lease.key_ids[slot]);
   Bound bound;
   bound.slots = message.slots;
   bound.size_bits = message.size_bits;
   bound.master = message.master;
-  bound.slaves = {message.slaves.begin(), message.slaves.end()};
-  bound.named = bound.slaves;
+  bound.named = served;
+  bound.slaves = std::move(served);
   bound.expires = m_site.now + m_site.config.limits.undelivered_ttl;
   if (!m_next_expiry) m_next_expiry = bound.expires;
   lease.bound.emplace(message.slot, std::move(bound));
@@ -177,11 +199,8 @@ void OpenedLeases::holder_closed(const LeaseId& id) {
   Lease& lease = found->second;
   lease.holder_closed = true;
   for (std::size_t slot = 0; slot < lease.key_ids.size(); ++slot) {
-    const auto place = m_places.find(lease.key_ids[slot]);
-    if (place == m_places.end() || lease.bound.contains(static_cast<std::uint16_t>(slot))) continue;
-    const MutableBytes octets = lease.keys.mutable_view().subspan(slot * kSlotSize, kSlotSize);
-    wipe(octets.data(), octets.size());
-    m_places.erase(place);
+    if (!m_places.contains(lease.key_ids[slot]) || lease.bound.contains(static_cast<std::uint16_t>(slot))) continue;
+    forget(lease, slot, slot + 1);
   }
 }
 

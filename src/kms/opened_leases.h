@@ -40,7 +40,7 @@ class OpenedLeases {
   // Asks again for what was not acknowledged before the connection broke.
   void repeat();
 
-  // Ignores what is of no use any more.
+  // Ignores what is of no use any more. Slots of a key that nobody served here may fetch are given up.
   void bind(const wire::Binding& message);
   // No binding follows: what has none is burnt. Harmless when the lease is not open here.
   void holder_closed(const LeaseId& id);
@@ -84,6 +84,8 @@ class OpenedLeases {
 
   std::optional<wire::RefusalReason> judge(const wire::Lease& message);
   bool make_room();
+  bool is_served_there(const SaeId& master) const;
+  void forget(Lease& lease, std::size_t begin, std::size_t end);
   Result<void> adopt(const wire::Lease& message);
   void ask(const LeaseId& id);
   void retire(Lease& lease, std::map<std::uint16_t, Bound>::iterator bound);

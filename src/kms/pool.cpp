@@ -26,7 +26,7 @@ Result<Pool> Pool::open(KmeId peer, Store& store) {
 }
 
 Result<void> Pool::adopt(StoredPool stored) {
-  if (!stored.books.balanced()) return fail(Errc::storage, "books of pool " + m_peer.value() + " do not balance");
+  if (!stored.books.balanced()) return damaged("books do not balance");
   m_books = stored.books;
   m_peer_instance = stored.peer_instance;
   for (const SourceMark& mark : stored.marks)
@@ -37,12 +37,47 @@ Result<void> Pool::adopt(StoredPool stored) {
     m_blocks.emplace(id, Block{std::move(record), std::move(taken), {}});
   }
   for (LeaseRecord& lease : stored.leases) {
+    QUIPU_TRY(check(lease));
     take(lease);
     const LeaseId id = lease.id;
     m_leases.emplace(id, std::move(lease));
   }
   for (const auto& [id, block] : m_blocks)
     index(block);
+  return check_books();
+}
+
+std::unexpected<Error> Pool::damaged(std::string_view what) const {
+  return fail(Errc::storage, "the store's " + std::string(what) + " of the pool with " + m_peer.value() +
+                                 "; move the store away, the pools fill again from their links");
+}
+
+// Slots that are taken twice would break the books at some later change.
+Result<void> Pool::check(const LeaseRecord& lease) const {
+  std::map<BlockId, RangeSet> mine;
+  for (const Extent& extent : lease.extents) {
+    const Block* block = find(extent.block);
+    if (block == nullptr) continue;  // voided before the lease was closed
+    RangeSet& taken = mine.try_emplace(extent.block, block->taken).first->second;
+    if (block->record.state != BlockState::usable || extent.range.end() > block->record.length ||
+        taken.overlaps(extent.range))
+      return damaged("leases contradict the blocks");
+    taken.add(extent.range);
+  }
+  return {};
+}
+
+// What the books say against what is there: everything later trusts them.
+Result<void> Pool::check_books() const {
+  Books rows;
+  for (const auto& [id, block] : m_blocks) {
+    if (block.record.state == BlockState::held) rows.held += block.record.length;
+    if (block.record.state == BlockState::usable) rows.stock += block.record.length - block.taken.size();
+  }
+  for (const auto& [id, lease] : m_leases)
+    if (!lease.closed_here) rows.leased += lease.octets();
+  if (rows.held != m_books.held || rows.stock != m_books.stock || rows.leased != m_books.leased)
+    return damaged("books contradict the blocks and leases");
   return {};
 }
 

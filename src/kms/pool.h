@@ -101,6 +101,9 @@ class Pool {
   static StockKey key_of(const BlockRecord& record) { return {record.sequence.value_or(0), record.id}; }
 
   Result<void> adopt(StoredPool stored);
+  Result<void> check(const LeaseRecord& lease) const;
+  Result<void> check_books() const;
+  std::unexpected<Error> damaged(std::string_view what) const;
   void index(const Block& block);
   void take(const LeaseRecord& lease);
   void stage(const Block& block);
@@ -117,6 +120,7 @@ class Pool {
   std::optional<InstanceId> m_peer_instance;
   std::map<std::string, std::uint64_t> m_marks;
   std::vector<LeaseId> m_ended;
+  bool m_trim = false;  // something was staged of which only so much is kept
   Transaction m_staged;
   std::vector<SecretBytes> m_staged_material;  // what views in m_staged point to
 };

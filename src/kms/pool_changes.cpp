@@ -45,6 +45,7 @@ void Pool::add_void(BlockRecord record) {
   QUIPU_ASSERT(!m_blocks.contains(record.id));
   record.state = BlockState::voided;
   m_staged.add(AddBlock{std::move(record), {}});
+  m_trim = true;
 }
 
 void Pool::make_usable(const BlockId& id) {
@@ -163,6 +164,7 @@ void Pool::finish_if_closed(const LeaseId& id) {
 void Pool::set_peer_instance(std::optional<InstanceId> current, std::vector<InstanceId> retired) {
   m_peer_instance = current;
   m_staged.add(SetPeerInstance{current, std::move(retired)});
+  m_trim = true;
 }
 
 void Pool::set_mark(const std::string& source, std::uint64_t mark) {
@@ -177,6 +179,7 @@ void Pool::forget_blocks(WallTime arrived_before) {
 Result<void> Pool::commit() {
   if (m_staged.changes.empty()) return {};
   QUIPU_ASSERT(m_books.balanced());
+  if (std::exchange(m_trim, false)) m_staged.add(Trim{kMaxLostBlocks, kMaxRetired});
   m_staged.add(m_books);
   auto result = m_store->commit(m_staged);
   m_staged.changes.clear();

@@ -31,6 +31,11 @@ inline constexpr std::uint32_t kMaxLeaseSlots = 1'024;
 // Held and usable together, so that an inventory stays a matter of a few MiB.
 inline constexpr std::size_t kMaxPoolBlocks = 65'536;
 
+// Void records of blocks that were never here, and retired ids of the peer's runs: a peer makes as many as it likes. A
+// late copy of a block whose record was dropped is voided when it is offered; the peer has it void.
+inline constexpr std::size_t kMaxLostBlocks = 16'384;
+inline constexpr std::size_t kMaxRetired = 4'096;
+
 // The values stand on the KM link and in the store.
 enum class BlockState : std::uint8_t {
   unknown = 0,  // no record; never stored
@@ -46,7 +51,7 @@ std::string_view to_string(BlockState state);
 struct BlockRecord {
   BlockId id;
   BlockState state = BlockState::held;
-  BlockDigest digest{};                   // zeros in the void record of a block that was never here
+  BlockDigest digest{};                   // as the peer told it in the void record of a block that was never here
   std::uint32_t length = 0;               // octets, a multiple of kSlotSize
   std::string source;                     // name of the link that delivered it; empty when it was never here
   std::optional<std::uint64_t> sequence;  // the source's count, where it goes on across restarts

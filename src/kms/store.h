@@ -59,7 +59,7 @@ struct RemoveLease {
   LeaseId id;
 };
 
-// The peer's run that is in contact, and runs of it that must never be accepted again. Retired ids are kept for good.
+// The peer's run that is in contact, and runs of it that must never be accepted again.
 struct SetPeerInstance {
   std::optional<InstanceId> current;
   std::vector<InstanceId> retired;
@@ -77,8 +77,15 @@ struct ForgetBlocks {
   WallTime before;
 };
 
+// Keeps, of what grows by the peer's word alone, the newest: void records of blocks that were never here (without a
+// source; by arrival, then by id), and ids in the order in which they were retired.
+struct Trim {
+  std::size_t lost_blocks;
+  std::size_t retired;
+};
+
 using Change = std::variant<AddBlock, SetBlock, AddLease, SetLease, RemoveLease, SetPeerInstance, SetSourceMark,
-                            ForgetBlocks, Books>;
+                            ForgetBlocks, Trim, Books>;
 
 // One logical step in one pool. Changes apply in order; Books overwrites the pool's books.
 struct Transaction {
@@ -127,7 +134,7 @@ class Store {
   // Whether some record of the pool, in any state, holds this digest.
   virtual Result<bool> has_digest(const KmeId& pool, const BlockDigest& digest) = 0;
 
-  // Whether SetPeerInstance ever retired this id in the pool.
+  // Whether SetPeerInstance retired this id in the pool, and Trim has not dropped it.
   virtual Result<bool> is_retired(const KmeId& pool, const InstanceId& instance) = 0;
 
   // Opens the sealed octets of a range. Errc::not_found when the block or a chunk of it is gone, Errc::storage when a

@@ -94,7 +94,8 @@ Result<void> Kmsd::open_sockets() {
                           const KmeId& peer) { perform(m_kme->link_connected(link, peer, net::Loop::now())); },
       .received = [this](kms::LinkId link,
                          ByteView octets) { perform(m_kme->link_received(link, octets, net::Loop::now())); },
-      .disconnected = [this](kms::LinkId link) { perform(m_kme->link_disconnected(link, net::Loop::now())); }};
+      .disconnected =
+          [this](kms::LinkId link) { perform(m_kme->link_disconnected(link, "it broke off", net::Loop::now())); }};
   QUIPU_TRY_ASSIGN(m_km_links, KmLinks::open(
                                    m_loop, values.km_link, values.peer_kmes, std::move(link_context),
                                    [this](const KmeId& peer) { return m_kme->dials(peer); }, std::move(events), m_log));
@@ -144,9 +145,10 @@ void Kmsd::perform(kms::SendLink& action) {
 }
 
 void Kmsd::perform(kms::CloseLink& action) {
-  m_log.warning("km_link_closed", "this end closed a KM link", {{"reason", action.reason}});
   m_km_links->close(action.link);
 }
+
+void Kmsd::perform(kms::LinkUp& /*action*/) {}
 
 void Kmsd::perform(kms::ReplyEtsi& action) {
   m_etsi->reply(action.request, action.reply);

@@ -53,6 +53,7 @@ class Kmsd {
   void perform(kms::Actions actions);
   void perform(kms::SendLink& action);
   void perform(kms::CloseLink& action);
+  void perform(kms::LinkUp& action);
   void perform(kms::ReplyEtsi& action);
   void perform(kms::DeliverDriverMessage& action);
   void perform(kms::Report& action);

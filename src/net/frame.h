@@ -20,9 +20,6 @@ class FrameReader {
   // then). Errc::too_large: a length beyond the limit; the stream is unusable from there on.
   Result<void> feed(ByteView octets, Callback<bool(ByteView message)>& on_message);
 
-  // Octets of an unfinished message are held.
-  bool in_message() const { return m_header_size != 0; }
-
  private:
   std::size_t m_max_message;
   std::array<std::uint8_t, kFrameHeaderSize> m_header{};

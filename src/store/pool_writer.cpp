@@ -132,8 +132,9 @@ Result<void> PoolWriter::operator()(const kms::RemoveLease& change) {
 
 Result<void> PoolWriter::operator()(const kms::SetPeerInstance& change) {
   for (const kms::InstanceId& instance : change.retired) {
-    QUIPU_TRY_ASSIGN(Query query,
-                     m_database.query("INSERT OR IGNORE INTO retired_instances (pool, instance) VALUES (?, ?)"));
+    QUIPU_TRY_ASSIGN(Query query, m_database.query("INSERT OR IGNORE INTO retired_instances (pool, instance, number) "
+                                                   "SELECT ?1, ?2, 1 + ifnull(max(number), 0) FROM retired_instances "
+                                                   "WHERE pool = ?1"));
     query.bind(m_row, id_of(instance));
     QUIPU_TRY(query.run());
   }
@@ -161,6 +162,23 @@ Result<void> PoolWriter::operator()(const kms::ForgetBlocks& change) {
   QUIPU_TRY_ASSIGN(Query query, m_database.query("DELETE FROM blocks WHERE pool = ? AND state IN (3, 4) AND sequence "
                                                  "IS NULL AND arrived < ?"));
   query.bind(m_row, std::int64_t{change.before.time_since_epoch().count()});
+  QUIPU_TRY(query.run());
+  return {};
+}
+
+Result<void> PoolWriter::operator()(const kms::Trim& change) {
+  {
+    QUIPU_TRY_ASSIGN(
+        Query query,
+        m_database.query("DELETE FROM blocks WHERE pool = ?1 AND state IN (3, 4) AND id IN (SELECT id FROM "
+                         "blocks WHERE pool = ?1 AND state IN (3, 4) AND source = '' AND sequence IS NULL "
+                         "ORDER BY arrived DESC, id DESC LIMIT -1 OFFSET ?2)"));
+    query.bind(m_row, static_cast<std::int64_t>(change.lost_blocks));
+    QUIPU_TRY(query.run());
+  }
+  QUIPU_TRY_ASSIGN(Query query, m_database.query("DELETE FROM retired_instances WHERE pool = ?1 AND number <= (SELECT "
+                                                 "max(number) FROM retired_instances WHERE pool = ?1) - ?2"));
+  query.bind(m_row, static_cast<std::int64_t>(change.retired));
   QUIPU_TRY(query.run());
   return {};
 }

@@ -21,6 +21,7 @@ class PoolWriter {
   Result<void> operator()(const kms::SetPeerInstance& change);
   Result<void> operator()(const kms::SetSourceMark& change);
   Result<void> operator()(const kms::ForgetBlocks& change);
+  Result<void> operator()(const kms::Trim& change);
   Result<void> operator()(const kms::Books& change);
 
   // Whether material was deleted.

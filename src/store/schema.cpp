@@ -81,6 +81,10 @@ CREATE TABLE source_marks (
   PRIMARY KEY (pool, source)
 ) WITHOUT ROWID;
 )sql",
+    R"sql(
+ALTER TABLE retired_instances ADD COLUMN number INTEGER NOT NULL DEFAULT 0;  -- in the order of retiring
+CREATE INDEX retired_by_number ON retired_instances (pool, number);
+)sql",
 };
 
 Result<std::int64_t> read_pragma(Database& database, const char* sql) {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -23,7 +24,7 @@ class MemoryStore final : public Store {
     std::map<LeaseId, LeaseRecord> leases;
     Books books;
     std::optional<InstanceId> peer_instance;
-    std::set<InstanceId> retired;
+    std::vector<InstanceId> retired;  // in that order
     std::map<std::string, std::uint64_t> marks;
   };
 
@@ -89,7 +90,7 @@ class MemoryStore final : public Store {
   }
 
   Result<bool> is_retired(const KmeId& pool, const InstanceId& instance) override {
-    return m_disk[pool].retired.contains(instance);
+    return is_among(instance, m_disk[pool].retired);
   }
 
   Result<SecretBytes> read(const KmeId& pool, const BlockId& id, Range range) override {
@@ -155,9 +156,14 @@ class MemoryStore final : public Store {
 
   static Result<void> apply(PoolDisk& disk, const SetPeerInstance& c) {
     disk.peer_instance = c.current;
-    disk.retired.insert(c.retired.begin(), c.retired.end());
-    EXPECT_TRUE(!c.current || !disk.retired.contains(*c.current));
+    for (const InstanceId& id : c.retired)
+      if (!is_among(id, disk.retired)) disk.retired.push_back(id);
+    EXPECT_TRUE(!c.current || !is_among(*c.current, disk.retired));
     return {};
+  }
+
+  static bool is_among(const InstanceId& id, const std::vector<InstanceId>& list) {
+    return std::ranges::find(list, id) != list.end();
   }
 
   static bool gone(const BlockRecord& block) {
@@ -177,6 +183,17 @@ class MemoryStore final : public Store {
     std::erase_if(disk.blocks, [&](const auto& entry) {
       return gone(entry.second) && !entry.second.sequence && entry.second.arrived < c.before;
     });
+    return {};
+  }
+
+  static Result<void> apply(PoolDisk& disk, const Trim& c) {
+    std::set<std::pair<WallTime, BlockId>> lost;
+    for (const auto& [id, block] : disk.blocks)
+      if (gone(block) && block.source.empty()) lost.emplace(block.arrived, id);
+    for (; lost.size() > c.lost_blocks; lost.erase(lost.begin()))
+      disk.blocks.erase(lost.begin()->second);
+    if (disk.retired.size() > c.retired)
+      disk.retired.erase(disk.retired.begin(), disk.retired.end() - static_cast<std::ptrdiff_t>(c.retired));
     return {};
   }
 

@@ -158,6 +158,17 @@ TEST_F(Rules, WithoutTheLinkLeasesServeForHalfAMinute) {
   EXPECT_TRUE(world.enc_keys(kA, "sae-a", "sae-b")->ok());
 }
 
+// A connection that stands but carries nothing is no contact: the half minute counts from the last message.
+TEST_F(Rules, ASilentLinkServesForHalfAMinuteToo) {
+  contact();
+  stock();
+  world.hold_messages(true);
+  world.advance(kServeWithoutLink - milliseconds(1));
+  EXPECT_TRUE(world.enc_keys(kA, "sae-a", "sae-b")->ok());
+  world.advance(milliseconds(1));
+  EXPECT_EQ(world.enc_keys(kA, "sae-a", "sae-b")->error(), 503U);
+}
+
 TEST_F(Rules, WithoutTheLinkEncKeysEndsWithTheLeases) {
   contact();
   stock();
@@ -210,6 +221,41 @@ TEST_F(Rules, ACancelledRequestCostsNoKey) {
   world.advance(seconds(1));
   EXPECT_FALSE(enc->reply);
   EXPECT_EQ(world.ledger().masters(), 0U);
+}
+
+// Leases of eight slots serve small keys; a large one that is asked for and not taken must not cost them.
+TEST_F(Rules, ARequestThatIsCancelledBurnsNoReadySlots) {
+  contact();
+  world.make_block(kA, kB, 4096);
+  world.settle();
+  const Books before = world.pool(kA, kB).books;
+  const std::uint64_t ready = world.pool(kA, kB).leased_keys;
+  ASSERT_GT(ready, 0U);
+  ASSERT_LT(ready, 32U);
+  etsi::KeyRequest large;
+  large.size_bits = 8'192;
+  const auto enc = world.enc_keys(kA, "sae-a", "sae-b", large);
+  ASSERT_FALSE(enc->reply);
+  world.cancel(kA, enc->id);
+  world.advance(seconds(1));
+  EXPECT_EQ(world.pool(kA, kB).books.burnt, before.burnt);
+  EXPECT_GE(world.pool(kA, kB).leased_keys, ready);
+}
+
+// Each large key leaves a rest in its lease: they are kept for small keys, but not without limit.
+TEST_F(Rules, RestsOfLargeKeysStayWithinALimit) {
+  contact();
+  stock(32);
+  etsi::KeyRequest large;
+  large.size_bits = 5 * 8 * kSlotSize;
+  unsigned got = 0;
+  for (; got < 400; ++got) {
+    const auto enc = world.enc_keys(kA, "sae-a", "sae-b", large);
+    world.settle();
+    if (!enc->ok()) break;
+    ASSERT_TRUE(world.dec_keys(kB, "sae-b", "sae-a", enc->ids())->ok());
+  }
+  EXPECT_GT(got, 300U);
 }
 
 TEST_F(Rules, ALargeRequestGetsItsKeysFromASmallStock) {
@@ -363,6 +409,59 @@ TEST_F(Rules, AFailedStoreEndsTheRun) {
   EXPECT_TRUE(std::holds_alternative<Fatal>(actions[0]));
   EXPECT_EQ(world.enc_keys(kA, "sae-a", "sae-b")->error(), 503U);
   EXPECT_FALSE(kme.next_deadline());
+}
+
+// A start believes its store only when the books and the rows agree: a stock that is not there would be leased for
+// ever.
+TEST_F(Rules, BooksThatContradictTheRowsEndTheStart) {
+  contact();
+  stock();
+  world.kill(kA);
+  MemoryStore& store = world.node(kA).store;
+  const MemoryStore::Disk good = store.disk();
+  const auto start_error = [&](const std::function<void(MemoryStore::PoolDisk&)>& spoil) {
+    MemoryStore::Disk disk = good;
+    spoil(disk.at(KmeId("b")));
+    store.restore(std::move(disk));
+    KmeConfig config{.id = KmeId("a"), .saes = {}, .peers = {{KmeId("b"), {}}}, .sources = {}, .limits = {}};
+    const auto started = Kme::start(std::move(config), store, world.rng(), {}, world.now());
+    return started ? Errc{} : started.error().code;
+  };
+  const auto move = [](std::uint64_t Books::* from, std::uint64_t Books::* to) {
+    return [from, to](MemoryStore::PoolDisk& disk) {
+      disk.books.*from -= 32;
+      disk.books.*to += 32;
+    };
+  };
+  EXPECT_EQ(start_error(move(&Books::leased, &Books::stock)), Errc::storage);
+  EXPECT_EQ(start_error(move(&Books::stock, &Books::burnt)), Errc::storage);
+  EXPECT_EQ(start_error(move(&Books::stock, &Books::held)), Errc::storage);
+  EXPECT_EQ(start_error(move(&Books::leased, &Books::burnt)), Errc::storage);
+  EXPECT_EQ(start_error([](MemoryStore::PoolDisk& disk) {
+              LeaseRecord twice = disk.leases.begin()->second;
+              twice.id = LeaseId(Uuid{{1}});
+              twice.closed_here = true;
+              disk.leases[twice.id] = twice;
+            }),
+            Errc::storage);
+  EXPECT_EQ(start_error([](MemoryStore::PoolDisk&) {}), Errc{});
+}
+
+TEST_F(Rules, ALeaseLostOnTheWayIsAskedForAgainAndNothingBurnt) {
+  contact();
+  world.hold_timers(true);
+  stock();
+  world.hold_messages(true);
+  world.hold_timers(false);
+  world.settle();  // both have asked
+  world.disconnect(kA, kB);
+  world.hold_messages(false);
+  contact();
+  for (const std::size_t at : {kA, kB}) {
+    const PoolStatus pool = world.pool(at, 1 - at);
+    EXPECT_GT(pool.leased_keys, 0U);
+    EXPECT_EQ(pool.books.burnt, 0U);
+  }
 }
 
 // Steady state: neither enc_keys nor dec_keys waits for the disk.

@@ -1,151 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One KME ("a") against a peer ("b") that says exactly what the test wants: each request gets its one answer, and what
-// the rules forbid ends the connection.
-#include <gtest/gtest.h>
-
-#include <algorithm>
-
-#include "kms/kme.h"
-#include "kms/link_message.h"
-#include "sim/kms/memory_store.h"
-#include "sim/kms/seeded_rng.h"
+// Against a scripted peer: each request gets its one answer, and what the rules forbid ends the connection.
+#include "sim/kms/scripted_peer.h"
 
 namespace quipu::kms::sim {
 namespace {
-
-constexpr LinkId kLink(7);
-
-Uuid uuid(std::uint8_t n) {
-  return Uuid{{n}};
-}
-
-class ScriptedPeer : public testing::Test {
- protected:
-  void SetUp() override {
-    KmeConfig config;
-    config.id = KmeId(own_id());
-    config.saes = {SaeId("sae-a")};
-    config.peers = {{KmeId(peer_id()), {SaeId("sae-b")}}};
-    config.sources = {{"link", KmeId(peer_id())}};
-    auto started = Kme::start(config, store, rng, WallTime{}, now);
-    ASSERT_TRUE(started);
-    kme = std::move(*started);
-    take(kme->link_connected(kLink, KmeId(peer_id()), now));
-  }
-
-  virtual std::string own_id() const { return "a"; }
-
-  virtual std::string peer_id() const { return "b"; }
-
-  // What the KME says, and whether it ends the connection.
-  void take(Actions actions) {
-    for (Action& action : actions) {
-      if (const auto* send = std::get_if<SendLink>(&action)) {
-        auto message = wire::decode(send->message.view());
-        ASSERT_TRUE(message) << message.error().text;
-        said.push_back(std::move(*message));
-      }
-      if (auto* reply = std::get_if<ReplyEtsi>(&action)) replies.push_back(std::move(reply->reply));
-      closed = closed || std::holds_alternative<CloseLink>(action);
-      ASSERT_FALSE(std::holds_alternative<Fatal>(action));
-    }
-  }
-
-  void say(const wire::Message& message) { take(kme->link_received(kLink, wire::encode(message).view(), now)); }
-
-  // Says something and returns the only thing that is answered to it, passing over the KME's own requests.
-  template <class Answer, class Request>
-  std::optional<Answer> ask(Request request) {
-    request.number = wire::RequestNumber(++last_number);
-    said.clear();
-    say(request);
-    std::optional<Answer> answer;
-    int answers = 0;
-    for (const wire::Message& m : said) {
-      const bool is_answer = std::holds_alternative<wire::Ack>(m) || std::holds_alternative<wire::Refused>(m) ||
-                             std::holds_alternative<wire::Closed>(m) || std::holds_alternative<wire::BlockStates>(m);
-      answers += is_answer ? 1 : 0;
-      if (const auto* a = std::get_if<Answer>(&m)) answer = *a;
-    }
-    EXPECT_EQ(answers, 1);
-    EXPECT_TRUE(!answer || answer->number == request.number);
-    return answer;
-  }
-
-  template <class M>
-  const M* last() const {
-    const auto found =
-        std::find_if(said.rbegin(), said.rend(), [](const wire::Message& m) { return std::holds_alternative<M>(m); });
-    return found == said.rend() ? nullptr : &std::get<M>(*found);
-  }
-
-  void contact() {
-    const auto* hello = last<wire::Hello>();
-    ASSERT_NE(hello, nullptr);
-    const wire::Nonce theirs = hello->nonce;
-    say(wire::Hello{1, KmeId(peer_id()), KmeId(own_id()), instance, {}});
-    const auto* summary = last<wire::Contact>();
-    ASSERT_NE(summary, nullptr);
-    say(wire::Contact{theirs, summary->inventory});  // we have the same
-    ASSERT_EQ(kme->status({}, now).front().link, LinkState::up);
-  }
-
-  // A block of eight slots that both ends have.
-  BlockId stocked_block(std::uint8_t n = 1) {
-    const BlockId id(uuid(n));
-    Bytes octets(256, n);
-    octets[0] = 1;
-    std::vector<SourceBlock> blocks;
-    blocks.push_back({"link", id, SecretBytes::copy_of(octets), false, {}});
-    take(kme->blocks_received(std::move(blocks), WallTime{}, now));
-    const auto* offer = last<wire::Offer>();
-    EXPECT_NE(offer, nullptr);
-    offered = offer->blocks.front();
-    const auto states = ask<wire::BlockStates>(wire::Offer{{}, {offered}});
-    EXPECT_EQ(states->states, std::vector{BlockState::usable});
-    return id;
-  }
-
-  static wire::Lease lease(std::uint8_t n, std::vector<Extent> extents, const InstanceId& of) {
-    wire::Lease m;
-    m.id = LeaseId(uuid(n));
-    m.instance = of;
-    for (const Extent& e : extents)
-      for (std::uint32_t i = 0; i < e.range.length / kSlotSize; ++i)
-        m.key_ids.push_back(Uuid{{n, static_cast<std::uint8_t>(m.key_ids.size() + 1)}});
-    m.extents = std::move(extents);
-    return m;
-  }
-
-  wire::RefusalReason refusal(wire::Lease m) {
-    const auto refused = ask<wire::Refused>(std::move(m));
-    return refused ? refused->reason : wire::RefusalReason{};
-  }
-
-  void expect_goodbye(wire::GoodbyeReason reason) {
-    ASSERT_NE(last<wire::Goodbye>(), nullptr);
-    EXPECT_EQ(last<wire::Goodbye>()->reason, reason);
-    EXPECT_TRUE(closed);
-  }
-
-  MemoryStore store;
-  SeededRng rng{5};
-  TimePoint now{};
-  std::unique_ptr<Kme> kme;
-  InstanceId instance{uuid(200)};
-  std::vector<wire::Message> said;
-  std::vector<EtsiReply> replies;
-  bool closed = false;
-  std::uint32_t last_number = 0;
-  wire::OfferedBlock offered;
-};
-
-class ScriptedLowerPeer : public ScriptedPeer {
- protected:
-  std::string own_id() const override { return "b"; }
-
-  std::string peer_id() const override { return "a"; }
-};
 
 // --- contact ---
 
@@ -260,7 +118,7 @@ TEST_F(ScriptedLowerPeer, TheHigherIdGivesWayWhenRequestsCross) {
   const auto* crossing = last<wire::Lease>();
   ASSERT_NE(crossing, nullptr);
   EXPECT_TRUE(ask<wire::Ack>(lease(20, {{block, {0, 256}}}, instance)));
-  const Books books = kme->status({}, now).front().books;
+  const Books books = pool().books;
   EXPECT_EQ(books.stock, 0U);
   EXPECT_EQ(books.leased, 256U);  // by the peer
 }
@@ -290,7 +148,7 @@ TEST_F(ScriptedPeer, AnotherRunMayNotOpenWhatOneHasOpened) {
   take(kme->handle_timeout(now));
   const LeaseId ours = last<wire::Lease>()->id;
   EXPECT_TRUE(ask<wire::Ack>(wire::Open{{}, ours, instance}));
-  take(kme->link_disconnected(kLink, now));
+  take(kme->link_disconnected(kLink, "cut", now));
   take(kme->link_connected(kLink, KmeId("b"), now));
   instance = InstanceId(uuid(201));
   contact();
@@ -334,7 +192,7 @@ TEST_F(ScriptedPeer, WhatWasNotAnsweredIsAskedAgainAfterContact) {
   ASSERT_TRUE(ask<wire::Ack>(theirs));
   take(kme->handle_timeout(now));
   const wire::Lease ours = *last<wire::Lease>();
-  take(kme->link_disconnected(kLink, now));
+  take(kme->link_disconnected(kLink, "cut", now));
   said.clear();
   take(kme->link_connected(kLink, KmeId("b"), now));
   contact();
@@ -354,7 +212,7 @@ TEST_F(ScriptedPeer, SlavesThatNeverFetchDoNotStopThePool) {
     say(wire::Binding{wire::BindingNumber(n), theirs.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}});
     ASSERT_TRUE(ask<wire::Closed>(wire::Close{{}, theirs.id}));
   }
-  const Books books = kme->status({}, now).front().books;
+  const Books books = pool().books;
   EXPECT_EQ(books.leased, 64 * 256U);
   EXPECT_EQ(books.burnt, 16 * 256U);
 }
@@ -420,7 +278,7 @@ TEST_F(ScriptedPeer, WhatHasNoBindingIsBurntWhenTheHolderCloses) {
   EXPECT_FALSE(answer->closed_here);  // it closes in its own time
   take(kme->handle_timeout(now));
   ASSERT_NE(last<wire::Close>(), nullptr);
-  const Books books = kme->status({}, now).front().books;
+  const Books books = pool().books;
   EXPECT_EQ(books.leased, 0U);
   EXPECT_EQ(books.burnt, 256U);
   EXPECT_TRUE(store.disk().at(KmeId("b")).material.empty());  // spent at both ends

@@ -111,7 +111,7 @@ void World::end_connection(LinkId at_one_end, std::size_t delivered) {
     }
     // The rest comes late or never: after the end of its connection it must have no effect.
     if (!wire.messages.empty() && m_rng.chance(50)) wire.messages.clear();
-    run(wire.to, [&](Kme& kme) { return kme.link_disconnected(wire.at_to, m_now); });
+    run(wire.to, [&](Kme& kme) { return kme.link_disconnected(wire.at_to, "cut", m_now); });
   }
 }
 

@@ -39,14 +39,15 @@ void Model::add_block(Random& random, kms::Transaction& out) {
   kms::BlockRecord record;
   record.id = BlockId(random_id(random));
   record.length = kLengths[random() % std::size(kLengths)];
+  const bool never_here = random() % 8 == 0;
   record.source = random() % 2 == 0 ? "a-b" : "c-d";
+  if (never_here) record.source = "";
   record.simulated = random() % 2 == 0;
   record.arrived = WallTime(std::chrono::milliseconds(steps()));
   for (std::uint8_t& octet : record.digest)
     octet = static_cast<std::uint8_t>(random());
   // Beyond 2^63 now and then: such numbers must compare as unsigned ones.
   if (record.source == "a-b") record.sequence = steps() + (random() % 4 == 0 ? std::uint64_t{1} << 63U : 0U);
-  const bool never_here = random() % 8 == 0;
   if (never_here) record.state = kms::BlockState::voided;
   m_material = never_here ? Bytes() : material_of(record);
   m_blocks[record.id] = record;
@@ -99,6 +100,20 @@ void Model::change_leases(Random& random, kms::Transaction& out) {
   }
 }
 
+void Model::trim(Random& random, kms::Transaction& out) {
+  const kms::Trim change{random() % 8, random() % 8};
+  std::set<std::pair<WallTime, BlockId>> lost;
+  for (const auto& [id, block] : m_blocks)
+    if (ended(block) && block.source.empty()) lost.emplace(block.arrived, id);
+  for (; lost.size() > change.lost_blocks; lost.erase(lost.begin())) {
+    m_forgotten.insert(lost.begin()->second);
+    m_blocks.erase(lost.begin()->second);
+  }
+  for (; m_retired.size() > change.retired; m_retired.erase(m_retired.begin()))
+    m_no_more.push_back(m_retired.front());
+  out.add(change);
+}
+
 void Model::change_pool(Random& random, kms::Transaction& out) {
   const auto forget = [&](auto gone) {
     std::erase_if(m_blocks, [&](const auto& entry) {
@@ -107,11 +122,11 @@ void Model::change_pool(Random& random, kms::Transaction& out) {
       return hit;
     });
   };
-  switch (random() % 3) {
+  switch (random() % 4) {
     case 0: {
       std::vector<kms::InstanceId> retired;
       if (m_peer) retired.push_back(*m_peer);
-      m_retired.insert(retired.begin(), retired.end());
+      m_retired.insert(m_retired.end(), retired.begin(), retired.end());
       m_peer = random() % 4 == 0 ? std::nullopt : std::optional(kms::InstanceId(random_id(random)));
       out.add(kms::SetPeerInstance{m_peer, std::move(retired)});
       break;
@@ -125,6 +140,7 @@ void Model::change_pool(Random& random, kms::Transaction& out) {
       out.add(kms::SetSourceMark{"a-b", mark});
       break;
     }
+    case 2: return trim(random, out);
     default: {
       const WallTime before(std::chrono::milliseconds(steps() / 2));
       forget([&](const kms::BlockRecord& block) { return !block.sequence && block.arrived < before; });
@@ -191,6 +207,8 @@ void Model::expect_equal(kms::Store& store) const {
   EXPECT_EQ(loaded->leases, leases);
   for (const kms::InstanceId& instance : m_retired)
     EXPECT_EQ(store.is_retired(m_pool, instance), true);
+  for (const kms::InstanceId& instance : m_no_more)
+    EXPECT_EQ(store.is_retired(m_pool, instance), false);
   EXPECT_EQ(store.is_retired(m_pool, m_peer.value_or(kms::InstanceId())), false);
   std::map<std::string, std::uint64_t> marks;
   for (const kms::SourceMark& mark : loaded->marks)

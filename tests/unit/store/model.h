@@ -38,6 +38,7 @@ class Model {
   void add_block(Random& random, kms::Transaction& out);
   void change_block(Random& random, kms::Transaction& out);
   void change_leases(Random& random, kms::Transaction& out);
+  void trim(Random& random, kms::Transaction& out);
   void change_pool(Random& random, kms::Transaction& out);
   void expect_material(kms::Store& store, const kms::BlockRecord& block) const;
 
@@ -52,7 +53,8 @@ class Model {
   std::map<BlockId, kms::BlockRecord> m_blocks;
   std::set<BlockId> m_forgotten;
   std::map<kms::LeaseId, kms::LeaseRecord> m_leases;
-  std::set<kms::InstanceId> m_retired;
+  std::vector<kms::InstanceId> m_retired;  // in that order
+  std::vector<kms::InstanceId> m_no_more;  // retired, and dropped since
   std::optional<kms::InstanceId> m_peer;
   std::map<std::string, std::uint64_t> m_marks;
   kms::Books m_books;

@@ -144,9 +144,9 @@ TEST_F(SqliteStoreTest, RefusesASecondOwner) {
 
 TEST_F(SqliteStoreTest, RefusesALaterVersionAndChangesNothing) {
   open();
-  tamper("PRAGMA user_version = 2");
+  tamper("PRAGMA user_version = 1000");
   EXPECT_EQ(try_open().error().code, Errc::unsupported);
-  tamper("PRAGMA user_version = 1");
+  tamper("PRAGMA user_version = 2");
   EXPECT_NE(open(), nullptr);
 }
 

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Against a peer KME that is authenticated and means harm: it may spoil its own pool, and nothing beside it.
+#include "sim/kms/scripted_peer.h"
+
+namespace quipu::kms::sim {
+namespace {
+
+using HostilePeer = ScriptedPeer;
+
+constexpr std::uint8_t kFull = 64;  // leases that an opener keeps
+
+TEST_F(HostilePeer, SpeaksToTheDriversOfItsOwnLinksOnly) {
+  contact();
+  const auto driver_message = [](const std::string& link) {
+    return wire::DriverMessage{link, SecretBytes::copy_of(Bytes{1})};
+  };
+  say(driver_message("link"));
+  EXPECT_EQ(to_drivers, std::vector<std::string>{"link"});
+  EXPECT_FALSE(closed);
+  say(driver_message("link-c"));
+  EXPECT_EQ(to_drivers, std::vector<std::string>{"link"});
+  expect_goodbye(wire::GoodbyeReason::violation);
+}
+
+TEST_F(HostilePeer, ItsVoidRequestsFillNoDisk) {
+  contact();
+  std::uint32_t id = 0;
+  while (id < 2 * kMaxLostBlocks) {
+    wire::VoidRequest request;
+    for (std::size_t i = 0; i < wire::kMaxBlocksPerOffer; ++i) {
+      Uuid uuid;
+      ByteWriter(uuid.octets).u32(++id);
+      request.blocks.push_back({BlockId(uuid), {}, 64});
+    }
+    const auto states = ask<wire::BlockStates>(std::move(request));
+    ASSERT_TRUE(states);
+    EXPECT_EQ(states->states, std::vector(wire::kMaxBlocksPerOffer, BlockState::voided));
+  }
+  EXPECT_EQ(store.disk().at(KmeId("b")).blocks.size(), kMaxLostBlocks);
+}
+
+TEST_F(HostilePeer, ItsRunsFillNoDisk) {
+  contact();
+  for (std::uint32_t run = 1; run <= kMaxRetired + 10; ++run) {
+    Uuid id;
+    ByteWriter(id.octets).u32(run);
+    instance = InstanceId(id);
+    said.clear();
+    take(kme->link_connected(kLink, KmeId("b"), now));
+    contact();
+  }
+  EXPECT_EQ(store.disk().at(KmeId("b")).retired.size(), kMaxRetired);
+}
+
+// Names of SAEs that nobody serves here are not kept, however many and long they are.
+TEST_F(HostilePeer, ABindingThatNobodyHereMayFetchIsGivenUp) {
+  contact();
+  const BlockId block = stocked_block();
+  const wire::Lease theirs = lease(20, {{block, {0, 128}}}, instance);
+  EXPECT_TRUE(ask<wire::Ack>(theirs));
+  say(wire::Ack{last<wire::Open>()->number});
+  const std::string stranger(200, 'x');
+  say(wire::Binding{wire::BindingNumber(1), theirs.id, 0, 1, 256, SaeId("sae-b"), {SaeId(stranger)}});
+  say(wire::Binding{wire::BindingNumber(2), theirs.id, 1, 1, 256, SaeId(stranger), {SaeId("sae-a")}});
+  say(wire::Binding{wire::BindingNumber(3), theirs.id, 2, 1, 256, SaeId("sae-b"), {SaeId(stranger), SaeId("sae-a")}});
+  // The slots that were given up are bound to nobody any more.
+  say(wire::Binding{wire::BindingNumber(4), theirs.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}});
+  const auto error_of = [&](std::size_t slot) {
+    replies.clear();
+    const etsi::DecKeysCall call{SaeId("sae-b"), {{KeyId(theirs.key_ids[slot].text())}}};
+    take(kme->etsi_request(RequestId(1), SaeId("sae-a"), call, now));
+    const auto* error = replies.empty() ? nullptr : std::get_if<etsi::ApiError>(&replies[0]);
+    return error != nullptr ? error->http_status : 0;
+  };
+  EXPECT_EQ(error_of(0), 400U);
+  EXPECT_EQ(error_of(1), 400U);
+  EXPECT_EQ(error_of(2), 0U);
+  EXPECT_TRUE(ask<wire::Closed>(wire::Close{{}, theirs.id}));
+  take(kme->handle_timeout(now));
+  EXPECT_EQ(pool().books.delivered, 32U);
+  EXPECT_EQ(pool().books.burnt, 96U);
+}
+
+// What is refused anyway costs nobody his unfetched keys.
+TEST_F(HostilePeer, ALeaseOverTakenSlotsMakesNoRoom) {
+  contact();
+  BlockId block;
+  for (std::uint8_t n = 1; n <= kFull; ++n) {
+    block = stocked_block(n);
+    const wire::Lease theirs = lease(static_cast<std::uint8_t>(n + 100), {{block, {0, 256}}}, instance);
+    ASSERT_TRUE(ask<wire::Ack>(theirs)) << int{n};
+    say(wire::Binding{wire::BindingNumber(n), theirs.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}});
+    ASSERT_TRUE(ask<wire::Closed>(wire::Close{{}, theirs.id}));
+  }
+  const Books before = pool().books;
+  EXPECT_EQ(refusal(lease(99, {{block, {0, 32}}}, instance)), wire::RefusalReason::taken);
+  EXPECT_EQ(pool().books, before);
+}
+
+}  // namespace
+}  // namespace quipu::kms::sim
