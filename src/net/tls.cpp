@@ -213,7 +213,7 @@ bool is_lack_of_common_ground(int reason) {
 std::vector<std::string> PeerIdentity::names() const {
   std::vector<std::string> out = uri_sans;
   out.insert(out.end(), dns_sans.begin(), dns_sans.end());
-  if (!common_name.empty()) out.push_back(common_name);
+  if (out.empty() && !common_name.empty()) out.push_back(common_name);
   return out;
 }
 

@@ -36,8 +36,9 @@ struct PeerIdentity {
   WallTime not_before{};
   WallTime not_after{};
 
-  // URI SANs, then DNS SANs, then the common name: the order in which an SAE or KME id is looked for. The first name
-  // that the caller knows is the peer's id.
+  // URI SANs, then DNS SANs: the order in which an SAE or KME id is looked for. The first name that the caller knows is
+  // the peer's id. The common name counts only in a certificate without either: an authority that names holders by SAN
+  // may let anything stand in it.
   std::vector<std::string> names() const;
   // One of names() is `id`, octet by octet.
   bool is(std::string_view id) const;

@@ -58,7 +58,7 @@ class TestPki {
 
   void write(const std::string& name, std::string_view text) const { std::ofstream(path(name)) << text; }
 
-  // With a URI SAN "quipu:NAME" and the SANs localhost and 127.0.0.1.
+  // With a URI SAN "quipu:NAME" and the SANs localhost, NAME and 127.0.0.1.
   TlsFiles issue(const std::string& name) const { return issue(name, m_validity); }
 
   TlsFiles issue_expired(const std::string& name) const {
@@ -68,7 +68,7 @@ class TestPki {
   TlsFiles issue(const std::string& name, const crypto::Validity& validity) const {
     const crypto::CertificateNames names{.common_name = name,
                                          .uris = {"quipu:" + name},
-                                         .dns = {"localhost"},
+                                         .dns = {"localhost", name},
                                          .addresses = {IpAddress::from_octets(Bytes{127, 0, 0, 1})}};
     return issue_named(name, names, validity);
   }

@@ -31,6 +31,18 @@ TEST(TlsContext, KnowsItsOwnCertificate) {
   EXPECT_GT(context->own().not_after, context->own().not_before + std::chrono::days(700));
 }
 
+TEST(TlsContext, TheCommonNameCountsOnlyWithoutOtherNames) {
+  const TestPki pki;
+  const auto names_of = [&](const crypto::CertificateNames& names) {
+    return TestPki::load(pki.issue_named("named", names))->own().names();
+  };
+  const std::vector<IpAddress> address{IpAddress::from_octets(Bytes{127, 0, 0, 1})};
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names_of({.common_name = "kme-b", .uris = {}, .dns = {}, .addresses = address}), Names{"kme-b"});
+  EXPECT_EQ(names_of({.common_name = "kme-b", .uris = {}, .dns = {"other"}, .addresses = {}}), Names{"other"});
+  EXPECT_EQ(names_of({.common_name = "kme-b", .uris = {"urn:x"}, .dns = {}, .addresses = {}}), Names{"urn:x"});
+}
+
 TEST(TlsContext, ErrorsNameTheFile) {
   const TestPki pki;
   const TlsFiles good = pki.issue("a");
