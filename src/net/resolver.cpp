@@ -4,9 +4,11 @@
 #include <netdb.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <map>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "net/sockaddr.h"
@@ -14,7 +16,7 @@
 namespace quipu::net {
 namespace {
 
-constexpr std::size_t kMaxLookups = 16;
+std::atomic<std::size_t> lookups_under_way = 0;
 
 using Addresses = Result<std::vector<Endpoint>>;
 
@@ -72,21 +74,28 @@ struct Resolver::Core : std::enable_shared_from_this<Resolver::Core> {
     });
   }
 
-  void start_thread(std::uint64_t id, const HostPort& name) {
-    // Detached: getaddrinfo() cannot be interrupted, and nobody should wait for it. The thread holds nothing but `way`.
-    std::thread([self = weak_from_this(), to = way, count = running, id, name] {
+  // False when no thread can be had.
+  bool start_thread(std::uint64_t id, const HostPort& name, LookupSlot slot) {
+    auto work = [self = weak_from_this(), to = way, held = std::optional(std::move(slot)), id, name]() mutable {
       Addresses addresses = look_up(name);
-      count->fetch_sub(1);
+      held.reset();
       const std::scoped_lock lock(to->mutex);
       if (to->loop == nullptr) return;
       to->loop->post([self, id, addresses = std::move(addresses)]() mutable {
         if (const auto core = self.lock()) core->answer(id, std::move(addresses));
       });
-    }).detach();
+    };
+    try {
+      // Detached: getaddrinfo() cannot be interrupted, and nobody should wait for it. The thread holds nothing but
+      // `way`.
+      std::thread(std::move(work)).detach();
+      return true;
+    } catch (const std::system_error&) {
+      return false;
+    }
   }
 
   std::shared_ptr<Way> way = std::make_shared<Way>();
-  std::shared_ptr<std::atomic<std::size_t>> running = std::make_shared<std::atomic<std::size_t>>(0);
   std::map<std::uint64_t, Lookup> lookups;
   std::uint64_t last_id = 0;
 };
@@ -118,6 +127,16 @@ std::string HostPort::text() const {
   return (v6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
 }
 
+std::optional<LookupSlot> LookupSlot::take() {
+  if (lookups_under_way.fetch_add(1) < kMax) return LookupSlot();
+  lookups_under_way.fetch_sub(1);
+  return std::nullopt;
+}
+
+LookupSlot::~LookupSlot() {
+  if (m_held) lookups_under_way.fetch_sub(1);
+}
+
 Resolver::Resolver(Loop& loop) : m_core(std::make_shared<Core>()) {
   m_core->way->loop = &loop;
 }
@@ -134,15 +153,14 @@ void Resolver::resolve(const HostPort& name, Duration timeout, Handler handler) 
   lookup.handler = std::move(handler);
   if (const auto address = IpAddress::parse(name.host))
     return m_core->answer_later(id, std::vector{Endpoint{*address, name.port, 0}});
-  if (m_core->running->fetch_add(1) >= kMaxLookups) {
-    m_core->running->fetch_sub(1);
-    return m_core->answer_later(id, fail(Errc::busy, name.host + ": too many lookups under way"));
-  }
+  auto slot = LookupSlot::take();
+  if (!slot) return m_core->answer_later(id, fail(Errc::busy, name.host + ": too many lookups under way"));
   lookup.timer = std::make_unique<Timer>(*m_core->way->loop, [core = m_core.get(), id, host = name.host] {
     core->answer(id, fail(Errc::timeout, host + ": the name service does not answer"));
   });
   lookup.timer->set(Loop::now() + timeout);
-  m_core->start_thread(id, name);
+  if (!m_core->start_thread(id, name, std::move(*slot)))
+    m_core->answer_later(id, fail(Errc::busy, name.host + ": no thread to look it up"));
 }
 
 }  // namespace quipu::net

@@ -2,7 +2,9 @@
 // Host names to addresses, without ever blocking the loop.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/ip.h"
@@ -22,6 +24,28 @@ struct HostPort {
   std::string text() const;
 };
 
+// The right to ask the system's resolver, which keeps a thread for as long as it likes: so many in this process at
+// once.
+class LookupSlot {
+ public:
+  static constexpr std::size_t kMax = 16;
+
+  // Empty when all are taken. Any thread.
+  static std::optional<LookupSlot> take();
+
+  LookupSlot(LookupSlot&& other) noexcept : m_held(std::exchange(other.m_held, false)) {}
+
+  LookupSlot& operator=(LookupSlot&&) = delete;
+  LookupSlot(const LookupSlot&) = delete;
+  LookupSlot& operator=(const LookupSlot&) = delete;
+  ~LookupSlot();
+
+ private:
+  LookupSlot() = default;
+
+  bool m_held = true;
+};
+
 class Resolver {
  public:
   // In the system's order of preference, at least one, none twice.
@@ -35,7 +59,7 @@ class Resolver {
 
   // Always answers from the loop, once: at once for a numeric address, otherwise after the system's resolver (asked in
   // a thread of its own) or Errc::timeout. Errc::not_found: no such name; Errc::unavailable: the name service does not
-  // answer; Errc::busy: too many names are being looked up already.
+  // answer; Errc::busy: too many names are being looked up already, or no thread can be had.
   void resolve(const HostPort& name, Duration timeout, Handler handler);
 
  private:

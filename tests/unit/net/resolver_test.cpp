@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/resolver.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 
 #include "fixture.h"
@@ -69,6 +71,41 @@ TEST(Resolver, TimesOutAndDropsLateAnswers) {
   });
   loop.run();
   EXPECT_EQ(answers, 1);
+}
+
+std::optional<Errc> error_of_lookup() {
+  Loop loop;
+  Resolver resolver(loop);
+  std::optional<Errc> error;
+  resolver.resolve({"localhost", 7}, std::chrono::minutes(1), [&](const Result<std::vector<Endpoint>>& found) {
+    if (!found) error = found.error().code;
+    loop.stop();
+  });
+  loop.run();
+  return error;
+}
+
+// Every connection attempt has a resolver of its own: the limit is the process's.
+TEST(Resolver, AllResolversShareOneLimit) {
+  std::vector<LookupSlot> held;
+  while (auto slot = LookupSlot::take())
+    held.push_back(std::move(*slot));
+  EXPECT_LE(held.size(), LookupSlot::kMax);
+  EXPECT_EQ(error_of_lookup(), Errc::busy);
+  held.clear();
+  EXPECT_EQ(error_of_lookup(), std::nullopt);
+}
+
+TEST(Resolver, WithoutAThreadItIsBusy) {
+  pthread_attr_t usual;
+  pthread_attr_t endless;
+  ASSERT_EQ(::pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(::pthread_attr_init(&endless), 0);
+  ASSERT_EQ(::pthread_attr_setstacksize(&endless, std::size_t{1} << 46U), 0);  // no machine has as much
+  ASSERT_EQ(::pthread_setattr_default_np(&endless), 0);
+  EXPECT_EQ(error_of_lookup(), Errc::busy);
+  ASSERT_EQ(::pthread_setattr_default_np(&usual), 0);
+  EXPECT_EQ(error_of_lookup(), std::nullopt);
 }
 
 TEST(Resolver, DestroyedItAnswersNobody) {
