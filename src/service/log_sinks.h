@@ -16,7 +16,8 @@ enum class LogFormat { text, json };
 
 // One line per event on a descriptor, which stays the caller's. Text: `TIME LEVEL event=NAME message="..." field=value
 // ...`, values quoted when they hold anything but letters, digits and -_.:/+,%@[]; JSON: one object per line. Control
-// characters are escaped, so that a field can never make a second line.
+// characters are escaped, so that a field can never make a second line. Never blocks: a line that the descriptor does
+// not take at once is lost.
 class StreamSink final : public LogSink {
  public:
   StreamSink(int fd, LogFormat format) : m_fd(fd), m_format(format) {}
@@ -27,6 +28,7 @@ class StreamSink final : public LogSink {
  private:
   int m_fd;
   LogFormat m_format;
+  bool m_torn = false;  // only the beginning of the last line was taken
 };
 
 // The system journal, with PRIORITY, QUIPU_EVENT and QUIPU_<FIELD> as native fields.

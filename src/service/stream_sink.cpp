@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <cstdlib>
+#include <utility>
 
 #include "control/json.h"
 #include "service/log_sinks.h"
@@ -67,20 +70,29 @@ bool stderr_is_the_journal() {
   return fmt::format("{}:{}", status.st_dev, status.st_ino) == stream;
 }
 
+// A log that cannot be written must not stop the daemon: what a full pipe does not take is lost. The descriptor is
+// others' too, and blocks; a pipe that polls as writable takes PIPE_BUF octets without.
+bool takes_some(int fd) {
+  pollfd one{.fd = fd, .events = POLLOUT, .revents = 0};
+  return ::poll(&one, 1, 0) == 1 && (one.revents & POLLOUT) != 0;
+}
+
 }  // namespace
 
 void StreamSink::write(LogLevel level, std::string_view event, std::string_view message,
                        std::span<const LogField> fields) {
   const std::string line =
       m_format == LogFormat::json ? json_line(level, event, message, fields) : text_line(level, event, message, fields);
-  // A log that cannot be written must not stop the daemon: what a full pipe does not take is lost.
-  std::string_view rest = line;
+  const std::string whole = std::exchange(m_torn, false) ? "\n" + line : line;
+  std::string_view rest = whole;
   while (!rest.empty()) {
-    const ssize_t written = ::write(m_fd, rest.data(), rest.size());
+    const ssize_t written =
+        takes_some(m_fd) ? ::write(m_fd, rest.data(), std::min<std::size_t>(rest.size(), PIPE_BUF)) : 0;
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;
+    if (written <= 0) break;
     rest.remove_prefix(static_cast<std::size_t>(written));
   }
+  m_torn = !rest.empty() && rest.size() < whole.size();
 }
 
 std::unique_ptr<LogSink> make_default_sink(std::string identifier, LogFormat format) {

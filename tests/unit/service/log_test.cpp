@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "service/log_sinks.h"
@@ -26,6 +27,11 @@ class Pipe {
   }
 
   int input() const { return m_ends[1]; }
+
+  bool has_input() const {
+    pollfd one{.fd = m_ends[0], .events = POLLIN, .revents = 0};
+    return ::poll(&one, 1, 0) == 1;
+  }
 
   std::string read() const {
     std::string out(65536, '\0');
@@ -55,6 +61,21 @@ TEST(StreamSink, WritesJsonThatReadsBack) {
   const std::string line = pipe.read();
   EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1);
   EXPECT_THAT(line, HasSubstr(R"("level":"error","event":"kms_failed","message":"no answer","kms":"lo\"cal\u000a"})"));
+}
+
+TEST(StreamSink, LosesWhatAFullPipeDoesNotTakeAndGoesOn) {
+  const Pipe pipe;
+  StreamSink sink(pipe.input(), LogFormat::text);
+  const std::string long_value(10'000, 'x');
+  for (int i = 0; i < 20; ++i)  // 200 KB: more than any pipe holds by default
+    sink.info("flood", "m", {{"value", long_value}});
+  while (pipe.has_input())
+    static_cast<void>(pipe.read());
+  sink.info("after", "m");
+  EXPECT_THAT(pipe.read(), HasSubstr("event=after"));
+  sink.info("next", "m");
+  const std::string line = pipe.read();
+  EXPECT_EQ(line.find('\n'), line.size() - 1);
 }
 
 TEST(JournalSink, NamesFieldsAsTheJournalWantsThem) {
