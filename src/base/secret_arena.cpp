@@ -3,12 +3,15 @@
 
 #include <sodium.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
 #include <mutex>
+#include <string_view>
 
 #include "base/assert.h"
 
@@ -29,6 +32,15 @@ std::size_t class_of(std::size_t size) {
 struct FreeChunk {
   FreeChunk* next;
 };
+
+// Nothing can be told through the log from here: it would allocate.
+[[noreturn]] void die_unlocked() {
+  constexpr std::string_view kText =
+      "quipu: memory for keys cannot be locked against swapping any more: raise RLIMIT_MEMLOCK (LimitMEMLOCK= in the "
+      "unit); ending rather than letting keys reach the disk\n";
+  (void)!::write(STDERR_FILENO, kText.data(), kText.size());
+  std::abort();
+}
 
 class Arena {
  public:
@@ -51,9 +63,10 @@ class Arena {
     head = new (memory) FreeChunk{head};
   }
 
-  bool locked() {
+  bool require_locked() {
     const std::scoped_lock lock(m_mutex);
     if (m_free[0] == nullptr) m_free[0] = carve_slab(0);
+    if (m_locked) m_required = true;
     return m_locked;
   }
 
@@ -62,7 +75,9 @@ class Arena {
   void* map(std::size_t size) {
     void* memory = sodium_malloc(size);
     QUIPU_ASSERT(memory != nullptr);
-    if (::mlock(memory, size) != 0) m_locked = false;
+    if (::mlock(memory, size) == 0) return memory;
+    m_locked = false;
+    if (m_required) die_unlocked();
     return memory;
   }
 
@@ -77,7 +92,9 @@ class Arena {
 
   std::mutex m_mutex;
   std::array<FreeChunk*, kClassCount> m_free{};
-  bool m_locked = true;
+  // Also set where no lock is held: large pieces are mapped without.
+  std::atomic<bool> m_locked = true;
+  std::atomic<bool> m_required = false;
 };
 
 // Secrets may be freed by objects of static storage, so the arena itself is never destroyed; the kernel clears its
@@ -116,10 +133,9 @@ void secret_free(void* memory, std::size_t size) noexcept {
 #endif
 
 Result<void> require_locked_secrets() {
-  if (arena().locked()) return {};
-  return fail(
-      Errc::io,
-      "memory for keys cannot be locked against swapping: raise RLIMIT_MEMLOCK (LimitMEMLOCK= in the unit) to 64 MiB");
+  if (arena().require_locked()) return {};
+  return fail(Errc::io,
+              "memory for keys cannot be locked against swapping: raise RLIMIT_MEMLOCK (LimitMEMLOCK= in the unit)");
 }
 
 void wipe(void* memory, std::size_t size) noexcept {

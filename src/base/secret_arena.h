@@ -15,8 +15,10 @@ namespace quipu {
 // Wipes and frees. `size` is the size that was asked for.
 void secret_free(void* memory, std::size_t size) noexcept;
 
-// An error as soon as any part of the arena could not be locked into memory. A daemon asks at start, and refuses to
-// run: the text says which limit to raise. Allocates one slab if there is none yet, so that the answer means something.
+// An error when any part of the arena could not be locked into memory. A daemon asks at start, and refuses to run: the
+// text says which limit to raise. Allocates one slab if there is none yet, so that the answer means something. Once it
+// has succeeded, memory that cannot be locked ends the process with a line on standard error: it would otherwise go on
+// with keys where they can be swapped to disk.
 Result<void> require_locked_secrets();
 
 // Overwrites memory in a way that the compiler does not remove.

@@ -2,6 +2,10 @@
 #include "base/secret.h"
 
 #include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <concepts>
 #include <ostream>
@@ -74,6 +78,30 @@ TEST(SecretBytes, ManySecretsShareSlabsAndStayLocked) {
   std::vector<Secret<32>> many(10000);
   EXPECT_TRUE(require_locked_secrets().has_value());
 }
+
+#ifndef QUIPU_SANITIZED
+// Takes away the right and the limit that let memory be locked.
+void forbid_locking() {
+  constexpr rlimit kNone{};
+  ::setrlimit(RLIMIT_MEMLOCK, &kNone);
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[2]{};
+  ::syscall(SYS_capset, &header, data);
+}
+
+TEST(SecretBytesDeathTest, MemoryThatCannotBeLockedLaterEndsTheProcess) {
+  for (const std::size_t size : {std::size_t{32}, std::size_t{1} << 20U})
+    EXPECT_DEATH(
+        {
+          if (!require_locked_secrets()) std::_Exit(0);
+          forbid_locking();
+          std::vector<SecretBytes> many;
+          for (int i = 0; i < 10'000; ++i)
+            many.emplace_back(size);
+        },
+        "cannot be locked against swapping any more");
+}
+#endif
 
 TEST(ConstantTimeEqual, LengthsAndContentsCount) {
   EXPECT_TRUE(constant_time_equal({}, {}));
