@@ -39,7 +39,8 @@ Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const conf
       [&log](const Endpoint& from, const Error& reason) {
         log.warning("etsi014_refused", "a connection to the ETSI 014 server was refused",
                     {{"from", from.text()}, error_field(reason)});
-      });
+      },
+      [self](const net::PeerIdentity& peer) { return self->caller_of(peer) != nullptr; });
   if (!opened) return fail_at("ETSI 014 server at " + config.listen.text(), opened.error());
   server->m_server = *std::move(opened);
   return server;

@@ -14,10 +14,10 @@ using boost::system::error_code;
 
 namespace {
 
-// Octets of bodies, and of heads until parsed, are held in locked memory and wiped.
-using Body = http::vector_body<std::uint8_t, WipingAllocator<std::uint8_t>>;
-using RequestParser = http::request_parser<Body>;
-using ResponseParser = http::response_parser<Body>;
+// Bodies of responses may be keys: locked memory, wiped. Those of requests name keys at the most, and strangers must
+// not be able to use up locked memory by them.
+using RequestParser = http::request_parser<http::vector_body<std::uint8_t>>;
+using ResponseParser = http::response_parser<http::vector_body<std::uint8_t, WipingAllocator<std::uint8_t>>>;
 
 template <class Message>
 HttpMessage common_parts(Message& message) {

@@ -98,6 +98,7 @@ struct HttpsServer::Core : std::enable_shared_from_this<HttpsServer::Core> {
   HttpsServerLimits limits;
   Handler handler;
   RefusedHandler on_refused;
+  BodyJudge may_send_body;
   std::unique_ptr<TlsAcceptor> acceptor;
   Endpoint local;
   std::map<std::uint64_t, std::shared_ptr<Connection>> connections;
@@ -116,7 +117,8 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
         m_id(id),
         m_socket(std::move(socket)),
         m_remote(m_socket->remote()),
-        m_reader(HttpDirection::requests, server->limits.max_header, server->limits.max_body),
+        m_may_send_body(!server->may_send_body || server->may_send_body(*m_socket->peer())),
+        m_reader(HttpDirection::requests, server->limits.max_header, m_may_send_body ? server->limits.max_body : 0),
         m_deadline(server->loop, [this] { on_deadline(); }) {}
 
   const Endpoint& remote() const { return m_remote; }
@@ -183,6 +185,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
     }
     if (m_reader.idle()) set_deadline(m_server->limits.request_timeout);
     auto message = m_reader.feed(octets);
+    if (!message && !m_may_send_body && m_reader.body_too_large()) return handle({});
     if (!message) return refuse(message.error());
     if (*message) return handle(std::move(**message));
     if (m_reader.take_expect_continue()) return send_continue();
@@ -201,8 +204,10 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
   }
 
   void send_continue() {
+    m_continuing = true;
     m_socket->write(SecretBytes::copy_of(as_bytes("HTTP/1.1 100 Continue\r\n\r\n")),
                     [self = shared_from_this()](Result<void> written) {
+                      self->m_continuing = false;
                       if (self->m_state == State::closed) return;
                       if (!written) return self->close();
                       self->read();
@@ -238,7 +243,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
   }
 
   void on_deadline() {
-    if (m_state != State::reading || m_reader.idle()) return close();
+    if (m_state != State::reading || m_reader.idle() || m_continuing) return close();  // one write at a time
     refuse({Errc::timeout, "an HTTP request did not arrive in time"});
   }
 
@@ -258,10 +263,12 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
   std::uint64_t m_id;
   std::unique_ptr<TlsSocket> m_socket;
   Endpoint m_remote;
+  bool m_may_send_body;
   HttpReader m_reader;
   Timer m_deadline;
   State m_state = State::reading;
   bool m_read_pending = false;
+  bool m_continuing = false;  // "100 Continue" is being written
   bool m_keep_alive = true;
   bool m_head_only = false;
   std::size_t m_requests = 0;
@@ -297,12 +304,13 @@ void HttpsServer::Core::close_all() {
 Result<std::unique_ptr<HttpsServer>> HttpsServer::open(Loop& loop, const Endpoint& local,
                                                        std::shared_ptr<const TlsContext> context,
                                                        const HttpsServerLimits& limits, Handler handler,
-                                                       RefusedHandler on_refused) {
+                                                       RefusedHandler on_refused, BodyJudge may_send_body) {
   std::unique_ptr<HttpsServer> out(new HttpsServer);
   out->m_core = std::make_shared<Core>(loop, limits);
   Core* core = out->m_core.get();
   core->handler = std::move(handler);
   core->on_refused = std::move(on_refused);
+  core->may_send_body = std::move(may_send_body);
   TlsAcceptor::Options options;
   options.handshake_timeout = limits.handshake_timeout;
   // Each callback keeps the server's core alive while it runs: it may be the one in which the server is destroyed.

@@ -48,10 +48,14 @@ class HttpsServer {
   // Failed handshakes and broken requests, for the log.
   using RefusedHandler = Callback<void(const Endpoint& from, const Error& reason)>;
 
+  // Whose bodies are read at all; empty: everybody's. When somebody else's request announces one, the handler gets the
+  // request without body, method and target, and the connection ends with its answer.
+  using BodyJudge = Callback<bool(const PeerIdentity&)>;
+
   static Result<std::unique_ptr<HttpsServer>> open(Loop& loop, const Endpoint& local,
                                                    std::shared_ptr<const TlsContext> context,
                                                    const HttpsServerLimits& limits, Handler handler,
-                                                   RefusedHandler on_refused = {});
+                                                   RefusedHandler on_refused = {}, BodyJudge may_send_body = {});
   HttpsServer(const HttpsServer&) = delete;
   HttpsServer& operator=(const HttpsServer&) = delete;
   // Closes everything at once.

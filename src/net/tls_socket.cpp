@@ -10,6 +10,7 @@
 #include <map>
 #include <tuple>
 
+#include "base/assert.h"
 #include "net/sockaddr.h"
 #include "net/tls_native.h"
 
@@ -139,6 +140,7 @@ void TlsSocket::read(Callback<void(Result<ByteView>)> handler) {
 }
 
 void TlsSocket::write(SecretBytes octets, Callback<void(Result<void>)> handler) {
+  QUIPU_ASSERT(m_core->on_write == nullptr);
   m_core->out = std::move(octets);
   m_core->on_write = std::move(handler);
   m_core->write_more(0);

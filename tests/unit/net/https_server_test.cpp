@@ -164,12 +164,17 @@ TEST_F(HttpsServerTest, BodiesOverTheLimitWhileTheyArrive) {
 }
 
 TEST_F(HttpsServerTest, SlowRequestsAndIdleConnectionsEnd) {
-  HttpsServerLimits limits;
-  limits.request_timeout = milliseconds(20);
-  limits.idle_timeout = milliseconds(20);
-  open(limits);
+  open({.request_timeout = milliseconds(20)});
   EXPECT_TRUE(answer_to("GET / HTTP/1.1\r\nHost: ").starts_with("HTTP/1.1 408 "));
+  open({.idle_timeout = milliseconds(20)});
   EXPECT_EQ(answer_to(""), "");
+}
+
+// The deadline has passed while "100 Continue" is still being written: there is no room for a second answer.
+TEST_F(HttpsServerTest, ADeadlineWithinContinueEndsTheConnection) {
+  open({.request_timeout = -std::chrono::seconds(1)});
+  const std::string answer = answer_to("POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+  EXPECT_EQ(answer.find("200"), std::string::npos);
 }
 
 TEST_F(HttpsServerTest, KeepAliveFollowsTheRequest) {
