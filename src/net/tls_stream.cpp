@@ -136,10 +136,6 @@ Result<void> TlsStream::send(ByteView message) {
   return {};
 }
 
-std::size_t TlsStream::queued() const {
-  return m_core->queued;
-}
-
 void TlsStream::close() {
   if (!m_core->open) return;
   m_core->open = false;

@@ -42,8 +42,6 @@ class TlsStream {
   void start(Handlers handlers);
   // Queues a copy. Errc::too_large, Errc::exhausted when the queue has no room (the stream goes on), Errc::closed.
   Result<void> send(ByteView message);
-  // Octets not yet handed to the kernel.
-  std::size_t queued() const;
   // Sends what is queued, says goodbye (close_notify), then closes; no callback runs any more.
   void close();
 
