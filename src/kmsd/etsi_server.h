@@ -31,6 +31,9 @@ class EtsiServer {
   // Requests whose client has hung up; each is told once.
   std::vector<kms::RequestId> take_abandoned();
 
+  // With the port that the kernel chose when 0 was configured.
+  Endpoint local() const { return m_server->local(); }
+
   // For connections made from now on.
   void set_context(std::shared_ptr<const net::TlsContext> context) { m_server->set_context(std::move(context)); }
 

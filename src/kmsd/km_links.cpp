@@ -3,18 +3,18 @@
 
 #include <algorithm>
 
+#include "kms/link_message.h"
+#include "kmsd/backoff.h"
+
 namespace quipu::kmsd {
 namespace {
 
-using std::chrono::milliseconds;
-using std::chrono::seconds;
-
-// A peer that restarts is usually back at once; one that is down for the day should not fill its log.
-constexpr Duration kFirstDelay = milliseconds(100);
-constexpr Duration kLongestDelay = seconds(10);
-
 net::TlsStreamLimits limits() {
-  return {};
+  return {.max_message = kms::wire::kMaxMessageSize};
+}
+
+std::string delay_text(Duration delay) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(delay).count());
 }
 
 }  // namespace
@@ -27,7 +27,7 @@ struct KmLinks::Dialer {
 
   KmeId peer;
   net::HostPort to;
-  Duration delay = kFirstDelay;
+  Backoff backoff;
   bool reported = false;  // a failure is told once, until it succeeds
   std::unique_ptr<net::TlsConnector> connector;
   net::Timer retry;
@@ -66,9 +66,15 @@ KmLinks::KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peer
 KmLinks::~KmLinks() = default;
 
 void KmLinks::accept(std::unique_ptr<net::TlsStream> stream) {
-  for (const std::string& name : stream->peer().names())
-    if (std::ranges::find(m_peers, KmeId(name)) != m_peers.end()) return adopt(std::move(stream), KmeId(name));
   const auto names = stream->peer().names();
+  for (const std::string& name : names) {
+    const KmeId peer(name);
+    if (std::ranges::find(m_peers, peer) == m_peers.end()) continue;
+    if (!m_dialers.contains(peer)) return adopt(std::move(stream), peer);
+    // Were both ends to dial, each new connection would replace the other's.
+    return m_log.warning("km_link_refused", "a KM link was refused: the KME with the lower id dials, and that is us",
+                         {{"from", stream->remote().text()}, {"peer", name}});
+  }
   m_log.warning("km_link_refused", "a KM link was refused: its certificate names no configured KME",
                 {{"from", stream->remote().text()}, {"name", names.empty() ? "" : names.front()}});
 }
@@ -84,10 +90,9 @@ void KmLinks::adopt(std::unique_ptr<net::TlsStream> stream, const KmeId& peer) {
 }
 
 void KmLinks::ended(kms::LinkId link, const KmeId& peer, const Error& reason) {
-  m_log.warning("km_link_lost", "a KM link ended", {{"peer", peer.value()}, error_field(reason)});
   m_streams.erase(link);
   m_stream_peers.erase(link);
-  m_events.disconnected(link);
+  m_events.disconnected(link, reason);
   dial_again(peer);
 }
 
@@ -129,7 +134,6 @@ void KmLinks::dial(Dialer& dialer) {
 
 void KmLinks::dialed(Dialer& dialer, Result<std::unique_ptr<net::TlsStream>> result) {
   if (result) {
-    dialer.delay = kFirstDelay;
     dialer.reported = false;
     return adopt(*std::move(result), dialer.peer);
   }
@@ -144,8 +148,18 @@ void KmLinks::dial_again(const KmeId& peer) {
   const auto found = m_dialers.find(peer);
   if (found == m_dialers.end()) return;
   Dialer& dialer = *found->second;
-  dialer.retry.set(net::Loop::now() + dialer.delay);
-  dialer.delay = std::min(dialer.delay * 2, kLongestDelay);
+  const Duration delay = dialer.backoff.next();
+  m_log.debug("km_link_dials_again", "a peer KME will be dialled again",
+              {{"peer", peer.value()}, {"delay_ms", delay_text(delay)}});
+  dialer.retry.set(net::Loop::now() + delay);
+}
+
+void KmLinks::in_contact(const KmeId& peer) {
+  if (const auto found = m_dialers.find(peer); found != m_dialers.end()) found->second->backoff.reset();
+}
+
+Endpoint KmLinks::local() const {
+  return m_listener->local();
 }
 
 }  // namespace quipu::kmsd

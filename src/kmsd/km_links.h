@@ -21,7 +21,7 @@ class KmLinks {
   struct Events {
     std::function<void(kms::LinkId, const KmeId& peer)> connected;
     std::function<void(kms::LinkId, ByteView octets)> received;
-    std::function<void(kms::LinkId)> disconnected;
+    std::function<void(kms::LinkId, const Error& reason)> disconnected;
   };
 
   // `dials`: whether this end opens the connection with that peer. `log` outlives this.
@@ -37,6 +37,10 @@ class KmLinks {
   // Octets for a connection that has gone meanwhile are dropped: the core hears of its end, or already has.
   void send(kms::LinkId link, ByteView octets);
   void close(kms::LinkId link);
+  // The two ends have understood each other: that connection's end is no reason to wait long.
+  void in_contact(const KmeId& peer);
+  // With the port that the kernel chose when 0 was configured.
+  Endpoint local() const;
   // For connections made from now on.
   void set_context(std::shared_ptr<const net::TlsContext> context);
 

@@ -51,23 +51,28 @@ Result<Configuration> load_configuration(const std::string& file) {
 }
 
 Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, service::SignalSource signals,
-                                          service::FilteringSink& log) {
-  std::unique_ptr<Kmsd> daemon(new Kmsd(loop, std::move(configuration), std::move(signals), log));
-  QUIPU_TRY_ASSIGN(daemon->m_machine, service::read_machine_state());
+                                          service::FilteringSink& log, MachineSource machine) {
+  std::unique_ptr<Kmsd> daemon(new Kmsd(loop, std::move(configuration), std::move(signals), log, std::move(machine)));
+  QUIPU_TRY_ASSIGN(daemon->m_machine, daemon->m_machine_source.read());
   QUIPU_TRY(daemon->open_store_and_core());
   QUIPU_TRY(daemon->open_sockets());
   QUIPU_TRY(daemon->open_control());
   daemon->start_links();
+  daemon->watch_machine();
   daemon->on_second();
   daemon->perform({});
+  log.info("listening", "the KME waits for SAEs and for other KMEs",
+           {{"etsi014", daemon->m_etsi->local().text()}, {"km_link", daemon->m_km_links->local().text()}});
   return daemon;
 }
 
-Kmsd::Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource signals, service::FilteringSink& log)
+Kmsd::Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource signals, service::FilteringSink& log,
+           MachineSource machine)
     : m_loop(loop),
       m_log(log),
       m_configuration(std::move(configuration)),
       m_started(net::Loop::now()),
+      m_machine_source(std::move(machine)),
       m_signals(std::move(signals)),
       m_deadline(loop, [this] { on_timeout(); }),
       m_second(loop, [this] { on_second(); }),
@@ -92,17 +97,18 @@ Result<void> Kmsd::open_sockets() {
   KmLinks::Events events{
       .connected = [this](kms::LinkId link,
                           const KmeId& peer) { perform(m_kme->link_connected(link, peer, net::Loop::now())); },
-      .received = [this](kms::LinkId link,
-                         ByteView octets) { perform(m_kme->link_received(link, octets, net::Loop::now())); },
+      .received = [this](kms::LinkId link, ByteView octets) { on_link_received(link, octets); },
       .disconnected =
-          [this](kms::LinkId link) { perform(m_kme->link_disconnected(link, "it broke off", net::Loop::now())); }};
+          [this](kms::LinkId link, const Error& reason) {
+            perform(m_kme->link_disconnected(link, error_field(reason).value, net::Loop::now()));
+          }};
   QUIPU_TRY_ASSIGN(m_km_links, KmLinks::open(
                                    m_loop, values.km_link, values.peer_kmes, std::move(link_context),
                                    [this](const KmeId& peer) { return m_kme->dials(peer); }, std::move(events), m_log));
   QUIPU_TRY_ASSIGN(m_etsi, EtsiServer::open(
                                m_loop, values.etsi014, values.saes, std::move(etsi_context),
                                [this](kms::RequestId id, const SaeId& caller, etsi::Call call) {
-                                 perform(m_kme->etsi_request(id, caller, std::move(call), net::Loop::now()));
+                                 on_etsi_request(id, caller, std::move(call));
                                },
                                m_log));
   return {};
@@ -148,7 +154,9 @@ void Kmsd::perform(kms::CloseLink& action) {
   m_km_links->close(action.link);
 }
 
-void Kmsd::perform(kms::LinkUp& /*action*/) {}
+void Kmsd::perform(kms::LinkUp& action) {
+  m_km_links->in_contact(action.peer);
+}
 
 void Kmsd::perform(kms::ReplyEtsi& action) {
   m_etsi->reply(action.request, action.reply);
@@ -167,9 +175,27 @@ void Kmsd::perform(kms::Fatal& action) {
   stop(std::move(action.error));
 }
 
-void Kmsd::on_timeout() {
+// No key is spent on a client that has gone: it is asked before each call that may answer a waiting request.
+void Kmsd::forget_abandoned() {
   for (const kms::RequestId id : m_etsi->take_abandoned())
     perform(m_kme->etsi_cancelled(id, net::Loop::now()));
+}
+
+void Kmsd::on_link_received(kms::LinkId link, ByteView octets) {
+  if (!is_same_machine()) return;
+  forget_abandoned();
+  perform(m_kme->link_received(link, octets, net::Loop::now()));
+}
+
+void Kmsd::on_etsi_request(kms::RequestId id, const SaeId& caller, etsi::Call call) {
+  if (!is_same_machine()) return;
+  forget_abandoned();
+  perform(m_kme->etsi_request(id, caller, std::move(call), net::Loop::now()));
+}
+
+void Kmsd::on_timeout() {
+  if (!is_same_machine()) return;
+  forget_abandoned();
   perform(m_kme->handle_timeout(net::Loop::now()));
 }
 
@@ -185,13 +211,25 @@ void Kmsd::on_signal() {
 }
 
 // A machine that was cloned or restored with its memory may hand out what the other copy hands out too: better not to
-// run.
+// run. Asked before anything is handed out, so that not even one key is.
+bool Kmsd::is_same_machine() {
+  const auto machine = m_machine_source.read();
+  if (machine && *machine != m_machine)
+    stop(Error{Errc::conflict, "this machine was restored or cloned while running: leases of this run are void"});
+  return !m_failure;
+}
+
+void Kmsd::watch_machine() {
+  if (m_machine_source.fd < 0) return;
+  m_machine_watch = std::make_unique<net::FdWatch>(m_loop, m_machine_source.fd);
+  m_machine_watch->on_readable([this] { is_same_machine(); });
+}
+
 void Kmsd::on_second() {
   m_second.set(net::Loop::now() + seconds(1));
   m_log.flush();
   if (service::watchdog_interval()) service::notify_watchdog();
-  if (const auto machine = service::read_machine_state(); machine && *machine != m_machine)
-    stop(Error{Errc::conflict, "this machine was restored or cloned while running: leases of this run are void"});
+  if (!is_same_machine()) return;
   if (net::Loop::now() < m_next_scrub) return;
   m_next_scrub = net::Loop::now() + kScrubInterval;
   if (const auto scrubbed = m_store->scrub(); !scrubbed)
@@ -200,12 +238,14 @@ void Kmsd::on_second() {
 }
 
 void Kmsd::stop(std::optional<Error> failure) {
-  if (m_stopping) return;
-  m_stopping = true;
+  if (m_failure || (m_stopping && !failure)) return;
   m_failure = std::move(failure);
-  service::notify_stopping();
-  if (m_links) m_links->stop();
-  if (!m_etsi) return m_loop.stop();
+  if (!std::exchange(m_stopping, true)) {
+    service::notify_stopping();
+    if (m_links) m_links->stop();
+  }
+  // What has failed answers nobody any more; else requests under way get their answers.
+  if (m_failure || !m_etsi) return m_loop.stop();
   m_etsi->stop(kStopGrace, [this] { m_loop.stop(); });
 }
 

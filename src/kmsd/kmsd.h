@@ -3,6 +3,7 @@
 // decides. The only visitor of the core's actions.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -29,12 +30,19 @@ struct Configuration {
 
 Result<Configuration> load_configuration(const std::string& file);
 
+// How it is told that this machine was restored or cloned.
+struct MachineSource {
+  std::function<Result<service::MachineState>()> read = service::read_machine_state;
+  int fd = service::machine_state_fd();  // readable when there may be news; -1: there is no such descriptor
+};
+
 class Kmsd {
  public:
   // Opens the store and every socket, starts the drivers. `loop` and `log` outlive this; the signals are blocked
   // already.
   static Result<std::unique_ptr<Kmsd>> start(net::Loop& loop, Configuration configuration,
-                                             service::SignalSource signals, service::FilteringSink& log);
+                                             service::SignalSource signals, service::FilteringSink& log,
+                                             MachineSource machine = {});
   Kmsd(const Kmsd&) = delete;
   Kmsd& operator=(const Kmsd&) = delete;
   ~Kmsd();
@@ -43,7 +51,8 @@ class Kmsd {
   const std::optional<Error>& failure() const { return m_failure; }
 
  private:
-  Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource signals, service::FilteringSink& log);
+  Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource signals, service::FilteringSink& log,
+       MachineSource machine);
 
   Result<void> open_store_and_core();
   Result<void> open_sockets();
@@ -59,9 +68,14 @@ class Kmsd {
   void perform(kms::Report& action);
   void perform(kms::Fatal& action);
 
+  void on_link_received(kms::LinkId link, ByteView octets);
+  void on_etsi_request(kms::RequestId id, const SaeId& caller, etsi::Call call);
   void on_timeout();
   void on_signal();
   void on_second();
+  bool is_same_machine();
+  void watch_machine();
+  void forget_abandoned();
   void stop(std::optional<Error> failure);
   Result<control::ReloadResult> reload();
   std::string answer(const control::Request& request);
@@ -74,6 +88,7 @@ class Kmsd {
   crypto::SystemRng m_rng;
   std::optional<Error> m_failure;
   bool m_stopping = false;
+  MachineSource m_machine_source;
   service::MachineState m_machine;
   service::SignalSource m_signals;
   std::unique_ptr<store::SqliteStore> m_store;
@@ -86,6 +101,7 @@ class Kmsd {
   net::Timer m_deadline;
   net::Timer m_second;
   net::FdWatch m_signal_watch;
+  std::unique_ptr<net::FdWatch> m_machine_watch;
   std::unique_ptr<net::FdWatch> m_control_watch;
 };
 

@@ -60,6 +60,8 @@ class GenerationCounter {
       m_socket = std::move(socket);
   }
 
+  int fd() const { return m_socket ? m_socket.get() : -1; }
+
   std::optional<std::uint64_t> read() {
     if (!m_socket) return std::nullopt;
     for (;;) {
@@ -84,6 +86,11 @@ class GenerationCounter {
   std::array<char, 8192> m_buffer{};
 };
 
+GenerationCounter& generation_counter() {
+  static GenerationCounter counter;
+  return counter;
+}
+
 }  // namespace
 
 bool announces_new_generation(std::string_view uevent) {
@@ -97,9 +104,13 @@ bool announces_new_generation(std::string_view uevent) {
 }
 
 Result<MachineState> read_machine_state() {
-  static GenerationCounter counter;
+  GenerationCounter& counter = generation_counter();
   QUIPU_TRY_ASSIGN(const Uuid boot_id, read_boot_id());
   return MachineState{boot_id, counter.read()};
+}
+
+int machine_state_fd() {
+  return generation_counter().fd();
 }
 
 }  // namespace quipu::service

@@ -21,9 +21,12 @@ struct MachineState {
   bool operator==(const MachineState&) const = default;
 };
 
-// Cheap, never blocks; asked once a second and compared with the state at start. A difference means that every session
+// Cheap, never blocks; asked often and compared with the state at start. A difference means that every session
 // key and lease of this process is void. One thread per process.
 Result<MachineState> read_machine_state();
+
+// Readable when there may be a difference; -1 where announcements cannot be had. Reading the state takes them in.
+int machine_state_fd();
 
 // Whether a message of the kernel's uevent socket announces a new generation (NEW_VMGENID=1 of the vmgenid driver).
 bool announces_new_generation(std::string_view uevent);

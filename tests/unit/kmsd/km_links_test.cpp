@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// The connections of the KM links, over real sockets on loopback.
+#include "kmsd/km_links.h"
+
+#include "kms/link_message.h"
+#include "kmsd/backoff.h"
+#include "recorded_log.h"
+#include "unit/net/fixture.h"
+
+namespace quipu::kmsd {
+namespace {
+
+using net::kLoopback;
+using net::run_until;
+using Names = std::vector<std::string>;
+
+class KmLinksTest : public ::testing::Test {
+ protected:
+  // "kme-m" and its one peer, which is dialled at that port, or dials.
+  void open(const std::string& peer, bool dials, std::uint16_t port = 1) {
+    const config::KmLinkConfig own{.listen = kLoopback, .tls = {}};
+    const config::PeerKmeConfig other{
+        .id = KmeId(peer), .address = {.host = "127.0.0.1", .port = port, .literal = {}}, .saes = {}, .position = {}};
+    KmLinks::Events events{.connected = [this](kms::LinkId, const KmeId&) { ++connected; },
+                           .received = [this](kms::LinkId, ByteView) { ++received; },
+                           .disconnected = [this](kms::LinkId, const Error& reason) { ended.push_back(reason.code); }};
+    auto opened = KmLinks::open(
+        loop, own, {other}, pki.context("kme-m"), [dials](const KmeId&) { return dials; }, std::move(events), log);
+    ASSERT_TRUE(opened.has_value()) << opened.error().text;
+    links = std::move(*opened);
+  }
+
+  struct Peer {
+    std::unique_ptr<net::TlsStream> stream;
+    bool closed = false;
+  };
+
+  // Dials into `links` under that name.
+  void connect(Peer& peer, const std::string& name, const net::TlsStreamLimits& limits = {}) {
+    const net::TlsConnector connector(loop, pki.context(name), limits, {"127.0.0.1", links->local().port}, "kme-m",
+                                      [&](Result<std::unique_ptr<net::TlsStream>> result) {
+                                        ASSERT_TRUE(result.has_value()) << result.error().text;
+                                        peer.stream = std::move(*result);
+                                      });
+    run_until(loop, [&] { return peer.stream != nullptr; });
+    peer.stream->start({.on_message = [](ByteView) {}, .on_closed = [&](const Error&) { peer.closed = true; }});
+  }
+
+  net::TestPki pki;
+  net::Loop loop;
+  RecordedLog log;
+  std::unique_ptr<KmLinks> links;
+  int connected = 0;
+  int received = 0;
+  std::vector<Errc> ended;
+};
+
+TEST(Backoff, DoublesUpToItsLongestAndStartsAgain) {
+  Backoff backoff;
+  Duration before = backoff.next();
+  EXPECT_EQ(before, Backoff::kFirst);
+  for (int i = 0; i < 20; ++i) {
+    const Duration next = backoff.next();
+    EXPECT_EQ(next, std::min(2 * before, Backoff::kLongest));
+    before = next;
+  }
+  EXPECT_EQ(before, Backoff::kLongest);
+  backoff.reset();
+  EXPECT_EQ(backoff.next(), Backoff::kFirst);
+}
+
+// A peer that shakes hands and hangs up is not reached: only contact brings the delay back.
+TEST_F(KmLinksTest, OnlyContactEndsTheBackOff) {
+  auto listener = net::TlsListener::open(loop, kLoopback, pki.context("kme-z"), {},
+                                         [](std::unique_ptr<net::TlsStream> stream) { stream->close(); });
+  ASSERT_TRUE(listener.has_value());
+  open("kme-z", true, (*listener)->local().port);
+  const auto delays = [&] { return log.values("km_link_dials_again", "delay_ms"); };
+  run_until(loop, [&] { return delays().size() >= 3; });
+  EXPECT_EQ(connected, 3);
+  EXPECT_EQ(delays(), (Names{"100", "200", "400"}));
+  links->in_contact(KmeId("kme-z"));
+  run_until(loop, [&] { return delays().size() >= 4; });
+  EXPECT_EQ(delays().back(), "100");
+}
+
+TEST_F(KmLinksTest, ThePeerThatIsDialledMayNotDial) {
+  open("kme-z", true);
+  Peer peer;
+  connect(peer, "kme-z");
+  run_until(loop, [&] { return peer.closed; });
+  EXPECT_EQ(connected, 0);
+  EXPECT_EQ(log.values("km_link_refused", "peer"), Names{"kme-z"});
+}
+
+TEST_F(KmLinksTest, AStrangerIsRefused) {
+  open("kme-a", false);
+  Peer peer;
+  connect(peer, "kme-x");
+  run_until(loop, [&] { return peer.closed; });
+  EXPECT_EQ(connected, 0);
+  EXPECT_EQ(log.values("km_link_refused", "name").size(), 1U);
+}
+
+TEST_F(KmLinksTest, AMessageBeyondTheProtocolsLimitEndsTheLink) {
+  open("kme-a", false);
+  Peer peer;
+  connect(peer, "kme-a", {.max_message = 2 * kms::wire::kMaxMessageSize});
+  const Bytes longest(kms::wire::kMaxMessageSize);
+  const Bytes longer(kms::wire::kMaxMessageSize + 1);
+  ASSERT_TRUE(peer.stream->send(longest).has_value());
+  ASSERT_TRUE(peer.stream->send(longer).has_value());
+  run_until(loop, [&] { return !ended.empty(); });
+  EXPECT_EQ(received, 1);
+  EXPECT_EQ(ended, std::vector{Errc::too_large});
+}
+
+}  // namespace
+}  // namespace quipu::kmsd

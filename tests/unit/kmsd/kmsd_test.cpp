@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole daemon in this process, on loopback: its SAE and its peer KME are played by the test.
+#include "kmsd/kmsd.h"
+
+#include "crypto/hash.h"
+#include "kms/link_message.h"
+#include "recorded_log.h"
+#include "support/scratch.h"
+#include "unit/net/https_fixture.h"
+
+namespace quipu::kmsd {
+namespace {
+
+using net::kLoopback;
+using net::RawClient;
+using net::run_until;
+namespace wire = kms::wire;
+
+constexpr std::string_view kEncKeys = "GET /api/v1/keys/sae-a/enc_keys HTTP/1.1\r\nHost: kme\r\n\r\n";
+constexpr std::string_view kStatus = "GET /api/v1/keys/sae-a/status HTTP/1.1\r\nHost: kme\r\n\r\n";
+
+// "kme-a", which dials, as it is told; answers nothing by itself once it is in contact.
+class Peer {
+ public:
+  explicit Peer(std::unique_ptr<net::TlsStream> stream) : m_stream(std::move(stream)) {
+    m_stream->start({.on_message = [this](ByteView octets) { hear(octets); }, .on_closed = [](const Error&) {}});
+    say(wire::Hello{1, KmeId("kme-a"), KmeId("kme-b"), kms::InstanceId(Uuid{{1}}), {}});
+  }
+
+  void say(const wire::Message& message) { ASSERT_TRUE(m_stream->send(wire::encode(message).view()).has_value()); }
+
+  template <class M>
+  std::vector<M> heard() const {
+    std::vector<M> out;
+    for (const wire::Message& message : m_heard)
+      if (const auto* one = std::get_if<M>(&message)) out.push_back(*one);
+    return out;
+  }
+
+ private:
+  void hear(ByteView octets) {
+    auto message = wire::decode(octets);
+    ASSERT_TRUE(message.has_value()) << message.error().text;
+    if (const auto* hello = std::get_if<wire::Hello>(&*message)) m_nonce = hello->nonce;
+    if (const auto* summary = std::get_if<wire::Contact>(&*message))
+      say(wire::Contact{m_nonce, summary->inventory});  // we have the same
+    if (!std::holds_alternative<wire::DriverMessage>(*message)) m_heard.push_back(std::move(*message));
+  }
+
+  std::unique_ptr<net::TlsStream> m_stream;
+  wire::Nonce m_nonce{};
+  std::vector<wire::Message> m_heard;
+};
+
+class KmsdTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    stock_store();
+    auto signals = service::SignalSource::create();
+    ASSERT_TRUE(signals.has_value());
+    auto started =
+        Kmsd::start(loop, configuration(), std::move(*signals), log,
+                    MachineSource{.read = [this] { return Result<service::MachineState>(machine); }, .fd = -1});
+    ASSERT_TRUE(started.has_value()) << started.error().text;
+    daemon = std::move(*started);
+  }
+
+  Configuration configuration() {
+    const auto files = [this](const std::string& name) {
+      const net::TlsFiles made = pki.issue(name);
+      return config::TlsFiles{.ca = made.ca, .cert = made.certificate, .key = made.key};
+    };
+    Configuration out;
+    out.values.kme = {.id = KmeId("kme-b"),
+                      .store = scratch.path("kms.db"),
+                      .store_key_file = scratch.path("store.key"),
+                      .control_socket = scratch.path("control")};
+    out.values.etsi014 = {.listen = kLoopback,
+                          .tls = files("kme-b"),
+                          .key_size_bit = 256,
+                          .min_key_size_bit = 64,
+                          .max_key_size_bit = 1024,
+                          .max_key_per_request = 16};
+    out.values.km_link = {.listen = kLoopback, .tls = files("kme-b")};
+    out.values.saes = {{.id = SaeId("sae-b")}};
+    out.values.peer_kmes = {{.id = KmeId("kme-a"),
+                             .address = {.host = "127.0.0.1", .port = 1, .literal = {}},
+                             .saes = {SaeId("sae-a")},
+                             .position = {}}};
+    return out;
+  }
+
+  // A pool with 128 slots that both ends have.
+  void stock_store() {
+    scratch.write("store.key", std::string(42, 'A') + "E=\n", 0600);
+    Secret<32> key;
+    key.mutable_view()[31] = 1;
+    crypto::SystemRng rng;
+    auto store = store::SqliteStore::open(scratch.path("kms.db"), std::move(key), rng);
+    ASSERT_TRUE(store.has_value()) << store.error().text;
+    const Bytes octets(4096, 7);
+    kms::BlockRecord record;
+    record.id = BlockId(Uuid{{1}});
+    record.state = kms::BlockState::usable;
+    record.digest = crypto::blake2b_256({octets});
+    record.length = 4096;
+    record.source = "link";
+    kms::Transaction transaction(KmeId("kme-a"));
+    transaction.add(kms::AddBlock{record, octets});
+    transaction.add(kms::Books{.received = 4096, .stock = 4096});
+    ASSERT_TRUE((*store)->commit(transaction).has_value());
+  }
+
+  std::uint16_t port_of(std::string_view server) const {
+    return Endpoint::parse(sink.values("listening", server).at(0))->port;
+  }
+
+  // In contact, and the KME has asked for its leases.
+  std::unique_ptr<Peer> connect_peer() {
+    std::unique_ptr<Peer> peer;
+    const net::TlsConnector connector(loop, pki.context("kme-a"), {}, {"127.0.0.1", port_of("km_link")}, "kme-b",
+                                      [&](auto stream) { peer = std::make_unique<Peer>(std::move(*stream)); });
+    run_until(loop, [&] { return peer != nullptr && peer->heard<wire::Lease>().size() == 2; });
+    return peer;
+  }
+
+  std::unique_ptr<RawClient> connect_sae(const std::string& name = "sae-b") {
+    std::unique_ptr<RawClient> client;
+    const net::TlsConnect connect(loop, pki.context(name), {"127.0.0.1", port_of("etsi014")}, "kme-b",
+                                  std::chrono::seconds(30),
+                                  [&](auto socket) { client = std::make_unique<RawClient>(std::move(*socket)); });
+    run_until(loop, [&] { return client != nullptr; });
+    return client;
+  }
+
+  // What other clients said and did before has been taken in when this one is answered.
+  void answer_another_client() {
+    const auto client = connect_sae();
+    client->say(kStatus);
+    run_until(loop, [&] { return client->received.starts_with("HTTP/1.1 200"); });
+  }
+
+  static void acknowledge_leases(Peer& peer) {
+    for (const wire::Lease& lease : peer.heard<wire::Lease>())
+      peer.say(wire::Ack{lease.number});
+  }
+
+  void exchange_ping(Peer& peer) {
+    const std::size_t before = peer.heard<wire::Ack>().size();
+    peer.say(wire::Ping{wire::RequestNumber(77)});
+    run_until(loop, [&] { return peer.heard<wire::Ack>().size() > before; });
+  }
+
+  test::Scratch scratch;
+  net::TestPki pki;
+  net::Loop loop;
+  RecordedLog sink;
+  service::FilteringSink log{sink, LogLevel::debug, net::Loop::now};
+  service::MachineState machine{Uuid{{1}}, 0};
+  std::unique_ptr<Kmsd> daemon;
+};
+
+TEST_F(KmsdTest, AnSaeGetsAKeyAndThePeerItsBinding) {
+  const auto peer = connect_peer();
+  acknowledge_leases(*peer);
+  exchange_ping(*peer);
+  const auto client = connect_sae();
+  client->say(kEncKeys);
+  run_until(loop, [&] { return client->received.find("key_ID") != std::string::npos; });
+  exchange_ping(*peer);
+  ASSERT_EQ(peer->heard<wire::Binding>().size(), 1U);
+  EXPECT_EQ(peer->heard<wire::Binding>()[0].master, SaeId("sae-b"));
+}
+
+TEST_F(KmsdTest, NoKeyIsSpentOnAClientThatHasGone) {
+  const auto peer = connect_peer();
+  auto client = connect_sae();
+  client->say(kEncKeys);
+  answer_another_client();
+  client.reset();
+  answer_another_client();
+  acknowledge_leases(*peer);
+  exchange_ping(*peer);
+  EXPECT_TRUE(peer->heard<wire::Binding>().empty());
+}
+
+TEST_F(KmsdTest, AfterARollbackOfTheMachineNoKeyIsHandedOut) {
+  const auto peer = connect_peer();
+  acknowledge_leases(*peer);
+  exchange_ping(*peer);
+  const auto client = connect_sae();
+  client->say(kEncKeys.substr(0, 20));
+  answer_another_client();
+  machine.vm_generation = 1;
+  client->say(kEncKeys.substr(20));
+  run_until(loop, [&] { return daemon->failure().has_value(); });
+  ASSERT_TRUE(daemon->failure());
+  EXPECT_EQ(daemon->failure()->code, Errc::conflict);
+  daemon.reset();
+  run_until(loop, [&] { return client->closed.has_value(); });
+  EXPECT_EQ(client->received.find("key"), std::string::npos) << "an answer with a key";
+}
+
+// A body is announced that would fill memory, and none of it sent: the answer is there at once.
+TEST_F(KmsdTest, AStrangersBodyIsNotWaitedFor) {
+  constexpr std::string_view kHead =
+      "POST /api/v1/keys/sae-a/enc_keys HTTP/1.1\r\nHost: kme\r\nContent-Type: application/json\r\n"
+      "Content-Length: 200000\r\n\r\n";
+  const auto stranger = connect_sae("sae-x");
+  stranger->say(kHead);
+  run_until(loop, [&] { return stranger->closed.has_value(); });
+  EXPECT_TRUE(stranger->received.starts_with("HTTP/1.1 401")) << stranger->received;
+  const auto known = connect_sae();
+  known->say(kHead);
+  answer_another_client();
+  EXPECT_EQ(known->received, "");
+  EXPECT_EQ(sink.values("sae_unknown", "name").size(), 1U);
+}
+
+}  // namespace
+}  // namespace quipu::kmsd
