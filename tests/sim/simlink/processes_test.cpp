@@ -57,7 +57,7 @@ class Site final : public DriverEvents, public LogSink {
     waiting.reserve(sites.size());
     for (Site* site : sites)
       waiting.push_back({site->host.fd(), POLLIN, 0});
-    if (::poll(waiting.data(), waiting.size(), 20000) < 1) return false;
+    if (::poll(waiting.data(), waiting.size(), -1) < 1) return false;  // however slow this machine is at the moment
     for (Site* site : sites) {
       site->host.handle_readable(site->now);
       if (site->host.status().state != HostState::backoff) continue;
