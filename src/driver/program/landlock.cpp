@@ -58,10 +58,12 @@ Result<UniqueFd> make_ruleset() {
   attributes.handled_access_fs = kHandled;
   UniqueFd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
   if (ruleset) return ruleset;
-  if (errno != ENOSYS && errno != EOPNOTSUPP) return fail_system("making the rules for files");
+  // A container's own filter says EPERM.
+  if (errno != ENOSYS && errno != EOPNOTSUPP && errno != EPERM) return fail_system("making the rules for files");
   return fail(Errc::unsupported,
-              "this kernel has no Landlock, without which a driver could read the key store, so no driver is loaded: "
-              "add landlock to the kernel's parameter lsm=, or use a kernel that has it");
+              "Landlock is not available, without which a driver could read the key store, so no driver is loaded: "
+              "add landlock to the kernel's parameter lsm=, or let the container use landlock_create_ruleset, "
+              "landlock_add_rule and landlock_restrict_self");
 }
 
 std::string folder_of(const std::string& file) {
