@@ -102,6 +102,8 @@ install_packages() {
     systemctl is-enabled quipud quipu-kmsd'
 }
 
+may_raise_memlock() { prlimit --memlock=unlimited:unlimited true 2>/dev/null; }
+
 # One site as an admin lays it out: two files, and the keys as credentials.
 configure_site() {
   local root=$1
@@ -122,15 +124,29 @@ configure_site() {
     quipu check kms.toml'
   cp scripts/lib/package_site/test.service "$root/etc/systemd/system/package-test.service"
   install -m 755 scripts/lib/package_site/test.sh "$root/var/tmp/test.sh"
+  # The units may lock as much memory as they like, which a machine that is a container itself cannot give them. There they get the
+  # capability for it instead.
+  if ! may_raise_memlock; then
+    for unit in quipud quipu-kmsd; do
+      mkdir -p "$root/etc/systemd/system/$unit.service.d"
+      printf '[Service]\nCapabilityBoundingSet=CAP_IPC_LOCK\nAmbientCapabilities=CAP_IPC_LOCK\n' \
+        >"$root/etc/systemd/system/$unit.service.d/lock.conf"
+    done
+  fi
   # The root has no network and no terminal: nothing else is to be waited for.
   inside "$root" systemctl enable package-test.service
   inside "$root" systemctl mask systemd-networkd-wait-online.service
 }
 
 boot_site() {
-  local root=$1
-  rm -f "$root/var/tmp/result"
-  timeout 300 systemd-nspawn -q -D "$root" --register=no --keep-unit --private-network --bind=/dev/net/tun --capability=CAP_NET_ADMIN \
+  local root=$1 capabilities=CAP_NET_ADMIN
+  if ! may_raise_memlock; then capabilities=$capabilities,CAP_IPC_LOCK; fi
+  rm -f "$root/var/tmp/result" "$root/var/tmp/tun"
+  # As udev makes it, whatever this machine's own is like.
+  mknod -m 666 "$root/var/tmp/tun" c 10 200
+  timeout 300 systemd-nspawn -q -D "$root" --register=no --keep-unit --private-network \
+    --bind="$root/var/tmp/tun:/dev/net/tun" --capability="$capabilities" \
+    --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
     --console=pipe -b </dev/null || true
   echo "-- what the test inside said:"
   cat "$root/var/tmp/log" || true
