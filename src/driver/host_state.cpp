@@ -57,8 +57,8 @@ Result<void> DriverHost::State::spawn(ByteView open, TimePoint now) {
   status.telemetry.reset();
   deadline = now + config.start_timeout;
   set_state(HostState::starting);
-  // Into an empty pipe; a process that is gone already is dealt with as any that ends.
-  static_cast<void>(send(FrameType::open, open));
+  // Into an empty pipe: it fails only when the process has gone already.
+  if (!send(FrameType::open, open)) end("");
   return {};
 }
 
