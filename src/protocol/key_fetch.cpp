@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "protocol/timing.h"
+
 namespace quipu::protocol {
 
 void KeyFetch::send(Question& question, const Context& context) const {
@@ -68,10 +70,15 @@ void KeyFetch::failed(KeyRequestId id, KeyFailure failure, TimePoint now) {
     answered.state = unknown ? State::unknown : State::unavailable;
 }
 
-void KeyFetch::advance(const Context& context) {
-  if (context.now >= m_deadline) return;
-  for (Question& question : m_questions)
-    if (question.state == State::to_ask_again && question.again_at <= context.now) send(question, context);
+std::vector<KeyFetch::Late> KeyFetch::advance(const Context& context) {
+  std::vector<Late> given_up;
+  if (context.now >= m_deadline) return given_up;
+  for (Question& question : m_questions) {
+    const bool hangs = question.state == State::asked && question.asked_at + kKmsDeadline <= context.now;
+    if (hangs) given_up.push_back({question.id, question.slot, question.key_id, question.asked_at});
+    if (hangs || (question.state == State::to_ask_again && question.again_at <= context.now)) send(question, context);
+  }
+  return given_up;
 }
 
 bool KeyFetch::done(TimePoint now) const {
@@ -84,7 +91,8 @@ std::optional<TimePoint> KeyFetch::next_deadline() const {
   std::optional<TimePoint> next;
   for (const Question& question : m_questions) {
     if (question.state != State::asked && question.state != State::to_ask_again) continue;
-    const TimePoint at = question.state == State::asked ? m_deadline : std::min(m_deadline, question.again_at);
+    const TimePoint due = question.state == State::asked ? question.asked_at + kKmsDeadline : question.again_at;
+    const TimePoint at = std::min(m_deadline, due);
     next = next ? std::min(*next, at) : at;
   }
   return next;

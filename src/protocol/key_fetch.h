@@ -47,7 +47,9 @@ class KeyFetch {
   // The answer to a request of this round that find() knows.
   void fetched(KeyRequestId id, const KeyId& key_id, Secret<32> key, TimePoint expires);
   void failed(KeyRequestId id, KeyFailure failure, TimePoint now);
-  void advance(const Context& context);
+  // Asks again what is due. What has hung since before this round (see adopt) is given up: asked anew, and returned as
+  // late.
+  [[nodiscard]] std::vector<Late> advance(const Context& context);
 
   // Every slot has its answer, or the deadline has passed.
   bool done(TimePoint now) const;

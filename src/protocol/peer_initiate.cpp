@@ -101,7 +101,7 @@ void PeerMachine::progress_attempt(const Context& context) {
 // True once the attempt has the keys that the policy asks for. Ends the attempt when it will not get them.
 bool PeerMachine::gather_keys(const Context& context) {
   KeyFetch& fetch = m_attempt->fetch();
-  fetch.advance(context);
+  progress(fetch, context);
   if (!fetch.done(context.now)) return false;
   const auto decision = decide(m_config.policy, fetch.keys_at_hand(), session_up(context.now));
   if (decision == KeyDecision::stretch || decision == KeyDecision::block) {

@@ -58,6 +58,11 @@ void PeerMachine::ask(KeyFetch& fetch, std::uint8_t slot, const std::optional<Ke
     fetch.ask(slot, source, key_id, context);
 }
 
+void PeerMachine::progress(KeyFetch& fetch, const Context& context) {
+  for (KeyFetch::Late& late : fetch.advance(context))
+    m_supply.put_late(std::move(late));
+}
+
 // A round that nobody waits for any more: its keys are kept, and what is still out comes late.
 void PeerMachine::shelve(KeyFetch& fetch, KeysOf whose, const Context& context) {
   for (KeyFetch::Late& late : fetch.outstanding())
@@ -123,7 +128,6 @@ bool PeerMachine::note_fresh(std::uint8_t slot, const KeyId& key_id, const Conte
 }
 
 void PeerMachine::late_key(KeyFetch::Late late, const KeyId& key_id, Secret<32> key, const Context& context) {
-  note_kms_latency(context.now - late.asked_at);
   if (late.key_id ? *late.key_id != key_id : !note_fresh(late.slot, key_id, context)) return;
   HeldKey held{{late.slot, m_config.policy.sources[late.slot].kind, key_id, {}, 0},
                std::move(key),
@@ -157,11 +161,11 @@ bool PeerMachine::fetch_ahead_wanted(TimePoint now) const {
 
 void PeerMachine::progress_fetch_ahead(const Context& context) {
   if (m_named_ahead) {
-    m_named_ahead->advance(context);
+    progress(*m_named_ahead, context);
     if (m_named_ahead->done(context.now)) shelve_named_ahead(context);
   }
   if (m_ahead) {
-    m_ahead->advance(context);
+    progress(*m_ahead, context);
     if (!m_ahead->done(context.now)) return;
     m_ahead_not_before = m_ahead->keys_at_hand() == 0 ? context.now + kLastBackoff : context.now;
     shelve_ahead(context);

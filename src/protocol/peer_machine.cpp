@@ -79,13 +79,16 @@ bool PeerMachine::session_up(TimePoint now) const {
   return m_epochs.current() != nullptr && now < m_epochs.current()->dies;
 }
 
+// What this end has measured is its own: however long it waits, a rekey starts well inside of the age at which the
+// other end's keys die.
 Duration PeerMachine::interval() const {
-  return std::max(m_config.rekey_interval, kRttsInInterval * m_rtt + m_kms_p99);
+  const Duration needed = kRttsInInterval * m_rtt + m_kms_p99;
+  return std::max(m_config.rekey_interval, std::min<Duration>(needed, max_key_age() * 2 / 3));
 }
 
 Duration PeerMachine::max_key_age() const {
-  if (m_config.max_key_age != Duration::zero()) return std::max(m_config.max_key_age, interval());
-  return kMaxKeyAgeInIntervals * interval();
+  if (m_config.max_key_age != Duration::zero()) return m_config.max_key_age;
+  return kMaxKeyAgeInIntervals * m_config.rekey_interval;
 }
 
 Duration PeerMachine::previous_grace() const {

@@ -131,6 +131,7 @@ class PeerMachine {
   void put_own(HeldKey key, const Context& context);
   Duration late_key_kept() const;
   void ask(KeyFetch& fetch, std::uint8_t slot, const std::optional<KeyId>& key_id, const Context& context);
+  void progress(KeyFetch& fetch, const Context& context);
   void shelve(KeyFetch& fetch, KeysOf whose, const Context& context);
   void shelve_ahead(const Context& context);
   void shelve_named_ahead(const Context& context);

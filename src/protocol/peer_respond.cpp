@@ -128,7 +128,7 @@ void PeerMachine::progress_answer(const Context& context) {
     m_answer.expire(context.now);
     return;
   }
-  asking->fetch.advance(context);
+  progress(asking->fetch, context);
   if (!asking->fetch.done(context.now)) return;
   --context.shared.answers_asking;
   AnswerKeeper::Asking done = *m_answer.take_asking();

@@ -68,7 +68,7 @@ struct PeerStatistics {
   // From the timer's decision to the first packet sealed under the new key, at the initiator.
   Latencies rekey_warm;  // the key had been fetched ahead
   Latencies rekey_cold;
-  Latencies kms;  // from RequestKey to its answer
+  Latencies kms;  // from RequestKey to its answer, late ones apart
 };
 
 struct PeerStatus {
@@ -86,7 +86,7 @@ struct PeerStatus {
   std::optional<Duration> key_age;  // of the present epoch
   std::optional<Duration> last_received;
   Duration rekey_interval{};            // as configured
-  Duration effective_rekey_interval{};  // max(N, 4 RTT + KMS p99)
+  Duration effective_rekey_interval{};  // 4 RTT + KMS p99 where that is more
   Duration max_key_age{};
   Duration rtt{};                                  // zero while not measured
   std::optional<std::uint32_t> key_runway_s;       // ours

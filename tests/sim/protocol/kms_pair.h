@@ -21,6 +21,7 @@ class KmsPair {
 
   struct End {
     Duration latency = 2ms;
+    std::optional<Duration> next_latency;  // of the next answer alone
     bool available = true;
     bool silent = false;      // answers nothing at all
     bool starved = false;     // no fresh keys
@@ -45,7 +46,7 @@ class KmsPair {
     End& at = ends[end];
     ++at.requests;
     Answer answer;
-    answer.after = at.latency;
+    answer.after = std::exchange(at.next_latency, std::nullopt).value_or(at.latency);
     answer.silent = at.silent;
     if (at.silent) return answer;
     if (!at.available || at.slots_down.contains(request.slot)) {

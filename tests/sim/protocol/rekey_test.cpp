@@ -58,6 +58,28 @@ TEST(Rekey, LosesNothing) {
   }
 }
 
+// One answer of a KMS that hangs is neither waited for beyond the epoch, nor does it stretch the interval so far that
+// one end's keys die before the other end makes new ones.
+TEST(Rekey, LosesNothingWhenAKmsHangsOnce) {
+  for (int end = 0; end < 2; ++end)
+    for (std::uint64_t seed = 1; seed <= seeds(10); ++seed) {
+      Options options;
+      options.seed = seed;
+      options.interval = 1s;
+      World world(options);
+      start(world);
+      world.traffic(5ms, 30s);
+      world.after(3s + Duration(1ms) * static_cast<int>(world.rng.below(1000)),
+                  [&] { world.kms.ends[end].next_latency = 4s; });
+      world.run(31s);
+      SCOPED_TRACE(std::to_string(end) + " hangs, seed " + std::to_string(seed));
+      expect_nothing_lost(world);
+      EXPECT_FALSE(world.kms.ends[end].next_latency);
+      EXPECT_EQ(world.a().events("session_expired") + world.b().events("session_expired"), 0U);
+      EXPECT_LT(world.a().status().effective_rekey_interval, 1500ms);
+    }
+}
+
 TEST(Rekey, FindsItsKeyFetchedAhead) {
   Options options;
   options.interval = 2s;
