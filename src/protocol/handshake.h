@@ -85,6 +85,7 @@ struct SessionSecrets {
   SessionIndex local;
   SessionIndex remote;
   bool initiator = false;
+  std::uint8_t lanes = 1;  // that both ends have
 };
 
 struct ResponseHeader {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "protocol/handshake.h"
 #include "protocol/macs.h"
 #include "protocol/messages.h"
@@ -15,6 +17,7 @@ struct Initiation::State {
   crypto::X25519PrivateKey static_key;
   crypto::X25519PublicKey own;
   Stamp stamp;
+  std::uint8_t lanes = 1;
   Bytes policy;
   std::vector<KeyReference> keys;
 };
@@ -56,8 +59,8 @@ Outcome<Initiation> Initiation::create(const Identity& own, const crypto::X25519
   write_macs(message, peer);
 
   Initiation out(std::make_unique<State>(State{std::move(symmetric), std::move(ephemeral), std::move(kem.seed),
-                                               own.private_key.clone(), own.public_key, payload.stamp, payload.policy,
-                                               payload.keys}));
+                                               own.private_key.clone(), own.public_key, payload.stamp, payload.lanes,
+                                               payload.policy, payload.keys}));
   out.m_message = std::move(message);
   out.m_local = local;
   return out;
@@ -94,7 +97,8 @@ Outcome<Initiation::Response> Initiation::consume_response(ByteView message, std
   if (!symmetric.decrypt_and_hash(fields.sealed_payload, plaintext)) return std::unexpected(Errc::conflict);
   QUIPU_TRY_ASSIGN(const ResponsePayload payload, decode_response_payload(plaintext));
   if (payload.stamp != m_state->stamp) return std::unexpected(Errc::malformed);
-  return Response{finish_handshake(symmetric, m_local, fields.sender, true), payload};
+  return Response{finish_handshake(symmetric, m_local, fields.sender, true, std::min(m_state->lanes, payload.lanes)),
+                  payload};
 }
 
 Outcome<Reject> Initiation::consume_reject(ByteView message) const {

@@ -110,7 +110,7 @@ Keypair::Receiver& Keypair::receiver(Lane lane) {
 }
 
 Outcome<std::size_t> Keypair::seal(Lane lane, FrameKind kind, ByteView payload, MutableBytes out) {
-  if (lane.value() >= kMaxLanes || out.size() < kDataOverhead || payload.size() > out.size() - kDataOverhead)
+  if (lane.value() >= m_secrets.lanes || out.size() < kDataOverhead || payload.size() > out.size() - kDataOverhead)
     return std::unexpected(Errc::out_of_range);
   Sender& from = sender(lane);
   const std::size_t frame_size = kFrameHeaderSize + payload.size();
@@ -132,7 +132,9 @@ Outcome<std::size_t> Keypair::seal(Lane lane, FrameKind kind, ByteView payload, 
 
 Outcome<OpenedFrame> Keypair::open(MutableBytes datagram) {
   QUIPU_TRY_ASSIGN(const DataFields fields, parse_data(datagram));
-  if (fields.receiver != m_secrets.local) return std::unexpected(Errc::not_found);
+  // Before a key is derived: whoever knows the index could have one made for each lane.
+  if (fields.receiver != m_secrets.local || fields.lane.value() >= m_secrets.lanes)
+    return std::unexpected(Errc::not_found);
   Receiver& to = receiver(fields.lane);
   const MutableBytes sealed = datagram.subspan(kDataHeaderSize);
   const MutableBytes frame = sealed.first(sealed.size() - crypto::kAeadTagSize);
@@ -171,10 +173,6 @@ std::uint64_t Keypair::failed_opens() const {
 bool Keypair::under_attack() const {
   return std::ranges::any_of(
       m_receivers, [this](const auto& lane) { return lane != nullptr && lane->failed_opens >= m_limits.failed_opens; });
-}
-
-bool Keypair::confirmed() const {
-  return std::ranges::any_of(m_receivers, [](const auto& lane) { return lane != nullptr && lane->usage.packets > 0; });
 }
 
 }  // namespace quipu::protocol

@@ -32,9 +32,9 @@ struct OpenedFrame {
   bool newest = false;  // no packet of this lane with a higher counter was opened before: the endpoint may follow
 };
 
-// Both directions of every lane. The key of a lane and direction is derived when it is first used; two lanes, and the
-// two directions of one lane, share no state that changes, so that each may have its own thread. seal and open allocate
-// nothing but for that first use.
+// Both directions of every lane that both ends have. The key of a lane and direction is derived when it is first used;
+// two lanes, and the two directions of one lane, share no state that changes, so that each may have its own thread.
+// seal and open allocate nothing but for that first use.
 class Keypair {
  public:
   explicit Keypair(SessionSecrets secrets, const KeyLimits& limits = {});
@@ -46,29 +46,25 @@ class Keypair {
 
   SessionIndex remote() const { return m_secrets.remote; }
 
-  bool initiator() const { return m_secrets.initiator; }
-
   // Writes a datagram of payload.size() + kDataOverhead octets to the start of `out` and returns its size. The payload
   // may already stand where it goes, kDataHeaderSize + kFrameHeaderSize octets into `out`, and is then not copied;
   // otherwise it does not overlap. Errc::out_of_range: `out` too small, no such lane. Errc::limit_reached: the key is
   // used up.
   Outcome<std::size_t> seal(Lane lane, FrameKind kind, ByteView payload, MutableBytes out);
 
-  // Opens in place. Errc::malformed: not a data packet of this version; not_found: for another keypair; already_used:
-  // replayed, or older than the window; limit_reached; authentication: counted. After these the datagram holds no
-  // plaintext, and window and limits are as before. Errc::unsupported: genuine, and counted as received, but of a kind
-  // or with flags that this version does not know.
+  // Opens in place. Errc::malformed: not a data packet of this version; not_found: for another keypair or a lane that
+  // was not agreed; already_used: replayed, or older than the window; limit_reached; authentication: counted. After
+  // these the datagram holds no plaintext, and window and limits are as before. Errc::unsupported: genuine, and counted
+  // as received, but of a kind or with flags that this version does not know.
   Outcome<OpenedFrame> open(MutableBytes datagram);
 
-  // The four below look at all lanes: not while another thread is at work on one.
+  // The three below look at all lanes: not while another thread is at work on one.
   // A soft limit is reached in either direction of any lane.
   bool wants_rekey() const;
   // Sum over the lanes.
   std::uint64_t failed_opens() const;
   // Some lane has reached KeyLimits::failed_opens.
   bool under_attack() const;
-  // Whether anything was opened under these keys: the peer holds them.
-  bool confirmed() const;
 
  private:
   struct Sender;

@@ -39,8 +39,9 @@ Outcome<void> mix_x25519(SymmetricState& state, const crypto::X25519PrivateKey& 
   return {};
 }
 
-SessionSecrets finish_handshake(const SymmetricState& state, SessionIndex local, SessionIndex remote, bool initiator) {
-  return {state.chaining_key().clone(), state.transcript(), local, remote, initiator};
+SessionSecrets finish_handshake(const SymmetricState& state, SessionIndex local, SessionIndex remote, bool initiator,
+                                std::uint8_t lanes) {
+  return {state.chaining_key().clone(), state.transcript(), local, remote, initiator, lanes};
 }
 
 RejectSeal::RejectSeal(const SymmetricState& state, ByteView header, ByteView salt)

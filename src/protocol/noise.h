@@ -23,7 +23,8 @@ Outcome<void> mix_x25519(SymmetricState& state, const crypto::X25519PrivateKey& 
                          const crypto::X25519PublicKey& peer);
 
 // Split, without its two keys: those of each lane follow from the chaining key and the transcript.
-SessionSecrets finish_handshake(const SymmetricState& state, SessionIndex local, SessionIndex remote, bool initiator);
+SessionSecrets finish_handshake(const SymmetricState& state, SessionIndex local, SessionIndex remote, bool initiator,
+                                std::uint8_t lanes);
 
 // Key and nonce under which the reject to the message 1 that led to `state` is sealed; `salt` is in its header.
 struct RejectSeal {

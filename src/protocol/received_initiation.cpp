@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "base/assert.h"
 #include "protocol/handshake.h"
 #include "protocol/macs.h"
@@ -95,7 +97,8 @@ Outcome<ReceivedInitiation::Answer> ReceivedInitiation::create_response(SessionI
   symmetric.mix_key_and_hash(derive_psk2(accepted, m_state->payload.policy, keys).view());
   symmetric.encrypt_and_hash(plaintext, writer.reserve(plaintext.size() + crypto::kAeadTagSize));
   write_macs(message, m_state->peer);
-  return Answer{std::move(message), finish_handshake(symmetric, local, m_state->remote, false)};
+  return Answer{std::move(message), finish_handshake(symmetric, local, m_state->remote, false,
+                                                     std::min(m_state->payload.lanes, payload.lanes))};
 }
 
 Bytes ReceivedInitiation::create_reject(const Reject& reject, crypto::Rng& rng) const {

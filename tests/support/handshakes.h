@@ -111,11 +111,16 @@ inline Outcome<Finished> run(const Scenario& scenario) {
 
 inline bool agree(const protocol::SessionSecrets& a, const protocol::SessionSecrets& b) {
   return a.chaining_key == b.chaining_key && a.transcript == b.transcript && a.local == b.remote &&
-         a.remote == b.local && a.initiator != b.initiator;
+         a.remote == b.local && a.initiator != b.initiator && a.lanes == b.lanes;
 }
 
 inline protocol::SessionSecrets copy_of(const protocol::SessionSecrets& secrets) {
-  return {secrets.chaining_key.clone(), secrets.transcript, secrets.local, secrets.remote, secrets.initiator};
+  return {secrets.chaining_key.clone(),
+          secrets.transcript,
+          secrets.local,
+          secrets.remote,
+          secrets.initiator,
+          secrets.lanes};
 }
 
 }  // namespace quipu::tests

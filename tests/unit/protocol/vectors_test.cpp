@@ -77,6 +77,8 @@ void write_inputs(JsonText& json, const std::string& name, const Scenario& scena
 
 // A few packets each way, each opened by the other side.
 void write_data(JsonText& json, SessionSecrets initiator_secrets, SessionSecrets responder_secrets) {
+  // The vectors fix the keys of lanes beyond those that the exchange agreed on, too.
+  initiator_secrets.lanes = responder_secrets.lanes = kMaxLanes;
   Keypair initiator(std::move(initiator_secrets));
   Keypair responder(std::move(responder_secrets));
 
