@@ -298,7 +298,9 @@ void PeerMachine::policies_differ(const Reject& reject, const Context& context) 
 
 void PeerMachine::stamp_was_stale(const Reject& reject, const Context& context) {
   const bool sent_once = m_attempt->transmissions() == 1;
-  if (!m_own_stamps.may_jump_to(reject.highest_stamp)) {
+  StampSource& stamps = context.shared.stamps;
+  const bool permitted = m_own_jump_permitted && stamps.permit_jump_above(reject.highest_stamp);
+  if (!permitted && !stamps.may_jump_above(reject.highest_stamp)) {
     end_attempt(KeysGo::burn, context);
     back_off(context.now);
     report(
@@ -308,7 +310,7 @@ void PeerMachine::stamp_was_stale(const Reject& reject, const Context& context) 
   }
   report(context, LogLevel::warning, "restored_or_cloned",
          "The peer has seen later stamps of ours: this machine was restored from a snapshot, or cloned");
-  context.shared.stamps.jump_above(reject.highest_stamp);
+  stamps.jump_above(reject.highest_stamp);
   end_attempt(sent_once ? KeysGo::keep : KeysGo::burn, context);
   retry_at_once_or_back_off(context.now);
 }

@@ -129,7 +129,7 @@ Result<void> PeerMachine::rekey_now(TimePoint now) {
 
 void PeerMachine::permit_stamp_jump() {
   m_peer_stamps.permit();
-  m_own_stamps.permit();
+  m_own_jump_permitted = true;
 }
 
 void PeerMachine::key_stock(std::uint8_t slot, std::uint32_t keys) {

@@ -183,7 +183,7 @@ class PeerMachine {
   std::optional<KeyFetch> m_named_ahead;  // keys that the peer announced
   PacketQueue m_queue;
   StampGuard m_peer_stamps;
-  StampGuard m_own_stamps;
+  bool m_own_jump_permitted = false;  // the operator's word, good until a session is confirmed
 
   // Retries of our attempts.
   TimePoint m_not_before{};

@@ -107,7 +107,7 @@ bool PeerMachine::opened_under(Epoch& epoch, bool newest, Shared& shared, TimePo
     is_current = first_packet_under_next(epoch, shared, now);
   } else if (is_current && !epoch.confirmed) {
     m_epochs.confirm_current(now + previous_grace());
-    m_own_stamps.confirm(epoch.stamp);
+    m_own_jump_permitted = false;
     confirmation_answered(now);
   }
   return is_current && newest;

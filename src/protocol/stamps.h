@@ -2,6 +2,7 @@
 // Stamps order a Device's messages 1 without a clock: a counter that never goes back, not over a crash either.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 
 #include "protocol/ids.h"
@@ -9,12 +10,16 @@
 
 namespace quipu::protocol {
 
+// A stamp so high that the counter could end is a fault or an attack.
+inline constexpr std::uint64_t kNoRoomForStamps = std::uint64_t{1} << 63;
+
 // The initiator's side, one per Device. Stamps are only used from a range that is durably reserved; a crash loses the
 // rest of the range.
 class StampSource {
  public:
   // `end` of the last durable reservation: nothing below it is used again.
-  explicit StampSource(Stamp end) : m_next(end.value()), m_durable_end(end.value()), m_asked_end(end.value()) {}
+  explicit StampSource(Stamp end)
+      : m_base(end.value()), m_next(end.value()), m_durable_end(end.value()), m_asked_end(end.value()) {}
 
   // Nothing while the range is used up: the next reservation must become durable first.
   std::optional<Stamp> take() {
@@ -34,6 +39,19 @@ class StampSource {
     if (end.value() > m_durable_end) m_durable_end = end.value();
   }
 
+  // Whether a peer's word may move the counter above `highest`: however many peers say so, and whether or not a session
+  // with them was ever confirmed, by kMaxToldStampJump in all. Otherwise one peer could move it so far that every other
+  // one refuses us.
+  bool may_jump_above(Stamp highest) const { return highest.value() < m_base + kMaxToldStampJump; }
+
+  // The operator's word: the counter may jump above `highest`, and from there on as before. False when that leaves no
+  // room.
+  bool permit_jump_above(Stamp highest) {
+    if (highest.value() >= kNoRoomForStamps) return false;
+    m_base = std::max(m_base, highest.value());
+    return true;
+  }
+
   // All later stamps are above `highest`; they wait until that is durable.
   void jump_above(Stamp highest) {
     if (highest.value() < m_next) return;
@@ -41,16 +59,15 @@ class StampSource {
     m_asked_end = m_asked_end > m_next ? m_asked_end : m_next;
   }
 
-  Stamp next() const { return Stamp(m_next); }
-
  private:
+  std::uint64_t m_base;  // where the counter stood when this run began
   std::uint64_t m_next;
   std::uint64_t m_durable_end;
   std::uint64_t m_asked_end;
 };
 
-// The far side's counter as one peer machine sees it: in memory only. Used for both roles: which messages 1 are fresh,
-// and how far a stamp may jump.
+// The far side's counter as one peer machine sees it: in memory only. Which messages 1 are fresh, and how far a stamp
+// may jump.
 class StampGuard {
  public:
   enum class Verdict { fresh, same_as_highest, stale, jump_too_far };
@@ -63,7 +80,7 @@ class StampGuard {
 
   // 2^40 above the highest that a session confirmed in this run; without such a session, anything that leaves room.
   bool may_jump_to(Stamp stamp) const {
-    if (stamp.value() >= kNoRoom) return false;
+    if (stamp.value() >= kNoRoomForStamps) return false;
     return m_permitted || !m_confirmed || stamp.value() <= m_confirmed->value() + kMaxStampJump;
   }
 
@@ -81,9 +98,6 @@ class StampGuard {
   std::optional<Stamp> highest() const { return m_highest; }
 
  private:
-  // A stamp so high that the counter could end is a fault or an attack.
-  static constexpr std::uint64_t kNoRoom = std::uint64_t{1} << 63;
-
   std::optional<Stamp> m_highest;
   std::optional<Stamp> m_confirmed;
   bool m_permitted = false;

@@ -62,6 +62,8 @@ inline constexpr int kRttsInInterval = 4;  // effective N >= 4 RTT + KMS p99, up
 // Stamps.
 inline constexpr std::uint64_t kStampRange = 65536;
 inline constexpr std::uint64_t kMaxStampJump = std::uint64_t{1} << 40;
+// How far peers may move our counter in one run. All peers see it: it stays below what they accept.
+inline constexpr std::uint64_t kMaxToldStampJump = std::uint64_t{1} << 39;
 
 // Limits per key (enforced by Keypair) live in keypair.h.
 inline constexpr std::size_t kQueuedPackets = 128;

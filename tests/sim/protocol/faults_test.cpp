@@ -233,6 +233,24 @@ TEST(Fault, AJumpOfStampsNeedsTheOperatorsWord) {
   EXPECT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 5s));
 }
 
+// The same for what the peer says about our own stamps, or it could make every other peer refuse us.
+TEST(Fault, AToldJumpOfStampsNeedsTheOperatorsWordToo) {
+  Started world({});
+  ASSERT_TRUE(world.healthy());
+  world.b().restart();
+  world.a().restart_with_stamps(std::uint64_t{1} << 42);
+  ASSERT_TRUE(world.heals(10s));
+  world.a().restart_with_stamps(0);
+  world.a().send();
+  world.run(1s);
+  EXPECT_FALSE(world.a().status().session_up);
+  EXPECT_GE(world.a().events("stamp_jump_refused"), 1U);
+  EXPECT_LT(world.a().durable_stamps, 2 * kStampRange);
+  ASSERT_TRUE(world.a().device().permit_stamp_jump(kFarEnd));
+  world.a().send();
+  EXPECT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 10s));
+}
+
 TEST(Fault, RecordedHandshakesDoNothing) {
   Options options;
   options.interval = 1s;

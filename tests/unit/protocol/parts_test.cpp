@@ -53,6 +53,22 @@ TEST(StampSource, AJumpWaitsForTheDisk) {
   EXPECT_EQ(stamps.take(), Stamp(1'000'002)) << "never back";
 }
 
+TEST(StampSource, IsMovedByPeersWithinALimitInAll) {
+  StampSource stamps(Stamp(1000));
+  const Stamp last(1000 + kMaxToldStampJump - 1);
+  EXPECT_FALSE(stamps.may_jump_above(Stamp(1000 + kMaxToldStampJump)));
+  ASSERT_TRUE(stamps.may_jump_above(last));
+  stamps.jump_above(last);
+  EXPECT_FALSE(stamps.may_jump_above(Stamp(last.value() + 1))) << "no second jump from there";
+  // Every other peer has confirmed something near the start, and still accepts us.
+  StampGuard other;
+  other.confirm(Stamp(1000));
+  EXPECT_EQ(other.compare(Stamp(last.value() + kStampRange)), StampGuard::Verdict::fresh);
+  EXPECT_FALSE(stamps.permit_jump_above(Stamp(kNoRoomForStamps)));
+  EXPECT_TRUE(stamps.permit_jump_above(Stamp(last.value() + 1)));
+  EXPECT_TRUE(stamps.may_jump_above(Stamp(last.value() + 1)));
+}
+
 TEST(StampGuard, OrdersMessages) {
   StampGuard guard;
   EXPECT_EQ(guard.compare(Stamp(7)), StampGuard::Verdict::fresh);
