@@ -24,8 +24,6 @@ class AnswerKeeper {
 
   bool holds(const MessageDigest& digest) const { return m_in_hand && m_digest == digest; }
 
-  bool in_hand() const { return m_in_hand; }
-
   // Takes a newly accepted message 1. Nothing may be asked for at that time.
   void accept(const MessageDigest& digest, const Endpoint& from, std::uint64_t order, TimePoint now);
 

@@ -88,8 +88,8 @@ class Device {
   static bool is_data(ByteView datagram);
   // `out`: at least packet.size() + kMaxOverhead octets. The packet may stand where it goes, kPacketOffset octets into
   // `out`, and is then not copied; otherwise it does not overlap. Errors: not_found (no peer for the
-  // destination), unavailable (no session: the packet was copied and waits), policy (blocked: dropped), exhausted
-  // (queue full: dropped), limit_reached, malformed (not an IP packet). All are counted.
+  // destination), unavailable (no session: the packet was copied and waits; when too many wait, the oldest is dropped),
+  // policy (blocked: dropped), limit_reached, malformed (not an IP packet). All are counted.
   Outcome<Sealed> seal(ByteView packet, MutableBytes out, TimePoint now);
   // Opens in place. The newest packet of a peer moves its endpoint to `from`, except into a prefix that some peer owns.
   // Errors: not_found (unknown index), authentication, already_used (replay), expired, not_permitted

@@ -219,11 +219,12 @@ void PeerMachine::handle_response(ByteView message, const Context& context) {
     if (response.error() == Errc::conflict) m_attempt->sign_of_life(context.now);
     return;
   }
-  if (response->payload.stamp != m_attempt->stamp()) return;
   note_peer_runway(response->payload.key_runway_s);
   install(std::move(response->secrets), header->accepted, context);
 }
 
+// An epoch that somebody asked for counts as one in use: its successor's keys are fetched ahead, and it is followed by
+// one rekey at least.
 void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const Context& context) {
   Epoch epoch{
       Keypair(std::move(secrets)), true, false, m_rekey_asked.has_value(), m_attempt->stamp(), ++m_order, context.now,
