@@ -6,9 +6,17 @@
 #include "crypto/rng.h"
 #include "protocol/action.h"
 #include "protocol/index_table.h"
+#include "protocol/keypair.h"
 #include "protocol/stamps.h"
 
 namespace quipu::protocol {
+
+// A question to a KMS, as far as it matters to whoever gets the answer when nobody waits for it any more.
+struct KeyRequest {
+  PeerId peer;
+  std::uint8_t slot = 0;
+  KeySource source;
+};
 
 // What all peers of a Device share.
 struct Shared {
@@ -16,9 +24,10 @@ struct Shared {
   crypto::Rng& rng;
   IndexTable indices;
   StampSource stamps;
+  KeyLimits key_limits;
   std::uint64_t last_request = 0;
-  // Whose questions to the KMSs are out.
-  std::unordered_map<KeyRequestId, PeerId> requests;
+  // The questions to the KMSs that are out.
+  std::unordered_map<KeyRequestId, KeyRequest> requests;
   // Messages 1 whose keys are being asked for, over all peers.
   std::size_t answers_asking = 0;
 };
@@ -29,9 +38,9 @@ struct Context {
   TimePoint now;
   Actions& out;
 
-  KeyRequestId next_request(PeerId peer) const {
+  KeyRequestId next_request(KeyRequest request) const {
     const KeyRequestId id(++shared.last_request);
-    shared.requests.emplace(id, peer);
+    shared.requests.emplace(id, std::move(request));
     return id;
   }
 };

@@ -18,7 +18,14 @@ Result<Device> Device::create(DeviceConfig config, crypto::Rng& rng) {
   const crypto::X25519PublicKey public_key = crypto::x25519_public_key(config.private_key);
   if (std::ranges::all_of(public_key.value(), [](std::uint8_t octet) { return octet == 0; }))
     return fail(Errc::bad_key, "the device's private key is not usable: make a new one");
-  Shared shared{Identity{std::move(config.private_key), public_key}, rng, {}, StampSource(config.stamps_end), 0, {}, 0};
+  Shared shared{Identity{std::move(config.private_key), public_key},
+                rng,
+                {},
+                StampSource(config.stamps_end),
+                config.key_limits,
+                0,
+                {},
+                0};
   return Device(std::make_unique<State>(std::move(shared)));
 }
 
@@ -56,12 +63,17 @@ Outcome<Opened> Device::open(MutableBytes datagram, const Endpoint& from, TimePo
 }
 
 void Device::key_fetched(KeyRequestId id, KeyId key_id, Secret<32> key, TimePoint now, Actions& out) {
-  PeerMachine* peer = m_state->take_request(id);
-  if (peer != nullptr) peer->key_fetched(id, key_id, std::move(key), m_state->context(now, out));
+  const auto request = m_state->take_request(id);
+  if (!request) return;
+  if (PeerMachine* peer = m_state->peer(request->peer))
+    peer->key_fetched(id, *request, key_id, std::move(key), m_state->context(now, out));
+  else
+    out.emplace_back(BurnKey{request->peer, request->source, std::move(key_id)});
 }
 
 void Device::key_failed(KeyRequestId id, KeyFailure failure, TimePoint now, Actions& out) {
-  PeerMachine* peer = m_state->take_request(id);
+  const auto request = m_state->take_request(id);
+  PeerMachine* peer = request ? m_state->peer(request->peer) : nullptr;
   if (peer != nullptr) peer->key_failed(id, failure, m_state->context(now, out));
 }
 

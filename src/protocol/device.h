@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "protocol/action.h"
+#include "protocol/keypair.h"
 #include "protocol/messages.h"
 #include "protocol/status.h"
 #include "protocol/timing.h"
@@ -45,6 +46,7 @@ struct DeviceConfig {
   crypto::X25519PrivateKey private_key;
   // `end` of the last ReserveStamps that became durable; 0 at the very first start.
   Stamp stamps_end;
+  KeyLimits key_limits{};
 };
 
 struct Sealed {

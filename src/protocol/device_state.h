@@ -31,13 +31,11 @@ struct Device::State {
     return owner ? peer(*owner) : nullptr;
   }
 
-  // The peer that asked; null when it has gone, or for an id that was answered before.
-  PeerMachine* take_request(KeyRequestId id) {
-    const auto found = shared.requests.find(id);
-    if (found == shared.requests.end()) return nullptr;
-    const PeerId owner = found->second;
-    shared.requests.erase(found);
-    return peer(owner);
+  // Nothing for an id that was answered before. The peer that asked may have gone.
+  std::optional<KeyRequest> take_request(KeyRequestId id) {
+    auto request = shared.requests.extract(id);
+    if (request.empty()) return std::nullopt;
+    return std::move(request.mapped());
   }
 
   Context context(TimePoint at, Actions& out) {

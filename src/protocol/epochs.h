@@ -65,6 +65,9 @@ class Epochs {
 
   // Erases what is past its end.
   void expire(TimePoint now, IndexTable& indices);
+
+  void erase_current(IndexTable& indices) { erase(m_current, indices); }
+
   void erase_all(IndexTable& indices);
   std::optional<TimePoint> next_deadline() const;
 

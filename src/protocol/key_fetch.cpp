@@ -8,7 +8,7 @@
 namespace quipu::protocol {
 
 void KeyFetch::send(Question& question, const Context& context) const {
-  question.id = context.next_request(m_peer);
+  question.id = context.next_request({m_peer, question.slot, question.source});
   question.state = State::asked;
   question.asked_at = context.now;
   context.out.emplace_back(

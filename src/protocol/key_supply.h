@@ -34,6 +34,8 @@ class KeySupply {
   // The request for this key of this slot (without key_id, for a fresh one) that went out after `asked_after`.
   std::optional<KeyFetch::Late> take_late(std::uint8_t slot, const std::optional<KeyId>& key_id, TimePoint asked_after);
 
+  std::size_t count() const { return m_own.size() + m_named.size(); }
+
   std::vector<HeldKey> take_expired(TimePoint now);
   std::vector<HeldKey> take_everything();
   std::optional<TimePoint> next_deadline() const;

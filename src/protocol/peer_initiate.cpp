@@ -161,6 +161,9 @@ void PeerMachine::attempt_timed_out(const Context& context) {
   m_traffic_waits.reset();
   m_unanswered_since.reset();
   m_rekey_asked.reset();
+  if (m_epochs.current() == nullptr || m_epochs.current()->confirmed) return;
+  m_epochs.erase_current(context.shared.indices);
+  session_ended(false, context);
 }
 
 void PeerMachine::end_attempt(KeysGo keys, const Context& context) {
@@ -226,9 +229,15 @@ void PeerMachine::handle_response(ByteView message, const Context& context) {
 // An epoch that somebody asked for counts as one in use: its successor's keys are fetched ahead, and it is followed by
 // one rekey at least.
 void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const Context& context) {
-  Epoch epoch{
-      Keypair(std::move(secrets)), true, false, m_rekey_asked.has_value(), m_attempt->stamp(), ++m_order, context.now,
-      context.now + max_key_age(), {}};
+  Epoch epoch{Keypair(std::move(secrets), context.shared.key_limits),
+              true,
+              false,
+              m_rekey_asked.has_value(),
+              m_attempt->stamp(),
+              ++m_order,
+              context.now,
+              context.now + max_key_age(),
+              {}};
   const std::vector<QkdKey> keys = m_attempt->take_keys();
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const KeyReference& reference = keys[i].reference;
@@ -237,6 +246,7 @@ void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const C
       continue;
     }
     ++epoch.protection.qkd_keys;
+    ++m_statistics.keys_used;
     epoch.protection.simulated |= m_config.policy.sources[reference.slot].simulated;
   }
   Latencies& latencies = m_attempt->warm() ? m_statistics.rekey_warm : m_statistics.rekey_cold;

@@ -22,10 +22,22 @@ QkdKey PeerMachine::qkd_key(HeldKey held, bool we_are_master) const {
 }
 
 void PeerMachine::burn(const KeyReference& reference, const Context& context) {
+  burn(reference, m_config.policy.sources[reference.slot], context);
+}
+
+void PeerMachine::burn(const KeyReference& reference, const KeySource& source, const Context& context) {
   if (!m_used.contains(reference)) m_used.add(reference);
   ++m_statistics.keys_burnt;
-  if (reference.slot >= m_config.policy.sources.size()) return;
-  context.out.emplace_back(BurnKey{m_config.id, m_config.policy.sources[reference.slot], reference.key_id});
+  context.out.emplace_back(BurnKey{m_config.id, source, reference.key_id});
+}
+
+std::size_t PeerMachine::keys_held() const {
+  std::size_t held = m_supply.count();
+  if (m_attempt) held += m_attempt->keys().size() + m_attempt->fetch().keys_at_hand();
+  if (m_answer.asking() != nullptr) held += m_answer.asking()->fetch.keys_at_hand();
+  if (m_ahead) held += m_ahead->keys_at_hand();
+  if (m_named_ahead) held += m_named_ahead->keys_at_hand();
+  return held;
 }
 
 void PeerMachine::burn_expired(const Context& context) {
@@ -91,28 +103,35 @@ KeyFetch* PeerMachine::round_of(KeyRequestId id) {
   return nullptr;
 }
 
-void PeerMachine::key_fetched(KeyRequestId id, const KeyId& key_id, Secret<32> key, const Context& context) {
+// Whatever a KMS delivered is used, held, or burnt: no key vanishes.
+void PeerMachine::key_fetched(KeyRequestId id, const KeyRequest& request, const KeyId& key_id, Secret<32> key,
+                              const Context& context) {
+  KeyFetch* round = round_of(id);
+  const auto asked = round != nullptr ? round->find(id) : m_supply.take_late(id);
+  // An answer that nobody waits for: the peer was reset or changed, or too many others came to be late since.
+  const bool wanted = asked && is_right(*asked, key_id, key, context);
+  if (!wanted) {
+    burn({request.slot, request.source.kind, key_id, {}, 0}, request.source, context);
+    if (round != nullptr) key_failed(id, KeyFailure::unavailable, context);
+  } else if (round == nullptr) {
+    late_key(*asked, key_id, std::move(key), context);
+  } else {
+    round->fetched(id, key_id, std::move(key), context.now + 2 * interval());
+    note_kms_latency(context.now - asked->asked_at);
+    advance(context);
+  }
+}
+
+bool PeerMachine::is_right(const KeyFetch::Late& asked, const KeyId& key_id, const Secret<32>& key,
+                           const Context& context) {
   if (is_degenerate(key)) {
     report(context, LogLevel::error, "key_refused", "The KMS delivered a key whose octets are all alike");
-    key_failed(id, KeyFailure::unavailable, context);
-    return;
+    return false;
   }
-  KeyFetch* round = round_of(id);
-  if (round == nullptr) {
-    if (auto late = m_supply.take_late(id)) late_key(*std::move(late), key_id, std::move(key), context);
-    return;
-  }
-  const KeyFetch::Late request = *round->find(id);
-  const bool right = request.key_id ? *request.key_id == key_id : note_fresh(request.slot, key_id, context);
-  if (!right) {
-    report(context, LogLevel::error, "key_refused",
-           "The KMS delivered another key than the one asked for, or an old one");
-    key_failed(id, KeyFailure::unavailable, context);
-    return;
-  }
-  round->fetched(id, key_id, std::move(key), context.now + 2 * interval());
-  note_kms_latency(context.now - request.asked_at);
-  advance(context);
+  if (asked.key_id ? *asked.key_id == key_id : note_fresh(asked.slot, key_id, context)) return true;
+  report(context, LogLevel::error, "key_refused",
+         "The KMS delivered another key than the one asked for, or an old one");
+  return false;
 }
 
 // A fresh key must be one that we have not seen: false, with an alarm, when the KMS delivers one twice.
@@ -127,14 +146,15 @@ bool PeerMachine::note_fresh(std::uint8_t slot, const KeyId& key_id, const Conte
   return true;
 }
 
-void PeerMachine::late_key(KeyFetch::Late late, const KeyId& key_id, Secret<32> key, const Context& context) {
-  if (late.key_id ? *late.key_id != key_id : !note_fresh(late.slot, key_id, context)) return;
+void PeerMachine::late_key(const KeyFetch::Late& late, const KeyId& key_id, Secret<32> key, const Context& context) {
   HeldKey held{{late.slot, m_config.policy.sources[late.slot].kind, key_id, {}, 0},
                std::move(key),
                context.now + 2 * interval()};
   AnswerKeeper::Asking* asking = m_answer.asking();
   if (!late.key_id)
     put_own(std::move(held), context);
+  else if (m_used.contains(held.reference))
+    burn(held.reference, context);  // asked for twice, and delivered twice
   else if (asking == nullptr || !asking->fetch.put_if_wanted(held))
     put_named(std::move(held), late_key_kept(), context);
   advance(context);

@@ -20,6 +20,7 @@ PeerMachine::PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own)
 
 void PeerMachine::reconfigure(PeerConfig config) {
   const bool moved = config.endpoint && config.endpoint != m_config.endpoint;
+  m_renamed = !config.endpoint_name.empty() && (m_renamed || config.endpoint_name != m_config.endpoint_name);
   m_config = std::move(config);
   if (moved || !m_endpoint) m_endpoint = m_config.endpoint;
   m_not_before = {};
@@ -138,7 +139,8 @@ void PeerMachine::key_stock(std::uint8_t slot, std::uint32_t keys) {
 
 void PeerMachine::endpoint_resolved(const Endpoint& endpoint) {
   const bool roamed = m_epochs.current() != nullptr && m_last_received.has_value();
-  if (!roamed || (m_attempt && !m_attempt->life_seen())) m_endpoint = endpoint;
+  if (m_renamed || !roamed || (m_attempt && !m_attempt->life_seen())) m_endpoint = endpoint;
+  m_renamed = false;
 }
 
 void PeerMachine::reset(const Context& context) {
@@ -226,6 +228,7 @@ PeerStatus PeerMachine::status(TimePoint now) const {
   out.key_runway_s = key_runway();
   out.peer_key_runway_s = m_peer_runway;
   out.queued_packets = m_queue.size();
+  out.keys_held = keys_held();
   out.statistics = m_statistics;
   return out;
 }

@@ -54,7 +54,8 @@ class PeerMachine {
   void handle_cookie_reply(ByteView message, TimePoint now);
 
   // --- answers ---
-  void key_fetched(KeyRequestId id, const KeyId& key_id, Secret<32> key, const Context& context);
+  void key_fetched(KeyRequestId id, const KeyRequest& request, const KeyId& key_id, Secret<32> key,
+                   const Context& context);
   void key_failed(KeyRequestId id, KeyFailure failure, const Context& context);
   void endpoint_resolved(const Endpoint& endpoint);
 
@@ -126,6 +127,7 @@ class PeerMachine {
 
   QkdKey qkd_key(HeldKey held, bool we_are_master) const;
   void burn(const KeyReference& reference, const Context& context);
+  void burn(const KeyReference& reference, const KeySource& source, const Context& context);
   void burn_expired(const Context& context);
   void put_named(HeldKey key, Duration kept, const Context& context);
   void put_own(HeldKey key, const Context& context);
@@ -136,8 +138,10 @@ class PeerMachine {
   void shelve_ahead(const Context& context);
   void shelve_named_ahead(const Context& context);
   KeyFetch* round_of(KeyRequestId id);
+  bool is_right(const KeyFetch::Late& asked, const KeyId& key_id, const Secret<32>& key, const Context& context);
   bool note_fresh(std::uint8_t slot, const KeyId& key_id, const Context& context);
-  void late_key(KeyFetch::Late late, const KeyId& key_id, Secret<32> key, const Context& context);
+  void late_key(const KeyFetch::Late& late, const KeyId& key_id, Secret<32> key, const Context& context);
+  std::size_t keys_held() const;
   bool fetch_ahead_wanted(TimePoint now) const;
   void progress_fetch_ahead(const Context& context);
   bool announcement_wanted(TimePoint now) const;
@@ -179,11 +183,9 @@ class PeerMachine {
   UsedKeys m_used;
   std::optional<KeyFetch> m_ahead;  // fresh keys for our next attempt
   TimePoint m_ahead_not_before{};
-  bool m_unannounced = false;             // the peer was not told of all of our fresh keys
   std::optional<KeyFetch> m_named_ahead;  // keys that the peer announced
   PacketQueue m_queue;
   StampGuard m_peer_stamps;
-  bool m_own_jump_permitted = false;  // the operator's word, good until a session is confirmed
 
   // Retries of our attempts.
   TimePoint m_not_before{};
@@ -213,7 +215,6 @@ class PeerMachine {
   TimePoint m_last_sent{};
   std::optional<TimePoint> m_unanswered_since;  // data sent, nothing opened since
   std::optional<TimePoint> m_reply_since;       // data opened, nothing sent since
-  bool m_reply_now = false;                     // the initiator waits for a first packet under its new keys
 
   struct Confirmation {
     TimePoint first_sent;
@@ -232,6 +233,11 @@ class PeerMachine {
   ControlInbox m_control_inbox;
   bool m_session_began = false;
   bool m_abandon = false;  // a packet opened under the keypair of the peer's own handshake
+
+  bool m_renamed = false;             // configured by another name: where that leads is believed whatever we know
+  bool m_unannounced = false;         // the peer was not told of all of our fresh keys
+  bool m_reply_now = false;           // the initiator waits for a first packet under its new keys
+  bool m_own_jump_permitted = false;  // the operator's word, good until a session is confirmed
   bool m_alarmed = false;
 
   QkdState m_qkd = QkdState::off;

@@ -157,7 +157,7 @@ void PeerMachine::handle_control_frame(ByteView payload) {
 
 void PeerMachine::handle_cookie_reply(ByteView message, TimePoint now) {
   // What is not an answer to our last message is not believed, and needs no count: anybody could send it.
-  static_cast<void>(m_cookies.consume_reply(message, now));
+  [[maybe_unused]] const auto believed = m_cookies.consume_reply(message, now);
 }
 
 void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
@@ -175,7 +175,6 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   m_rekey_jitter = random_duration(m_config.rekey_interval / kRekeyJitterDivisor, context.shared.rng);
   ++m_epoch_number;
   ++m_statistics.epochs;
-  m_statistics.keys_used += epoch.protection.qkd_keys;
   const std::string protection = protection_text(epoch.protection.qkd_keys, epoch.protection.simulated);
   report(context, first ? LogLevel::info : LogLevel::debug, first ? "session_up" : "rekeyed",
          first ? "The tunnel is up" : "New keys are in use",
@@ -198,7 +197,8 @@ void PeerMachine::session_ended(bool in_use, const Context& context) {
   m_unanswered_since.reset();
   m_reply_since.reset();
   m_reply_now = false;
-  report(context, LogLevel::info, "session_expired", "The last keys of this tunnel reached their age and were erased");
+  report(context, LogLevel::info, "session_expired",
+         "The last keys of this tunnel reached their age, or were never confirmed, and were erased");
   if (m_qkd != QkdState::stretch) return;
   set_qkd_state(QkdState::block, context);
 }

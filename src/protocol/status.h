@@ -61,8 +61,8 @@ struct PeerStatistics {
   std::uint64_t attempts = 0;  // messages 1 made
   std::uint64_t rejects_sent = 0;
   std::uint64_t rejects_received = 0;
-  std::uint64_t keys_used = 0;   // QKD keys that entered an epoch
-  std::uint64_t keys_burnt = 0;  // QKD keys fetched or named, and lost
+  std::uint64_t keys_used = 0;   // QKD keys that entered the keys of an epoch, at the responder with its message 2
+  std::uint64_t keys_burnt = 0;  // QKD keys that a KMS delivered in vain
   std::uint64_t reduced_epochs = 0;
   std::uint64_t kms_failures = 0;
   // From the timer's decision to the first packet sealed under the new key, at the initiator.
@@ -92,6 +92,7 @@ struct PeerStatus {
   std::optional<std::uint32_t> key_runway_s;       // ours
   std::optional<std::uint32_t> peer_key_runway_s;  // as told by the peer
   std::size_t queued_packets = 0;
+  std::size_t keys_held = 0;  // QKD keys that wait for a handshake: delivered = used + burnt + held
   PeerStatistics statistics;
 };
 

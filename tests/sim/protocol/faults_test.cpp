@@ -251,6 +251,52 @@ TEST(Fault, AToldJumpOfStampsNeedsTheOperatorsWordToo) {
   EXPECT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 10s));
 }
 
+TEST(Fault, ANameIsLookedUpAgainWhenNobodyAnswers) {
+  World world({});
+  world.a().adjust = [](PeerConfig& peer) { peer.endpoint_name = "site-b.example:51900"; };
+  world.a().start();
+  world.b().start();
+  ASSERT_TRUE(world.healthy());
+  EXPECT_EQ(world.a().names_asked, 0U);
+  // The far end has moved and forgotten us; its name follows a while later.
+  world.b().endpoint.port = 40000;
+  world.b().restart(false);
+  world.traffic(200ms, 60s, true, false);
+  world.run(20s);
+  EXPECT_GE(world.a().names_asked, 1U);
+  EXPECT_FALSE(world.b().status().session_up);
+  world.a().name_answers = world.b().endpoint;
+  EXPECT_TRUE(world.run_until([&] { return world.b().status().session_up; }, 15s));
+}
+
+// An answer of the resolver moves no session, unless it is the first for a new name.
+TEST(Fault, ANewNameIsFollowedThoughASessionIsUp) {
+  World world({});
+  world.a().adjust = [](PeerConfig& peer) { peer.endpoint_name = "site-b.example:51900"; };
+  world.a().start();
+  world.b().start();
+  ASSERT_TRUE(world.healthy());
+  const Endpoint before = world.b().endpoint;
+  const Endpoint elsewhere = *Endpoint::parse("192.0.2.77:51900");
+  const auto resolved = [&](Device& device, Actions& actions) {
+    device.endpoint_resolved(kFarEnd, elsewhere, world.now(), actions);
+  };
+  world.a().with_device(resolved);
+  EXPECT_EQ(world.a().status().endpoint, before);
+  PeerConfig renamed = world.a().peer_config(false);
+  renamed.endpoint_name = "new.example:51900";
+  world.a().with_device([&](Device& device, Actions& actions) {
+    ASSERT_TRUE(device.update_peer(std::move(renamed), world.now(), actions));
+  });
+  EXPECT_EQ(world.a().status().endpoint, before);
+  world.a().with_device(resolved);
+  EXPECT_EQ(world.a().status().endpoint, elsewhere);
+  EXPECT_TRUE(world.a().status().session_up);
+  world.a().with_device(
+      [&](Device& device, Actions& actions) { device.endpoint_resolved(kFarEnd, before, world.now(), actions); });
+  EXPECT_EQ(world.a().status().endpoint, elsewhere);
+}
+
 TEST(Fault, RecordedHandshakesDoNothing) {
   Options options;
   options.interval = 1s;

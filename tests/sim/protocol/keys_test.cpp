@@ -56,6 +56,23 @@ TEST(Keys, AnAbsentPeerCostsNothingWhenNobodySends) {
   EXPECT_EQ(world.a().status().queued_packets, 0U);
 }
 
+// ... not even when it vanished in the middle of a handshake.
+TEST(Keys, AnAbsentPeerWithUnconfirmedKeysCostsNothingWhenNobodySends) {
+  Options options;
+  options.interval = 3600s;
+  Started world(options);
+  world.links[0].lose = [](ByteView datagram) { return Device::is_data(datagram); };
+  world.a().send();
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 2s));
+  world.links[0].cut = world.links[1].cut = true;
+  world.run(3600s);
+  // The one of the unconfirmed epoch, and one to replace it.
+  EXPECT_EQ(world.kms.ends[0].delivered_fresh, 2U);
+  EXPECT_FALSE(world.a().status().session_up);
+  world.links[0] = world.links[1] = Link{};
+  EXPECT_TRUE(world.healthy());
+}
+
 TEST(Keys, ALateKeyIsUsedWhenItIsNamedAgain) {
   Started world({});
   world.kms.ends[1].latency = 2500ms;
@@ -236,6 +253,80 @@ TEST(Keys, TheRunwayIsToldToThePeer) {
   world.run(1s);
   EXPECT_EQ(world.a().status().key_runway_s, 300U);
   EXPECT_EQ(world.b().status().peer_key_runway_s, 300U);
+}
+
+TEST(Keys, AKeyThatWasUsedIsRefusedThoughTheKmsStillHasIt) {
+  Started world({});
+  world.kms.hands_out_again = true;
+  ASSERT_TRUE(world.healthy());
+  const KeyId used = *world.kms.first_fresh;
+  world.run(2s);  // beyond the head that a crossing gives
+  const auto asked = world.kms.ends[1].requests;
+  const auto rejects = world.b().status().statistics.rejects_sent;
+  InitiationPayload payload;
+  payload.stamp = Stamp(1000);
+  payload.policy = policy_on_wire(
+      world.a().peer_config(true).policy.canonical(world.identities[0]->public_key, world.identities[1]->public_key));
+  payload.keys = {{0, KeyKind::etsi014, used, {}, 0}};
+  const auto initiation = Initiation::create(*world.identities[0], world.identities[1]->public_key, world.psk,
+                                             SessionIndex(1), payload, world.rng);
+  ASSERT_TRUE(initiation);
+  world.inject(0, initiation->message(), world.a().endpoint);
+  EXPECT_EQ(world.kms.ends[1].requests, asked);
+  EXPECT_EQ(world.b().status().statistics.rejects_sent, rejects + 1);
+}
+
+std::uint64_t accounted(const Node& node) {
+  const PeerStatus status = node.status();
+  EXPECT_EQ(status.statistics.keys_burnt, node.keys_burnt);
+  return status.statistics.keys_used + status.statistics.keys_burnt + status.keys_held;
+}
+
+TEST(Keys, WhatIsRefusedIsBurnt) {
+  Started world({});
+  world.kms.ends[0].zeros = true;
+  world.a().send();
+  world.run(5s);
+  EXPECT_GE(world.a().keys_delivered, 1U);
+  EXPECT_EQ(world.a().keys_burnt, world.a().keys_delivered);
+  EXPECT_EQ(accounted(world.a()), world.a().keys_delivered);
+}
+
+TEST(Keys, WhatIsDeliveredToASessionThatWasErasedIsBurnt) {
+  Started world({});
+  world.kms.ends[0].latency = 1s;
+  world.a().send();
+  world.run(500ms);
+  world.a().with_device([&](Device& device, Actions& actions) { device.erase_sessions(world.now(), actions); });
+  world.run(2s);
+  EXPECT_EQ(world.a().keys_delivered, 1U);
+  EXPECT_EQ(world.a().keys_burnt, 1U);
+  EXPECT_EQ(accounted(world.a()), 1U);
+}
+
+TEST(Keys, WhatIsDeliveredForAPeerThatHasGoneIsBurnt) {
+  Started world({});
+  world.kms.ends[0].latency = 1s;
+  world.a().send();
+  world.run(500ms);
+  world.a().with_device(
+      [&](Device& device, Actions& actions) { ASSERT_TRUE(device.remove_peer(kFarEnd, world.now(), actions)); });
+  world.run(2s);
+  EXPECT_EQ(world.a().keys_delivered, 1U);
+  EXPECT_EQ(world.a().keys_burnt, 1U);
+}
+
+// A KMS so slow that more requests are out than are remembered.
+TEST(Keys, WhatComesLaterThanAnybodyRemembersIsBurnt) {
+  Options options;
+  options.sources = 2;
+  Started world(options);
+  world.kms.ends[0].latency = 600s;
+  world.traffic(1s, 900s, true, false);
+  world.run(1600s);
+  EXPECT_GT(world.a().keys_delivered, 64U);
+  EXPECT_GT(world.a().keys_burnt, 32U);
+  EXPECT_EQ(accounted(world.a()), world.a().keys_delivered);
 }
 
 }  // namespace

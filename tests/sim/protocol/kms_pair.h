@@ -13,8 +13,8 @@ namespace quipu::sim {
 
 using namespace std::chrono_literals;
 
-// The KMSs of two sites as their SAEs see them: a key fetched at one can be fetched by its key_ID at the other, once.
-// Ends are numbered 0 and 1.
+// The KMSs of two sites as their SAEs see them: a key fetched at one can be fetched by its key_ID at the other, once,
+// as the standard wants it, or as often as it likes. Ends are numbered 0 and 1.
 class KmsPair {
  public:
   explicit KmsPair(std::uint64_t seed) : m_rng(seed) {}
@@ -58,6 +58,8 @@ class KmsPair {
   }
 
   End ends[2];
+  std::optional<KeyId> first_fresh;
+  bool hands_out_again = false;   // a key that was named before
   Duration synchronised_after{};  // how long a fresh key takes to the far end
 
  private:
@@ -78,6 +80,7 @@ class KmsPair {
       answer.key_id = *m_last;
     else
       m_last = answer.key_id = KeyId(Uuid::from_random(id).text());
+    if (!first_fresh) first_fresh = answer.key_id;
     if (at.zeros) return answer;
     m_rng.fill(answer.key.mutable_view());
     m_stored.emplace(answer.key_id, Stored{answer.key.clone(), end, now + synchronised_after});
@@ -93,8 +96,8 @@ class KmsPair {
       return answer;
     }
     answer.key_id = id;
-    answer.key = std::move(found->second.key);
-    m_stored.erase(found);
+    answer.key = found->second.key.clone();
+    if (!hands_out_again) m_stored.erase(found);
     if (at.wrong_keys) m_rng.fill(answer.key.mutable_view());
     ++at.delivered_named;
     return answer;

@@ -41,13 +41,21 @@ void Node::start(bool knows_endpoint) {
   ++m_life;
   m_wake.reset();
   m_turn_pending = false;
+  keys_delivered = keys_burnt = 0;
   m_rng = std::make_unique<SeededRng>(m_world.rng.next());
-  m_device.emplace(*Device::create({m_world.identities[m_number]->private_key.clone(), Stamp(durable_stamps)}, *m_rng));
+  m_device.emplace(*Device::create(
+      {m_world.identities[m_number]->private_key.clone(), Stamp(durable_stamps), m_options.key_limits}, *m_rng));
+  const auto added = m_device->add_peer(peer_config(knows_endpoint), m_world.now());
+  ASSERT_TRUE(added) << added.error().text;
+  turn();
+}
+
+PeerConfig Node::peer_config(bool knows_endpoint) {
   PeerConfig peer;
   peer.id = kFarEnd;
   peer.name = m_number == 0 ? "site-b" : "site-a";
   peer.public_key = m_world.identities[1 - m_number]->public_key;
-  peer.psk.mutable_view()[0] = 42;
+  peer.psk = m_world.psk.clone();
   if (knows_endpoint) peer.endpoint = m_world.node(1 - m_number).endpoint;
   peer.allowed_ips = {*IpPrefix::parse("10.0." + std::to_string(1 - m_number) + ".0/24")};
   peer.policy.qkd = m_options.qkd;
@@ -58,9 +66,7 @@ void Node::start(bool knows_endpoint) {
   peer.max_key_age = m_options.max_key_age;
   peer.always_on = m_options.always_on;
   if (adjust) adjust(peer);
-  const auto added = m_device->add_peer(std::move(peer), m_world.now());
-  ASSERT_TRUE(added) << added.error().text;
-  turn();
+  return peer;
 }
 
 void Node::restart(bool knows_endpoint) {
@@ -155,6 +161,10 @@ void Node::perform(Actions& actions) {
         perform(more);
         turn();
       });
+    } else if (std::holds_alternative<BurnKey>(action)) {
+      ++keys_burnt;
+    } else if (std::holds_alternative<ResolveEndpoint>(action)) {
+      resolve();
     } else if (const auto* event = std::get_if<ReportEvent>(&action)) {
       ++reported[std::string(event->event)];
       if (std::getenv("QUIPU_SIM_LOG") != nullptr) {
@@ -176,12 +186,25 @@ void Node::ask_kms(const RequestKey& request) {
   m_world.after(answer->after, [this, answer, id = request.id, life = m_life] {
     if (life != m_life) return;
     Actions actions;
-    if (answer->failure)
+    if (answer->failure) {
       m_device->key_failed(id, *answer->failure, m_world.now(), actions);
-    else
+    } else {
+      ++keys_delivered;
       m_device->key_fetched(id, answer->key_id, std::move(answer->key), m_world.now(), actions);
+    }
     perform(actions);
     turn();
+  });
+}
+
+void Node::resolve() {
+  ++names_asked;
+  if (!name_answers) return;
+  m_world.after(1ms, [this, endpoint_of_name = *name_answers, life = m_life] {
+    if (life != m_life) return;
+    with_device([&](Device& device, Actions& actions) {
+      device.endpoint_resolved(kFarEnd, endpoint_of_name, m_world.now(), actions);
+    });
   });
 }
 
@@ -194,9 +217,26 @@ std::size_t Node::events(std::string_view name) const {
   return found == reported.end() ? 0 : found->second;
 }
 
+void Watch::initiation(int from, const ReceivedInitiation& opened, const MessageDigest& digest) {
+  m_named[from].insert_or_assign(opened.remote().value(), Named{digest, opened.payload().keys});
+}
+
+// A key enters one transcript, whatever its KMS does: one message 1 and its answer.
+void Watch::answered(int responder, const ResponseHeader& response) {
+  const auto named = m_named[1 - responder].find(response.receiver.value());
+  if (named == m_named[1 - responder].end()) return;  // of an identity that only the test holds
+  const auto& [digest, keys] = named->second;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (((response.accepted.value() >> i) & 1U) == 0) continue;
+    const auto [entered, first] = m_entered[responder].try_emplace(keys[i].key_id, digest);
+    EXPECT_TRUE(entered->second == digest) << "a key in two handshakes: " << keys[i].key_id.value();
+  }
+}
+
 void Watch::sent(int from, ByteView datagram) {
   const auto type = message_type(datagram);
   if (type == MessageType::response) {
+    answered(from, *parse_response_header(datagram));
     const auto fields = parse_response(datagram);
     if (m_by_index.contains(fields->sender.value())) return;  // a repetition
     m_by_index[fields->sender.value()] = m_by_index[fields->receiver.value()] = m_pairs.size();
@@ -221,6 +261,7 @@ bool Watch::agree() const {
 }
 
 World::World(Options given) : options(given), rng(given.seed), kms(given.seed ^ 0x5eed) {
+  psk.mutable_view()[0] = 42;
   for (auto& identity : identities) {
     auto key = crypto::generate_x25519(rng);
     const auto public_key = crypto::x25519_public_key(key);
@@ -282,6 +323,10 @@ void World::inject(int from, Bytes datagram, const Endpoint& source) {
 }
 
 void World::transmit(int from, Bytes datagram, const Endpoint& to) {
+  if (message_type(datagram) == MessageType::initiation)
+    if (const auto opened =
+            ReceivedInitiation::consume(datagram, *identities[1 - from], [this](const auto&) { return &psk; }))
+      watch.initiation(from, *opened, digest_of(datagram));
   watch.sent(from, datagram);
   if (!Device::is_data(datagram)) handshakes[from].push_back(datagram);
   Link& link = links[from];

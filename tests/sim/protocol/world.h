@@ -10,6 +10,7 @@
 #include <string>
 
 #include "kms_pair.h"
+#include "protocol/answer_keeper.h"
 #include "protocol/device.h"
 
 namespace quipu::sim {
@@ -38,6 +39,7 @@ struct Options {
   std::size_t sources = 1;
   std::uint8_t min_sources = 0;
   bool always_on = false;
+  protocol::KeyLimits key_limits{};
 };
 
 class World;
@@ -80,11 +82,19 @@ class Node {
   std::uint64_t duplicates = 0;
   std::map<std::string, std::size_t, std::less<>> reported;
   std::uint64_t handshakes_sent = 0;
+  std::uint64_t names_asked = 0;         // ResolveEndpoint
+  std::optional<Endpoint> name_answers;  // where the peer's name leads
+  // Of this life: QKD keys that the KMSs delivered, and those that the Device gave up.
+  std::uint64_t keys_delivered = 0;
+  std::uint64_t keys_burnt = 0;
+
+  protocol::PeerConfig peer_config(bool knows_endpoint);
 
  private:
   void perform(Actions& actions);
   void end_turn();
   void ask_kms(const protocol::RequestKey& request);
+  void resolve();
 
   World& m_world;
   int m_number;
@@ -99,6 +109,8 @@ class Node {
 // What holds at all times, whatever the link does; told through EXPECT.
 class Watch {
  public:
+  // What only the two ends can read in a message 1.
+  void initiation(int from, const protocol::ReceivedInitiation& opened, const protocol::MessageDigest& digest);
   void sent(int from, ByteView datagram);
   void delivered(int to, ByteView datagram);
   // Both ends last sent under one keypair.
@@ -112,6 +124,15 @@ class Watch {
     bool confirmed = false;
   };
 
+  struct Named {
+    protocol::MessageDigest digest;
+    std::vector<protocol::KeyReference> keys;
+  };
+
+  void answered(int responder, const protocol::ResponseHeader& response);
+
+  std::map<std::uint32_t, Named> m_named[2];              // by sender, then by its index
+  std::map<KeyId, protocol::MessageDigest> m_entered[2];  // by responder: the message 1 whose answer a key entered
   std::vector<Pair> m_pairs;
   std::map<std::uint32_t, std::size_t> m_by_index;
   std::optional<std::size_t> m_last[2];
@@ -156,6 +177,7 @@ class World {
   Link links[2];  // by sender
   Watch watch;
   std::unique_ptr<protocol::Identity> identities[2];
+  protocol::PreSharedKey psk;
 
  private:
   struct Event {

@@ -142,6 +142,37 @@ TEST_F(DeviceTest, AnUpdateThatFailsChangesNothing) {
   EXPECT_EQ(device.seal(packet_to(2), out, kNow).error(), Errc::unavailable);
 }
 
+// Each of many peers may start a handshake; their keys are asked for at most 64 at a time.
+TEST_F(DeviceTest, AsksForTheKeysOfSoManyHandshakesAtATime) {
+  constexpr std::size_t kPeers = kMaxRequestsInAll + 2;
+  Actions actions;
+  for (std::uint32_t i = 0; i < kPeers; ++i) {
+    Identity identity{crypto::generate_x25519(rng), {}};
+    identity.public_key = crypto::x25519_public_key(identity.private_key);
+    PeerConfig config = peer(i, ("10.0.1." + std::to_string(i) + "/32").c_str());
+    config.public_key = identity.public_key;
+    config.policy.qkd = QkdUse::required;
+    config.policy.sources = {{"kms", SaeId("sae-own"), SaeId("sae-peer"), KeyKind::etsi014, false}};
+    InitiationPayload payload;
+    payload.stamp = Stamp(1);
+    payload.policy = policy_on_wire(config.policy.canonical(device.public_key(), identity.public_key));
+    payload.keys = {{0, KeyKind::etsi014, KeyId("key-" + std::to_string(i)), {}, 0}};
+    const auto initiation =
+        Initiation::create(identity, device.public_key(), config.psk, SessionIndex(i), payload, rng);
+    ASSERT_TRUE(initiation);
+    ASSERT_TRUE(device.add_peer(std::move(config), kNow));
+    Bytes message = initiation->message();
+    // Slowly enough that no cookie is asked for.
+    device.receive(message, *Endpoint::parse("192.0.2.1:51900"), kNow + Duration(20ms) * static_cast<int>(i), actions);
+  }
+  const auto asks = [](const Action& action) { return std::holds_alternative<RequestKey>(action); };
+  EXPECT_EQ(static_cast<std::size_t>(std::ranges::count_if(actions, asks)), kMaxRequestsInAll);
+  std::uint64_t refused = 0;
+  for (const PeerStatus& status : device.status(kNow))
+    refused += status.statistics.rejects_sent;
+  EXPECT_EQ(refused, kPeers - kMaxRequestsInAll);
+}
+
 TEST_F(DeviceTest, RemovedPeersAreGone) {
   ASSERT_TRUE(device.add_peer(peer(1, "10.0.0.1/32"), kNow));
   Actions actions;
