@@ -81,10 +81,12 @@ bool PeerMachine::session_up(TimePoint now) const {
 }
 
 // What this end has measured is its own: however long it waits, a rekey starts well inside of the age at which the
-// other end's keys die.
+// other end's keys die. Those of the responder are half a round trip older, and are replaced one and a half after the
+// start.
 Duration PeerMachine::interval() const {
   const Duration needed = kRttsInInterval * m_rtt + m_kms_p99;
-  return std::max(m_config.rekey_interval, std::min<Duration>(needed, max_key_age() * 2 / 3));
+  const Duration inside = std::min<Duration>(max_key_age() * 2 / 3, max_key_age() - kRttsBeforeEnd * m_rtt);
+  return std::max(m_config.rekey_interval, std::min(needed, inside));
 }
 
 Duration PeerMachine::max_key_age() const {

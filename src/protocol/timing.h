@@ -57,7 +57,8 @@ inline constexpr Duration kPreviousGrace = 3s;          // or 3 RTT if longer, N
 inline constexpr Duration kPreviousGraceShort = 250ms;  // the same for N < kPreviousGrace
 inline constexpr Duration kDeadSession = 5s;            // or 3 RTT if longer
 inline constexpr Duration kKeepalive = 2s;
-inline constexpr int kRttsInInterval = 4;  // effective N >= 4 RTT + KMS p99, up to 2/3 of max_key_age
+inline constexpr int kRttsInInterval = 4;  // effective N >= 4 RTT + KMS p99, up to 2/3 of max_key_age and
+inline constexpr int kRttsBeforeEnd = 3;   // 3 RTT before its end
 
 // Stamps.
 inline constexpr std::uint64_t kStampRange = 65536;

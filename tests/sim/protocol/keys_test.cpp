@@ -246,6 +246,21 @@ TEST(Keys, TheIntervalGrowsWithRoundTripAndKms) {
   EXPECT_LE(status.statistics.epochs, 11U);
 }
 
+// ... but not so far that the keys die before they are replaced.
+TEST(Keys, TheIntervalStaysInsideOfTheKeysAge) {
+  Options options;
+  options.interval = 1s;
+  Started world(options);
+  for (Link& link : world.links)
+    link.delay = 300ms;
+  world.traffic(50ms, 30s);
+  world.run(30s);
+  EXPECT_GE(world.a().status().rtt, 600ms);
+  EXPECT_GT(world.a().status().effective_rekey_interval, 1s);
+  EXPECT_LE(world.a().status().effective_rekey_interval, 1200ms);
+  EXPECT_EQ(world.a().events("session_expired") + world.b().events("session_expired"), 0U);
+}
+
 TEST(Keys, TheRunwayIsToldToThePeer) {
   Started world({});
   world.a().device().key_stock(kFarEnd, 0, 30);
@@ -271,7 +286,8 @@ TEST(Keys, AKeyThatWasUsedIsRefusedThoughTheKmsStillHasIt) {
   const auto initiation = Initiation::create(*world.identities[0], world.identities[1]->public_key, world.psk,
                                              SessionIndex(1), payload, world.rng);
   ASSERT_TRUE(initiation);
-  world.inject(0, initiation->message(), world.a().endpoint);
+  world.transmit(0, initiation->message(), world.b().endpoint);  // under the eyes of the watch
+  world.run(100ms);
   EXPECT_EQ(world.kms.ends[1].requests, asked);
   EXPECT_EQ(world.b().status().statistics.rejects_sent, rejects + 1);
 }
