@@ -70,13 +70,10 @@ class GenerationCounter {
       const ssize_t size = ::recvfrom(m_socket.get(), m_buffer.data(), m_buffer.size(), 0,
                                       reinterpret_cast<sockaddr*>(&sender), &sender_size);
       // The kernel dropped messages. An announcement may have been among them, so it counts as one.
-      if (size < 0 && errno == ENOBUFS)
-        ++m_count;
-      else if (size < 0 && errno != EINTR)
-        return m_count;
-      else if (size > 0 && sender.nl_pid == 0 &&
-               announces_new_generation({m_buffer.data(), static_cast<std::size_t>(size)}))
-        ++m_count;
+      const bool dropped = size < 0 && errno == ENOBUFS;
+      if (size < 0 && !dropped && errno != EINTR) return m_count;
+      const std::string_view text(m_buffer.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+      if (dropped || (sender.nl_pid == 0 && announces_new_generation(text))) ++m_count;
     }
   }
 
