@@ -22,6 +22,11 @@ inline constexpr std::size_t kMaxAdditionalSaes = 64;
 inline constexpr std::size_t kMaxExtensions = 32;
 inline constexpr std::size_t kMaxRequestBody = std::size_t{256} * 1024;
 
+// Member of our own in status_extension and key_container_extension, the objects that the standard leaves for more:
+// "quipu_simulated": true, where key material of a simulated device is in the stock or among the keys. Left out
+// otherwise; clients that do not know it pass it over.
+inline constexpr std::string_view kSimulatedMember = "quipu_simulated";
+
 // Status (6.1). Sizes in bits, counts in keys of key_size.
 struct Status {
   KmeId source_kme_id = {};
@@ -35,6 +40,7 @@ struct Status {
   std::uint64_t max_key_size = 0;
   std::uint64_t min_key_size = 0;
   std::uint64_t max_sae_id_count = 0;  // additional slaves; 0: no multicast
+  bool simulated = false;              // status_extension: kSimulatedMember
 
   bool operator==(const Status&) const = default;
 };
@@ -65,7 +71,8 @@ struct Key {
 };
 
 struct KeyContainer {
-  std::vector<Key> keys;
+  std::vector<Key> keys = {};
+  bool simulated = false;  // key_container_extension: kSimulatedMember
 };
 
 // Key IDs (6.4).

@@ -181,6 +181,17 @@ Result<void> read_member(const json::object& object, std::string_view name, std:
   return {};
 }
 
+// Other members of the extension are for whoever knows them.
+Result<void> read_extension(const json::object& object, bool& simulated) {
+  const json::value* extension = object.if_contains("status_extension");
+  if (extension == nullptr || !extension->is_object()) return {};
+  const json::value* member = extension->get_object().if_contains(kSimulatedMember);
+  if (member == nullptr) return {};
+  if (!member->is_bool()) return fail(Errc::malformed, "status: " + std::string(kSimulatedMember) + " is no boolean");
+  simulated = member->get_bool();
+  return {};
+}
+
 }  // namespace
 
 Result<ClientRequest> status_request(std::string_view base, const SaeId& slave) {
@@ -236,6 +247,7 @@ Result<Status> parse_status_reply(unsigned http_status, ByteView body) {
   QUIPU_TRY(read_member(object, "max_key_size", out.max_key_size));
   QUIPU_TRY(read_member(object, "min_key_size", out.min_key_size));
   QUIPU_TRY(read_member(object, "max_SAE_ID_count", out.max_sae_id_count));
+  QUIPU_TRY(read_extension(object, out.simulated));
   return out;
 }
 
@@ -249,7 +261,7 @@ Result<KeyContainer> parse_dec_keys_reply(unsigned http_status, ByteView body, c
                                           std::uint32_t size_bits) {
   QUIPU_TRY(require_ok(Method::dec_keys, http_status, body));
   QUIPU_TRY_ASSIGN(KeyContainer container, read_checked(body, ids.ids.size(), size_bits));
-  KeyContainer ordered;
+  KeyContainer ordered{.keys = {}, .simulated = container.simulated};
   for (const KeyId& id : ids.ids) {
     const auto found = std::ranges::find_if(container.keys, [&](const Key& key) { return same_id(key.id, id); });
     if (found == container.keys.end()) return fail(Errc::malformed, "KME delivered keys of other ids than asked for");

@@ -230,7 +230,7 @@ std::expected<Call, ApiError> parse_call(std::string_view method, std::string_vi
 }
 
 SecretBytes write_status(const Status& status) {
-  const json::object object{
+  json::object object{
       {"source_KME_ID", status.source_kme_id.value()},
       {"target_KME_ID", status.target_kme_id.value()},
       {"master_SAE_ID", status.master_sae_id.value()},
@@ -243,6 +243,7 @@ SecretBytes write_status(const Status& status) {
       {"min_key_size", status.min_key_size},
       {"max_SAE_ID_count", status.max_sae_id_count},
   };
+  if (status.simulated) object["status_extension"] = json::object{{kSimulatedMember, true}};
   return SecretBytes::copy_of(as_bytes(json::serialize(object)));
 }
 

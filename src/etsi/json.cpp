@@ -84,7 +84,9 @@ class Walker {
 
   bool on_double(double, Text, Code& ec) { return begin(JsonKind::fraction, ec); }
 
-  bool on_bool(bool, Code& ec) { return begin(JsonKind::boolean, ec); }
+  bool on_bool(bool value, Code& ec) {
+    return begin(JsonKind::boolean, ec) && accept(m_visitor.boolean(m_path, value), ec);
+  }
 
   bool on_null(Code& ec) { return begin(JsonKind::null, ec); }
 

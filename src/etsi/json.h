@@ -37,6 +37,9 @@ class JsonVisitor {
   // Follows begin(string) instead, for a string with escapes in it: what it says is not collected, because nobody could
   // wipe the copies.
   virtual Result<void> escaped_string(const JsonPath&) { return {}; }
+
+  // Follows begin(boolean).
+  virtual Result<void> boolean(const JsonPath&, bool) { return {}; }
 };
 
 // Errors say where: a path, or an octet for what is no JSON at all.

@@ -11,6 +11,8 @@
 namespace quipu::etsi {
 namespace {
 
+constexpr std::string_view kExtension = "key_container_extension";
+
 // Path of a member of one key: keys[].NAME. The standard's table prints "Keys", its examples "keys".
 bool is_keys(const JsonPath& path) {
   return !path.empty() && (path[0] == "keys" || path[0] == "Keys");
@@ -22,6 +24,10 @@ bool is_entry(const JsonPath& path) {
 
 bool is_member(const JsonPath& path, std::string_view name) {
   return path.size() == 3 && is_keys(path) && path[2] == name;
+}
+
+bool is_simulated_member(const JsonPath& path) {
+  return path.size() == 2 && path[0] == kExtension && path[1] == kSimulatedMember;
 }
 
 bool is_id_octet(char c) {
@@ -41,6 +47,12 @@ class ContainerReader final : public JsonVisitor {
       return expect(path, kind, JsonKind::object);
     }
     if (is_member(path, "key_ID") || is_member(path, "key")) return expect(path, kind, JsonKind::string);
+    if (is_simulated_member(path)) return expect(path, kind, JsonKind::boolean);
+    return {};
+  }
+
+  Result<void> boolean(const JsonPath& path, bool value) override {
+    if (is_simulated_member(path)) m_container.simulated = value;
     return {};
   }
 
@@ -100,7 +112,13 @@ constexpr std::string_view kOpen = R"({"keys":[)";
 constexpr std::string_view kId = R"({"key_ID":)";
 constexpr std::string_view kKey = R"(,"key":")";
 constexpr std::string_view kEntryEnd = R"("})";
-constexpr std::string_view kClose = "]}";
+constexpr std::string_view kListEnd = "]";
+constexpr std::string_view kClose = "}";
+
+std::string extension_of(const KeyContainer& container) {
+  if (!container.simulated) return {};
+  return ",\"" + std::string(kExtension) + "\":{\"" + std::string(kSimulatedMember) + "\":true}";
+}
 
 std::size_t base64_size(std::size_t octets) {
   return (octets + 2) / 3 * 4;
@@ -121,7 +139,8 @@ Result<KeyContainer> read_container(ByteView json) {
 
 SecretBytes write_container(const KeyContainer& container) {
   std::vector<std::string> ids;
-  std::size_t size = kOpen.size() + kClose.size();
+  const std::string extension = extension_of(container);
+  std::size_t size = kOpen.size() + kListEnd.size() + extension.size() + kClose.size();
   for (const Key& key : container.keys) {
     ids.push_back(json_string(key.id.value()));
     size += kId.size() + ids.back().size() + kKey.size() + base64_size(key.bytes.size()) + kEntryEnd.size();
@@ -136,7 +155,7 @@ SecretBytes write_container(const KeyContainer& container) {
     writer.bytes(as_bytes(kId)).bytes(as_bytes(ids[i])).bytes(as_bytes(kKey));
     writer.bytes(secret_to_base64(container.keys[i].bytes.view()).view()).bytes(as_bytes(kEntryEnd));
   }
-  writer.bytes(as_bytes(kClose));
+  writer.bytes(as_bytes(kListEnd)).bytes(as_bytes(extension)).bytes(as_bytes(kClose));
   QUIPU_ASSERT(writer.ok() && writer.size() == size);
   return out;
 }

@@ -42,10 +42,11 @@ Association::Association(Site& site, const PeerConfig& config, Pool pool)
       m_opened(site, m_pool, m_link, m_own),
       m_contact(site, m_pool, m_link, m_own, m_opened),
       m_accept(site, m_pool, m_link, m_opened),
-      m_delivery(site, config, m_link, m_own, m_opened, m_availability),
+      m_delivery(site, config, m_pool, m_link, m_own, m_opened, m_availability),
       m_production(site.now),
       m_consumption(site.now),
-      m_counted(m_pool.books()) {}
+      m_counted(m_pool.books()),
+      m_before_run(m_pool.books()) {}
 
 // A lease dies with the run that took or opened it.
 Result<void> Association::close_dead_leases() {
@@ -311,6 +312,7 @@ etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) 
   status.max_key_size = limits.max_key_size_bits;
   status.min_key_size = limits.min_key_size_bits;
   status.max_sae_id_count = limits.max_additional_slaves;
+  status.simulated = m_pool.simulated();
   return status;
 }
 
@@ -330,10 +332,12 @@ PoolStatus Association::status(WallTime wall, TimePoint now) const {
   status.stock_keys = m_pool.books().stock / per_key;
   status.leased_keys = m_own.ready_slots() * kSlotSize / per_key;
   status.delivered_keys = m_delivery.delivered_keys();
+  status.delivered_octets = m_delivery.delivered_octets();
+  status.burnt_octets = m_pool.books().burnt - m_before_run.burnt;
+  status.simulated = m_pool.simulated();
   status.refused_blocks = m_accept.refused_blocks();
   std::optional<WallTime> oldest;
   for (const auto& [id, block] : m_pool.blocks()) {
-    status.simulated = status.simulated || block.record.simulated;
     if (block.record.state == BlockState::usable && (!oldest || block.record.arrived < *oldest))
       oldest = block.record.arrived;
   }

@@ -9,6 +9,14 @@ void Delivery::reply(RequestId request, EtsiReply reply) {
   m_site.act(ReplyEtsi{request, std::move(reply)});
 }
 
+EtsiReply Delivery::counted(etsi::KeyContainer container) {
+  container.simulated = m_pool.simulated();
+  m_delivered_keys += container.keys.size();
+  for (const etsi::Key& key : container.keys)
+    m_delivered_octets += key.bytes.size();
+  return container;
+}
+
 etsi::ApiError Delivery::not_serving() const {
   return unavailable("no keys now: there is no contact with KME " + m_peer.id.value());
 }
@@ -47,8 +55,7 @@ std::optional<EtsiReply> Delivery::attempt(const EncWait& wait, bool last) {
     bind(key, wait);
     container.keys.push_back({KeyId(key.key_id.text()), std::move(key.key)});
   }
-  m_delivered += container.keys.size();
-  return container;
+  return counted(std::move(container));
 }
 
 void Delivery::bind(const CarvedKey& key, const EncWait& wait) {
@@ -84,8 +91,7 @@ std::optional<EtsiReply> Delivery::attempt(const DecWait& wait, bool last) {
   etsi::KeyContainer container;
   for (std::size_t i = 0; i < wait.ids.size(); ++i)
     container.keys.push_back({wait.asked[i], m_opened.fetch(wait.ids[i], wait.slave)});
-  m_delivered += container.keys.size();
-  return container;
+  return counted(std::move(container));
 }
 
 void Delivery::retry() {

@@ -20,9 +20,15 @@ inline constexpr Duration kMaxWait = std::chrono::milliseconds(500);
 
 class Delivery {
  public:
-  Delivery(Site& site, const PeerConfig& peer, KmLink& link, OwnLeases& own, OpenedLeases& opened,
+  Delivery(Site& site, const PeerConfig& peer, const Pool& pool, KmLink& link, OwnLeases& own, OpenedLeases& opened,
            const Availability& availability)
-      : m_site(site), m_peer(peer), m_link(link), m_own(own), m_opened(opened), m_availability(availability) {}
+      : m_site(site),
+        m_peer(peer),
+        m_pool(pool),
+        m_link(link),
+        m_own(own),
+        m_opened(opened),
+        m_availability(availability) {}
 
   // `master` and `slave` are known to be served where they should be; each call is answered once, now or later.
   void enc_keys(RequestId request, const SaeId& master, const etsi::EncKeysCall& call);
@@ -40,8 +46,10 @@ class Delivery {
   // Repeats the bindings that were not acknowledged; another run of the peer has no use for them.
   void contact(bool peer_restarted);
 
-  // Keys handed to SAEs here in this run.
-  std::uint64_t delivered_keys() const { return m_delivered; }
+  // What was handed to SAEs here in this run.
+  std::uint64_t delivered_keys() const { return m_delivered_keys; }
+
+  std::uint64_t delivered_octets() const { return m_delivered_octets; }
 
  private:
   struct EncWait {
@@ -68,11 +76,14 @@ class Delivery {
   std::optional<EtsiReply> attempt(const DecWait& wait, bool last);
   void begin(RequestId request, std::variant<EncWait, DecWait> what, bool at_once);
   void reply(RequestId request, EtsiReply reply);
+  // A container that is about to be handed out.
+  EtsiReply counted(etsi::KeyContainer container);
   void bind(const CarvedKey& key, const EncWait& wait);
   etsi::ApiError not_serving() const;
 
   Site& m_site;
   const PeerConfig& m_peer;
+  const Pool& m_pool;
   KmLink& m_link;
   OwnLeases& m_own;
   OpenedLeases& m_opened;
@@ -81,7 +92,8 @@ class Delivery {
   std::uint64_t m_last_binding = 0;
   std::deque<wire::Binding> m_unacknowledged;
   std::uint64_t m_received_binding = 0;  // the highest of the peer's run
-  std::uint64_t m_delivered = 0;
+  std::uint64_t m_delivered_keys = 0;
+  std::uint64_t m_delivered_octets = 0;
 };
 
 }  // namespace quipu::kms

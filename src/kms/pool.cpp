@@ -32,6 +32,7 @@ Result<void> Pool::adopt(StoredPool stored) {
   for (const SourceMark& mark : stored.marks)
     m_marks[mark.source] = mark.mark;
   for (BlockRecord& record : stored.blocks) {
+    m_simulated = m_simulated || record.simulated;
     const BlockId id = record.id;
     RangeSet taken = record.spent;
     m_blocks.emplace(id, Block{std::move(record), std::move(taken), {}});

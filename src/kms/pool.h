@@ -29,6 +29,9 @@ class Pool {
 
   const Books& books() const { return m_books; }
 
+  // Some material that this run had or has came from a simulated device.
+  bool simulated() const { return m_simulated; }
+
   const std::optional<InstanceId>& peer_instance() const { return m_peer_instance; }
 
   // Held and usable blocks.
@@ -117,6 +120,7 @@ class Pool {
   std::set<StockKey> m_stock;  // usable blocks with a free slot
   std::map<LeaseId, LeaseRecord> m_leases;
   Books m_books;
+  bool m_simulated = false;
   std::optional<InstanceId> m_peer_instance;
   std::map<std::string, std::uint64_t> m_marks;
   std::vector<LeaseId> m_ended;

@@ -33,6 +33,7 @@ void Pool::stage(const LeaseRecord& lease) {
 
 void Pool::add_block(BlockRecord record, SecretBytes material) {
   QUIPU_ASSERT(record.state == BlockState::held && record.length == material.size() && !m_blocks.contains(record.id));
+  m_simulated = m_simulated || record.simulated;
   m_books.received += record.length;
   m_books.held += record.length;
   const SecretBytes& kept = m_staged_material.emplace_back(std::move(material));

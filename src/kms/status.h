@@ -27,11 +27,13 @@ struct PoolStatus {
   std::string link_reason;  // why it is not up; empty when it is
   bool contacted = false;   // in this run
   bool serving = false;     // enc_keys and dec_keys are answered with keys
-  bool simulated = false;   // some material of the pool comes from a simulated device
+  bool simulated = false;   // some material that this run had in the pool came from a simulated device
   Books books;
   std::uint64_t stock_keys = 0;        // of the default size, stock only
   std::uint64_t leased_keys = 0;       // of the default size, ready in this run's own leases
   std::uint64_t delivered_keys = 0;    // handed out here in this run, whatever their size; a multicast key once per SAE
+  std::uint64_t delivered_octets = 0;  // in those keys
+  std::uint64_t burnt_octets = 0;      // given up in this run, what its start found open included
   std::uint64_t refused_blocks = 0;    // by hygiene or for want of room, in this run
   std::optional<double> oldest_age_s;  // of the oldest block in stock; absent when empty or the clock went back
   double production_bit_s = 0;         // averaged over about a minute: material that became usable

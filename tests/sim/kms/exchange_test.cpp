@@ -34,6 +34,62 @@ TEST(Exchange, AKeyFetchedAtOneSiteIsFetchedOnceAtTheOther) {
   EXPECT_EQ(world.ledger().slaves(), 2U);
 }
 
+TEST(Exchange, AKeyIsCountedAsSoonAsItIsHandedOut) {
+  World world(1, 2);
+  bring_up(world);
+  world.make_block(0, 1, 4096);
+  world.settle();
+  const auto enc = world.enc_keys(0, World::sae(0), World::sae(1), {.number = 2});
+  ASSERT_TRUE(enc->ok());
+  // Its lease is open, and stays so.
+  EXPECT_EQ(world.pool(0, 1).books.delivered, 0U);
+  EXPECT_EQ(world.pool(0, 1).delivered_keys, 2U);
+  EXPECT_EQ(world.pool(0, 1).delivered_octets, 64U);
+  EXPECT_EQ(world.pool(0, 1).burnt_octets, 0U);
+  const std::uint64_t leased = world.pool(0, 1).books.leased;
+  ASSERT_GT(leased, 0U);
+  // Another run counts from nothing, and what it burns at its start is its own.
+  world.kill(0);
+  world.start(0);
+  EXPECT_EQ(world.pool(0, 1).delivered_keys, 0U);
+  EXPECT_EQ(world.pool(0, 1).delivered_octets, 0U);
+  EXPECT_EQ(world.pool(0, 1).burnt_octets, leased);
+}
+
+TEST(Exchange, SaysSimulatedWhateverBecameOfTheBlocks) {
+  World world(1, 2);
+  world.simulate(false);
+  bring_up(world);
+  world.make_block(0, 1, 4096);
+  world.settle();
+  const auto real = world.enc_keys(0, World::sae(0), World::sae(1));
+  ASSERT_TRUE(real->ok());
+  EXPECT_FALSE(std::get<etsi::KeyContainer>(*real->reply).simulated);
+  const auto count = world.status(0, World::sae(0), World::sae(1));
+  EXPECT_FALSE(std::get<etsi::Status>(*count->reply).simulated);
+  world.simulate(true);
+  world.make_block(0, 1, 4096);
+  world.settle();
+  for (const bool restarted : {false, true}) {
+    if (restarted) {
+      world.kill(0);
+      world.start(0);
+      world.connect(0, 1);
+      world.settle();
+    }
+    EXPECT_TRUE(world.pool(0, 1).simulated) << restarted;
+    const auto status = world.status(0, World::sae(0), World::sae(1));
+    EXPECT_TRUE(std::get<etsi::Status>(*status->reply).simulated);
+    const auto enc = world.enc_keys(0, World::sae(0), World::sae(1));
+    ASSERT_TRUE(enc->ok());
+    EXPECT_TRUE(std::get<etsi::KeyContainer>(*enc->reply).simulated);
+    world.settle();
+    const auto dec = world.dec_keys(1, World::sae(1), World::sae(0), enc->ids());
+    ASSERT_TRUE(dec->ok());
+    EXPECT_TRUE(std::get<etsi::KeyContainer>(*dec->reply).simulated);
+  }
+}
+
 TEST(Exchange, StockIsUsedToTheLastKeyByBothSites) {
   World world(2, 2);
   bring_up(world);

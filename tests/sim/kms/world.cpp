@@ -150,7 +150,8 @@ BlockId World::make_block(std::size_t a, std::size_t b, std::uint32_t size, bool
 void World::deliver_block(std::size_t to, std::size_t peer, const BlockId& id, const Bytes& octets,
                           std::optional<std::uint64_t> sequence) {
   std::vector<SourceBlock> blocks;
-  blocks.push_back({link_name(node(to).name, node(peer).name), id, SecretBytes::copy_of(octets), true, sequence});
+  blocks.push_back(
+      {link_name(node(to).name, node(peer).name), id, SecretBytes::copy_of(octets), m_simulated, sequence});
   const WallTime wall = kWallStart + std::chrono::floor<milliseconds>(m_now - TimePoint{});
   run(to, [&](Kme& kme) { return kme.blocks_received(std::move(blocks), wall, m_now); });
 }

@@ -85,6 +85,9 @@ class World {
   void deliver_block(std::size_t to, std::size_t peer, const BlockId& id, const Bytes& octets,
                      std::optional<std::uint64_t> sequence = {});
 
+  // Whether the drivers are simulations from now on.
+  void simulate(bool simulated) { m_simulated = simulated; }
+
   const Bytes& octets_of(const BlockId& id) const { return m_blocks.at(id); }
 
   // --- SAEs ---
@@ -144,6 +147,7 @@ class World {
   std::map<BlockId, Bytes> m_blocks;
   std::map<std::pair<std::size_t, RequestId>, Asked> m_asked;
   std::uint64_t m_next_id = 0;
+  bool m_simulated = true;
   bool m_messages_held = false;
   bool m_timers_held = false;
   KeyLedger m_ledger;

@@ -73,6 +73,19 @@ TEST(StatusReply, RoundTrip) {
   EXPECT_EQ(*parse_status_reply(200, write_status(status).view()), status);
 }
 
+TEST(StatusReply, SaysSimulatedInItsExtension) {
+  const Status status{.key_size = 256, .simulated = true};
+  const SecretBytes body = write_status(status);
+  EXPECT_TRUE(as_text(body.view()).contains(R"("status_extension":{"quipu_simulated":true})"));
+  EXPECT_EQ(*parse_status_reply(200, body.view()), status);
+  EXPECT_FALSE(as_text(write_status({}).view()).contains("extension"));
+  for (const std::string_view other : {R"({"status_extension":1})", R"({"status_extension":{"x":true}})",
+                                       R"({"status_extension":{"quipu_simulated":false}})"})
+    EXPECT_FALSE(parse_status_reply(200, as_bytes(other))->simulated) << other;
+  EXPECT_EQ(parse_status_reply(200, as_bytes(R"({"status_extension":{"quipu_simulated":"yes"}})")).error().code,
+            Errc::malformed);
+}
+
 TEST(StatusReply, AbsentMembersAreZeroWrongTypesRefused) {
   EXPECT_EQ(*parse_status_reply(200, as_bytes("{\"key_size\":256,\"status_extension\":{\"x\":1}}")),
             Status{.key_size = 256});
@@ -89,6 +102,25 @@ TEST(EncKeysReply, RoundTrip) {
   EXPECT_EQ(container->keys[0].id, KeyId("a"));
   EXPECT_EQ(as_text(container->keys[0].bytes.view()), "abcd");
   EXPECT_EQ(as_text(container->keys[1].bytes.view()), "efgh");
+}
+
+TEST(EncKeysReply, SaysSimulatedInItsExtension) {
+  KeyContainer simulated;
+  simulated.keys.push_back(key("a", "abcd"));
+  simulated.simulated = true;
+  const SecretBytes body = write_container(simulated);
+  EXPECT_TRUE(parse_enc_keys_reply(200, body.view(), 1, 32)->simulated);
+  EXPECT_TRUE(parse_dec_keys_reply(200, body.view(), {{KeyId("a")}}, 32)->simulated);
+  EXPECT_FALSE(parse_enc_keys_reply(200, container_of({{"a", "abcd"}}).view(), 1, 32)->simulated);
+  const auto with = [](std::string_view extension) {
+    return std::string(R"({"key_container_extension":)").append(extension) +
+           R"(,"keys":[{"key_ID":"a","key":"YWJjZA==","key_extension":{"quipu_simulated":true}}]})";
+  };
+  for (const std::string_view other :
+       {"null", "{}", R"({"x":{"quipu_simulated":true}})", R"({"quipu_simulated":false})"})
+    EXPECT_FALSE(parse_enc_keys_reply(200, as_bytes(with(other)), 1, 32)->simulated) << other;
+  EXPECT_TRUE(parse_enc_keys_reply(200, as_bytes(with(R"({"quipu_simulated":true})")), 1, 32)->simulated);
+  EXPECT_EQ(enc_error(200, with(R"({"quipu_simulated":1})")), Errc::malformed);
 }
 
 TEST(EncKeysReply, ToleratesWhatServersDifferIn) {
