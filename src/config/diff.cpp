@@ -67,14 +67,23 @@ KmsdDiff diff(const KmsdConfig& old_config, const KmsdConfig& new_config) {
   const KmeConfig& before = old_config.kme;
   const KmeConfig& after = new_config.kme;
   out.log_level = before.log_level != after.log_level;
-  out.needs_restart = Changes()
-                          .compare("kme.id", before.id, after.id)
-                          .compare("kme.store", before.store, after.store)
-                          .compare("kme.store_key_file", before.store_key_file, after.store_key_file)
-                          .compare("kme.control_socket", before.control_socket, after.control_socket)
-                          .compare("etsi014", old_config.etsi014, new_config.etsi014)
-                          .compare("km_link", old_config.km_link, new_config.km_link)
-                          .take();
+  const Etsi014Config& old_etsi = old_config.etsi014;
+  const Etsi014Config& new_etsi = new_config.etsi014;
+  out.etsi014_tls = old_etsi.tls != new_etsi.tls;
+  out.km_link_tls = old_config.km_link.tls != new_config.km_link.tls;
+  out.needs_restart =
+      Changes()
+          .compare("kme.id", before.id, after.id)
+          .compare("kme.store", before.store, after.store)
+          .compare("kme.store_key_file", before.store_key_file, after.store_key_file)
+          .compare("kme.control_socket", before.control_socket, after.control_socket)
+          .compare("etsi014.listen", old_etsi.listen, new_etsi.listen)
+          .compare("etsi014.key_size_bit", old_etsi.key_size_bit, new_etsi.key_size_bit)
+          .compare("etsi014.min_key_size_bit", old_etsi.min_key_size_bit, new_etsi.min_key_size_bit)
+          .compare("etsi014.max_key_size_bit", old_etsi.max_key_size_bit, new_etsi.max_key_size_bit)
+          .compare("etsi014.max_key_per_request", old_etsi.max_key_per_request, new_etsi.max_key_per_request)
+          .compare("km_link.listen", old_config.km_link.listen, new_config.km_link.listen)
+          .take();
   return out;
 }
 

@@ -78,9 +78,19 @@ std::map<std::string, std::string> read_options(const Section& link) {
   if (!link.has("options")) return out;
   const auto section = link.table("options");
   if (!section) return out;
-  for (const std::string& name : section->names()) {
+  const std::vector<std::string> names = section->names();
+  if (names.size() > kMaxLinkOptions)
+    section->add(names[kMaxLinkOptions], fmt::format("is one of {} options", names.size()),
+                 fmt::format("a driver takes at most {}", kMaxLinkOptions));
+  for (const std::string& name : names) {
     if (!parse_name(name)) section->add(name, fmt::format("\"{}\" is not {}", name, kNameForm), "rename it");
-    if (const auto value = section->scalar(name)) out.emplace(name, *value);
+    const auto value = section->scalar(name);
+    if (!value) continue;
+    if (value->size() > kMaxLinkOptionSize)
+      section->add(name, fmt::format("has {} octets", value->size()),
+                   fmt::format("a driver takes at most {}", kMaxLinkOptionSize));
+    if (value->find('\0') != std::string::npos) section->add(name, "holds a zero octet", "remove \\u0000");
+    out.emplace(name, *value);
   }
   return out;
 }

@@ -61,6 +61,10 @@ struct PeerKmeConfig {
   bool operator==(const PeerKmeConfig&) const = default;
 };
 
+// What a driver can be handed: the limits of include/quipu/driver.h.
+inline constexpr std::size_t kMaxLinkOptions = 64;
+inline constexpr std::size_t kMaxLinkOptionSize = 1024;  // octets of a value, none of them zero
+
 // One QKD device (or simulation of one) feeding the pool shared with `peer_kme`.
 struct LinkConfig {
   std::string name{};

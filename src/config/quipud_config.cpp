@@ -29,6 +29,11 @@ std::uint32_t unsigned_value(const Section& section, std::string_view key) {
   return static_cast<std::uint32_t>(section.integer(key).value_or(0));
 }
 
+bool is_address_of_an_interface(const IpAddress& address) {
+  const bool multicast = address.family == IpFamily::v4 ? address.octets[0] >> 4 == 0xe : address.octets[0] == 0xff;
+  return !multicast && address.octets != decltype(address.octets){};
+}
+
 std::vector<IpPrefix> read_addresses(const Section& section) {
   std::vector<IpPrefix> out;
   UniqueValues unique("address");
@@ -40,6 +45,9 @@ std::vector<IpPrefix> read_addresses(const Section& section) {
                      "write it as in 10.70.0.1/24 or fd70::1/64");
       continue;
     }
+    if (!is_address_of_an_interface(prefix->address))
+      section.add_at(item.position, "addresses", fmt::format("\"{}\" is a multicast or unspecified address", item.text),
+                     "write an address that an interface can have");
     unique.take_at(section, item.position, "addresses", prefix->address.text());
     out.push_back(*prefix);
   }
@@ -163,6 +171,9 @@ class PeerReader {
     const std::string word = section.text("qkd").value_or("required");
     peer.qkd = word == "off" ? QkdPolicy::off : word == "preferred" ? QkdPolicy::preferred : QkdPolicy::required;
     const auto count = static_cast<std::uint32_t>(peer.sources.size());
+    if (peer.qkd == QkdPolicy::off && count != 0)
+      section.add("sources", "given, while qkd is \"off\"",
+                  "remove them, or say what qkd keys are to be: \"required\"");
     if (peer.qkd != QkdPolicy::off && count == 0)
       section.add("sources", fmt::format("missing, while qkd is \"{}\"", word),
                   "add sources = [{ kms = \"...\", peer_sae_id = \"...\" }], or set qkd = \"off\"");
@@ -183,6 +194,22 @@ class PeerReader {
   UniqueValues m_keys{"public key"};
   UniqueValues m_prefixes{"prefix"};
 };
+
+// The tunnel's own datagrams to such an endpoint would be routed into the tunnel. One that is given by name is checked
+// whenever it is resolved.
+void refuse_protected_endpoints(const std::vector<Section>& sections, const std::vector<PeerConfig>& peers) {
+  for (std::size_t i = 0; i < peers.size(); ++i) {
+    const auto& endpoint = peers[i].endpoint;
+    if (!endpoint || !endpoint->literal) continue;
+    for (const PeerConfig& other : peers)
+      for (const IpPrefix& prefix : other.allowed_ips)
+        if (prefix.contains(endpoint->literal->address))
+          sections[i].add(
+              "endpoint",
+              fmt::format("lies inside {}, which allowed_ips of peer \"{}\" protects", prefix.text(), other.name),
+              "list allowed_ips that leave this address out: the tunnel cannot run through itself");
+  }
+}
 
 }  // namespace
 
@@ -214,8 +241,10 @@ Parsed<QuipudConfig> parse_quipud(std::string_view text) {
   if (const auto device = root.table("device")) config.device = read_device(*device);
   if (root.has("kms")) config.kms = read_all_kms(root);
   PeerReader reader(config.kms);
-  for (const Section& peer : root.has("peer") ? root.tables("peer") : std::vector<Section>{})
+  const std::vector<Section> peers = root.has("peer") ? root.tables("peer") : std::vector<Section>{};
+  for (const Section& peer : peers)
     config.peers.push_back(reader.read(peer));
+  refuse_protected_endpoints(peers, config.peers);
   if (!problems.empty()) return std::unexpected(std::move(problems).sorted());
   return config;
 }

@@ -40,6 +40,9 @@ using Parsed = std::expected<T, std::vector<Problem>>;
 // All problems in one Error (Errc::malformed), one line each.
 Error to_error(std::string_view file_name, const std::vector<Problem>& problems);
 
+// The names at the top level of a TOML text, in its order; none when it is no TOML.
+std::vector<std::string> top_level_names(std::string_view text);
+
 // A file by absolute path, or a systemd credential as "credential:NAME". Only the name: who opens it is src/service.
 using FileName = std::string;
 

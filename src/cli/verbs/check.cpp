@@ -6,8 +6,10 @@
 
 #include "cli/files.h"
 #include "cli/verb.h"
+#include "config/key_table.h"
 #include "config/kmsd_config.h"
 #include "config/quipud_config.h"
+#include "config/reference.h"
 
 namespace quipu::cli {
 namespace {
@@ -18,13 +20,9 @@ enum class Daemon { quipud, quipu_kmsd };
 
 // The two files have no section in common: the first that is known tells which one this is.
 Daemon guess_daemon(std::string_view text) {
-  while (!text.empty()) {
-    const std::string_view line = text.substr(0, text.find('\n'));
-    for (const std::string_view section : {"[kme]", "[etsi014]", "[km_link]", "[[sae]]", "[[peer_kme]]", "[[link]]"})
-      if (line.starts_with(section)) return Daemon::quipu_kmsd;
-    for (const std::string_view section : {"[device]", "[kms.", "[[peer]]"})
-      if (line.starts_with(section)) return Daemon::quipud;
-    text.remove_prefix(std::min(text.size(), line.size() + 1));
+  for (const std::string& name : config::top_level_names(text)) {
+    if (config::find_key(config::kmsd_keys(), "", name) != nullptr) return Daemon::quipu_kmsd;
+    if (config::find_key(config::quipud_keys(), "", name) != nullptr) return Daemon::quipud;
   }
   return Daemon::quipud;
 }
@@ -33,6 +31,8 @@ template <class Config>
 ExitCode tell(const std::string& file, std::string_view daemon, const config::Parsed<Config>& parsed) {
   if (parsed) {
     fmt::print("{}: a valid configuration of {}\n", file, daemon);
+    fmt::print("The files that it names were not read: '{} --check --config {}' reads them, as the daemon's user.\n",
+               daemon, file);
     return ExitCode::ok;
   }
   for (const config::Problem& problem : parsed.error())
@@ -56,12 +56,18 @@ void add_check(CLI::App& program, Invocation& invocation) {
   CLI::App& verb = add_verb(program, "check", "Check a configuration file without using it",
                             "All problems are told at once, one line each: FILE:LINE:COLUMN: KEY: what is wrong; what "
                             "to do.\nExit code 5 if there is one.");
+  auto reference = std::make_shared<bool>(false);
+  verb.add_flag("--reference", *reference, "Print every key of both files with its meaning, and check nothing");
   auto file = std::make_shared<std::string>("/etc/quipu/quipu.toml");
   auto daemon = std::make_shared<std::string>();
   verb.add_option("file", *file, "The file")->capture_default_str();
   verb.add_option("--for", *daemon, "Whose configuration it is; told from its sections when not given")
       ->check(CLI::IsMember({"quipud", "quipu-kmsd"}));
-  on_run(verb, invocation, [file, daemon] { return check(*file, *daemon); });
+  on_run(verb, invocation, [file, daemon, reference] {
+    if (!*reference) return check(*file, *daemon);
+    fmt::print("{}", config::reference());
+    return ExitCode::ok;
+  });
 }
 
 }  // namespace quipu::cli
