@@ -103,7 +103,6 @@ class Laboratory:
 
     def show_status(self, site):
         sockets = ["--socket", self.sites[site]["control_socket"], "--kms-socket", self.sites[site]["kms_control_socket"]]
-        # "degraded" is the word for a site that lives on simulated keys, and as it should be here.
         subprocess.run([self.quipu, *sockets, "status"], check=False)
 
 

@@ -20,8 +20,12 @@ constexpr const char* kFooter =
 void add_options(CLI::App& program, Invocation& invocation) {
   program.require_subcommand(1);
   program.footer(kFooter);
-  program.add_option("--socket", invocation.socket, "Control socket of quipud")->capture_default_str();
-  program.add_option("--kms-socket", invocation.kms_socket, "Control socket of quipu-kmsd")->capture_default_str();
+  program.add_option("--socket", invocation.socket, "Control socket of quipud")
+      ->capture_default_str()
+      ->each([&invocation](const std::string&) { invocation.socket_given = true; });
+  program.add_option("--kms-socket", invocation.kms_socket, "Control socket of quipu-kmsd")
+      ->capture_default_str()
+      ->each([&invocation](const std::string&) { invocation.kms_socket_given = true; });
   for (const quipu::cli::AddVerb add : quipu::cli::all_verbs())
     add(program, invocation);
 }

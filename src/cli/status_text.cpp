@@ -54,7 +54,8 @@ void append_counts(std::string& out, std::string_view label, const std::map<std:
 
 std::string to_text(const KeySourceStatus& source) {
   std::string out = fmt::format("  source {} for {}: ", source.kms, source.peer_sae_id);
-  out += source.reachable ? "reachable" : "NOT REACHABLE";
+  out += source.reachable ? "reachable" : source.asked ? "NOT REACHABLE" : "not asked yet";
+  if (source.simulated) out += ", SIMULATED";
   if (source.stock_keys) out += fmt::format(", {} keys in stock", *source.stock_keys);
   if (!source.last_error.empty()) out += fmt::format(" ({})", source.last_error);
   return out + "\n";
@@ -107,13 +108,14 @@ std::string to_text(const KeyLinkStatus& link) {
 }
 
 std::string to_text(const PoolStatus& pool) {
-  std::string out = fmt::format("pool with {}  KM link {}\n", pool.peer_kme, capitals(to_string(pool.km_link)));
+  std::string out = fmt::format("pool with {}  KM link {}{}\n", pool.peer_kme, capitals(to_string(pool.km_link)),
+                                pool.simulated ? "  SIMULATED" : "");
   if (!pool.km_link_reason.empty()) out += fmt::format("  reason {}\n", pool.km_link_reason);
   out += fmt::format("  stock {}  leased {}  delivered {} in {} keys  burnt {}\n", bits_text(pool.stock_bits),
                      bits_text(pool.leased_bits), bits_text(pool.delivered_bits), pool.delivered_keys,
                      bits_text(pool.burnt_bits));
-  if (pool.oldest_age_s || pool.runway_s)
-    out += fmt::format("  oldest {}  runway {}\n", age_text(pool.oldest_age_s), age_text(pool.runway_s));
+  if (pool.oldest_age_s) out += fmt::format("  oldest key material {} old\n", duration_text(*pool.oldest_age_s));
+  if (pool.runway_s) out += fmt::format("  the stock lasts {} at this rate\n", duration_text(*pool.runway_s));
   for (const KeyLinkStatus& link : pool.links)
     out += to_text(link);
   return out;
@@ -121,7 +123,8 @@ std::string to_text(const PoolStatus& pool) {
 
 bool is_short_of_keys(const TunnelStatus& tunnel) {
   return tunnel.qkd == QkdState::reduced || tunnel.qkd == QkdState::stretch ||
-         std::ranges::any_of(tunnel.sources, [](const KeySourceStatus& source) { return !source.reachable; });
+         std::ranges::any_of(tunnel.sources,
+                             [](const KeySourceStatus& source) { return source.asked && !source.reachable; });
 }
 
 }  // namespace
@@ -130,6 +133,7 @@ std::string to_text(const DeviceStatus& status) {
   std::string out = fmt::format("device {}  quipud {}  up {}  port {}\n  public key {}\n", status.device,
                                 status.version, duration_text(status.uptime_s), status.listen_port, status.public_key);
   append_counts(out, "dropped", status.drops);
+  if (status.cookies_sent > 0) out += fmt::format("  cookies sent {}\n", status.cookies_sent);
   append_counts(out, "queues full", status.queue_drops);
   for (const TunnelStatus& tunnel : status.tunnels)
     out += to_text(tunnel);
@@ -147,12 +151,14 @@ std::string to_text(const KmsStatus& status) {
 
 ExitCode judge(const DeviceStatus& status) {
   const auto& tunnels = status.tunnels;
-  const auto is_up = [](const TunnelStatus& tunnel) { return tunnel.state == TunnelState::up; };
+  const auto is_well = [](const TunnelStatus& tunnel) {
+    return tunnel.state == TunnelState::up || tunnel.state == TunnelState::idle;
+  };
   if (std::ranges::any_of(tunnels, [](const TunnelStatus& tunnel) { return tunnel.state == TunnelState::blocked; }))
     return ExitCode::policy_block;
-  if (!tunnels.empty() && std::ranges::none_of(tunnels, is_up)) return ExitCode::down;
-  return std::ranges::all_of(tunnels, is_up) && std::ranges::none_of(tunnels, is_short_of_keys) ? ExitCode::ok
-                                                                                                : ExitCode::degraded;
+  if (!tunnels.empty() && std::ranges::none_of(tunnels, is_well)) return ExitCode::down;
+  return std::ranges::all_of(tunnels, is_well) && std::ranges::none_of(tunnels, is_short_of_keys) ? ExitCode::ok
+                                                                                                  : ExitCode::degraded;
 }
 
 ExitCode judge(const KmsStatus& status) {

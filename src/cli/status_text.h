@@ -13,7 +13,7 @@ namespace quipu::cli {
 std::string to_text(const control::DeviceStatus& status);
 std::string to_text(const control::KmsStatus& status);
 
-// policy_block when a tunnel is blocked, down when none is up, degraded when some are not or keys run short.
+// policy_block when a tunnel is blocked, down when none is up or idle, degraded when some are not or keys run short.
 ExitCode judge(const control::DeviceStatus& status);
 // down when no KM link is up, degraded when some are not or a QKD link does not run.
 ExitCode judge(const control::KmsStatus& status);

@@ -29,6 +29,8 @@ enum class ExitCode : int {
 struct Invocation {
   std::string socket = "/run/quipu/control.sock";          // quipud's
   std::string kms_socket = "/run/quipu-kms/control.sock";  // quipu-kmsd's
+  bool socket_given = false;                               // on the command line: that daemon is meant to run
+  bool kms_socket_given = false;
   ExitCode outcome = ExitCode::ok;
 };
 

@@ -59,7 +59,8 @@ std::string default_text(const ConfigKey& key) {
   if (key.required) return "required";
   if (key.default_value.empty()) return "";
   const bool quoted = key.type == KeyType::text || key.type == KeyType::word || key.type == KeyType::file;
-  return fmt::format(quoted ? "`\"{}\"`" : "`{}`", key.default_value);
+  const std::string_view quotes = quoted ? "\"" : "";
+  return fmt::format("`{0}{1}{0}`", quotes, key.default_value);
 }
 
 std::string section_text(std::span<const ConfigKey> keys, std::string_view section) {

@@ -138,10 +138,8 @@ class JsonReader {
     const boost::json::object& object = json.get_object();
     each_field(out, [&]<class Member>(std::string_view name, Member& member) {
       within(fmt::format(".{}", name), [&] {
-        if (const boost::json::value* value = object.if_contains({name.data(), name.size()}))
-          read(*value, member);
-        else
-          require(is_optional(member), "there");
+        // Absent from an older daemon, which does not know it: the member keeps its default.
+        if (const boost::json::value* value = object.if_contains({name.data(), name.size()})) read(*value, member);
       });
     });
   }
@@ -149,16 +147,6 @@ class JsonReader {
   const std::optional<Error>& error() const { return m_error; }
 
  private:
-  template <class T>
-  static constexpr bool is_optional(const std::optional<T>& /*member*/) {
-    return true;
-  }
-
-  template <class T>
-  static constexpr bool is_optional(const T& /*member*/) {
-    return false;
-  }
-
   template <class T>
   void read_unsigned(const boost::json::value& json, T& out) {
     std::uint64_t value = 0;

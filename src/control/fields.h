@@ -35,7 +35,9 @@ template <Is<KeySourceStatus> S, class F>
 void each_field(S& s, F&& f) {
   f("kms", s.kms);
   f("peer_sae_id", s.peer_sae_id);
+  f("asked", s.asked);
   f("reachable", s.reachable);
+  f("simulated", s.simulated);
   f("stock_keys", s.stock_keys);
   f("last_error", s.last_error);
 }
@@ -83,6 +85,7 @@ void each_field(S& s, F&& f) {
   f("uptime_s", s.uptime_s);
   f("tunnels", s.tunnels);
   f("drops", s.drops);
+  f("cookies_sent", s.cookies_sent);
   f("queue_drops", s.queue_drops);
 }
 
@@ -103,6 +106,7 @@ void each_field(S& s, F&& f) {
   f("peer_kme", s.peer_kme);
   f("km_link", s.km_link);
   f("km_link_reason", s.km_link_reason);
+  f("simulated", s.simulated);
   f("stock_bits", s.stock_bits);
   f("leased_bits", s.leased_bits);
   f("delivered_bits", s.delivered_bits);
@@ -152,7 +156,8 @@ void each_field(S& s, F&& f) {
 }
 
 inline constexpr auto all_values(TunnelState /*type*/) {
-  return std::array{TunnelState::up, TunnelState::down, TunnelState::connecting, TunnelState::blocked};
+  return std::array{TunnelState::up, TunnelState::idle, TunnelState::connecting, TunnelState::down,
+                    TunnelState::blocked};
 }
 
 inline constexpr auto all_values(QkdState /*type*/) {

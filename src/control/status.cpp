@@ -36,8 +36,9 @@ Result<T> status_from_json(std::string_view text) {
 std::string_view to_string(TunnelState state) {
   switch (state) {
     case TunnelState::up: return "up";
-    case TunnelState::down: return "down";
+    case TunnelState::idle: return "idle";
     case TunnelState::connecting: return "connecting";
+    case TunnelState::down: return "down";
     case TunnelState::blocked: return "blocked";
   }
   return "unknown";

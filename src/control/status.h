@@ -16,7 +16,8 @@ namespace quipu::control {
 
 inline constexpr std::uint32_t kSchemaVersion = 1;
 
-enum class TunnelState { up, down, connecting, blocked };
+// idle: no session, and nobody wants one: the next packet makes it. down: wanted, and not there.
+enum class TunnelState { up, idle, connecting, down, blocked };
 // How the keys of the current epoch were had: from the KMS, fewer than wanted (where the policy allows it), from an
 // epoch that lives on because the KMS has none, or not at all.
 enum class QkdState { ok, reduced, stretch, block, off };
@@ -45,7 +46,9 @@ struct TrafficCounters {
 struct KeySourceStatus {
   std::string kms{};
   std::string peer_sae_id{};
-  bool reachable = false;
+  bool asked = true;                          // for a key, since quipud was started or this KMS configured
+  bool reachable = false;                     // at the last question
+  bool simulated = false;                     // marked so in the configuration, or its KMS says so
   std::optional<std::uint64_t> stock_keys{};  // as the KMS last said
   std::string last_error{};                   // empty when the last request succeeded
 
@@ -97,6 +100,7 @@ struct DeviceStatus {
   double uptime_s = 0;
   std::vector<TunnelStatus> tunnels{};
   std::map<std::string, std::uint64_t> drops{};  // datagrams that belong to no tunnel, by reason
+  std::uint64_t cookies_sent = 0;                // answers to handshakes while too many came at once
   // Packets of any tunnel that a full queue of the kernel lost: "tun", "udp_send", "udp_receive"; that were longer than
   // any packet may be: "tun_read"; and that the kernel would not take from us: "tun_write".
   std::map<std::string, std::uint64_t> queue_drops{};
@@ -113,8 +117,10 @@ struct KeyLinkStatus {
   std::string driver{};
   std::string state{};  // as the driver host says: "running", "starting", "failed: ..."
   bool simulated = false;
+  // What the device measures now; absent while its driver does not run.
   std::optional<double> skr_bit_s{};  // secret key rate
   std::optional<double> qber{};       // ratio
+  // Delivered by the driver in this run of the daemon.
   std::uint64_t blocks = 0;
   std::uint64_t bits = 0;
 
@@ -124,13 +130,15 @@ struct KeyLinkStatus {
 struct PoolStatus {
   std::string peer_kme{};
   LinkState km_link = LinkState::down;
-  std::string km_link_reason{};  // why it is not up
-  std::uint64_t stock_bits = 0;
-  std::uint64_t leased_bits = 0;
+  std::string km_link_reason{};   // why it is not up
+  bool simulated = false;         // some material that this run had came from a simulated device
+  std::uint64_t stock_bits = 0;   // free to be leased
+  std::uint64_t leased_bits = 0;  // in open leases of either end, with what was handed out of them
+  // In this run of the daemon: handed to SAEs here, and given up.
   std::uint64_t delivered_bits = 0;
   std::uint64_t burnt_bits = 0;
   std::uint64_t delivered_keys = 0;
-  std::optional<double> oldest_age_s{};
+  std::optional<double> oldest_age_s{};  // of the oldest block in stock
   std::optional<double> runway_s{};
   std::vector<KeyLinkStatus> links{};
 
@@ -153,8 +161,8 @@ struct KmsStatus {
 std::string to_json(const DeviceStatus& status);
 std::string to_json(const KmsStatus& status);
 
-// Members unknown to this version are passed over; a missing or mistyped one, or another schema_version, is an error
-// that names it.
+// Members unknown to this version are passed over, and those that an older daemon does not have keep their default; a
+// mistyped one, or another schema_version, is an error that names it.
 Result<DeviceStatus> device_status_from_json(std::string_view json);
 Result<KmsStatus> kms_status_from_json(std::string_view json);
 

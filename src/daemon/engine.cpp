@@ -116,6 +116,7 @@ control::DeviceStatus Engine::status() const {
   for (const protocol::PeerStatus& status : m_device.status(net::Loop::now()))
     if (const TablePeer* peer = m_peers.find(status.id)) out.tunnels.push_back(tunnel_status(status, *peer, m_keys));
   out.drops = datagram_drops(m_device.statistics());
+  out.cookies_sent = m_device.statistics().cookies_sent;
   out.queue_drops["udp_send"] = m_plane.send_queue_drops();
   out.queue_drops["tun_read"] = m_outside.tun.counters().read_cut;
   out.queue_drops["tun_write"] = m_outside.tun.counters().write_refused;

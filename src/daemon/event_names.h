@@ -18,6 +18,7 @@ inline constexpr std::string_view kPeerChanged = "peer_changed";
 inline constexpr std::string_view kPeerRemoved = "peer_removed";
 inline constexpr std::string_view kKmsAvailable = "kms_available";
 inline constexpr std::string_view kKmsUnavailable = "kms_unavailable";
+inline constexpr std::string_view kSourceSimulated = "source_simulated";
 inline constexpr std::string_view kKeyBurnt = "key_burnt";
 inline constexpr std::string_view kEndpointResolved = "endpoint_resolved";
 inline constexpr std::string_view kEndpointUnresolved = "endpoint_unresolved";

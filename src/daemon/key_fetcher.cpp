@@ -77,13 +77,14 @@ void KeyFetcher::answer(protocol::KeyRequestId id, Result<FetchedKey> result) {
     note_refusal(request.source, result.error());
   else
     note_failure(request.source, result.error());
+  if (result && result->simulated) note_simulated(request.source);
   refresh_stock(request);
   m_handlers.on_answer(request, std::move(result));
 }
 
 void KeyFetcher::note_success(const protocol::KeySource& from, bool named) {
   Source& source = m_sources[{from.kms, from.peer}];
-  source.health.reachable = true;
+  source.health.asked = source.health.reachable = true;
   if (named) source.refusals = 0;
   if (source.refusals >= kToldRefusals) return;  // fresh keys come, and those that the peer names still do not
   source.health.last_error.clear();
@@ -94,7 +95,7 @@ void KeyFetcher::note_success(const protocol::KeySource& from, bool named) {
 // The KMS answered for itself: it is there, whatever it said about the key.
 void KeyFetcher::note_refusal(const protocol::KeySource& from, const Error& error) {
   Source& source = m_sources[{from.kms, from.peer}];
-  source.health.reachable = true;
+  source.health.asked = source.health.reachable = true;
   if (++source.refusals < kToldRefusals) {
     source.health.last_error.clear();
     return;
@@ -107,11 +108,23 @@ void KeyFetcher::note_refusal(const protocol::KeySource& from, const Error& erro
 
 void KeyFetcher::note_failure(const protocol::KeySource& from, const Error& error) {
   Source& source = m_sources[{from.kms, from.peer}];
+  source.health.asked = true;
   source.health.reachable = error.code == Errc::exhausted || error.code == Errc::refused;
   source.health.last_error = error.text.empty() ? std::string(to_string(error.code)) : error.text;
   if (!std::exchange(source.logged_failure, true))
     m_log.warning(event::kKmsUnavailable, "the KMS gives no key",
                   {{"kms", from.kms}, {"sae", from.peer.value()}, error_field(error)});
+}
+
+// Says so once, where the configuration does not: whether the tunnel may run on such keys is the policy's to decide,
+// but nobody shall believe that they are quantum keys.
+void KeyFetcher::note_simulated(const protocol::KeySource& from) {
+  Source& source = m_sources[{from.kms, from.peer}];
+  source.health.simulated = true;
+  if (from.simulated || std::exchange(source.logged_simulated, true)) return;
+  m_log.warning(event::kSourceSimulated,
+                "the KMS says that its keys are simulated, and the source is not marked simulated = true",
+                {{"kms", from.kms}, {"sae", from.peer.value()}});
 }
 
 // Asked behind a call that worked, so that a KMS in trouble is asked for keys only.
@@ -122,13 +135,15 @@ void KeyFetcher::refresh_stock(const protocol::RequestKey& request) {
   if (!source.health.last_error.empty() || client == m_clients.end()) return;
   if (source.stock_asked && now - *source.stock_asked < kStockInterval) return;
   source.stock_asked = now;
-  client->second->fetch_stock(request.source.peer, kStockTimeout,
-                              [this, name = SourceName(request.source.kms, request.source.peer), peer = request.peer,
-                               slot = request.slot](Result<std::uint64_t> stock) {
-                                // Where a KMS does not tell, the stock is unknown; its keys are still good.
-                                m_sources[name].health.stock_keys = stock ? std::optional(*stock) : std::nullopt;
-                                if (stock) m_handlers.on_stock(peer, slot, *stock);
-                              });
+  client->second->fetch_stock(
+      request.source.peer, kStockTimeout,
+      [this, from = request.source, peer = request.peer, slot = request.slot](const Result<KeyStock>& stock) {
+        // Where a KMS does not tell, the stock is unknown; its keys are still good.
+        m_sources[{from.kms, from.peer}].health.stock_keys = stock ? std::optional(stock->keys) : std::nullopt;
+        if (!stock) return;
+        if (stock->simulated) note_simulated(from);
+        m_handlers.on_stock(peer, slot, stock->keys);
+      });
 }
 
 SourceHealth KeyFetcher::health(const std::string& kms, const SaeId& peer) const {

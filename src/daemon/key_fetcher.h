@@ -16,7 +16,9 @@ namespace quipu::daemon {
 
 // What is known about one source: a KMS and the SAE at the other end.
 struct SourceHealth {
+  bool asked = false;
   bool reachable = false;
+  bool simulated = false;  // its KMS said so of a key or of its stock, since this KMS was configured
   std::optional<std::uint64_t> stock_keys;
   std::string last_error;  // empty when the last call succeeded
 };
@@ -49,6 +51,7 @@ class KeyFetcher {
     // Keys that the peer named and that this KMS would not give, one after the other. One or two are the peer's doing,
     // or a key that has not come here yet; more say that these two KMSs do not work together.
     std::size_t refusals = 0;
+    bool logged_simulated = false;
     std::optional<TimePoint> stock_asked;
   };
 
@@ -59,6 +62,7 @@ class KeyFetcher {
   void note_success(const protocol::KeySource& source, bool named);
   void note_refusal(const protocol::KeySource& source, const Error& error);
   void note_failure(const protocol::KeySource& source, const Error& error);
+  void note_simulated(const protocol::KeySource& source);
   void refresh_stock(const protocol::RequestKey& request);
 
   net::Loop& m_loop;

@@ -19,7 +19,8 @@ net::HttpsClientOptions client_options(const config::KmsConfig& config) {
 Result<FetchedKey> only_key(Result<etsi::KeyContainer> container) {
   if (!container) return std::unexpected(container.error());
   etsi::Key& key = container->keys.front();
-  return FetchedKey{std::move(key.id), Secret<32>(std::span<const std::uint8_t, 32>(key.bytes.view()))};
+  return FetchedKey{std::move(key.id), Secret<32>(std::span<const std::uint8_t, 32>(key.bytes.view())),
+                    container->simulated};
 }
 
 }  // namespace
@@ -63,7 +64,7 @@ void KmsClient::fetch_stock(const SaeId& peer, Duration timeout, StockHandler ha
          if (!reply) return handler(std::unexpected(reply.error()));
          const auto status = etsi::parse_status_reply(reply->status, reply->body.view());
          if (!status) return handler(std::unexpected(status.error()));
-         handler(status->stored_key_count);
+         handler(KeyStock{status->stored_key_count, status->simulated});
        });
 }
 

@@ -16,6 +16,13 @@ namespace quipu::daemon {
 struct FetchedKey {
   KeyId id;
   Secret<32> key;
+  bool simulated = false;  // the KMS says so
+};
+
+// What a KMS has for one SAE.
+struct KeyStock {
+  std::uint64_t keys = 0;
+  bool simulated = false;  // the KMS says that some of it is
 };
 
 // What a failed call means to the protocol. `named`: a key was asked for by its id (dec_keys).
@@ -25,7 +32,7 @@ class KmsClient {
  public:
   // Called once, from the loop; never after the client's end.
   using KeyHandler = net::Callback<void(Result<FetchedKey>)>;
-  using StockHandler = net::Callback<void(Result<std::uint64_t>)>;
+  using StockHandler = net::Callback<void(Result<KeyStock>)>;
 
   KmsClient(net::Loop& loop, const KmsSettings& settings);
 

@@ -33,7 +33,8 @@ control::QkdState qkd_state(protocol::QkdState state) {
 control::TunnelState tunnel_state(const PeerStatus& peer) {
   if (peer.session_up) return control::TunnelState::up;
   if (peer.qkd == protocol::QkdState::block) return control::TunnelState::blocked;
-  return peer.handshake_under_way ? control::TunnelState::connecting : control::TunnelState::down;
+  if (peer.handshake_under_way) return control::TunnelState::connecting;
+  return peer.session_wanted ? control::TunnelState::down : control::TunnelState::idle;
 }
 
 std::string last_kms_error(const std::vector<control::KeySourceStatus>& sources) {
@@ -48,10 +49,11 @@ std::string reason_of(const PeerStatus& peer, const control::TunnelStatus& out) 
   if (out.state == control::TunnelState::blocked)
     return "data is blocked for lack of a QKD key; " +
            (kms.empty() ? "the KMS here works, look at the other site" : kms);
-  if (!peer.endpoint) return "no endpoint of the peer is known";
+  if (!peer.endpoint) return "no endpoint of the peer is known: it has to call first";
+  if (out.state == control::TunnelState::idle)
+    return peer.statistics.epochs == 0 ? "nothing to send yet" : "nothing was sent for longer than a key may live";
   if (!kms.empty()) return kms;
-  if (out.state == control::TunnelState::connecting) return "the peer has not answered yet";
-  return peer.statistics.epochs == 0 ? "nothing to send yet" : "nothing was sent for longer than a key may live";
+  return out.state == control::TunnelState::connecting ? "the peer has not answered yet" : "the peer does not answer";
 }
 
 std::vector<control::KeySourceStatus> sources_of(const TablePeer& settings, const KeyFetcher& keys) {
@@ -60,7 +62,9 @@ std::vector<control::KeySourceStatus> sources_of(const TablePeer& settings, cons
     const SourceHealth health = keys.health(source.kms, source.peer);
     out.push_back({.kms = source.kms,
                    .peer_sae_id = source.peer.value(),
+                   .asked = health.asked,
                    .reachable = health.reachable,
+                   .simulated = source.simulated || health.simulated,
                    .stock_keys = health.stock_keys,
                    .last_error = health.last_error});
   }
@@ -130,8 +134,8 @@ control::TunnelStatus tunnel_status(const PeerStatus& peer, const TablePeer& set
   fill_counters(peer.statistics, out);
   out.key_runway_s = maybe_seconds(peer.key_runway_s);
   if (peer.rtt > Duration::zero()) out.rtt_ms = milliseconds(peer.rtt);
-  out.simulated = any_simulated(settings.policy);
   out.sources = sources_of(settings, keys);
+  out.simulated = std::ranges::any_of(out.sources, &control::KeySourceStatus::simulated);
   out.reason = reason_of(peer, out);
   return out;
 }
@@ -139,8 +143,7 @@ control::TunnelStatus tunnel_status(const PeerStatus& peer, const TablePeer& set
 std::map<std::string, std::uint64_t> datagram_drops(const protocol::DeviceStatistics& statistics) {
   return {{"unknown_index", statistics.unknown_index}, {"malformed", statistics.malformed},
           {"bad_mac1", statistics.bad_mac1},           {"unknown_peer", statistics.unknown_peer},
-          {"no_route", statistics.no_route},           {"cookies_sent", statistics.cookies_sent},
-          {"rate_limited", statistics.rate_limited}};
+          {"no_route", statistics.no_route},           {"rate_limited", statistics.rate_limited}};
 }
 
 }  // namespace quipu::daemon

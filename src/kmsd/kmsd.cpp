@@ -281,8 +281,11 @@ std::string Kmsd::answer(const control::Request& request) {
 
 std::string Kmsd::status_json() const {
   const TimePoint now = net::Loop::now();
-  return control::to_json(
-      make_status(m_configuration.values, m_kme->status(wall_now(), now), *m_links, *m_etsi, now - m_started));
+  return control::to_json(make_status(m_configuration.values, {.pools = m_kme->status(wall_now(), now),
+                                                               .links = m_links->reports(),
+                                                               .requests = m_etsi->requests(),
+                                                               .refused = m_etsi->refused(),
+                                                               .uptime = now - m_started}));
 }
 
 }  // namespace quipu::kmsd

@@ -5,7 +5,11 @@
 
 #include <filesystem>
 
+#include "quipu/driver.h"
+
 namespace quipu::kmsd {
+
+static_assert(config::kMaxLinkOptions == QUIPU_MAX_OPTIONS && config::kMaxLinkOptionSize == QUIPU_MAX_TEXT);
 
 DriverFiles find_driver_files() {
   std::error_code error;
@@ -47,7 +51,18 @@ class Links::Link final : public driver::DriverEvents {
     after_event();
   }
 
+  LinkReport report() const {
+    const driver::DriverStatus& status = m_host.status();
+    const bool says_so = status.identity && status.identity->simulated;
+    return {.driver = status, .simulated = m_simulated || says_so, .octets = m_octets};
+  }
+
+  void on_status(const driver::DriverStatus& status) override {
+    m_simulated = m_simulated || (status.identity && status.identity->simulated);
+  }
+
   void on_block(driver::DriverBlock block) override {
+    m_octets += block.key.size();
     m_blocks.push_back({.source = m_name,
                         .id = block.id,
                         .key = std::move(block.key),
@@ -73,6 +88,8 @@ class Links::Link final : public driver::DriverEvents {
 
   std::string m_name;
   const Events m_events;
+  bool m_simulated = false;
+  std::uint64_t m_octets = 0;
   std::vector<kms::SourceBlock> m_blocks;
   driver::DriverHost m_host;
   net::FdWatch m_watch;
@@ -103,10 +120,11 @@ void Links::deliver(const std::string& link, ByteView message) {
     if (candidate->name() == link) static_cast<void>(candidate->host().send_peer_message(message));
 }
 
-const driver::DriverStatus* Links::status(const std::string& link) const {
-  for (const auto& candidate : m_links)
-    if (candidate->name() == link) return &candidate->host().status();
-  return nullptr;
+std::map<std::string, LinkReport> Links::reports() const {
+  std::map<std::string, LinkReport> out;
+  for (const auto& link : m_links)
+    out.emplace(link->name(), link->report());
+  return out;
 }
 
 void Links::stop() {

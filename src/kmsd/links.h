@@ -3,8 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "config/kmsd_config.h"
@@ -23,6 +23,13 @@ struct DriverFiles {
 // Beside this program in a build, else where the Debian packages put them.
 DriverFiles find_driver_files();
 
+// What is known about one link.
+struct LinkReport {
+  driver::DriverStatus driver;
+  bool simulated = false;    // its driver said so once in this run; stays while the driver is started again
+  std::uint64_t octets = 0;  // of all blocks it delivered in this run
+};
+
 class Links {
  public:
   struct Events {
@@ -40,7 +47,8 @@ class Links {
 
   // From the driver at the other end of that link. A driver that is not there misses it, and has to ask again.
   void deliver(const std::string& link, ByteView message);
-  const driver::DriverStatus* status(const std::string& link) const;
+  // By name of the link.
+  std::map<std::string, LinkReport> reports() const;
   // Asks every driver to close its device; those that do not are killed when this ends.
   void stop();
 

@@ -16,20 +16,23 @@ control::LinkState to_control(kms::LinkState state) {
   return control::LinkState::down;
 }
 
-control::KeyLinkStatus link_status(const config::LinkConfig& config, const driver::DriverStatus& driver) {
+// A dead driver measures nothing: its last figures would look like those of a link that runs.
+control::KeyLinkStatus link_status(const config::LinkConfig& config, const LinkReport& report) {
+  const driver::DriverStatus& driver = report.driver;
+  const bool running = driver.state == driver::HostState::running;
   control::KeyLinkStatus status;
   status.name = config.name;
   status.driver = config.driver;
   status.state = driver::to_string(driver.state);
-  if (driver.telemetry && driver.state == driver::HostState::running)
+  if (running && driver.telemetry) {
     status.state = driver::to_string(driver.telemetry->state);
-  if (!driver.problem.empty() && driver.state != driver::HostState::running) status.state += ": " + driver.problem;
-  status.simulated = driver.identity && driver.identity->simulated;
-  if (driver.telemetry) {
     status.skr_bit_s = driver.telemetry->skr_bit_s;
     status.qber = driver.telemetry->qber;
   }
+  if (!running && !driver.problem.empty()) status.state += ": " + driver.problem;
+  status.simulated = report.simulated;
   status.blocks = driver.blocks;
+  status.bits = report.octets * 8;
   return status;
 }
 
@@ -37,10 +40,11 @@ control::PoolStatus pool_status(const kms::PoolStatus& pool) {
   return {.peer_kme = pool.peer.value(),
           .km_link = to_control(pool.link),
           .km_link_reason = pool.link_reason,
+          .simulated = pool.simulated,
           .stock_bits = pool.books.stock * 8,
           .leased_bits = pool.books.leased * 8,
-          .delivered_bits = pool.books.delivered * 8,
-          .burnt_bits = pool.books.burnt * 8,
+          .delivered_bits = pool.delivered_octets * 8,
+          .burnt_bits = pool.burnt_octets * 8,
           .delivered_keys = pool.delivered_keys,
           .oldest_age_s = pool.oldest_age_s,
           .runway_s = pool.runway_s,
@@ -49,22 +53,22 @@ control::PoolStatus pool_status(const kms::PoolStatus& pool) {
 
 }  // namespace
 
-control::KmsStatus make_status(const config::KmsdConfig& config, const std::vector<kms::PoolStatus>& pools,
-                               const Links& links, const EtsiServer& etsi, Duration uptime) {
+control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& reports) {
   control::KmsStatus status;
   status.version = kVersion;
   status.kme = config.kme.id.value();
-  status.uptime_s = std::chrono::duration<double>(uptime).count();
+  status.uptime_s = std::chrono::duration<double>(reports.uptime).count();
   for (const auto& sae : config.saes)
     status.saes.push_back(sae.id.value());
-  for (const kms::PoolStatus& pool : pools) {
+  for (const kms::PoolStatus& pool : reports.pools) {
     status.pools.push_back(pool_status(pool));
     for (const config::LinkConfig& link : config.links)
-      if (const auto* driver = links.status(link.name); link.peer_kme == pool.peer && driver != nullptr)
-        status.pools.back().links.push_back(link_status(link, *driver));
+      if (const auto report = reports.links.find(link.name);
+          link.peer_kme == pool.peer && report != reports.links.end())
+        status.pools.back().links.push_back(link_status(link, report->second));
   }
-  status.requests = etsi.requests();
-  for (const auto& [http_status, count] : etsi.refused())
+  status.requests = reports.requests;
+  for (const auto& [http_status, count] : reports.refused)
     status.refused[std::to_string(http_status)] = count;
   return status;
 }

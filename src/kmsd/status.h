@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "config/kmsd_config.h"
 #include "control/status.h"
 #include "kms/status.h"
-#include "kmsd/etsi_server.h"
 #include "kmsd/links.h"
 
 namespace quipu::kmsd {
 
-// What `quipu status` shows of this KME, gathered from the parts.
-control::KmsStatus make_status(const config::KmsdConfig& config, const std::vector<kms::PoolStatus>& pools,
-                               const Links& links, const EtsiServer& etsi, Duration uptime);
+// What the parts say of themselves.
+struct Reports {
+  std::vector<kms::PoolStatus> pools;
+  std::map<std::string, LinkReport> links;
+  std::uint64_t requests = 0;
+  std::map<unsigned, std::uint64_t> refused;  // by HTTP status
+  Duration uptime{};
+};
+
+// What `quipu status` shows of this KME.
+control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& reports);
 
 }  // namespace quipu::kmsd

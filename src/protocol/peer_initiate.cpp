@@ -155,6 +155,7 @@ void PeerMachine::attempt_timed_out(const Context& context) {
   report(context, LogLevel::warning, "handshake_timed_out",
          absent ? "The peer gave no sign of life" : "The peer is alive and did not answer the handshake");
   end_attempt(KeysGo::burn, context);
+  m_attempt_failed = true;
   if (!absent) return;
   // Whoever still wants the tunnel says so again: an absent peer costs nothing while nobody sends.
   drop_queue(DropReason::queue_full);

@@ -221,6 +221,7 @@ PeerStatus PeerMachine::status(TimePoint now) const {
     out.key_age = now - current->made;
   }
   out.handshake_under_way = m_attempt.has_value() || m_answer.asking() != nullptr;
+  out.session_wanted = m_attempt_failed || m_last_reject || !m_queue.empty() || attempt_reason();
   out.qkd = m_qkd;
   if (m_last_received) out.last_received = now - *m_last_received;
   out.rekey_interval = m_config.rekey_interval;

@@ -192,6 +192,7 @@ class PeerMachine {
   Duration m_backoff{kFirstBackoff};
   int m_immediate_retries = 0;
   TimePoint m_next_resolve{};
+  bool m_attempt_failed = false;              // no session since an attempt of ours timed out
   std::optional<RejectReason> m_last_reject;  // since the last epoch: told once, then only at debug level
 
   // Why an attempt is wanted.

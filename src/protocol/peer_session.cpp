@@ -164,6 +164,7 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   m_session_began = false;
   const bool first = m_without_session.has_value();
   m_without_session.reset();
+  m_attempt_failed = false;
   m_traffic_waits.reset();
   m_rekey_asked.reset();
   m_unanswered_since.reset();

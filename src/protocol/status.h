@@ -80,8 +80,9 @@ struct PeerStatus {
   bool confirmed = false;
   bool initiator_of_epoch = false;
   bool handshake_under_way = false;
-  std::uint64_t epoch = 0;  // number of the present epoch in this run, from 1
-  std::string protection;   // achieved by the present epoch; empty without one
+  bool session_wanted = false;  // by traffic, a rekey or the configuration, or the last attempt at one has failed
+  std::uint64_t epoch = 0;      // number of the present epoch in this run, from 1
+  std::string protection;       // achieved by the present epoch; empty without one
   QkdState qkd = QkdState::off;
   std::optional<Duration> key_age;  // of the present epoch
   std::optional<Duration> last_received;

@@ -5,8 +5,12 @@ tested where real daemons run."""
 
 import contextlib
 import json
+import os
+import shutil
 import socket
+import subprocess
 import threading
+import unittest
 
 import program
 
@@ -35,7 +39,8 @@ class Control(program.ProgramTest):
 
     def test_no_daemon(self):
         done = self.quipu(*self.sockets(), "status", expect=program.DOWN)
-        self.assertIn("no daemon is running here", done.stderr)
+        self.assertIn("control.sock: no such socket", done.stderr)
+        self.assertIn("kms.sock: no such socket", done.stderr)
         for verb in ("rekey", "reload"):
             self.assertIn("no such socket", self.quipu(*self.sockets(), verb, expect=program.ERROR).stderr)
         # The program's options may stand behind the verb.
@@ -46,6 +51,55 @@ class Control(program.ProgramTest):
             listener.bind(str(self.folder / "control.sock"))
         self.assertIn("has gone", self.quipu(*self.sockets(), "status", expect=program.DOWN).stderr)
         self.assertIn("has gone", self.quipu(*self.sockets(), "rekey", expect=program.ERROR).stderr)
+
+    STATUS = (b'{"ok":true,"result":{"schema_version":1,"tunnels":[{"peer":"dc-b","state":"up"}],"pools":[{"peer_kme":"kme-b",'
+              b'"km_link":"up"}]}}\n')
+
+    def test_one_daemon_of_two(self):
+        """A socket that is named, or whose daemon has a configuration, and is not there: that daemon is down."""
+        for name, missing in (("control.sock", "kms.sock"), ("kms.sock", "control.sock")):
+            with self.daemon(self.STATUS, name):
+                done = self.quipu(*self.sockets(), "status", expect=program.DOWN)
+            (self.folder / name).unlink()
+            self.assertIn(f"{missing}: no such socket", done.stderr)
+            self.assertIn("UP", done.stdout)
+
+    @unittest.skipIf(os.geteuid() != 0, "a private /etc and /run need root")
+    def test_what_is_configured_is_expected(self):
+        for files, given, outcome, text in (
+            ([], [], program.DOWN, "no daemon is configured here"),
+            ([], ["--kms-socket"], program.OK, ""),
+            (["quipu.toml"], ["--kms-socket"], program.DOWN, "/run/quipu/control.sock: no such socket"),
+            (["kms.toml"], ["--kms-socket"], program.OK, ""),
+            (["quipu.toml"], [], program.DOWN, "/run/quipu/control.sock: no such socket"),
+            (["kms.toml"], [], program.DOWN, "/run/quipu-kms/control.sock: no such socket"),
+        ):
+            (self.folder / "kms.sock").unlink(missing_ok=True)
+            options = [word for option in given for word in (option, str(self.folder / "kms.sock"))]
+            make = "".join(f" && touch /etc/quipu/{name}" for name in files)
+            script = f'mount -t tmpfs none /etc && mount -t tmpfs none /run && mkdir /etc/quipu{make} && exec "$@"'
+            with contextlib.ExitStack() as stack:
+                if given:
+                    stack.enter_context(self.daemon(self.STATUS, "kms.sock"))
+                done = subprocess.run(["unshare", "--mount", "sh", "-c", script, "sh", self.program, *options, "status"],
+                                      capture_output=True, text=True)
+            self.assertEqual(done.returncode, outcome, f"{files} {given}: {done.stdout}{done.stderr}")
+            self.assertIn(text, done.stderr)
+
+    @unittest.skipIf(os.geteuid() != 0, "to be somebody else needs root")
+    def test_who_may_not_ask_is_told_so(self):
+        self.folder.chmod(0o755)
+        own = shutil.copy(self.program, self.folder)  # where the other user may go
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.folder / "control.sock"))
+            listener.listen()
+            (self.folder / "control.sock").chmod(0o600)
+            with self.daemon(self.STATUS, "kms.sock"):
+                (self.folder / "kms.sock").chmod(0o666)
+                done = subprocess.run([own, *map(str, self.sockets()), "status"], capture_output=True, text=True,
+                                      user=65534, group=65534, extra_groups=[])
+        self.assertEqual(done.returncode, program.ERROR, done.stderr)
+        self.assertIn("not permitted; ask as root, or as a member of group quipu", done.stderr)
 
     def test_closed_without_an_answer(self):
         with self.daemon(b""):

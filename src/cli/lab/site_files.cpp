@@ -73,7 +73,7 @@ psk_file = "{dir}/peer.psk"
 endpoint = "{endpoint}:51900"
 allowed_ips = ["{peer_address}/32", "{peer_address6}/128"]
 rekey_interval_s = {interval}
-sources = [{{ kms = "local", peer_sae_id = "sae-{other}" }}]
+sources = [{{ kms = "local", peer_sae_id = "sae-{other}", simulated = true }}]
 )",
                      fmt::arg("dir", own.folder.string()), fmt::arg("address", own.tunnel_address),
                      fmt::arg("address6", own.tunnel_address6), fmt::arg("control", own.control_socket().string()),

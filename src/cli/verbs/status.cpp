@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <optional>
 
 #include "cli/control_client.h"
@@ -12,10 +13,19 @@
 namespace quipu::cli {
 namespace {
 
-// What a daemon said, or nothing if none was ever started here.
-Result<std::optional<std::string>> ask_status(const std::string& socket) {
+constexpr const char* kDeviceConfiguration = "/etc/quipu/quipu.toml";
+constexpr const char* kKmsConfiguration = "/etc/quipu/kms.toml";
+
+// A daemon that is configured here, or that the caller names, is meant to run. Its socket goes when it stops.
+bool is_expected(bool socket_given, const char* configuration) {
+  std::error_code unreadable;
+  return socket_given || std::filesystem::exists(configuration, unreadable);
+}
+
+// What a daemon said, or nothing if there is none on this machine.
+Result<std::optional<std::string>> ask_status(const std::string& socket, bool expected) {
   auto reply = ask(socket, control::StatusRequest{});
-  if (!reply && reply.error().code == Errc::not_found) return std::nullopt;
+  if (!reply && reply.error().code == Errc::not_found && !expected) return std::nullopt;
   if (!reply) return std::unexpected(std::move(reply).error());
   return result_of(*std::move(reply));
 }
@@ -29,23 +39,24 @@ Result<ExitCode> judge_and_show(const std::optional<std::string>& json, Result<S
   return judge(status);
 }
 
-// A daemon that is expected and does not answer counts as down.
-ExitCode report_down(const Error& error) {
+// A daemon that does not answer counts as down; one that we may not ask says nothing either way.
+ExitCode report_silence(const Error& error) {
   report(error);
-  return ExitCode::down;
+  return error.code == Errc::not_permitted ? ExitCode::error : ExitCode::down;
 }
 
 ExitCode show(const Invocation& invocation, bool as_json) {
-  const auto device = ask_status(invocation.socket);
-  const auto kms = ask_status(invocation.kms_socket);
+  const auto device = ask_status(invocation.socket, is_expected(invocation.socket_given, kDeviceConfiguration));
+  const auto kms = ask_status(invocation.kms_socket, is_expected(invocation.kms_socket_given, kKmsConfiguration));
   ExitCode outcome = ExitCode::ok;
   for (const auto* asked : {&device, &kms})
-    if (!*asked) outcome = graver(outcome, report_down(asked->error()));
+    if (!*asked) outcome = graver(outcome, report_silence(asked->error()));
   const std::optional<std::string> device_json = device.value_or(std::nullopt);
   const std::optional<std::string> kms_json = kms.value_or(std::nullopt);
   if (device && kms && !device_json && !kms_json)
-    return report_down({Errc::unavailable, "neither " + invocation.socket + " nor " + invocation.kms_socket +
-                                               " exists: no daemon is running here; 'systemctl start quipud'"});
+    return report_silence({Errc::unavailable, std::string("no daemon is configured here: there is neither ") +
+                                                  kDeviceConfiguration + " nor " + kKmsConfiguration +
+                                                  ", and no daemon's socket"});
   const auto device_outcome = judge_and_show(device_json, control::device_status_from_json, !as_json);
   if (!device_outcome) return report(device_outcome.error());
   const auto kms_outcome = judge_and_show(kms_json, control::kms_status_from_json, !as_json);
@@ -60,8 +71,10 @@ ExitCode show(const Invocation& invocation, bool as_json) {
 
 void add_status(CLI::App& program, Invocation& invocation) {
   CLI::App& verb = add_verb(program, "status", "Show tunnels, keys and links of this site",
-                            "Exit code: 0 all well; 3 degraded: some tunnels or links are down, or keys run short; 4 "
-                            "down;\n6 a tunnel is blocked because its policy wants keys that are not there.");
+                            "Exit code: 0 all well (an idle tunnel is: nobody sends, and the next packet opens it); 1 "
+                            "not permitted to ask;\n3 degraded: some tunnels or links are down, or keys run short; 4 "
+                            "down: no tunnel, no KM link, or a daemon that\nis configured here does not run; 6 a "
+                            "tunnel is blocked because its policy wants keys that are not there.");
   auto as_json = std::make_shared<bool>(false);
   verb.add_flag("--json", *as_json,
                 "As one line of JSON: {\"schema_version\", \"device\", \"kms\"}, null for a daemon that does not run");

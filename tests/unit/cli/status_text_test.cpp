@@ -31,8 +31,13 @@ control::TunnelStatus healthy_tunnel(const std::string& peer) {
   tunnel.protection_required = "x25519+mlkem768+psk+qkd(1)";
   tunnel.protection_achieved = "x25519+mlkem768+psk+qkd(2)";
   tunnel.qkd = QkdState::ok;
-  tunnel.sources.push_back(
-      {.kms = "local", .peer_sae_id = "sae-b", .reachable = true, .stock_keys = 1204, .last_error = {}});
+  tunnel.sources.push_back({.kms = "local",
+                            .peer_sae_id = "sae-b",
+                            .asked = true,
+                            .reachable = true,
+                            .simulated = false,
+                            .stock_keys = 1204,
+                            .last_error = {}});
   return tunnel;
 }
 
@@ -90,7 +95,23 @@ TEST(StatusText, SaysSimulatedWhereverASimulationIs) {
   auto tunnel = healthy_tunnel("dc-b");
   tunnel.simulated = true;
   EXPECT_THAT(to_text(device({tunnel})), HasSubstr("tunnel dc-b  UP  SIMULATED\n"));
+  tunnel.sources[0].simulated = true;
+  EXPECT_THAT(to_text(device({tunnel})), HasSubstr("source local for sae-b: reachable, SIMULATED, 1204 keys"));
   EXPECT_THAT(to_text(kms(LinkState::up, "running")), HasSubstr("running  SIMULATED  SKR 2390 bit/s  QBER 1.90 %"));
+  KmsStatus restarting = kms(LinkState::up, "backoff");
+  restarting.pools[0].simulated = true;
+  EXPECT_THAT(to_text(restarting), HasSubstr("pool with kme-b  KM link UP  SIMULATED\n"));
+}
+
+TEST(StatusText, LeavesOutWhatIsNotKnown) {
+  KmsStatus status = kms(LinkState::up, "backoff: exit 1");
+  status.pools[0].links[0].skr_bit_s.reset();
+  status.pools[0].links[0].qber.reset();
+  EXPECT_THAT(to_text(status), AllOf(Not(HasSubstr("SKR")), Not(HasSubstr("QBER")), Not(HasSubstr(" - "))));
+  status.pools[0].oldest_age_s = 14;
+  EXPECT_THAT(to_text(status), AllOf(HasSubstr("oldest key material 14.0 s old\n"), Not(HasSubstr("lasts"))));
+  status.pools[0].runway_s = 7200;
+  EXPECT_THAT(to_text(status), HasSubstr("the stock lasts 2 h 0 min at this rate\n"));
 }
 
 TEST(StatusText, NamesReasonAndDrops) {
@@ -124,6 +145,29 @@ TEST(Judge, SomeTunnelsDownIsDegradedAndAllIsDown) {
   down.state = TunnelState::connecting;
   EXPECT_EQ(judge(device({healthy_tunnel("b"), down})), ExitCode::degraded);
   EXPECT_EQ(judge(device({down})), ExitCode::down);
+}
+
+TEST(Judge, AnIdleTunnelIsWell) {
+  auto idle = healthy_tunnel("c");
+  idle.state = TunnelState::idle;
+  idle.sources[0].asked = idle.sources[0].reachable = false;
+  EXPECT_EQ(judge(device({idle})), ExitCode::ok);
+  EXPECT_EQ(judge(device({healthy_tunnel("b"), idle})), ExitCode::ok);
+  EXPECT_THAT(to_text(device({idle})), AllOf(HasSubstr("tunnel c  IDLE\n"), HasSubstr("sae-b: not asked yet")));
+  idle.sources[0].asked = true;
+  EXPECT_EQ(judge(device({idle})), ExitCode::degraded);
+  auto down = healthy_tunnel("b");
+  down.state = TunnelState::down;
+  EXPECT_EQ(judge(device({down, idle})), ExitCode::degraded);
+}
+
+TEST(Judge, SimulatedKeysThatFlowAreWell) {
+  auto tunnel = healthy_tunnel("b");
+  tunnel.simulated = tunnel.sources[0].simulated = true;
+  EXPECT_EQ(judge(device({tunnel})), ExitCode::ok);
+  KmsStatus status = kms(LinkState::up, "running");
+  status.pools[0].simulated = true;
+  EXPECT_EQ(judge(status), ExitCode::ok);
 }
 
 TEST(Judge, ABlockedTunnelOutweighsAll) {

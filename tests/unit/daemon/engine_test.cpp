@@ -150,6 +150,33 @@ class EngineTest : public testing::Test {
   Site m_b{m_loop, m_network, m_kms, "b", "192.0.2.2:51900"};
 };
 
+TEST_F(EngineTest, IsIdleUntilSomebodySends) {
+  for (const Site* site : {&m_a, &m_b}) {
+    EXPECT_EQ(tunnel(*site).state, control::TunnelState::idle);
+    EXPECT_EQ(tunnel(*site).reason, "nothing to send yet");
+    EXPECT_FALSE(tunnel(*site).sources.at(0).asked);
+  }
+  m_network.on_send = [](const net::FakeUdpNetwork::Packet&) { return false; };
+  send(m_a, "into the void");
+  run_until(m_loop, [&] { return tunnel(m_a).state == control::TunnelState::connecting; }, "an attempt");
+  EXPECT_EQ(tunnel(m_b).state, control::TunnelState::idle);
+  m_network.on_send = nullptr;
+  expect_arrival(m_b, "into the void");
+  EXPECT_EQ(tunnel(m_a).state, control::TunnelState::up);
+  EXPECT_TRUE(tunnel(m_a).sources.at(0).asked);
+}
+
+TEST_F(EngineTest, TellsSimulatedKeysWhoseSourceIsNotMarked) {
+  m_kms.simulated = true;
+  send(m_a, "hello");
+  expect_arrival(m_b, "hello");
+  for (const Site* site : {&m_a, &m_b}) {
+    EXPECT_TRUE(tunnel(*site).simulated);
+    EXPECT_TRUE(tunnel(*site).sources.at(0).simulated);
+    EXPECT_EQ(site->log.count(event::kSourceSimulated), 1U);
+  }
+}
+
 TEST_F(EngineTest, CarriesPacketsBothWaysUnderAQkdKey) {
   send(m_a, "hello");
   expect_arrival(m_b, "hello");
@@ -164,6 +191,7 @@ TEST_F(EngineTest, CarriesPacketsBothWaysUnderAQkdKey) {
     EXPECT_EQ(status.qkd_keys_used, 1U);
     EXPECT_TRUE(status.sources.at(0).reachable);
     EXPECT_TRUE(status.reason.empty()) << status.reason;
+    EXPECT_FALSE(status.simulated);
   }
   EXPECT_GT(m_kms.dec_calls, 0U);
 }

@@ -201,6 +201,38 @@ TEST_F(KeyFetcherTest, LearnsTheStockBehindAnAnswer) {
   EXPECT_EQ(m_kms.status_calls, 1U);
 }
 
+TEST_F(KeyFetcherTest, SaysOnceThatAKmsGivesSimulatedKeys) {
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  EXPECT_FALSE(m_fetcher.health("a", SaeId("sae-b")).simulated);
+  m_kms.simulated = true;
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(ask(request("a")).result.has_value());
+  EXPECT_TRUE(m_fetcher.health("a", SaeId("sae-b")).simulated);
+  EXPECT_EQ(m_log.count(event::kSourceSimulated), 1U);
+  EXPECT_FALSE(m_fetcher.health("b", SaeId("sae-a")).simulated);
+}
+
+TEST_F(KeyFetcherTest, ASourceThatIsMarkedSimulatedNeedsNoWarning) {
+  m_kms.simulated = true;
+  RequestKey wanted = request("a");
+  wanted.source.simulated = true;
+  ASSERT_TRUE(ask(std::move(wanted)).result.has_value());
+  EXPECT_TRUE(m_fetcher.health("a", SaeId("sae-b")).simulated);
+  EXPECT_EQ(m_log.count(event::kSourceSimulated), 0U);
+}
+
+TEST_F(KeyFetcherTest, AStockThatIsSimulatedIsEnough) {
+  m_kms.simulated = true;
+  m_kms.refusal = etsi::ApiError{503, "not enough key material available", {}};
+  EXPECT_EQ(failure_of(ask(request("b", KeyId("11111111-2222-4333-8444-555555555555")))), KeyFailure::unavailable);
+  EXPECT_FALSE(m_fetcher.health("b", SaeId("sae-a")).simulated);
+  m_kms.refusal.reset();
+  EXPECT_EQ(failure_of(ask(request("b", KeyId("11111111-2222-4333-8444-555555555555")))), KeyFailure::unknown);
+  run_until(m_loop, [&] { return !m_stocks.empty(); }, "the stock");
+  EXPECT_TRUE(m_fetcher.health("b", SaeId("sae-a")).simulated);
+  EXPECT_EQ(m_log.count(event::kSourceSimulated), 1U);
+}
+
 TEST_F(KeyFetcherTest, AChangedKmsAnswersWhatWasOpen) {
   m_kms.hold = true;
   m_fetcher.fetch(request("a"));

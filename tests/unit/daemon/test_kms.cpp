@@ -152,13 +152,14 @@ net::HttpResponse TestKms::answer(const net::HttpRequest& request) {
                                         .max_key_per_request = 16,
                                         .max_key_size = 256,
                                         .min_key_size = 256,
-                                        .max_sae_id_count = 0});
+                                        .max_sae_id_count = 0,
+                                        .simulated = simulated});
   }
   return response;
 }
 
 SecretBytes TestKms::give(const etsi::EncKeysCall& call) {
-  etsi::KeyContainer container;
+  etsi::KeyContainer container{.keys = {}, .simulated = simulated};
   for (std::uint32_t i = 0; i < call.request.number.value_or(1); ++i) {
     std::array<std::uint8_t, 16> id{};
     m_rng.fill(id);
@@ -171,7 +172,7 @@ SecretBytes TestKms::give(const etsi::EncKeysCall& call) {
 }
 
 std::expected<SecretBytes, etsi::ApiError> TestKms::fetch(const etsi::DecKeysCall& call) {
-  etsi::KeyContainer container;
+  etsi::KeyContainer container{.keys = {}, .simulated = simulated};
   for (const KeyId& id : call.key_ids.ids) {
     auto key = m_keys.extract(id);
     if (key.empty()) return std::unexpected(etsi::ApiError{400, std::string(etsi::kKeysNotFound), {}});

@@ -54,6 +54,8 @@ class TestKms {
   std::optional<etsi::ApiError> refusal;
   // Answers these octets with 200, while set.
   std::optional<std::string> nonsense;
+  // Says that its keys are simulated.
+  bool simulated = false;
   // Keeps requests unanswered until release(), while set.
   bool hold = false;
   void release();

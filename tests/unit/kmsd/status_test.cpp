@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kmsd/status.h"
+
+#include <gtest/gtest.h>
+
+namespace quipu::kmsd {
+namespace {
+
+using driver::DriverStatus;
+using driver::HostState;
+
+config::KmsdConfig configuration() {
+  config::KmsdConfig config;
+  config.kme.id = KmeId("kme-a");
+  config.saes = {{SaeId("sae-a")}};
+  config.peer_kmes = {{.id = KmeId("kme-b"), .address = {}, .saes = {}, .position = {}}};
+  config.links = {{.name = "a-b",
+                   .peer_kme = KmeId("kme-b"),
+                   .driver = "sim",
+                   .allow_simulated = true,
+                   .options = {},
+                   .position = {}}};
+  return config;
+}
+
+kms::PoolStatus pool() {
+  kms::PoolStatus pool;
+  pool.peer = KmeId("kme-b");
+  pool.link = kms::LinkState::up;
+  return pool;
+}
+
+LinkReport running_link() {
+  LinkReport link;
+  link.driver.state = HostState::running;
+  link.driver.identity = driver::DriverIdentity{};
+  link.driver.telemetry = driver::DriverTelemetry{};
+  link.driver.telemetry->state = driver::DeviceState::running;
+  link.driver.telemetry->skr_bit_s = 2400;
+  link.driver.telemetry->qber = 0.02;
+  link.driver.blocks = 3;
+  link.simulated = true;
+  link.octets = 3 * 4096;
+  return link;
+}
+
+control::KeyLinkStatus link_of(const LinkReport& link) {
+  return make_status(configuration(), {.pools = {pool()}, .links = {{"a-b", link}}, .requests = 0, .refused = {}})
+      .pools.at(0)
+      .links.at(0);
+}
+
+TEST(KmsStatus, ShowsWhatALinkDelivered) {
+  const auto link = link_of(running_link());
+  EXPECT_EQ(link.name, "a-b");
+  EXPECT_EQ(link.driver, "sim");
+  EXPECT_EQ(link.state, "running");
+  EXPECT_TRUE(link.simulated);
+  EXPECT_EQ(link.skr_bit_s, 2400);
+  EXPECT_EQ(link.qber, 0.02);
+  EXPECT_EQ(link.blocks, 3U);
+  EXPECT_EQ(link.bits, 3 * 4096 * 8U);
+}
+
+TEST(KmsStatus, ADeadDriverMeasuresNothingAndStaysSimulated) {
+  LinkReport dead = running_link();
+  dead.driver.identity.reset();
+  dead.driver.problem = "the driver's process ended: signal 9";
+  for (const HostState state : {HostState::backoff, HostState::starting, HostState::failed}) {
+    dead.driver.state = state;
+    const auto link = link_of(dead);
+    EXPECT_EQ(link.state, std::string(driver::to_string(state)) + ": the driver's process ended: signal 9");
+    EXPECT_FALSE(link.skr_bit_s.has_value());
+    EXPECT_FALSE(link.qber.has_value());
+    EXPECT_TRUE(link.simulated);
+    EXPECT_EQ(link.bits, 3 * 4096 * 8U);
+  }
+}
+
+TEST(KmsStatus, CountsDeliveredBitsAndKeysAlike) {
+  kms::PoolStatus busy = pool();
+  busy.simulated = true;
+  busy.books = {.received = 4096, .held = 0, .stock = 3584, .leased = 512, .delivered = 0, .burnt = 0, .voided = 0};
+  busy.delivered_keys = 1;
+  busy.delivered_octets = 32;
+  busy.burnt_octets = 64;
+  const auto status =
+      make_status(configuration(), {.pools = {busy}, .links = {}, .requests = 2, .refused = {{503, 1}}});
+  ASSERT_EQ(status.pools.size(), 1U);
+  EXPECT_TRUE(status.pools[0].simulated);
+  EXPECT_EQ(status.pools[0].stock_bits, 3584 * 8U);
+  EXPECT_EQ(status.pools[0].leased_bits, 512 * 8U);
+  EXPECT_EQ(status.pools[0].delivered_bits, 256U);
+  EXPECT_EQ(status.pools[0].delivered_keys, 1U);
+  EXPECT_EQ(status.pools[0].burnt_bits, 512U);
+  EXPECT_TRUE(status.pools[0].links.empty());
+  EXPECT_EQ(status.requests, 2U);
+  EXPECT_EQ(status.refused.at("503"), 1U);
+}
+
+}  // namespace
+}  // namespace quipu::kmsd
