@@ -74,6 +74,8 @@ std::optional<std::string> Daemon::rekey(const control::RekeyRequest& request,
 Result<control::ReloadResult> Daemon::reload() {
   service::notify_reloading();
   auto settings = load_settings(m_config_file);
+  // Whatever it is that cannot be used: for whoever asked, the configuration is invalid.
+  if (!settings) settings.error().code = Errc::malformed;
   auto result = settings ? apply(std::move(*settings)) : std::unexpected(settings.error());
   if (result)
     log_reload(*result);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kmsd/kmsd.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include "config/diff.h"
 #include "kmsd/status.h"
 #include "service/files.h"
@@ -19,11 +22,22 @@ WallTime wall_now() {
   return std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
 }
 
-Result<std::shared_ptr<const net::TlsContext>> load_tls(const config::TlsFiles& files, bool require_hybrid) {
-  QUIPU_TRY_ASSIGN(const std::string ca, service::resolve_file(files.ca));
-  QUIPU_TRY_ASSIGN(const std::string certificate, service::resolve_file(files.cert));
-  QUIPU_TRY_ASSIGN(const std::string key, service::resolve_file(files.key));
-  return net::TlsContext::load({.ca = ca, .certificate = certificate, .key = key}, {.require_hybrid = require_hybrid});
+Result<TlsEnd> load_tls(const config::TlsFiles& files, bool require_hybrid) {
+  net::TlsFiles paths;
+  QUIPU_TRY_ASSIGN(paths.ca, service::resolve_file(files.ca));
+  QUIPU_TRY_ASSIGN(paths.certificate, service::resolve_file(files.cert));
+  QUIPU_TRY_ASSIGN(paths.key, service::resolve_file(files.key));
+  TlsEnd end;
+  QUIPU_TRY_ASSIGN(end.context, net::TlsContext::load(paths, {.require_hybrid = require_hybrid}));
+  QUIPU_TRY_ASSIGN(end.ca, service::read_text_file(paths.ca, kMaxConfigurationSize));
+  return end;
+}
+
+Result<Configuration> load(const std::string& file) {
+  QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(file, kMaxConfigurationSize));
+  auto parsed = config::parse_kmsd(text);
+  if (!parsed) return std::unexpected(config::to_error(file, parsed.error()));
+  return load_named_files(file, *std::move(parsed));
 }
 
 kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
@@ -43,11 +57,23 @@ kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
 
 }  // namespace
 
+Result<Configuration> load_named_files(std::string file, config::KmsdConfig values) {
+  Configuration out{
+      .file = std::move(file), .values = std::move(values), .store_key = {}, .etsi014 = {}, .km_link = {}};
+  QUIPU_TRY_ASSIGN(out.store_key, service::read_key_file<32>(out.values.kme.store_key_file));
+  auto etsi014 = load_tls(out.values.etsi014.tls, false);
+  if (!etsi014) return fail_at("etsi014", etsi014.error());
+  out.etsi014 = *std::move(etsi014);
+  auto km_link = load_tls(out.values.km_link.tls, true);
+  if (!km_link) return fail_at("km_link", km_link.error());
+  out.km_link = *std::move(km_link);
+  return out;
+}
+
 Result<Configuration> load_configuration(const std::string& file) {
-  QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(file, kMaxConfigurationSize));
-  auto parsed = config::parse_kmsd(text);
-  if (!parsed) return std::unexpected(config::to_error(file, parsed.error()));
-  return Configuration{.file = file, .values = *std::move(parsed)};
+  auto loaded = load(file);
+  if (!loaded) return fail(Errc::malformed, std::move(loaded.error().text));
+  return loaded;
 }
 
 Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, service::SignalSource signals,
@@ -84,16 +110,13 @@ Kmsd::~Kmsd() = default;
 
 Result<void> Kmsd::open_store_and_core() {
   const config::KmsdConfig& values = m_configuration.values;
-  QUIPU_TRY_ASSIGN(Secret<32> key, service::read_key_file<32>(values.kme.store_key_file));
-  QUIPU_TRY_ASSIGN(m_store, store::SqliteStore::open(values.kme.store, std::move(key), m_rng));
+  QUIPU_TRY_ASSIGN(m_store, store::SqliteStore::open(values.kme.store, std::move(m_configuration.store_key), m_rng));
   QUIPU_TRY_ASSIGN(m_kme, kms::Kme::start(core_configuration(values), *m_store, m_rng, wall_now(), net::Loop::now()));
   return {};
 }
 
 Result<void> Kmsd::open_sockets() {
   const config::KmsdConfig& values = m_configuration.values;
-  QUIPU_TRY_ASSIGN(auto link_context, load_tls(values.km_link.tls, true));
-  QUIPU_TRY_ASSIGN(auto etsi_context, load_tls(values.etsi014.tls, false));
   KmLinks::Events events{
       .connected = [this](kms::LinkId link,
                           const KmeId& peer) { perform(m_kme->link_connected(link, peer, net::Loop::now())); },
@@ -103,10 +126,10 @@ Result<void> Kmsd::open_sockets() {
             perform(m_kme->link_disconnected(link, error_field(reason).value, net::Loop::now()));
           }};
   QUIPU_TRY_ASSIGN(m_km_links, KmLinks::open(
-                                   m_loop, values.km_link, values.peer_kmes, std::move(link_context),
+                                   m_loop, values.km_link, values.peer_kmes, m_configuration.km_link.context,
                                    [this](const KmeId& peer) { return m_kme->dials(peer); }, std::move(events), m_log));
   QUIPU_TRY_ASSIGN(m_etsi, EtsiServer::open(
-                               m_loop, values.etsi014, values.saes, std::move(etsi_context),
+                               m_loop, values.etsi014, values.saes, m_configuration.etsi014.context,
                                [this](kms::RequestId id, const SaeId& caller, etsi::Call call) {
                                  on_etsi_request(id, caller, std::move(call));
                                },
@@ -252,29 +275,43 @@ void Kmsd::stop(std::optional<Error> failure) {
 // Certificates and the log level take effect at once; what the core was built from needs a restart, and is said to.
 Result<control::ReloadResult> Kmsd::reload() {
   QUIPU_TRY_ASSIGN(Configuration fresh, load_configuration(m_configuration.file));
-  QUIPU_TRY_ASSIGN(auto link_context, load_tls(fresh.values.km_link.tls, true));
-  QUIPU_TRY_ASSIGN(auto etsi_context, load_tls(fresh.values.etsi014.tls, false));
   const config::KmsdDiff difference = config::diff(m_configuration.values, fresh.values);
-  m_km_links->set_context(std::move(link_context));
-  m_etsi->set_context(std::move(etsi_context));
-  m_log.set_level(fresh.values.kme.log_level);
   control::ReloadResult result;
+  if (difference.log_level) result.changed.emplace_back("kme.log_level");
+  if (difference.etsi014_tls || fresh.etsi014.renewed_since(m_configuration.etsi014))
+    result.changed.emplace_back("etsi014 certificates");
+  if (difference.km_link_tls || fresh.km_link.renewed_since(m_configuration.km_link))
+    result.changed.emplace_back("km_link certificates");
   result.needs_restart = difference.needs_restart;
   if (!difference.saes.empty()) result.needs_restart.emplace_back("sae");
   if (!difference.peer_kmes.empty()) result.needs_restart.emplace_back("peer_kme");
   if (!difference.links.empty()) result.needs_restart.emplace_back("link");
-  std::string pending;
-  for (const std::string& key : result.needs_restart)
-    pending += (pending.empty() ? "" : " ") + key;
-  m_log.info("reloaded", "the configuration was reloaded", {{"needs_restart", pending}});
+  adopt(std::move(fresh));
+  m_log.info("reloaded", "the configuration was reloaded",
+             {{"changed", fmt::format("{}", fmt::join(result.changed, ","))},
+              {"needs_restart", fmt::format("{}", fmt::join(result.needs_restart, ","))}});
   return result;
+}
+
+// The rest stays as it is, so that the next reload says again what needs a restart.
+void Kmsd::adopt(Configuration fresh) {
+  m_km_links->set_context(fresh.km_link.context);
+  m_etsi->set_context(fresh.etsi014.context);
+  m_log.set_level(fresh.values.kme.log_level);
+  m_configuration.km_link = std::move(fresh.km_link);
+  m_configuration.etsi014 = std::move(fresh.etsi014);
+  config::KmsdConfig& values = m_configuration.values;
+  values.kme.log_level = fresh.values.kme.log_level;
+  values.km_link.tls = std::move(fresh.values.km_link.tls);
+  values.etsi014.tls = std::move(fresh.values.etsi014.tls);
 }
 
 std::string Kmsd::answer(const control::Request& request) {
   if (std::holds_alternative<control::StatusRequest>(request)) return control::encode_ok(status_json());
   if (std::holds_alternative<control::ReloadRequest>(request)) {
     const auto result = reload();
-    return result ? control::encode_ok(control::to_json(*result)) : control::encode_error(result.error());
+    return result ? control::encode_ok(control::to_json(*result))
+                  : control::encode_error(result.error(), "nothing was changed");
   }
   return control::encode_error(Error{Errc::unsupported, "quipu-kmsd knows the verbs status and reload"});
 }

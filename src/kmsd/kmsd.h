@@ -22,12 +22,30 @@
 
 namespace quipu::kmsd {
 
-// How the file on the command line became a configuration; kept for reload.
+// The files of one end of a TLS connection, read.
+struct TlsEnd {
+  std::shared_ptr<const net::TlsContext> context;
+  std::string ca;  // PEM
+
+  // Other certificates than before, whatever their files are called.
+  bool renewed_since(const TlsEnd& before) const {
+    return context->own().fingerprint != before.context->own().fingerprint || ca != before.ca;
+  }
+};
+
+// The configuration file and every file that it names, read and checked as a whole: what a start, a reload and --check
+// have in common.
 struct Configuration {
   std::string file;
   config::KmsdConfig values;
+  Secret<32> store_key;
+  TlsEnd etsi014;
+  TlsEnd km_link;
 };
 
+// What the values name. Errors as the files' own.
+Result<Configuration> load_named_files(std::string file, config::KmsdConfig values);
+// Errc::malformed whatever it is that cannot be used: the text names the file, and the place in it where there is one.
 Result<Configuration> load_configuration(const std::string& file);
 
 // How it is told that this machine was restored or cloned.
@@ -78,6 +96,7 @@ class Kmsd {
   void forget_abandoned();
   void stop(std::optional<Error> failure);
   Result<control::ReloadResult> reload();
+  void adopt(Configuration fresh);
   std::string answer(const control::Request& request);
   std::string status_json() const;
 

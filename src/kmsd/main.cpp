@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // quipu-kmsd: one site's key management system.
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <optional>
 
 #include "base/version.h"
 #include "crypto/self_test.h"
@@ -13,6 +15,7 @@ namespace {
 using namespace quipu;
 
 constexpr int kExitFailure = 1;
+constexpr int kExitUsage = 2;
 constexpr int kExitConfigurationInvalid = 5;
 
 struct Options {
@@ -26,10 +29,30 @@ int complain(const Error& error, int code) {
   return code;
 }
 
-Result<void> run(kmsd::Configuration configuration) {
-  QUIPU_TRY(crypto::self_test());
+// An exit code, when there is nothing more to do.
+std::optional<int> parse_options(int argc, char** argv, Options& options) {
+  CLI::App app("The key management system of one Quipu site (ETSI GS QKD 014)", "quipu-kmsd");
+  app.add_option("--config", options.file, "Configuration file")->capture_default_str();
+  app.add_flag("--check", options.check,
+               "Read the configuration and every file it names, say what is wrong, and end: 0 when it is good, 5 when "
+               "not");
+  app.set_version_flag("--version", kVersion);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  return std::nullopt;
+}
+
+// Before anything is read: what must hold for this process to touch a key.
+Result<service::SignalSource> prepare() {
   QUIPU_TRY(service::lock_down());
-  QUIPU_TRY_ASSIGN(service::SignalSource signals, service::SignalSource::create());
+  QUIPU_TRY(crypto::self_test());
+  return service::SignalSource::create();
+}
+
+Result<void> run(kmsd::Configuration configuration, service::SignalSource signals) {
   const auto sink = service::make_default_sink("quipu-kmsd", service::LogFormat::text);
   service::FilteringSink log(*sink, configuration.values.kme.log_level, net::Loop::now);
   net::Loop loop;
@@ -47,14 +70,17 @@ Result<void> run(kmsd::Configuration configuration) {
 
 int main(int argc, char** argv) {
   Options options;
-  CLI::App app("The key management system of one Quipu site (ETSI GS QKD 014)", "quipu-kmsd");
-  app.add_option("--config", options.file, "configuration file (default /etc/quipu/kms.toml)");
-  app.add_flag("--check", options.check, "check the configuration file and exit: 0 when it is good, 5 when not");
-  app.set_version_flag("--version", kVersion);
-  CLI11_PARSE(app, argc, argv);
+  if (const auto code = parse_options(argc, argv, options)) return *code;
+  auto signals = prepare();
+  if (!signals) return complain(signals.error(), kExitFailure);
   auto configuration = kmsd::load_configuration(options.file);
   if (!configuration) return complain(configuration.error(), kExitConfigurationInvalid);
-  if (options.check) return 0;
-  if (const auto result = run(*std::move(configuration)); !result) return complain(result.error(), kExitFailure);
+  if (options.check) {
+    std::printf("%s: good, %zu link(s), %zu peer KME(s)\n", options.file.c_str(), configuration->values.links.size(),
+                configuration->values.peer_kmes.size());
+    return 0;
+  }
+  if (const auto result = run(*std::move(configuration), *std::move(signals)); !result)
+    return complain(result.error(), kExitFailure);
   return 0;
 }

@@ -58,36 +58,38 @@ class KmsdTest : public ::testing::Test {
     stock_store();
     auto signals = service::SignalSource::create();
     ASSERT_TRUE(signals.has_value());
+    auto loaded = configuration();
+    ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
     auto started =
-        Kmsd::start(loop, configuration(), std::move(*signals), log,
+        Kmsd::start(loop, *std::move(loaded), std::move(*signals), log,
                     MachineSource{.read = [this] { return Result<service::MachineState>(machine); }, .fd = -1});
     ASSERT_TRUE(started.has_value()) << started.error().text;
     daemon = std::move(*started);
   }
 
-  Configuration configuration() {
+  Result<Configuration> configuration() {
     const auto files = [this](const std::string& name) {
       const net::TlsFiles made = pki.issue(name);
       return config::TlsFiles{.ca = made.ca, .cert = made.certificate, .key = made.key};
     };
-    Configuration out;
-    out.values.kme = {.id = KmeId("kme-b"),
-                      .store = scratch.path("kms.db"),
-                      .store_key_file = scratch.path("store.key"),
-                      .control_socket = scratch.path("control")};
-    out.values.etsi014 = {.listen = kLoopback,
-                          .tls = files("kme-b"),
-                          .key_size_bit = 256,
-                          .min_key_size_bit = 64,
-                          .max_key_size_bit = 1024,
-                          .max_key_per_request = 16};
-    out.values.km_link = {.listen = kLoopback, .tls = files("kme-b")};
-    out.values.saes = {{.id = SaeId("sae-b")}};
-    out.values.peer_kmes = {{.id = KmeId("kme-a"),
-                             .address = {.host = "127.0.0.1", .port = 1, .literal = {}},
-                             .saes = {SaeId("sae-a")},
-                             .position = {}}};
-    return out;
+    config::KmsdConfig values;
+    values.kme = {.id = KmeId("kme-b"),
+                  .store = scratch.path("kms.db"),
+                  .store_key_file = scratch.path("store.key"),
+                  .control_socket = scratch.path("control")};
+    values.etsi014 = {.listen = kLoopback,
+                      .tls = files("kme-b"),
+                      .key_size_bit = 256,
+                      .min_key_size_bit = 64,
+                      .max_key_size_bit = 1024,
+                      .max_key_per_request = 16};
+    values.km_link = {.listen = kLoopback, .tls = files("kme-b")};
+    values.saes = {{.id = SaeId("sae-b")}};
+    values.peer_kmes = {{.id = KmeId("kme-a"),
+                         .address = {.host = "127.0.0.1", .port = 1, .literal = {}},
+                         .saes = {SaeId("sae-a")},
+                         .position = {}}};
+    return load_named_files("kms.toml", std::move(values));
   }
 
   // A pool with 128 slots that both ends have.
