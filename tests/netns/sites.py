@@ -159,7 +159,7 @@ class Site:
             text += (f'[[peer]]\nname = "site-{peer.letter}"\npublic_key = "{peer.public_key}"\n'
                      f'psk_file = "{self.world.psk_file(self, peer)}"\nallowed_ips = {json.dumps(allowed)}\n'
                      f'rekey_interval_s = {rekey_interval_s}\n'
-                     f'sources = [{{ kms = "local", peer_sae_id = "sae-{peer.letter}" }}]\n{options.get("peer", "")}\n')
+                     f'sources = [{{ kms = "local", peer_sae_id = "sae-{peer.letter}", simulated = true }}]\n{options.get("peer", "")}\n')
             if not options.get("without_endpoint"):
                 text += f'endpoint = "{outer}:51900"\n'
         return self._write("quipu.toml", text)

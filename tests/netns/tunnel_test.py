@@ -45,7 +45,7 @@ class TwoSites(unittest.TestCase):
         for source, target in ((self.a, self.b), (self.b, self.a)):
             self.assertEqual(source.namespace.pings(target.inner4, 20), 20)
             self.assertEqual(source.namespace.pings(target.inner6, 20), 20)
-            self.assertEqual(source.tunnel(target)["protection_achieved"], "x25519+mlkem768+psk+qkd(1)")
+            self.assertEqual(source.tunnel(target)["protection_achieved"], "x25519+mlkem768+psk+qkd(1)-simulated")
             self.assertEqual(source.tunnel(target)["qkd"], "ok")
 
     def test_both_ends_give_the_same_account(self):

@@ -39,12 +39,11 @@ Result<void> start_daemons(Run& run, const Programs& programs) {
   return {};
 }
 
-// The daemon that has ended, by the name of its log, or nothing.
+// The site whose daemon has ended, or nothing.
 std::string dead_daemon(const Run& run) {
   for (const Site& site : run.sites)
     for (const ProcessId& process : site.processes)
-      if (!is_running(process))
-        return "a daemon of site " + site.letter + " has ended; see the logs in " + site.folder.string();
+      if (!is_running(process)) return "a daemon of site " + site.letter + " has ended";
   return {};
 }
 
@@ -59,8 +58,7 @@ Result<void> wait_for_ping(const Run& run) {
     if (status == 0) return {};
     if (const std::string reason = dead_daemon(run); !reason.empty()) return fail(Errc::closed, reason);
   }
-  return fail(Errc::timeout, "no ping went through the tunnel within " + std::to_string(kUpPatience.count()) +
-                                 " s; see the logs in " + run.folder.string());
+  return fail(Errc::timeout, "no ping went through the tunnel within " + std::to_string(kUpPatience.count()) + " s");
 }
 
 Result<void> build(Run& run, const Programs& programs, const LabOptions& options) {
@@ -76,6 +74,24 @@ void tear_down(const Run& run) {
     for (auto process = site.processes.rbegin(); process != site.processes.rend(); ++process)
       stop_process(*process, kStopPatience);
   remove_topology(run);
+}
+
+// Takes away all that a run has made but its logs, which go to a folder that is no run's. Where they are; nothing when
+// there are none.
+std::string keep_logs_only(const Run& run) {
+  std::error_code error;
+  std::filesystem::remove_all(run.kept_logs(), error);
+  bool any = false;
+  for (const Site& site : run.sites) {
+    for (const auto& entry : std::filesystem::directory_iterator(site.folder, error)) {
+      if (entry.path().extension() != ".log") continue;
+      std::filesystem::create_directories(run.kept_logs() / site.letter, error);
+      std::filesystem::rename(entry.path(), run.kept_logs() / site.letter / entry.path().filename(), error);
+      any = any || !error;
+    }
+  }
+  std::filesystem::remove_all(run.folder, error);
+  return any ? run.kept_logs().string() : std::string();
 }
 
 }  // namespace
@@ -100,20 +116,28 @@ Result<UpResult> up(const std::string& id, const std::filesystem::path& root, co
   std::error_code error;
   if (std::filesystem::exists(run.folder, error))
     return fail(Errc::conflict, "laboratory '" + id + "' exists already: 'quipu lab down " + id + "' removes it");
+  std::filesystem::remove_all(run.kept_logs(), error);
   std::filesystem::create_directories(run.folder, error);
   if (error) return fail(Errc::io, run.folder.string() + ": " + error.message());
   if (const auto built = build(run, programs, options); !built) {
     tear_down(run);
-    return std::unexpected(built.error());
+    Error failure = built.error();
+    if (const std::string logs = keep_logs_only(run); !logs.empty())
+      failure.text += "; the daemons' logs are in " + logs;
+    return std::unexpected(std::move(failure));
   }
   return UpResult{.run = run, .tunnel_up_s = static_cast<double>(boot_time_ns() - run.first_exec_ns) * 1e-9};
 }
 
 Result<void> down(const std::string& id, const std::filesystem::path& root, bool keep_files) {
-  QUIPU_TRY_ASSIGN(const Run run, load_run(id, root));
+  QUIPU_TRY_ASSIGN(Run run, plan_run(id, root));
+  std::error_code error;
+  // What a failed `up` has left goes too; where that is all there is, it is what was asked for.
+  const bool had_logs = !keep_files && std::filesystem::remove_all(run.kept_logs(), error) > 0;
+  if (had_logs && !std::filesystem::exists(run.folder, error)) return {};
+  QUIPU_TRY_ASSIGN(run, load_run(id, root));
   tear_down(run);
   if (keep_files) return {};
-  std::error_code error;
   std::filesystem::remove_all(run.folder, error);
   return error ? Result<void>(fail(Errc::io, run.folder.string() + ": " + error.message())) : Result<void>();
 }

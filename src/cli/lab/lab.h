@@ -16,15 +16,16 @@ struct Programs {
 Result<Programs> find_programs();
 
 // Makes the network, the files and the four daemons, and waits until a ping went through the tunnel. Takes everything
-// down again when any of it fails. tunnel_up_s is the time from the execution of the first daemon to the first answered
-// ping.
+// down again when any of it fails, and leaves nothing but the logs: the error says where. tunnel_up_s is the time from
+// the execution of the first daemon to the first answered ping.
 struct UpResult {
   Run run;
   double tunnel_up_s = 0;
 };
 
 Result<UpResult> up(const std::string& id, const std::filesystem::path& root, const LabOptions& options);
-// Ends the daemons in reverse order of their start, removes namespaces and files. `keep_files` leaves logs and stores.
+// Ends the daemons in reverse order of their start, removes namespaces and files, the logs of a failed `up` too.
+// `keep_files` leaves logs and stores.
 Result<void> down(const std::string& id, const std::filesystem::path& root, bool keep_files);
 
 }  // namespace quipu::cli::lab

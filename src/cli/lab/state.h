@@ -33,6 +33,9 @@ struct Run {
   // CLOCK_BOOTTIME just before the first daemon was executed; 0 before that.
   std::int64_t first_exec_ns = 0;
 
+  // Logs of an `up` that failed: beside the runs, under a name that no run has.
+  std::filesystem::path kept_logs() const { return folder.string() + ".failed"; }
+
   std::string veth(const Site& site) const { return "ql" + id + site.letter; }
 };
 

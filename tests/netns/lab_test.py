@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""`quipu lab` and what `quipu status` says about it: simulated keys are called so on every screen, a tunnel that nobody uses is
+well, and a laboratory that does not come up leaves its logs and nothing else."""
+
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import unittest
+
+import support
+from support import PROGRAMS, run, wait_until
+
+ROOT = pathlib.Path("/var/lib/quipu-lab")
+OK, ERROR, DEGRADED = 0, 1, 3
+
+
+class Laboratory(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.id = "l" + secrets.token_hex(3)
+        cls.addClassCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", cls.id], capture_output=True)
+        up = json.loads(run(PROGRAMS / "quipu", "lab", "up", cls.id, "--rekey-interval", "1", "--json"))
+        cls.sites = up["sites"]
+
+    def status(self, site):
+        """Exit code and text, as an admin sees them."""
+        done = subprocess.run([PROGRAMS / "quipu", "--socket", site["control_socket"], "--kms-socket",
+                               site["kms_control_socket"], "status"], capture_output=True, text=True)
+        return done.returncode, done.stdout
+
+    def ping(self, site=0):
+        other = self.sites[1 - site]["tunnel_address"]
+        return subprocess.run(["ip", "netns", "exec", self.sites[site]["network_namespace"], "ping", "-q", "-c", "1", "-w", "1",
+                               other], capture_output=True).returncode == 0
+
+    def test_simulated_on_every_screen(self):
+        wait_until(self.ping, "the tunnel carries pings")
+        for site, other in zip(self.sites, reversed(self.sites)):
+            code, text = self.status(site)
+            self.assertEqual(code, OK, text)
+            self.assertIn(f"tunnel site-{other['site']}  UP  SIMULATED\n", text)
+            self.assertIn("+qkd(1)-simulated  (required", text)
+            self.assertIn(f"pool with kme-{other['site']}  KM link UP  SIMULATED\n", text)
+            self.assertIn("link a-b  driver sim  running  SIMULATED  SKR", text)
+
+    def test_a_driver_that_is_started_again_stays_simulated(self):
+        site = self.sites[0]
+        kms = site["processes"][0][0]
+        before = int(run("pgrep", "-P", kms, "quipu-driver"))
+        os.kill(before, signal.SIGKILL)
+        states = set()
+
+        def runs_again():
+            text = self.status(site)[1]
+            link = next(line for line in text.splitlines() if line.startswith("  link a-b"))
+            states.add(link.split()[4].rstrip(":"))
+            self.assertIn("SIMULATED", link)
+            self.assertIn("KM link UP  SIMULATED\n", text)
+            if "running  SIMULATED" not in link:
+                self.assertNotIn("SKR", link)
+            return "running  SIMULATED  SKR" in link and len(states) > 1
+
+        wait_until(runs_again, "the driver runs again")
+
+    def test_a_tunnel_that_nobody_uses_is_idle_and_well(self):
+        wait_until(self.ping, "the tunnel carries pings")
+        for site in self.sites:
+            wait_until(lambda: "  IDLE  SIMULATED\n  reason nothing was sent" in self.status(site)[1], "the tunnel is idle")
+            self.assertEqual(self.status(site)[0], OK)
+        wait_until(self.ping, "the next packet opens it again")
+
+    def test_the_kms_says_it_where_the_configuration_does_not(self):
+        for site in self.sites:
+            path = pathlib.Path(site["folder"]) / "quipu.toml"
+            path.write_text(path.read_text().replace(", simulated = true", ""))
+            run(PROGRAMS / "quipu", "--socket", site["control_socket"], "reload")
+        wait_until(self.ping, "the tunnel carries pings")
+        try:
+            for site, other in zip(self.sites, reversed(self.sites)):
+                text = self.status(site)[1]
+                self.assertIn(f"tunnel site-{other['site']}  UP  SIMULATED\n", text)
+                self.assertIn("+qkd(1)  (required x25519+mlkem768+psk+qkd(1))", text)
+                warnings = (pathlib.Path(site["folder"]) / "quipud.log").read_text().count("event=source_simulated")
+                self.assertEqual(warnings, 1)
+        finally:
+            for site in self.sites:
+                path = pathlib.Path(site["folder"]) / "quipu.toml"
+                path.write_text(path.read_text().replace('" }]', '", simulated = true }]'))
+                run(PROGRAMS / "quipu", "--socket", site["control_socket"], "reload")
+        wait_until(self.ping, "the tunnel carries pings")
+
+    def test_renewed_certificates_are_told(self):
+        site = self.sites[0]
+        reload = [PROGRAMS / "quipu", "--kms-socket", site["kms_control_socket"], "reload", "--kms"]
+        self.assertEqual(run(*reload), "nothing has changed\n")
+        pki = pathlib.Path(site["folder"]) / "pki"
+        authority = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, authority)
+        run(PROGRAMS / "quipu", "pki", "ca", authority)
+        run(PROGRAMS / "quipu", "pki", "issue", authority, "kme-a", "--san", "DNS:kme-a")
+        old = {path: path.read_bytes() for path in (pki / "kme-a.pem", pki / "kme-a.key")}
+        for path in old:
+            path.write_bytes((authority / path.name).read_bytes())
+        changed = "changed: etsi014 certificates, km_link certificates\n"
+        self.assertEqual(run(*reload), changed)
+        configuration = pathlib.Path(site["folder"]) / "kms.toml"
+        text = configuration.read_text()
+        configuration.write_text(text.replace("skr_bit_s = 100000", "skr_bit_s = 99999"))
+        for path, octets in old.items():
+            path.write_bytes(octets)
+        self.assertEqual(run(*reload), changed + "takes effect at the next start: link\n")
+        self.assertEqual(run(*reload), "takes effect at the next start: link\n")
+        configuration.write_text("nonsense")
+        done = subprocess.run(reload, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        (pki / "kme-a.key").write_text("nonsense")
+        configuration.write_text(text)
+        done = subprocess.run(reload, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn("kme-a.key", done.stderr)
+        check = subprocess.run([PROGRAMS / "quipu-kmsd", "--check", "--config", configuration], capture_output=True, text=True)
+        self.assertEqual(check.returncode, 5, check.stderr)
+        (pki / "kme-a.key").write_bytes(old[pki / "kme-a.key"])
+        self.assertEqual(run(*reload), "nothing has changed\n")
+        self.assertIn("good", run(PROGRAMS / "quipu-kmsd", "--check", "--config", configuration))
+
+
+class LaboratoryThatFails(unittest.TestCase):
+    def test_leaves_its_logs_and_nothing_else(self):
+        folder = pathlib.Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        quipu = shutil.copy(PROGRAMS / "quipu", folder)
+        for name in ("quipud", "quipu-kmsd"):
+            (folder / name).write_text(f"#!/bin/sh\necho {name} says why >&2\nexit 1\n")
+            (folder / name).chmod(0o755)
+        name = "f" + secrets.token_hex(3)
+        kept = ROOT / f"{name}.failed"
+        self.addCleanup(subprocess.run, [quipu, "lab", "down", name], capture_output=True)
+        # The second time as the first: nothing is in the way.
+        for _ in range(2):
+            done = subprocess.run([quipu, "lab", "up", name], capture_output=True, text=True)
+            self.assertEqual(done.returncode, ERROR, done.stdout)
+            self.assertIn("has ended", done.stderr)
+            self.assertIn(str(kept), done.stderr)
+            self.assertFalse((ROOT / name).exists())
+            files = sorted(str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file())
+            self.assertIn("a/quipu-kmsd.log", files)
+            self.assertEqual([path for path in files if not path.endswith(".log")], [])
+            self.assertIn("quipu-kmsd says why", (kept / "a" / "quipu-kmsd.log").read_text())
+            self.assertNotIn(name, run("ip", "netns", "list"))
+            self.assertNotIn(name, run(quipu, "lab", "status"))
+        run(quipu, "lab", "down", name)
+        self.assertFalse(kept.exists())
+        self.assertEqual(subprocess.run([quipu, "lab", "down", name], capture_output=True).returncode, ERROR)
+
+
+if __name__ == "__main__":
+    support.main()
