@@ -57,6 +57,22 @@ class Check(program.ProgramTest):
         self.assertIn("a valid configuration of quipud\n", self.check(QUIPUD, expect=program.OK).stdout)
         self.assertIn("a valid configuration of quipu-kmsd\n", self.check(KMSD, expect=program.OK).stdout)
 
+    def test_the_daemon_is_told_from_what_the_toml_says(self):
+        for text in (KMSD.replace("[kme]", "  [ kme ]  # ours"), "\n\n" + KMSD.replace("[kme]", "[\"kme\"]")):
+            self.assertIn("a valid configuration of quipu-kmsd\n", self.check(text, expect=program.OK).stdout)
+        for text in (QUIPUD.replace("[device]", "\t[ device ]"), "# [kme]\n" + QUIPUD):
+            self.assertIn("a valid configuration of quipud\n", self.check(text, expect=program.OK).stdout)
+        self.assertIn("of quipud:", self.check("kms.x.sae_id = 1\n", expect=program.CONFIG_INVALID).stderr)
+
+    def test_what_the_daemon_would_refuse(self):
+        done = self.check(QUIPUD.replace("192.0.2.2:51900", "10.70.0.2:51900"), expect=program.CONFIG_INVALID)
+        self.assertIn("file.toml:17:1: peer[1].endpoint: lies inside 10.70.0.2/32", done.stderr)
+
+    def test_reference(self):
+        text = self.quipu("check", "--reference").stdout
+        self.assertTrue(text.startswith("# Configuration\n"))
+        self.assertIn("| `rekey_interval_s` |", text)
+
     def test_each_daemon_refuses_the_other_ones_file(self):
         self.check(QUIPUD, "--for", "quipu-kmsd", expect=program.CONFIG_INVALID)
         self.check(KMSD, "--for", "quipud", expect=program.CONFIG_INVALID)

@@ -31,8 +31,7 @@ template <class Config>
 ExitCode tell(const std::string& file, std::string_view daemon, const config::Parsed<Config>& parsed) {
   if (parsed) {
     fmt::print("{}: a valid configuration of {}\n", file, daemon);
-    fmt::print("The files that it names were not read: '{} --check --config {}' reads them, as the daemon's user.\n",
-               daemon, file);
+    fmt::print("The files that it names were not read: that is for '{} --check'.\n", daemon);
     return ExitCode::ok;
   }
   for (const config::Problem& problem : parsed.error())

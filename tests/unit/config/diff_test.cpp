@@ -73,7 +73,19 @@ TEST(KmsdDiff, TellsLinksAndSaesApart) {
   EXPECT_TRUE(diff(*before, *before).empty());
   const auto moved = parse_kmsd(with(kKmsdSample, "192.0.2.1:8020", "192.0.2.1:8021"));
   ASSERT_TRUE(moved.has_value());
-  EXPECT_THAT(diff(*before, *moved).needs_restart, ElementsAre("km_link"));
+  EXPECT_THAT(diff(*before, *moved).needs_restart, ElementsAre("km_link.listen"));
+}
+
+TEST(KmsdDiff, CertificatesNeedNoRestart) {
+  const auto before = parse_kmsd(kKmsdSample);
+  const auto after = parse_kmsd(with(kKmsdSample, "listen = \"127.0.0.1:8014\"", "key_size_bit = 512"));
+  const auto renewed = parse_kmsd(with(kKmsdSample, "kme-a.pem", "kme-a-2.pem"));
+  ASSERT_TRUE(before.has_value() && after.has_value() && renewed.has_value());
+  EXPECT_THAT(diff(*before, *after).needs_restart, ElementsAre("etsi014.key_size_bit"));
+  const KmsdDiff out = diff(*before, *renewed);
+  EXPECT_TRUE(out.needs_restart.empty());
+  EXPECT_TRUE(out.etsi014_tls || out.km_link_tls);
+  EXPECT_FALSE(out.empty());
 }
 
 }  // namespace

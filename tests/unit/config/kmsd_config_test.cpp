@@ -8,6 +8,7 @@
 namespace quipu::config {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 std::string refusal(std::string_view from, std::string_view to) {
@@ -54,6 +55,23 @@ TEST(KmsdConfig, RefusesWhatDoesNotFitTogether) {
   EXPECT_THAT(refusal("listen = \"127.0.0.1:8014\"", "key_size_bit = 2048"), HasSubstr("outside min_key_size_bit"));
   EXPECT_THAT(refusal("role = \"alice\"", "role = [1]"), HasSubstr("link[1].options.role: is a list"));
   EXPECT_THAT(refusal("store_key_file = \"/etc/quipu/kms-store.key\"", ""), HasSubstr("kme.store_key_file: missing"));
+}
+
+TEST(KmsdConfig, RefusesOptionsThatNoDriverCanBeHanded) {
+  EXPECT_EQ(refusal("role = \"alice\"", "role = \"" + std::string(kMaxLinkOptionSize, 'x') + "\""), "");
+  EXPECT_THAT(
+      refusal("role = \"alice\"", "role = \"" + std::string(kMaxLinkOptionSize + 1, 'x') + "\""),
+      AllOf(HasSubstr("link[1].options.role: has 1025 octets"), HasSubstr("at most 1024"), HasSubstr("FILE:32:1")));
+  EXPECT_THAT(refusal("role = \"alice\"", "role = \"a\\u0000b\""), HasSubstr("options.role: holds a zero octet"));
+  const auto options = [](std::size_t count) {
+    std::string text = "role = \"alice\"\n";
+    for (std::size_t i = 4; i < count; ++i)
+      text += "option" + std::to_string(i) + " = 1\n";
+    return text;
+  };
+  EXPECT_EQ(refusal("role = \"alice\"\n", options(kMaxLinkOptions)), "");
+  EXPECT_THAT(refusal("role = \"alice\"\n", options(kMaxLinkOptions + 1)),
+              AllOf(HasSubstr("is one of 65 options"), HasSubstr("a driver takes at most 64")));
 }
 
 TEST(KmsdConfig, UnknownKeysAreToldFromKnownOnes) {

@@ -171,6 +171,34 @@ TEST(QuipudConfig, ChecksSourcesAgainstKmsSectionsAndPolicy) {
       HasSubstr("source \"local, sae-b\" is already used"));
 }
 
+TEST(QuipudConfig, RefusesAnEndpointThatATunnelProtects) {
+  EXPECT_EQ(refusal("192.0.2.2:51900", "10.2.3.4:51900"),
+            "FILE:18:1: peer[1].endpoint: lies inside 10.2.0.0/16, which allowed_ips of peer \"dc-b\" protects; list "
+            "allowed_ips that leave this address out: the tunnel cannot run through itself");
+  EXPECT_THAT(refusal("10.2.0.0/16", "0.0.0.0/0"), HasSubstr("lies inside 0.0.0.0/0"));
+  EXPECT_EQ(refusal("192.0.2.2:51900", "10.3.0.1:51900"), "");
+  // Another tunnel's prefix is no better.
+  const std::string two = with(kQuipudSample, "192.0.2.2:51900", "10.3.0.1:51900") + R"(
+[[peer]]
+name = "dc-c"
+public_key = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
+psk_file = "/etc/quipu/dc-c.psk"
+allowed_ips = ["10.3.0.0/16"]
+qkd = "off"
+)";
+  EXPECT_THAT(problems_of(parse_quipud(two)), HasSubstr("which allowed_ips of peer \"dc-c\" protects"));
+}
+
+TEST(QuipudConfig, RefusesWhatNoTunnelOrInterfaceCanHave) {
+  for (const std::string_view address : {"224.0.0.1/24", "0.0.0.0/24", "ff02::1/64", "::/64"})
+    EXPECT_THAT(refusal("10.70.0.1/24", address), HasSubstr("multicast or unspecified address")) << address;
+  EXPECT_THAT(refusal("rekey_interval_s = 10", "qkd = \"off\""), HasSubstr("sources: given, while qkd is \"off\""));
+  std::string nine = "{ kms = \"local\", peer_sae_id = \"sae-0\" }";
+  for (int i = 1; i < 9; ++i)
+    nine += ", { kms = \"local\", peer_sae_id = \"sae-" + std::to_string(i) + "\" }";
+  EXPECT_THAT(refusal("{ kms = \"local\", peer_sae_id = \"sae-b\" }", nine), HasSubstr("at most 8 are permitted"));
+}
+
 TEST(QuipudConfig, RefusesTheDevicesOwnKeyAsAPeer) {
   const auto config = parse_quipud(kQuipudSample);
   ASSERT_TRUE(config.has_value());

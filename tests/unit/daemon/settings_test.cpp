@@ -103,7 +103,7 @@ TEST_F(SettingsTest, RefusesCertificatesThatCannotBeUsed) {
 }
 
 TEST_F(SettingsTest, RefusesAnEndpointInsideAProtectedPrefix) {
-  expect_refused(text("endpoint = \"10.2.3.4:51900\"\n"), "10.2.3.4");
+  expect_refused(text("endpoint = \"10.2.3.4:51900\"\n"), "endpoint: lies inside 10.2.0.0/16");
 }
 
 }  // namespace
