@@ -9,6 +9,8 @@ import tempfile
 import unittest
 
 import binaries
+import doc_paths
+import doc_samples
 import file_rules
 import layering
 import man_pages
@@ -290,6 +292,48 @@ class ManPages(InTree):
         self.assertEqual(len(faults), 2)
         self.assertIn("0 pages for tool", faults[0])
         self.assertIn("points to tool(8), which is not there", faults[1])
+
+
+class DocPaths(InTree):
+    def test_names_that_exist(self):
+        self.write("src/net/loop.cpp", HEAD + "void Loop::run() {}\nint depth(int x);\n")
+        self.write("ARCHITECTURE.md", "See `net/loop.cpp: run,\ndepth`, `src/net/loop.h` and [ARCHITECTURE](ARCHITECTURE.md).\n")
+        self.assert_none(doc_paths)
+
+    def test_file_that_is_not_there(self):
+        self.write("ARCHITECTURE.md", "First `net/loop.h`,\nthen `net/gone.cpp: run`.\n")
+        self.assert_one(doc_paths, "ARCHITECTURE.md:2: there is no file net/gone.cpp")
+
+    def test_function_that_is_not_there(self):
+        self.write("src/net/loop.cpp", HEAD + "// stop() is elsewhere\nvoid Loop::run() {}\n")
+        self.write("ARCHITECTURE.md", "`net/loop.cpp: run, stop`\n")
+        self.assert_one(doc_paths, "net/loop.cpp has no function stop")
+
+
+class DocSamples(InTree):
+    """With a program in the place of quipu that finds a fault in everything that says so."""
+
+    PAGE = "First\n\n```toml\nkey = \"credential:quipu_a.key\"\n{}```\n\n```\ncp {} /etc/quipu/credentials/\n```\n"
+
+    def faults(self, sample, command):
+        quipu = self.write("quipu", '#!/bin/sh\nif grep -n fault "$2" >&2; then exit 5; fi\n')
+        quipu.chmod(0o755)
+        self.write("README.md", "nothing")
+        self.write("docs/two-sites.md", self.PAGE.format(sample, command))
+        faults, seen = doc_samples.check(self.top, quipu)
+        self.assertEqual(seen, 1)
+        return faults
+
+    def test_sample_that_is_good(self):
+        self.assertEqual(self.faults("", "ca.pem a.key"), [])
+
+    def test_sample_that_is_refused_by_the_line_of_the_page(self):
+        self.assertEqual(self.faults("fault = 1\n", "a.key"), ["5:fault = 1"])
+
+    def test_credential_that_nobody_puts_there(self):
+        faults = self.faults("", "ca.pem")
+        self.assertEqual(len(faults), 1)
+        self.assertIn("no command puts a.key into /etc/quipu/credentials/", faults[0])
 
 
 class NotCompiling(InTree):
