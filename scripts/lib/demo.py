@@ -23,8 +23,21 @@ LATENCY_REKEYS = 60
 FILE_MIB = 32
 PROBES_PER_S = 200
 PATIENCE_S = 90
+# What is run besides our own programs; scripts/setup demo installs it.
+TOOLS = ("ip", "ping", "scp", "ssh", "ssh-keygen", "sshd")
 # Data packets dropped for a reason that a rekey can cause.
 REKEY_DROPS = ("blocked", "key_limit", "unknown_index", "expired_key", "failed_open", "replay")
+
+
+def require_tools(programs):
+    """Nothing is begun that could not be ended."""
+    # Where an admin's tools are, even if the caller's PATH leaves them out.
+    os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        raise Failure(f"not found: {', '.join(missing)}; 'scripts/setup demo' installs what is missing")
+    if not (programs / "quipu").is_file():
+        raise Failure(f"there is no program quipu in {programs}; scripts/demo builds it")
 
 
 class Failure(Exception):
@@ -36,7 +49,10 @@ def say(text):
 
 
 def call(*arguments, **options):
-    result = subprocess.run(arguments, capture_output=True, text=True, **options)
+    try:
+        result = subprocess.run(arguments, capture_output=True, text=True, **options)
+    except OSError as error:
+        raise Failure(f"'{arguments[0]}' cannot be run: {error.strerror}") from error
     if result.returncode != 0:
         raise Failure(f"'{' '.join(map(str, arguments))}' failed (exit {result.returncode}): {result.stderr.strip()}")
     return result.stdout
@@ -121,7 +137,7 @@ class SshServer:
             f"ListenAddress {self.laboratory.sites[1]['tunnel_address']}:22\nHostKey {self.folder}/host\nPidFile none\n"
             f"AuthorizedKeysFile {self.folder}/user.pub\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
             "Subsystem sftp internal-sftp\n")
-        command = self.laboratory.inside(1) + [shutil.which("sshd") or "/usr/sbin/sshd", "-D", "-e", "-f", settings]
+        command = self.laboratory.inside(1) + [shutil.which("sshd"), "-D", "-e", "-f", settings]
         self.log = open(self.folder / "sshd.log", "wb")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         return self
@@ -287,6 +303,7 @@ def main():
     parser.add_argument("--mib", type=int, default=256)
     options = parser.parse_args()
     try:
+        require_tools(options.bin)
         say("bringing up two sites")
         with tempfile.TemporaryDirectory(prefix="quipu-demo-") as folder, Laboratory(options.bin.resolve()) as laboratory:
             figures = measure(laboratory, pathlib.Path(folder), options.mib << 20)
