@@ -131,6 +131,13 @@ class Laboratory(unittest.TestCase):
         self.assertIn("good", run(PROGRAMS / "quipu-kmsd", "--check", "--config", configuration))
 
 
+class Programs(unittest.TestCase):
+    def test_wrong_usage_is_told_apart(self):
+        for daemon in ("quipud", "quipu-kmsd"):
+            done = subprocess.run([PROGRAMS / daemon, "--nonsense"], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2, f"{daemon}: {done.stderr}")
+
+
 class LaboratoryThatFails(unittest.TestCase):
     def test_leaves_its_logs_and_nothing_else(self):
         folder = pathlib.Path(tempfile.mkdtemp())

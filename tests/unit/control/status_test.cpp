@@ -144,41 +144,41 @@ TEST(Status, ErrorsNameTheMember) {
 // What quipud and quipu-kmsd 0.1.0 said, to the letter: a daemon that runs on after an upgrade says it to newer
 // programs.
 constexpr std::string_view kDeviceOf010 =
-    R"({"schema_version":1,"version":"0.1.0","device":"quipu0","public_key":"2iPuzyqmWC2PAPz7nHELe8/4OOT/Z/1Ch5z9rW2n3jA=",)"
-    R"("listen_port":51900,"uptime_s":14.25,"tunnels":[{"peer":"site-b","state":"up","endpoint":"192.0.2.2:51900",)"
-    R"("last_handshake_s":1.5,"epoch":7,"initiator":true,"epoch_age_s":1.5,"rekey_interval_s":2,)"
-    R"("effective_rekey_interval_s":2,"protection_required":"x25519+mlkem768+psk+qkd(1)",)"
-    R"("protection_achieved":"x25519+mlkem768+psk+qkd(1)","qkd":"ok","reason":"","handshakes":{"initiated":7,)"
-    R"("completed":7,"rejects_sent":0,"rejects_received":0},"traffic":{"rx_bytes":5460,"rx_packets":65,)"
-    R"("tx_bytes":5460,"tx_packets":65},"drops":{"blocked":69,"replay":0},"queue_drops":{"queue_full":0},"rekeys":6,)"
-    R"("last_rekey_ms":1.75,"rekey_p50_ms":1.5,"rekey_p99_ms":1.75,"rekey_cold_ms":null,"reduced_epochs":0,)"
-    R"("kms_failures":1,"qkd_keys_used":7,"qkd_keys_burnt":0,"key_runway_s":17656,"rtt_ms":0.25,"simulated":false,)"
-    R"("sources":[{"kms":"local","peer_sae_id":"sae-b","reachable":true,"stock_keys":8828,"last_error":""}]}],)"
-    R"("drops":{"no_route":3,"cookies_sent":0},"queue_drops":{"tun":0,"udp_send":0,"udp_receive":0}})";
-  constexpr std::string_view kKmsOf010 =
-      R"({"schema_version":1,"version":"0.1.0","kme":"kme-a","uptime_s":14.25,"saes":["sae-a"],"pools":[{"peer_kme":"kme-b",)"
-      R"("km_link":"up","km_link_reason":"","stock_bits":2357504,"leased_bits":67328,"delivered_bits":0,"burnt_bits":0,)"
-      R"("delivered_keys":8,"oldest_age_s":14,"runway_s":null,"links":[{"name":"a-b","driver":"sim","state":"running",)"
-      R"("simulated":true,"skr_bit_s":99892,"qber":0.0191,"blocks":74,"bits":0}]}],"requests":10,"refused":{}})";
+    R"~({"schema_version":1,"version":"0.1.0","device":"quipu0","public_key":"2iPuzyqmWC2PAPz7nHELe8/4OOT/Z/1Ch5z9rW2n3jA=",)~"
+    R"~("listen_port":51900,"uptime_s":14.25,"tunnels":[{"peer":"site-b","state":"up","endpoint":"192.0.2.2:51900",)~"
+    R"~("last_handshake_s":1.5,"epoch":7,"initiator":true,"epoch_age_s":1.5,"rekey_interval_s":2,)~"
+    R"~("effective_rekey_interval_s":2,"protection_required":"x25519+mlkem768+psk+qkd(1)",)~"
+    R"~("protection_achieved":"x25519+mlkem768+psk+qkd(1)","qkd":"ok","reason":"","handshakes":{"initiated":7,)~"
+    R"~("completed":7,"rejects_sent":0,"rejects_received":0},"traffic":{"rx_bytes":5460,"rx_packets":65,)~"
+    R"~("tx_bytes":5460,"tx_packets":65},"drops":{"blocked":69,"replay":0},"queue_drops":{"queue_full":0},"rekeys":6,)~"
+    R"~("last_rekey_ms":1.75,"rekey_p50_ms":1.5,"rekey_p99_ms":1.75,"rekey_cold_ms":null,"reduced_epochs":0,)~"
+    R"~("kms_failures":1,"qkd_keys_used":7,"qkd_keys_burnt":0,"key_runway_s":17656,"rtt_ms":0.25,"simulated":false,)~"
+    R"~("sources":[{"kms":"local","peer_sae_id":"sae-b","reachable":true,"stock_keys":8828,"last_error":""}]}],)~"
+    R"~("drops":{"no_route":3,"cookies_sent":0},"queue_drops":{"tun":0,"udp_send":0,"udp_receive":0}})~";
+constexpr std::string_view kKmsOf010 =
+    R"({"schema_version":1,"version":"0.1.0","kme":"kme-a","uptime_s":14.25,"saes":["sae-a"],"pools":[{"peer_kme":"kme-b",)"
+    R"("km_link":"up","km_link_reason":"","stock_bits":2357504,"leased_bits":67328,"delivered_bits":0,"burnt_bits":0,)"
+    R"("delivered_keys":8,"oldest_age_s":14,"runway_s":null,"links":[{"name":"a-b","driver":"sim","state":"running",)"
+    R"("simulated":true,"skr_bit_s":99892,"qber":0.0191,"blocks":74,"bits":0}]}],"requests":10,"refused":{}})";
 
-  TEST(Status, OfAnOlderDaemonIsRead) {
-    const auto device = device_status_from_json(kDeviceOf010);
-    ASSERT_TRUE(device.has_value()) << device.error().text;
-    EXPECT_EQ(device->tunnels.at(0).state, TunnelState::up);
-    EXPECT_EQ(device->tunnels[0].sources.at(0).stock_keys, 8828U);
-    EXPECT_FALSE(device->tunnels[0].sources[0].simulated);
-    EXPECT_EQ(device->cookies_sent, 0U);
-    const auto kms = kms_status_from_json(kKmsOf010);
-    ASSERT_TRUE(kms.has_value()) << kms.error().text;
-    EXPECT_EQ(kms->pools.at(0).delivered_keys, 8U);
-    EXPECT_FALSE(kms->pools[0].simulated);
-    EXPECT_TRUE(kms->pools[0].links.at(0).simulated);
-  }
+TEST(Status, OfAnOlderDaemonIsRead) {
+  const auto device = device_status_from_json(kDeviceOf010);
+  ASSERT_TRUE(device.has_value()) << device.error().text;
+  EXPECT_EQ(device->tunnels.at(0).state, TunnelState::up);
+  EXPECT_EQ(device->tunnels[0].sources.at(0).stock_keys, 8828U);
+  EXPECT_FALSE(device->tunnels[0].sources[0].simulated);
+  EXPECT_EQ(device->cookies_sent, 0U);
+  const auto kms = kms_status_from_json(kKmsOf010);
+  ASSERT_TRUE(kms.has_value()) << kms.error().text;
+  EXPECT_EQ(kms->pools.at(0).delivered_keys, 8U);
+  EXPECT_FALSE(kms->pools[0].simulated);
+  EXPECT_TRUE(kms->pools[0].links.at(0).simulated);
+}
 
-  TEST(Status, PassesOverMembersOfLaterVersions) {
-    EXPECT_EQ(refusal(R"("device":)", R"("colour":{"a":[1]},"device":)"), "");
-    EXPECT_EQ(refusal(R"("key_runway_s":12000,)", ""), "");
-  }
+TEST(Status, PassesOverMembersOfLaterVersions) {
+  EXPECT_EQ(refusal(R"("device":)", R"("colour":{"a":[1]},"device":)"), "");
+  EXPECT_EQ(refusal(R"("key_runway_s":12000,)", ""), "");
+}
 
 }  // namespace
 }  // namespace quipu::control
