@@ -221,7 +221,8 @@ PeerStatus PeerMachine::status(TimePoint now) const {
     out.key_age = now - current->made;
   }
   out.handshake_under_way = m_attempt.has_value() || m_answer.asking() != nullptr;
-  out.session_wanted = m_attempt_failed || m_last_reject || !m_queue.empty() || attempt_reason();
+  const bool wanted = m_attempt_failed || m_last_reject || !m_queue.empty() || attempt_reason();
+  out.session_wanted = !out.session_up && wanted;
   out.qkd = m_qkd;
   if (m_last_received) out.last_received = now - *m_last_received;
   out.rekey_interval = m_config.rekey_interval;

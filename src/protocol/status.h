@@ -80,7 +80,7 @@ struct PeerStatus {
   bool confirmed = false;
   bool initiator_of_epoch = false;
   bool handshake_under_way = false;
-  bool session_wanted = false;  // by traffic, a rekey or the configuration, or the last attempt at one has failed
+  bool session_wanted = false;  // there is none, and traffic or the configuration wants one, or the last attempt failed
   std::uint64_t epoch = 0;      // number of the present epoch in this run, from 1
   std::string protection;       // achieved by the present epoch; empty without one
   QkdState qkd = QkdState::off;

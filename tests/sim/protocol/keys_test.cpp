@@ -50,10 +50,19 @@ TEST(Keys, AnAbsentPeerCostsAKeyAMinute) {
 TEST(Keys, AnAbsentPeerCostsNothingWhenNobodySends) {
   World world({});
   world.a().start();
+  EXPECT_FALSE(world.a().status().session_wanted);
   world.a().send();
+  EXPECT_TRUE(world.a().status().session_wanted);
   world.run(600s);
   EXPECT_EQ(world.kms.ends[0].delivered_fresh, 1U);
   EXPECT_EQ(world.a().status().queued_packets, 0U);
+  // Nothing is under way, and yet this is no tunnel at rest: its last attempt came to nothing.
+  EXPECT_FALSE(world.a().status().handshake_under_way);
+  EXPECT_TRUE(world.a().status().session_wanted);
+  world.b().start();
+  world.a().send();
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 10s));
+  EXPECT_FALSE(world.a().status().session_wanted);
 }
 
 // ... not even when it vanished in the middle of a handshake.

@@ -139,6 +139,8 @@ TEST(Rekey, AnIdleTunnelCostsNoKeys) {
   const auto asked = world.kms.ends[0].delivered_fresh;
   EXPECT_LE(asked, 2U + 1U);
   EXPECT_FALSE(world.a().status().session_up);
+  EXPECT_FALSE(world.a().status().session_wanted);
+  EXPECT_FALSE(world.b().status().session_wanted);
   world.run(600s);
   EXPECT_EQ(world.kms.ends[0].delivered_fresh, asked);
   EXPECT_TRUE(world.healthy());
