@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/daemon.h"
 
+#include <algorithm>
+
 #include "base/version.h"
 #include "daemon/event_names.h"
 #include "daemon/kernel_queues.h"
@@ -59,17 +61,10 @@ Daemon::~Daemon() = default;
 Result<void> Daemon::raise_link(const Settings& settings) {
   QUIPU_TRY(m_routes.guard(settings.plan));
   QUIPU_TRY_ASSIGN(m_tun, tun::open_linux_tun({.name = settings.config.device.name, .mode = tun::TunMode::tun}));
-  QUIPU_TRY(m_routes.apply(settings.plan));
-  warn_of_foreign_routes();
-  return {};
-}
-
-void Daemon::warn_of_foreign_routes() {
-  const auto foreign = m_routes.foreign_routes(m_plan);
-  if (!foreign) return;
-  for (const netlink::ForeignRoute& route : *foreign)
-    m_log.warning(event::kForeignRoute, "another route takes packets away from a protected prefix",
-                  {{"prefix", route.prefix.text()}, {"via", route.via}});
+  // Before the routes: what is taken away from here on is noticed.
+  QUIPU_TRY_ASSIGN(auto monitor, netlink::RouteMonitor::open(settings.plan.name));
+  m_link = std::make_unique<LinkKeeper>(m_loop, std::move(monitor), m_routes, m_plan, m_log);
+  return m_routes.apply(settings.plan);
 }
 
 Result<void> Daemon::run() {
@@ -119,6 +114,7 @@ void Daemon::stop() {
   service::notify_stopping();
   m_log.info(event::kStopping, "stopping: data is off, keys are erased, blackhole routes stay");
   m_engine->stop();
+  m_link.reset();
   if (const auto removed = m_routes.remove(m_plan); !removed && m_outcome) m_outcome = removed;
   m_control_watch.reset();
   m_control.reset();
@@ -128,11 +124,20 @@ void Daemon::stop() {
   m_log.info(event::kStopped, "stopped");
 }
 
+// A tunnel that is up carries nothing while its interface is down, and not everything beside a route of others.
+void Daemon::tell_of_link(control::DeviceStatus& status) const {
+  for (control::TunnelStatus& tunnel : status.tunnels) {
+    const auto peer = std::ranges::find(m_config.peers, tunnel.peer, &config::PeerConfig::name);
+    if (peer != m_config.peers.end() && tunnel.reason.empty()) tunnel.reason = m_link->trouble_of(peer->allowed_ips);
+  }
+}
+
 control::DeviceStatus Daemon::status() const {
   control::DeviceStatus out = m_engine->status();
   out.version = kVersion;
   out.device = m_tun->name();
   out.uptime_s = seconds(net::Loop::now() - m_started);
+  tell_of_link(out);
   out.queue_drops["tun"] = tun_queue_drops(m_tun->name());
   out.queue_drops["udp_receive"] = receive_queue_drops(m_udp->descriptors());
   return out;

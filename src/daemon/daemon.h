@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "daemon/engine.h"
+#include "daemon/link_keeper.h"
 #include "daemon/machine_watch.h"
 #include "netlink/route_socket.h"
 #include "service/control_server.h"
@@ -33,7 +34,6 @@ class Daemon {
 
   Result<void> raise_link(const Settings& settings);
   Result<void> open_control(const config::DeviceConfig& device);
-  void warn_of_foreign_routes();
   void watch();
   void tick();
   void on_signals();
@@ -44,6 +44,7 @@ class Daemon {
   Result<void> change_routes(const netlink::LinkPlan& plan);
   void log_reload(const control::ReloadResult& result);
   control::DeviceStatus status() const;
+  void tell_of_link(control::DeviceStatus& status) const;
   void stop();
 
   std::string m_config_file;
@@ -58,6 +59,7 @@ class Daemon {
   config::QuipudConfig m_config;
   netlink::LinkPlan m_plan;
   std::unique_ptr<tun::TunDevice> m_tun;
+  std::unique_ptr<LinkKeeper> m_link;
   std::unique_ptr<net::UdpBind> m_udp;
   std::unique_ptr<Engine> m_engine;
   std::unique_ptr<service::ControlServer> m_control;

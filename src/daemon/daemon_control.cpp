@@ -120,7 +120,7 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
   device.log_level = config.device.log_level;
   config.device = std::move(device);
   m_config = std::move(config);
-  warn_of_foreign_routes();
+  m_link->check();
   return result;
 }
 

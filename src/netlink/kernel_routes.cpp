@@ -9,7 +9,6 @@
 #include <netlink/route/route.h>
 
 #include <array>
-#include <optional>
 
 #include "netlink/route_socket.h"
 
@@ -139,6 +138,11 @@ Result<int> interface_index(nl_sock* socket, const std::string& name) {
   return rtnl_link_get_ifindex(link.get());
 }
 
+Result<bool> is_up(nl_sock* socket, const std::string& name) {
+  QUIPU_TRY_ASSIGN(const NlLink link, get_link(socket, name));
+  return (rtnl_link_get_flags(link.get()) & IFF_UP) != 0;
+}
+
 std::string interface_name(int index) {
   std::array<char, IF_NAMESIZE> name{};
   return ::if_indextoname(static_cast<unsigned>(index), name.data()) != nullptr ? name.data() : "another interface";
@@ -167,6 +171,15 @@ Result<std::vector<KernelRoute>> list_routes(nl_sock* socket) {
       if (const auto route = read_route(reinterpret_cast<rtnl_route*>(object), family)) out.push_back(*route);
   }
   return out;
+}
+
+std::optional<KernelRoute> route_of(nlmsghdr* message) {
+  rtnl_route* parsed = nullptr;
+  if (rtnl_route_parse(message, &parsed) < 0) return std::nullopt;
+  const NlRoute route(parsed);
+  const int family = rtnl_route_get_family(parsed);
+  if (family != AF_INET && family != AF_INET6) return std::nullopt;
+  return read_route(parsed, family);
 }
 
 Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket) {

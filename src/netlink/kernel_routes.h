@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,11 +42,14 @@ Error explain(std::string_view what, int error);
 Result<int> interface_index(nl_sock* socket, const std::string& name);
 // "another interface" when it has gone meanwhile.
 std::string interface_name(int index);
+Result<bool> is_up(nl_sock* socket, const std::string& name);
 // Sets the MTU and takes the interface up.
 Result<void> bring_up(nl_sock* socket, const std::string& name, int mtu);
 Result<void> bring_down(nl_sock* socket, const std::string& name);
 
 Result<std::vector<KernelRoute>> list_routes(nl_sock* socket);
+// Of a notification. Empty for a route of another table or of another family than the two.
+std::optional<KernelRoute> route_of(nlmsghdr* message);
 Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket);
 
 // `interface` is not used for a blackhole. Errc::conflict when a route of this prefix and metric exists.

@@ -22,6 +22,24 @@ bool is_tunnel(const KernelRoute& route) {
   return carries_packets(route) && route.protocol == kRouteProtocol;
 }
 
+bool has_guard(std::span<const KernelRoute> routes, const IpPrefix& prefix) {
+  return std::ranges::any_of(routes,
+                             [&](const KernelRoute& route) { return route.prefix == prefix && is_guard(route); });
+}
+
+// The kernel's own route for an interface address counts as ours when it goes through our interface.
+bool has_tunnel(std::span<const KernelRoute> routes, const IpPrefix& prefix, int interface) {
+  return std::ranges::any_of(routes, [&](const KernelRoute& route) {
+    return route.prefix == prefix && route.interface == interface && carries_packets(route);
+  });
+}
+
+bool has_address(std::span<const KernelAddress> addresses, const IpPrefix& prefix, int interface) {
+  return std::ranges::any_of(addresses, [&](const KernelAddress& address) {
+    return address.prefix == prefix && address.interface == interface;
+  });
+}
+
 // Of one prefix: whether its blackhole exists (Result's value), or why it would not help.
 Result<bool> check_prefix(const IpPrefix& prefix, std::span<const KernelRoute> routes, int own_interface) {
   bool guarded = false;
@@ -84,14 +102,11 @@ struct RouteSocket::State {
     return {};
   }
 
-  // The kernel's own route for an interface address counts as ours when it goes through our interface.
   Result<void> add_routes(std::span<const IpPrefix> prefixes, int interface) const {
     QUIPU_TRY_ASSIGN(const auto present, list_routes(get()));
     for (const IpPrefix& prefix : prefixes) {
-      const bool there = std::any_of(present.begin(), present.end(), [&](const KernelRoute& route) {
-        return route.prefix == prefix && route.interface == interface && carries_packets(route);
-      });
-      if (!there) QUIPU_TRY(add_route(get(), {prefix, Route::Kind::tunnel}, interface));
+      if (!has_tunnel(present, prefix, interface))
+        QUIPU_TRY(add_route(get(), {prefix, Route::Kind::tunnel}, interface));
     }
     return {};
   }
@@ -176,13 +191,28 @@ Result<void> RouteSocket::remove_guards(std::span<const IpPrefix> prefixes) {
   return {};
 }
 
+Result<Lacking> RouteSocket::lacking(const LinkPlan& plan) {
+  QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), plan.name));
+  Lacking out;
+  QUIPU_TRY_ASSIGN(out.link_up, is_up(m_state->get(), plan.name));
+  QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
+  QUIPU_TRY_ASSIGN(const auto addresses, list_addresses(m_state->get()));
+  for (const IpPrefix& prefix : plan.prefixes) {
+    if (!has_guard(routes, prefix)) out.blackholes.push_back(prefix);
+    if (out.link_up && !has_tunnel(routes, prefix, interface)) out.routes.push_back(prefix);
+  }
+  for (const IpPrefix& address : plan.addresses)
+    if (out.link_up && !has_address(addresses, address, interface)) out.addresses.push_back(address);
+  return out;
+}
+
 Result<std::vector<ForeignRoute>> RouteSocket::foreign_routes(const LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(const int own_interface, m_state->index_if_any(plan.name));
   QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
   std::vector<ForeignRoute> out;
   for (const KernelRoute& route : routes) {
     const bool inside = std::any_of(plan.prefixes.begin(), plan.prefixes.end(), [&](const IpPrefix& prefix) {
-      return route.prefix.length > prefix.length && prefix.contains(route.prefix.address);
+      return route.prefix.length >= prefix.length && prefix.contains(route.prefix.address);
     });
     if (inside && carries_packets(route) && route.interface != own_interface)
       out.push_back({route.prefix, interface_name(route.interface), route.metric});

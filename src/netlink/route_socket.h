@@ -15,11 +15,22 @@ namespace quipu::netlink {
 // Our routes carry this protocol number ("ip route show proto 81"), so they can be told from everybody else's.
 inline constexpr int kRouteProtocol = 81;
 
-// A route of somebody else's that takes packets away from a protected prefix.
+// A route of somebody else's that takes packets away from a protected prefix, or will when the tunnel is down.
 struct ForeignRoute {
   IpPrefix prefix;
   std::string via;  // interface name, or the route's type
   std::uint32_t metric = 0;
+
+  bool operator==(const ForeignRoute&) const = default;
+};
+
+// What the kernel lacks of a plan.
+struct Lacking {
+  bool link_up = true;
+  std::vector<IpPrefix> blackholes;
+  // Of an interface that is up: the kernel takes these away with an interface that goes down.
+  std::vector<IpPrefix> routes;
+  std::vector<IpPrefix> addresses;
 };
 
 // Every error names the object and, where there is one, the remedy: Errc::not_permitted without CAP_NET_ADMIN, conflict
@@ -54,8 +65,11 @@ class RouteSocket {
   // and nothing is removed, while a tunnel of ours carries one of them.
   Result<void> remove_guards(std::span<const IpPrefix> prefixes);
 
-  // Routes inside protected prefixes that are more specific than they: packets for those will not be tunnelled. For a
-  // warning.
+  // What somebody else, or the kernel itself, took away.
+  Result<Lacking> lacking(const LinkPlan& plan);
+
+  // Routes of somebody else's for protected prefixes or parts of them. Packets for a part are not tunnelled; those for
+  // a whole prefix are until the tunnel's route goes. For an alarm.
   Result<std::vector<ForeignRoute>> foreign_routes(const LinkPlan& plan);
 
  private:

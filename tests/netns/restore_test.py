@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What others take away from a running tunnel is put back: interface set down and up, routes flushed or deleted one by one."""
+
+import unittest
+
+import support
+from leak_test import Canary, Capture
+from sites import World
+from support import wait_until
+
+CANARY = b"canary-after-the-routes-were-put-back"
+
+
+class Restore(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World(2)
+        cls.addClassCleanup(cls.world.close)
+        cls.a, cls.b = cls.world.sites
+        cls.world.start_kmss([(cls.a, cls.b)])
+        for site, peer in ((cls.a, cls.b), (cls.b, cls.a)):
+            site.write_daemon_config([peer])
+            site.start_daemon()
+            site.wait_ready()
+
+    def setUp(self):
+        self.wait_for_both_families("the tunnel carries both families")
+        self.whole = self.ours()
+
+    def wait_for_both_families(self, what):
+        wait_until(lambda: self.a.namespace.pings(self.b.inner4) and self.a.namespace.pings(self.b.inner6), what)
+
+    def ours(self):
+        """Our routes, and the interface's addresses."""
+        ip = self.a.namespace.ip
+        routes = [line.strip() for family in ("-4", "-6") for line in ip(family, "route", "show", "proto", "81").splitlines()]
+        addresses = [line.split()[3] for line in ip("-o", "address", "show", "dev", "quipu0", "scope", "global").splitlines()]
+        self.assertNotIn("", routes)
+        return sorted(routes), sorted(addresses)
+
+    def wait_for_whole(self, what):
+        wait_until(lambda: self.ours() == self.whole, what)
+        self.wait_for_both_families(what)
+
+    def logged(self, event):
+        return [line for line in self.a.whole_log().splitlines() if f"event={event} " in line]
+
+    def leaks(self):
+        """How many canaries for the peer's inside leave the gateway in clear."""
+        capture = Capture(self.a.namespace, "outer0", CANARY)
+        source = Canary(self.a.namespace, [self.b.inner4, self.b.inner6], CANARY)
+        try:
+            wait_until(lambda: source.sent >= 400, "the canary sings")
+        finally:
+            source.close()
+            capture.close()
+        return len(capture.seen)
+
+    def test_an_interface_that_was_set_down_and_up(self):
+        before = len(self.logged("routes_restored"))
+        self.a.namespace.ip("link", "set", "quipu0", "down")
+        self.a.namespace.ip("link", "set", "quipu0", "up")
+        self.wait_for_whole("routes and addresses are back")
+        wait_until(lambda: len(self.logged("routes_restored")) > before, "it is told")
+        self.assertIn(f"address {self.a.inner6}", self.logged("routes_restored")[-1])
+
+    def test_an_interface_that_an_operator_sets_down_stays_down_without_a_leak(self):
+        before = len(self.logged("link_down"))
+        self.a.namespace.ip("link", "set", "quipu0", "down")
+        wait_until(lambda: len(self.logged("link_down")) > before, "it is told")
+        self.a.namespace.ip("route", "flush", "type", "blackhole", "proto", "81")
+        wait_until(lambda: self.a.namespace.ip("route", "show", "type", "blackhole"), "the blackholes are back")
+        self.assertEqual(self.leaks(), 0)
+        self.assertIn("DOWN", self.a.namespace.ip("link", "show", "quipu0"))
+        self.a.namespace.ip("link", "set", "quipu0", "up")
+        self.wait_for_whole("the tunnel is whole again")
+
+    def test_a_flushed_main_table(self):
+        for family, gateway in (("-4", "198.18.1.1"), ("-6", "2001:db8:1::1")):
+            self.a.namespace.ip(family, "route", "flush", "table", "main")
+            net = gateway.rpartition("1")[0] + ("0/24" if family == "-4" else "/64")
+            self.a.namespace.ip(family, "route", "replace", net, "dev", "outer0")
+            self.a.namespace.ip(family, "route", "replace", "10.255.0.0/24" if family == "-4" else "fd70::/64", "dev",
+                                "km0" if family == "-4" else "quipu0")
+            self.a.namespace.ip(family, "route", "replace", "default", "via", gateway)
+        self.wait_for_whole("what was flushed is back")
+        self.assertEqual(self.leaks(), 0)
+
+    def test_routes_that_were_deleted_one_by_one(self):
+        for words in (("-4", "route", "del", self.b.inner4, "dev", "quipu0"),
+                      ("-6", "route", "del", self.b.inner6, "dev", "quipu0"),
+                      ("-4", "route", "del", "blackhole", self.b.inner4),
+                      ("-6", "route", "del", "blackhole", self.b.inner6, "metric", str(2**32 - 1))):
+            with self.subTest(words=words):
+                before = len(self.logged("routes_restored"))
+                self.a.namespace.ip(*words)
+                wait_until(lambda: len(self.logged("routes_restored")) > before, "it is told")
+                self.wait_for_whole("it is back")
+        self.assertEqual(self.leaks(), 0)
+
+    def test_a_route_of_somebody_else_raises_an_alarm_and_is_left_alone(self):
+        # As a router advertisement of an on-link prefix makes one.
+        foreign = (self.b.inner6, "dev", "outer0", "metric", "256")
+        before = len(self.logged("foreign_route"))
+        self.a.namespace.ip("-6", "route", "add", *foreign)
+        try:
+            wait_until(lambda: len(self.logged("foreign_route")) > before, "the alarm is raised")
+            line = self.logged("foreign_route")[-1]
+            self.assertIn(f"{self.b.inner6}/128", line)
+            self.assertIn("alarm=yes", line)
+            self.assertIn("outer0", self.a.namespace.ip("-6", "route", "show", self.b.inner6))
+            wait_until(lambda: "outer0" in self.a.tunnel(self.b)["reason"], "the status says so")
+        finally:
+            self.a.namespace.ip("-6", "route", "del", *foreign)
+        wait_until(lambda: not self.a.tunnel(self.b)["reason"], "the status is clear again")
+
+
+if __name__ == "__main__":
+    support.main()
