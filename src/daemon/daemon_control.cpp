@@ -113,6 +113,8 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
   QUIPU_TRY_ASSIGN(control::ReloadResult result, m_engine->reconfigure(std::move(settings)));
   m_plan = plan;
   m_log.set_level(config.device.log_level);
+  if (changes.addresses) result.changed.emplace_back("device.addresses");
+  if (changes.log_level) result.changed.emplace_back("device.log_level");
   result.needs_restart = changes.needs_restart;
   // What has no effect before a restart stays as it is, so that the next reload says so again.
   config::DeviceConfig device = m_config.device;

@@ -107,6 +107,19 @@ class TwoSites(unittest.TestCase):
             self.assertGreaterEqual(self.a.tunnel(self.b)["handshakes"]["completed"], key, "the peer was made anew")
             self.assertTrue(self.a.reaches(self.b) or self.a.reaches(self.b))
 
+    def test_a_reload_says_that_an_address_changed(self):
+        config = self.a.folder / "quipu.toml"
+        good = config.read_text()
+        own = f'"{self.a.inner4}/24"'
+        config.write_text(good.replace(own, f'{own}, "10.71.0.1/32"'))
+        try:
+            self.assertEqual(self.a.control.result("reload")["changed"], ["device.addresses"])
+            self.assertIn("10.71.0.1/32", self.a.namespace.ip("address", "show", "dev", "quipu0"))
+        finally:
+            config.write_text(good)
+        self.assertEqual(self.a.control.result("reload")["changed"], ["device.addresses"])
+        self.assertEqual(self.a.control.result("reload")["changed"], [])
+
     def test_a_jump_of_stamps_takes_an_operators_word(self):
         """The regular initiator comes back with a counter far above any that it used, as after a wrong restore."""
         initiator, other = regular_initiator(self.a, self.b)
