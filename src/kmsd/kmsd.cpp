@@ -148,15 +148,15 @@ Result<void> Kmsd::open_control() {
 }
 
 void Kmsd::start_links() {
-  Links::Events events{.blocks =
-                           [this](std::vector<kms::SourceBlock> blocks) {
-                             perform(m_kme->blocks_received(std::move(blocks), wall_now(), net::Loop::now()));
-                           },
-                       .peer_message =
-                           [this](const std::string& link, SecretBytes message) {
-                             perform(m_kme->driver_message(link, std::move(message), net::Loop::now()));
-                           }};
-  m_links = Links::start(m_loop, find_driver_files(), m_configuration.values.links, std::move(events), m_log);
+  const Links::Events events{.blocks =
+                                 [this](std::vector<kms::SourceBlock> blocks) {
+                                   perform(m_kme->blocks_received(std::move(blocks), wall_now(), net::Loop::now()));
+                                 },
+                             .peer_message =
+                                 [this](const std::string& link, SecretBytes message) {
+                                   perform(m_kme->driver_message(link, std::move(message), net::Loop::now()));
+                                 }};
+  m_links = Links::start(m_loop, find_driver_files(), m_configuration.values.links, events, m_log);
 }
 
 void Kmsd::perform(kms::Actions actions) {

@@ -97,7 +97,8 @@ class Links::Link final : public driver::DriverEvents {
 };
 
 std::unique_ptr<Links> Links::start(net::Loop& loop, const DriverFiles& files,
-                                    const std::vector<config::LinkConfig>& configs, Events events, LogSink& log) {
+                                    const std::vector<config::LinkConfig>& configs, const Events& events,
+                                    LogSink& log) {
   std::unique_ptr<Links> links(new Links);
   for (const config::LinkConfig& config : configs) {
     driver::DriverHostConfig host;
@@ -116,8 +117,10 @@ std::unique_ptr<Links> Links::start(net::Loop& loop, const DriverFiles& files,
 Links::~Links() = default;
 
 void Links::deliver(const std::string& link, ByteView message) {
-  for (const auto& candidate : m_links)
-    if (candidate->name() == link) static_cast<void>(candidate->host().send_peer_message(message));
+  for (const auto& candidate : m_links) {
+    if (candidate->name() != link) continue;
+    [[maybe_unused]] const auto sent = candidate->host().send_peer_message(message);
+  }
 }
 
 std::map<std::string, LinkReport> Links::reports() const {

@@ -40,7 +40,8 @@ class Links {
 
   // Starts every driver. One that cannot be started is tried again, and its status says why.
   static std::unique_ptr<Links> start(net::Loop& loop, const DriverFiles& files,
-                                      const std::vector<config::LinkConfig>& configs, Events events, LogSink& log);
+                                      const std::vector<config::LinkConfig>& configs, const Events& events,
+                                      LogSink& log);
   Links(const Links&) = delete;
   Links& operator=(const Links&) = delete;
   ~Links();
