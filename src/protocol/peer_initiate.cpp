@@ -77,7 +77,8 @@ void PeerMachine::begin_attempt(const Context& context) {
   m_next_resolve = context.now + kResolveAfter;
   shelve_ahead(context);
   Attempt& attempt = m_attempt.emplace(m_config.id, context.now);
-  for (std::uint8_t slot = 0; slot < m_config.policy.sources.size(); ++slot) {
+  for (std::size_t at = 0; at < m_config.policy.sources.size(); ++at) {
+    const auto slot = static_cast<std::uint8_t>(at);
     if (auto held = m_supply.take_own(slot)) {
       attempt.fetch().put(*std::move(held));
       continue;

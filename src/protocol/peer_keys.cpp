@@ -193,8 +193,8 @@ void PeerMachine::progress_fetch_ahead(const Context& context) {
   if (announcement_wanted(context.now)) announce_next_keys(context);
   if (!fetch_ahead_wanted(context.now) || context.now < m_ahead_not_before) return;
   m_ahead.emplace(m_config.id, context.now + kKmsDeadline);
-  for (std::uint8_t slot = 0; slot < m_config.policy.sources.size(); ++slot)
-    ask(*m_ahead, slot, std::nullopt, context);
+  for (std::size_t slot = 0; slot < m_config.policy.sources.size(); ++slot)
+    ask(*m_ahead, static_cast<std::uint8_t>(slot), std::nullopt, context);
 }
 
 // However a key came to wait for the next handshake: fetched ahead, late, or kept from an attempt.
