@@ -4,6 +4,7 @@
 #include <map>
 
 #include "net/http_reader.h"
+#include "net/sockaddr.h"
 #include "net/tls_socket.h"
 
 namespace quipu::net {
@@ -78,7 +79,9 @@ struct HttpsServer::Core : std::enable_shared_from_this<HttpsServer::Core> {
   Core(Loop& owner, const HttpsServerLimits& chosen)
       : loop(owner), limits(chosen), grace(owner, [this] { finish_stop(); }) {}
 
-  bool admit(const Endpoint& from) const;
+  struct Room;
+
+  Room room_for(const Endpoint& from) const;
   void accept(std::unique_ptr<TlsSocket> socket);
   void remove(std::uint64_t id);
   void close_all();
@@ -127,7 +130,10 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
 
   bool busy() const { return m_state != State::reading || !m_reader.idle(); }
 
+  TimePoint idle_since() const { return m_idle_since; }
+
   void start() {
+    m_idle_since = Loop::now();
     set_deadline(m_server->limits.idle_timeout);
     read();
   }
@@ -137,6 +143,12 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
     m_state = State::closed;
     m_deadline.cancel();
     m_socket.reset();
+  }
+
+  void close() {
+    const auto keep = shared_from_this();
+    abandon();
+    m_server->remove(m_id);
   }
 
   // No further request is taken.
@@ -238,6 +250,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
   void written() {
     if (!m_keep_alive || m_server->stopping) return finish();
     m_state = State::reading;
+    m_idle_since = Loop::now();
     set_deadline(m_server->limits.idle_timeout);
     read();
   }
@@ -253,12 +266,6 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
     TlsSocket::finish(std::move(socket));
   }
 
-  void close() {
-    const auto keep = shared_from_this();
-    abandon();
-    m_server->remove(m_id);
-  }
-
   std::shared_ptr<Core> m_server;  // the server takes leave of us before it goes
   std::uint64_t m_id;
   std::unique_ptr<TlsSocket> m_socket;
@@ -266,6 +273,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
   bool m_may_send_body;
   HttpReader m_reader;
   Timer m_deadline;
+  TimePoint m_idle_since;
   State m_state = State::reading;
   bool m_read_pending = false;
   bool m_continuing = false;  // "100 Continue" is being written
@@ -274,16 +282,32 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
   std::size_t m_requests = 0;
 };
 
-bool HttpsServer::Core::admit(const Endpoint& from) const {
-  if (connections.size() >= limits.max_connections) return false;
+// Whether a newcomer may stay, and whose place it takes (nobody's while there is room).
+struct HttpsServer::Core::Room {
+  bool any = true;
+  std::shared_ptr<Connection> instead_of;
+};
+
+HttpsServer::Core::Room HttpsServer::Core::room_for(const Endpoint& from) const {
   std::size_t same = 0;
-  for (const auto& [id, connection] : connections)
-    same += connection->remote().address == from.address ? 1U : 0U;
-  return same < limits.max_connections_per_address;
+  std::shared_ptr<Connection> longest;
+  std::shared_ptr<Connection> longest_same;
+  for (const auto& [id, one] : connections) {
+    const bool own = sender_of(one->remote()) == sender_of(from);
+    same += own ? 1U : 0U;
+    if (one->busy()) continue;
+    if (longest == nullptr || one->idle_since() < longest->idle_since()) longest = one;
+    if (own && (longest_same == nullptr || one->idle_since() < longest_same->idle_since())) longest_same = one;
+  }
+  if (same >= limits.max_connections_per_address) return {longest_same != nullptr, longest_same};
+  if (connections.size() >= limits.max_connections) return {longest != nullptr, longest};
+  return {};
 }
 
 void HttpsServer::Core::accept(std::unique_ptr<TlsSocket> socket) {
-  if (!admit(socket->remote())) return;  // filled up during the handshake
+  const Room room = room_for(socket->remote());
+  if (!room.any) return;  // filled up during the handshake
+  if (room.instead_of != nullptr) room.instead_of->close();
   const std::uint64_t id = ++last_id;
   const auto connection = std::make_shared<Connection>(shared_from_this(), id, std::move(socket));
   connections.emplace(id, connection);
@@ -314,7 +338,7 @@ Result<std::unique_ptr<HttpsServer>> HttpsServer::open(Loop& loop, const Endpoin
   TlsAcceptor::Options options;
   options.handshake_timeout = limits.handshake_timeout;
   // Each callback keeps the server's core alive while it runs: it may be the one in which the server is destroyed.
-  options.admit = [core = std::weak_ptr(out->m_core)](const Endpoint& from) { return core.lock()->admit(from); };
+  options.admit = [core = std::weak_ptr(out->m_core)](const Endpoint& from) { return core.lock()->room_for(from).any; };
   options.on_accept = [core = std::weak_ptr(out->m_core)](std::unique_ptr<TlsSocket> socket) {
     core.lock()->accept(std::move(socket));
   };

@@ -11,7 +11,9 @@ namespace quipu::net {
 struct HttpsServerLimits {
   std::size_t max_header = std::size_t{8} * 1024;  // octets of request line and fields: 431 beyond
   std::size_t max_body = std::size_t{256} * 1024;  // octets: 413 beyond
-  std::size_t max_connections = 256;               // further ones are closed at once
+  // A newcomer beyond takes the place of the connection that has waited longest for a request: of its own address
+  // (IPv6: /64) when that holds all it may, else of any. It is closed at once when all of them are busy.
+  std::size_t max_connections = 256;
   std::size_t max_connections_per_address = 64;
   std::size_t max_requests_per_connection = 100'000;      // then "Connection: close"
   Duration handshake_timeout = std::chrono::seconds(10);  // TLS

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/ip.h"
 #include "base/secret.h"
@@ -255,6 +256,13 @@ Result<PeerIdentity> peer_identity(ssl_st* session) {
   const Certificate certificate(SSL_get1_peer_certificate(session));
   if (certificate == nullptr) return fail(Errc::authentication, "the peer sent no certificate");
   return identity_of(certificate.get());
+}
+
+bool has_hello(const ssl_st* session) {
+  // OpenSSL keeps zeros here until it has parsed a ClientHello.
+  std::array<unsigned char, SSL3_RANDOM_SIZE> random{};
+  const std::size_t size = SSL_get_client_random(session, random.data(), random.size());
+  return size == random.size() && std::ranges::any_of(random, [](unsigned char octet) { return octet != 0; });
 }
 
 Error tls_error(const ssl_st* session, unsigned long code) {

@@ -13,6 +13,9 @@ Result<void> expect_host(ssl_st* session, const std::string& host);
 // After the handshake. Errc::authentication when there is no certificate.
 Result<PeerIdentity> peer_identity(ssl_st* session);
 
+// A server's session: the client's first message has come in full.
+bool has_hello(const ssl_st* session);
+
 // What a failed handshake or broken connection means. `code` as ERR_get_error() gives it.
 Error tls_error(const ssl_st* session, unsigned long code);
 

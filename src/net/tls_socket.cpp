@@ -8,6 +8,7 @@
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "base/assert.h"
@@ -259,6 +260,8 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
   struct Pending {
     std::shared_ptr<TlsSocket::Core> socket;
     std::unique_ptr<Timer> deadline;
+    IpAddress sender;
+    TimePoint since;
   };
 
   Core(Loop& owner, Options chosen)
@@ -288,29 +291,46 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     });
   }
 
-  bool has_room(const Endpoint& from) {
-    if (pending.size() >= options.max_pending) return false;
-    std::size_t same = 0;
+  void make_room(const IpAddress& sender) {
+    std::map<IpAddress, std::size_t> held;
     for (const auto& [id, one] : pending)
-      same += one.socket->remote.address == from.address ? 1U : 0U;
-    if (same >= std::max<std::size_t>(options.max_pending / 4, 1)) return false;
-    return !options.admit || options.admit(from);
+      ++held[one.sender];
+    const bool own = held[sender] >= std::max<std::size_t>(options.max_pending / 4, 1);
+    if (!own && pending.size() < options.max_pending) return;
+    std::optional<std::tuple<std::size_t, bool, std::uint64_t>> worst;  // the smaller, the worse
+    for (const auto& [id, one] : pending) {
+      if (own && one.sender != sender) continue;
+      const std::tuple rank(pending.size() - held[one.sender], has_hello(one.socket->stream.native_handle()), id);
+      worst = worst ? std::min(*worst, rank) : rank;
+    }
+    QUIPU_ASSERT(worst.has_value());
+    refuse(std::get<2>(*worst), {Errc::exhausted, "given up for a newer one: too many TLS handshakes at once"});
   }
 
   void begin(tcp::socket socket) {
     error_code ec;
     const Endpoint from = from_asio(socket.remote_endpoint(ec));
-    if (ec || !has_room(from)) return;  // the socket closes
+    if (ec || (options.admit && !options.admit(from))) return;  // the socket closes
+    make_room(sender_of(from));
+    if (closed) return;
     tune(socket);
     const std::uint64_t id = ++last_id;
     Pending& one = pending[id];
     one.socket = std::make_shared<TlsSocket::Core>(loop, std::move(socket), context);
     one.socket->remote = from;
-    one.deadline =
-        std::make_unique<Timer>(loop, [this, id] { refuse(id, {Errc::timeout, "no TLS handshake in time"}); });
-    one.deadline->set(Loop::now() + options.handshake_timeout);
+    one.sender = sender_of(from);
+    one.since = Loop::now();
+    one.deadline = std::make_unique<Timer>(loop, [this, id] { overdue(id); });
+    one.deadline->set(one.since + std::min(options.hello_timeout, options.handshake_timeout));
     one.socket->stream.async_handshake(asio::ssl::stream_base::server,
                                        [self = shared_from_this(), id](error_code error) { self->shaken(id, error); });
+  }
+
+  void overdue(std::uint64_t id) {
+    const Pending& one = pending.at(id);
+    const TimePoint end = one.since + options.handshake_timeout;
+    if (Loop::now() < end && has_hello(one.socket->stream.native_handle())) return one.deadline->set(end);
+    refuse(id, {Errc::timeout, "no TLS handshake in time"});
   }
 
   void shaken(std::uint64_t id, const error_code& ec) {

@@ -58,7 +58,11 @@ class TlsAcceptor {
  public:
   struct Options {
     Duration handshake_timeout = std::chrono::seconds(10);
-    // Handshakes under way; further connections are closed at once. One address may hold a quarter of them.
+    // Of these, until the client's first message has come in full.
+    Duration hello_timeout = std::chrono::seconds(3);
+    // Handshakes under way, of which one sender (IPv6: a /64) may hold a quarter. A newcomer is not turned away: a
+    // sender at its limit loses one of its own, and when all are taken the sender that holds most loses one. First go
+    // those that have not said hello, then the oldest, so that half-open connections do not keep anybody out.
     std::size_t max_pending = 64;
     // Asked before the handshake; empty: everybody.
     Callback<bool(const Endpoint& from)> admit = {};

@@ -17,7 +17,7 @@ struct TlsStreamLimits {
   Duration handshake_timeout = std::chrono::seconds(10);  // TCP, TLS and name resolution together
   Duration idle_timeout = std::chrono::seconds(30);       // nothing received; the peers keep alive by messages
   Duration write_timeout = std::chrono::seconds(15);      // no progress while something waits to be sent
-  std::size_t max_pending_handshakes = 64;                // listener: more are closed at once
+  std::size_t max_pending_handshakes = 64;                // listener: beyond, newcomers replace
 };
 
 class TlsSocket;

@@ -200,13 +200,38 @@ TEST_F(HttpsServerTest, DoesNotPipeline) {
   EXPECT_NE(answer.find("Connection: close"), std::string::npos);
 }
 
+// Whoever holds connections without asking anything keeps nobody out: neither at its address nor elsewhere.
+TEST_F(HttpsServerTest, ANewcomerTakesThePlaceOfTheLongestIdle) {
+  HttpsServerLimits by_address;
+  by_address.max_connections_per_address = 2;
+  HttpsServerLimits in_all;
+  in_all.max_connections = 2;
+  for (const HttpsServerLimits& limits : {by_address, in_all}) {
+    open(limits);
+    const auto one = raw();
+    const auto two = raw();
+    one->say("GET /1 HTTP/1.1\r\n\r\n");  // two is now the one that has waited longer
+    run_until(loop, [&] { return one->received.ends_with("GET /1 "); });
+    const auto three = raw();
+    run_until(loop, [&] { return two->closed.has_value(); });
+    EXPECT_FALSE(one->closed.has_value());
+    three->say("GET /3 HTTP/1.1\r\n\r\n");
+    run_until(loop, [&] { return three->received.ends_with("GET /3 "); });
+    EXPECT_EQ(server->connections(), 2U);
+  }
+}
+
 TEST_F(HttpsServerTest, ConnectionsAreCounted) {
   HttpsServerLimits limits;
   limits.max_connections_per_address = 2;
+  std::vector<Responder> waiting;
+  handler = [&](HttpRequest, Responder responder) { waiting.push_back(std::move(responder)); };
   open(limits);
   const auto one = raw();
   const auto two = raw();
-  run_until(loop, [&] { return server->connections() == 2; });
+  one->say("GET /1 HTTP/1.1\r\n\r\n");
+  two->say("GET /2 HTTP/1.1\r\n\r\n");
+  run_until(loop, [&] { return waiting.size() == 2; });
   std::optional<Result<std::unique_ptr<TlsSocket>>> third;
   const TlsConnect connect(loop, pki.context("sae-a"), address(), "kme-a", std::chrono::seconds(30),
                            [&](auto result) { third = std::move(result); });

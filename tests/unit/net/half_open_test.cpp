@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections that never end their TLS handshake must not keep a genuine client out.
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "fixture.h"
+#include "net/sockaddr.h"
+#include "net/tls_socket.h"
+
+namespace quipu::net {
+namespace {
+
+// A socket of the kernel, bound there, without TLS.
+UniqueFd plain_socket(const Endpoint& at) {
+  UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const SocketAddress address = to_sockaddr(at);
+  EXPECT_EQ(::bind(socket.get(), address.get(), address.size), 0);
+  return socket;
+}
+
+TEST(Sender, IsAnAddressOrAnIpv6Network) {
+  const auto sender = [](std::string_view text) { return sender_of(Endpoint::parse(text).value()).text(); };
+  EXPECT_EQ(sender("192.0.2.7:1"), "192.0.2.7");
+  EXPECT_EQ(sender("[2001:db8:1:2:3:4:5:6]:1"), "2001:db8:1:2::");
+}
+
+class HalfOpen : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    TlsAcceptor::Options options;
+    options.max_pending = 8;  // and 2 of one address
+    options.handshake_timeout = std::chrono::minutes(10);
+    options.hello_timeout = hello_timeout;
+    options.on_accept = [this](std::unique_ptr<TlsSocket> socket) { accepted.push_back(std::move(socket)); };
+    options.on_refused = [this](const Endpoint& from, const Error& reason) {
+      refused.push_back(from);
+      reasons.push_back(reason.code);
+    };
+    auto opened = TlsAcceptor::open(loop, kLoopback, pki.context("kme-a"), std::move(options));
+    ASSERT_TRUE(opened.has_value()) << opened.error().text;
+    acceptor = std::move(*opened);
+  }
+
+  // Connects from 127.0.0.LAST and says nothing.
+  Endpoint hold(std::uint8_t last) {
+    const UniqueFd& socket = held.emplace_back(plain_socket({IpAddress::from_octets(Bytes{127, 0, 0, last}), 0, 0}));
+    const SocketAddress to = to_sockaddr(acceptor->local());
+    EXPECT_EQ(::connect(socket.get(), to.get(), to.size), 0);
+    return local_endpoint(socket.get()).value_or(Endpoint{});
+  }
+
+  // A client with a good certificate, from 127.0.0.1.
+  void expect_welcome() {
+    std::optional<Result<std::unique_ptr<TlsSocket>>> result;
+    const TlsConnect connect(loop, pki.context("kme-b"), {"127.0.0.1", acceptor->local().port}, "kme-a",
+                             std::chrono::seconds(30), [&](auto socket) { result = std::move(socket); });
+    run_until(loop, [&] { return result.has_value(); });
+    EXPECT_TRUE(result->has_value()) << result->error().text;
+    run_until(loop, [&] { return !accepted.empty(); });
+  }
+
+  // What such a client says first.
+  Bytes client_hello() {
+    const UniqueFd listener = plain_socket(kLoopback);
+    EXPECT_EQ(::listen(listener.get(), 1), 0);
+    EXPECT_EQ(::fcntl(listener.get(), F_SETFL, O_NONBLOCK), 0);
+    const TlsConnect connect(loop, pki.context("kme-b"),
+                             {"127.0.0.1", local_endpoint(listener.get()).value_or(Endpoint{}).port}, "kme-a",
+                             std::chrono::seconds(30), [](auto) {});
+    Bytes hello(16'384);
+    ssize_t size = -1;
+    UniqueFd server;
+    run_until(loop, [&] {
+      if (server.get() < 0) server = UniqueFd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      return (size = ::recv(server.get(), hello.data(), hello.size(), MSG_DONTWAIT)) > 0;
+    });
+    hello.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+    return hello;
+  }
+
+  Duration hello_timeout = std::chrono::minutes(10);
+  TestPki pki;
+  Loop loop;
+  std::vector<UniqueFd> held;
+  std::vector<std::unique_ptr<TlsSocket>> accepted;
+  std::vector<Endpoint> refused;
+  std::vector<Errc> reasons;
+  std::unique_ptr<TlsAcceptor> acceptor;
+};
+
+TEST_F(HalfOpen, TheOldestOfTheSameAddressGivesWay) {
+  const Endpoint oldest = hold(1);
+  hold(1);
+  expect_welcome();
+  EXPECT_EQ(refused, std::vector{oldest});
+  EXPECT_EQ(reasons, std::vector{Errc::exhausted});
+}
+
+TEST_F(HalfOpen, OneOfTheAddressThatHoldsMostGivesWay) {
+  hold(2);  // the oldest of all, but the only one there
+  const Endpoint oldest = hold(3);
+  for (const std::uint8_t last : Bytes{3, 4, 4, 5, 5, 6})
+    hold(last);
+  expect_welcome();
+  EXPECT_EQ(refused, std::vector{oldest});
+}
+
+TEST_F(HalfOpen, TheSilentGiveWayBeforeThoseThatSaidHello) {
+  const Bytes hello = client_hello();
+  hold(1);
+  const int talks = held.front().get();
+  ASSERT_EQ(::send(talks, hello.data(), hello.size(), 0), static_cast<ssize_t>(hello.size()));
+  // The server's answer: it has read the hello.
+  std::array<char, 1> octet{};
+  run_until(loop, [&] { return ::recv(talks, octet.data(), octet.size(), MSG_DONTWAIT) == 1; });
+  const Endpoint silent = hold(1);
+  expect_welcome();
+  EXPECT_EQ(refused, std::vector{silent});
+}
+
+class HalfOpenInTime : public HalfOpen {
+ protected:
+  HalfOpenInTime() { hello_timeout = std::chrono::milliseconds(20); }
+};
+
+// The handshake as a whole has ten minutes here.
+TEST_F(HalfOpenInTime, WhoSaysNothingIsGivenUpSooner) {
+  const Endpoint silent = hold(1);
+  run_until(loop, [&] { return !refused.empty(); });
+  EXPECT_EQ(refused, std::vector{silent});
+  EXPECT_EQ(reasons, std::vector{Errc::timeout});
+}
+
+}  // namespace
+}  // namespace quipu::net
