@@ -27,7 +27,7 @@ Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const conf
                                                      const std::vector<config::SaeConfig>& saes,
                                                      std::shared_ptr<const net::TlsContext> context,
                                                      CallHandler on_call, LogSink& log) {
-  std::unique_ptr<EtsiServer> server(new EtsiServer(saes, std::move(on_call), log));
+  std::unique_ptr<EtsiServer> server(new EtsiServer(loop, saes, std::move(on_call), log));
   EtsiServer* const self = server.get();
   net::HttpsServerLimits limits;
   limits.max_body = etsi::kMaxRequestBody;
@@ -36,18 +36,17 @@ Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const conf
       [self](net::HttpRequest request, net::Responder responder) {
         self->handle(std::move(request), std::move(responder));
       },
-      [&log](const Endpoint& from, const Error& reason) {
-        log.warning("etsi014_refused", "a connection to the ETSI 014 server was refused",
-                    {{"from", from.text()}, error_field(reason)});
-      },
+      [self](const Endpoint& from, const Error& reason) { self->m_refusals.note(from, reason); },
       [self](const net::PeerIdentity& peer) { return self->caller_of(peer) != nullptr; });
   if (!opened) return fail_at("ETSI 014 server at " + config.listen.text(), opened.error());
   server->m_server = *std::move(opened);
   return server;
 }
 
-EtsiServer::EtsiServer(const std::vector<config::SaeConfig>& saes, CallHandler on_call, LogSink& log)
-    : m_on_call(std::move(on_call)), m_log(log) {
+EtsiServer::EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& saes, CallHandler on_call, LogSink& log)
+    : m_on_call(std::move(on_call)),
+      m_log(log),
+      m_refusals(loop, log, "etsi014_refused", "a connection to the ETSI 014 server was refused") {
   for (const config::SaeConfig& sae : saes)
     m_saes.push_back(sae.id);
 }

@@ -11,6 +11,7 @@
 #include "config/kmsd_config.h"
 #include "etsi/etsi014_server.h"
 #include "kms/actions.h"
+#include "kmsd/refusal_log.h"
 #include "net/https_server.h"
 
 namespace quipu::kmsd {
@@ -45,7 +46,7 @@ class EtsiServer {
   const std::map<unsigned, std::uint64_t>& refused() const { return m_refused; }
 
  private:
-  EtsiServer(const std::vector<config::SaeConfig>& saes, CallHandler on_call, LogSink& log);
+  EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& saes, CallHandler on_call, LogSink& log);
 
   void handle(net::HttpRequest request, net::Responder responder);
   const SaeId* caller_of(const net::PeerIdentity& peer) const;
@@ -54,6 +55,7 @@ class EtsiServer {
   std::vector<SaeId> m_saes;
   CallHandler m_on_call;
   LogSink& m_log;
+  RefusalLog m_refusals;
   std::unique_ptr<net::HttpsServer> m_server;
   std::map<kms::RequestId, net::Responder> m_pending;
   std::uint64_t m_last_request = 0;

@@ -44,9 +44,7 @@ Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::Km
   auto listener = net::TlsListener::open(
       loop, config.listen, links->m_context, limits(),
       [self](std::unique_ptr<net::TlsStream> stream) { self->accept(std::move(stream)); },
-      [&log](const Endpoint& from, const Error& reason) {
-        log.warning("km_link_refused", "a KM link was refused", {{"from", from.text()}, error_field(reason)});
-      });
+      [self](const Endpoint& from, const Error& reason) { self->m_refusals.note(from, reason); });
   if (!listener) return fail_at("KM link at " + config.listen.text(), listener.error());
   links->m_listener = *std::move(listener);
   for (const config::PeerKmeConfig& peer : peers) {
@@ -58,7 +56,10 @@ Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::Km
 }
 
 KmLinks::KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log)
-    : m_loop(loop), m_log(log), m_events(std::move(events)) {
+    : m_loop(loop),
+      m_log(log),
+      m_refusals(loop, log, "km_link_refused", "a KM link was refused"),
+      m_events(std::move(events)) {
   for (const config::PeerKmeConfig& peer : peers)
     m_peers.push_back(peer.id);
 }

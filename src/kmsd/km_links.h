@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "config/kmsd_config.h"
 #include "kms/actions.h"
+#include "kmsd/refusal_log.h"
 #include "net/tls_stream.h"
 
 namespace quipu::kmsd {
@@ -58,6 +59,7 @@ class KmLinks {
 
   net::Loop& m_loop;
   LogSink& m_log;
+  RefusalLog m_refusals;
   Events m_events;
   std::vector<KmeId> m_peers;
   std::shared_ptr<const net::TlsContext> m_context;
