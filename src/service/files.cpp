@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "base/encoding.h"
@@ -111,6 +112,10 @@ Result<SecretBytes> read_key_file(std::string_view name, std::size_t size) {
     return fail(Errc::bad_key, fmt::format("{}: has to hold one line of base64 for {} octets; make one with quipu "
                                            "genkey (private keys) or quipu genpsk (all others)",
                                            name, size));
+  if (std::ranges::all_of(key->view(), [&](std::uint8_t octet) { return octet == key->view()[0]; }))
+    return fail(Errc::bad_key, fmt::format("{}: all octets of this key are alike: it is no secret; make one with quipu "
+                                           "genkey (private keys) or quipu genpsk (all others)",
+                                           name));
   return *std::move(key);
 }
 

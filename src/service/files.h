@@ -22,7 +22,7 @@ Result<std::string> read_text_file(std::string_view name, std::size_t max);
 // or write it, or when its owner is neither root nor this process's user.
 Result<SecretBytes> read_secret_file(std::string_view name, std::size_t max);
 
-// A private file that holds one line of base64, decoding to exactly `size` octets.
+// A private file that holds one line of base64, decoding to exactly `size` octets, which are not all alike.
 Result<SecretBytes> read_key_file(std::string_view name, std::size_t size);
 
 template <std::size_t N>

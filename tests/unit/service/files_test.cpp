@@ -60,6 +60,18 @@ TEST(KeyFile, RefusesOtherContentsWithoutShowingThem) {
   }
 }
 
+// What a template or an erased file leaves is no key.
+TEST(KeyFile, RefusesOctetsThatAreAllAlike) {
+  const Scratch scratch;
+  for (const std::uint8_t octet : Bytes{0x00, 0x01, 0xff}) {
+    const auto key = read_key_file<32>(scratch.write("k", to_base64(Bytes(32, octet)) + "\n", 0600));
+    ASSERT_FALSE(key.has_value());
+    EXPECT_EQ(key.error().code, Errc::bad_key);
+    EXPECT_THAT(key.error().text, HasSubstr(scratch.path("k")));
+    EXPECT_THAT(key.error().text, HasSubstr("alike"));
+  }
+}
+
 TEST(File, RefusesWhatIsNotARegularFileOrTooLong) {
   const Scratch scratch;
   ASSERT_EQ(::mkfifo(scratch.path("fifo").c_str(), 0600), 0);
