@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "cli/files.h"
@@ -18,6 +19,15 @@ bool others_may_read(int fd) {
 }
 
 }  // namespace
+
+std::shared_ptr<std::string> add_key_output(CLI::App& verb) {
+  auto path = std::make_shared<std::string>();
+  // An empty variable in a script must not send the key to the terminal.
+  verb.add_option("-o,--out", *path,
+                  "Write it to this new file, readable by its owner only, instead of standard output")
+      ->check([](const std::string& name) { return name.empty() ? "the name of the file is empty" : std::string(); });
+  return path;
+}
 
 Result<void> put_out_key(ByteView key, const std::string& path) {
   if (!path.empty()) return write_new_key_file(path, key);

@@ -49,6 +49,13 @@ class Keys(program.ProgramTest):
             self.assertEqual((self.folder / verb).read_bytes(), before)
         self.assertEqual(sorted(os.listdir(self.folder)), ["genkey", "genpsk"])
 
+    def test_an_empty_file_name_shows_no_key(self):
+        for verb in ("genkey", "genpsk"):
+            for arguments in (["--out", ""], ["--out="], ["-o", ""]):
+                done = self.quipu(verb, *arguments, expect=program.USAGE)
+                self.assertEqual(done.stdout, "")
+                self.assertIn("--out", done.stderr)
+
     def test_warns_when_others_may_read_the_file_behind_standard_output(self):
         for mode, warned in ((0o644, True), (0o600, False)):
             path = self.folder / f"out{mode}"

@@ -9,9 +9,7 @@ namespace quipu::cli {
 
 void add_genkey(CLI::App& program, Invocation& invocation) {
   CLI::App& verb = add_verb(program, "genkey", "Make a private key for [device] private_key_file");
-  auto out = std::make_shared<std::string>();
-  verb.add_option("-o,--out", *out,
-                  "Write it to this new file, readable by its owner only, instead of standard output");
+  const auto out = add_key_output(verb);
   on_run(verb, invocation, [out] {
     crypto::SystemRng rng;
     return finish(put_out_key(crypto::generate_x25519(rng).view(), *out));

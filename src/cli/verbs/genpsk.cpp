@@ -10,9 +10,7 @@ namespace quipu::cli {
 void add_genpsk(CLI::App& program, Invocation& invocation) {
   CLI::App& verb = add_verb(program, "genpsk", "Make 32 random octets for psk_file or store_key_file",
                             "A pre-shared key is the same at both ends: carry it there by hand.");
-  auto out = std::make_shared<std::string>();
-  verb.add_option("-o,--out", *out,
-                  "Write them to this new file, readable by its owner only, instead of standard output");
+  const auto out = add_key_output(verb);
   on_run(verb, invocation, [out] {
     crypto::SystemRng rng;
     Secret<32> key;
