@@ -36,16 +36,27 @@ std::optional<std::uint16_t> parse_port(std::string_view text) {
   return port;
 }
 
+// The file is somebody else's text: on a terminal its control characters would be commands, and a line feed would feign
+// a second problem.
+std::string printable(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const auto octet = static_cast<unsigned char>(c);
+    out += octet >= 0x20 && octet < 0x7f ? std::string(1, c) : fmt::format("\\x{:02x}", octet);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string Problem::text(std::string_view file_name) const {
-  std::string out(file_name);
+  std::string out;
   if (position.line != 0) out += fmt::format(":{}:{}", position.line, position.column);
   out += ": ";
   if (!key.empty()) out += fmt::format("{}: ", key);
   out += problem;
   if (!advice.empty()) out += fmt::format("; {}", advice);
-  return out;
+  return std::string(file_name) + printable(out);
 }
 
 Error to_error(std::string_view file_name, const std::vector<Problem>& problems) {

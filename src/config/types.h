@@ -29,7 +29,7 @@ struct Problem {
   std::string problem{};  // what is wrong
   std::string advice{};   // what to do
 
-  // "FILE:LINE:COLUMN: KEY: what is wrong; what to do"
+  // "FILE:LINE:COLUMN: KEY: what is wrong; what to do", in one line; what is not printable ASCII is escaped as in \x1b.
   std::string text(std::string_view file_name) const;
 };
 

@@ -90,6 +90,13 @@ class Check(program.ProgramTest):
         self.assertIn("file.toml:19:", done.stderr)
         self.assertIn("2 to correct", done.stderr)
 
+    def test_control_characters_reach_no_terminal(self):
+        for line in ('name = "\\u001b]0;owned\\u0007\\nF:1:1: forged\\u009b"', '"\\u001b[2J" = 1', 'name = "\u202e"', "\x1b[2J = 1"):
+            done = self.check(QUIPUD.replace('name = "quipu0"', line), expect=program.CONFIG_INVALID)
+            self.assertTrue(all(c == "\n" or " " <= c <= "~" for c in done.stderr), repr(done.stderr))
+            self.assertNotIn("\nF:1:1: forged", done.stderr)
+            self.assertIn("file.toml:2:", done.stderr)
+
     def test_what_is_no_toml(self):
         self.assertIn("file.toml:1:", self.check("[device\n", expect=program.CONFIG_INVALID).stderr)
 
