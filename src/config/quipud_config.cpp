@@ -34,6 +34,20 @@ bool is_address_of_an_interface(const IpAddress& address) {
   return !multicast && address.octets != decltype(address.octets){};
 }
 
+// What such addresses are, which no tunnel can lead to; empty for all others. A prefix that holds them among others, as
+// the default route does, is good.
+std::string_view unroutable(const IpPrefix& prefix) {
+  static constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
+      {"0.0.0.0/8", "of this network"}, {"127.0.0.0/8", "loopback"}, {"224.0.0.0/4", "multicast"},
+      {"255.255.255.255", "broadcast"}, {"::", "unspecified"},       {"::1", "loopback"},
+      {"::ffff:0:0/96", "IPv4-mapped"}, {"fe80::/10", "link-local"}, {"ff00::/8", "multicast"}};
+  for (const auto& [text, kind] : kKinds) {
+    const IpPrefix all = IpPrefix::parse(text).value();
+    if (prefix.length >= all.length && all.contains(prefix.address)) return kind;
+  }
+  return {};
+}
+
 std::vector<IpPrefix> read_addresses(const Section& section) {
   std::vector<IpPrefix> out;
   UniqueValues unique("address");
@@ -92,7 +106,7 @@ std::vector<KmsConfig> read_all_kms(const Section& root) {
 // Reads [[peer]] tables one after the other, with what must be unique over all of them.
 class PeerReader {
  public:
-  explicit PeerReader(const std::vector<KmsConfig>& kms) : m_kms(kms) {}
+  explicit PeerReader(const QuipudConfig& config) : m_addresses(config.device.addresses), m_kms(config.kms) {}
 
   PeerConfig read(const Section& section) {
     PeerConfig peer;
@@ -127,11 +141,22 @@ class PeerReader {
         section.add_at(item.position, "allowed_ips", fmt::format("\"{}\" has host bits set", item.text),
                        fmt::format("write {} for the network or {}/{} for the host", masked.text(),
                                    prefix->address.text(), prefix->address.bits()));
+      } else if (const std::string_view kind = unroutable(*prefix); !kind.empty()) {
+        section.add_at(item.position, "allowed_ips", fmt::format("\"{}\" holds {} addresses only", item.text, kind),
+                       "list networks that lie behind the peer");
+      } else if (is_own(*prefix)) {
+        section.add_at(item.position, "allowed_ips", fmt::format("\"{}\" is this device's own address", item.text),
+                       "list the peer's");
       } else {
         m_prefixes.take_at(section, item.position, "allowed_ips", prefix->text());
         peer.allowed_ips.push_back(*prefix);
       }
     }
+  }
+
+  bool is_own(const IpPrefix& prefix) const {
+    return prefix.length == prefix.address.bits() &&
+           std::ranges::find(m_addresses, prefix.address, &IpPrefix::address) != m_addresses.end();
   }
 
   void read_sources(const Section& section, PeerConfig& peer) {
@@ -189,6 +214,7 @@ class PeerReader {
       peer.min_sources = static_cast<std::uint32_t>(*least);
   }
 
+  const std::vector<IpPrefix>& m_addresses;
   const std::vector<KmsConfig>& m_kms;
   UniqueValues m_names{"peer name"};
   UniqueValues m_keys{"public key"};
@@ -240,7 +266,7 @@ Parsed<QuipudConfig> parse_quipud(std::string_view text) {
   QuipudConfig config;
   if (const auto device = root.table("device")) config.device = read_device(*device);
   if (root.has("kms")) config.kms = read_all_kms(root);
-  PeerReader reader(config.kms);
+  PeerReader reader(config);
   const std::vector<Section> peers = root.has("peer") ? root.tables("peer") : std::vector<Section>{};
   for (const Section& peer : peers)
     config.peers.push_back(reader.read(peer));

@@ -103,6 +103,23 @@ TEST(QuipudConfig, ReportsEverythingAtOnceInTheOrderOfTheFile) {
             "F:19:1: peer[1].rekey_interval_s: is text; it has to be an integer from 1 to 3600 (s)");
 }
 
+TEST(QuipudConfig, RefusesAllowedIpsThatNoTunnelLeadsTo) {
+  const auto refusal_of = [](std::string_view prefix) {
+    const std::string named = with(kQuipudSample, "192.0.2.2:51900", "dc-b.example:51900");
+    return problems_of(parse_quipud(with(named, "\"10.2.0.0/16\"", "\"" + std::string(prefix) + "\"")));
+  };
+  for (const std::string_view prefix :
+       {"0.0.0.0", "127.0.0.0/8", "127.0.0.1", "224.0.0.0/4", "239.1.0.0/16", "255.255.255.255", "::", "::1",
+        "::ffff:0:0/96", "::ffff:10.0.0.0/104", "fe80::/10", "fe80::1", "ff00::/8", "ff02::1"})
+    EXPECT_THAT(refusal_of(prefix), AllOf(StartsWith("FILE:19:32: peer[1].allowed_ips: \"" + std::string(prefix)),
+                                          HasSubstr("addresses only")));
+  for (const std::string_view prefix :
+       {"0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "::/0", "8000::/1", "169.254.0.0/16", "10.70.0.0/24", "fd70::/64"})
+    EXPECT_EQ(refusal_of(prefix), "");
+  for (const std::string_view own : {"10.70.0.1", "10.70.0.1/32", "fd70::1/128"})
+    EXPECT_THAT(refusal_of(own), AllOf(StartsWith("FILE:19:32: "), HasSubstr("this device's own address")));
+}
+
 TEST(QuipudConfig, RefusesValuesOutOfRange) {
   for (const std::string_view value : {"0", "3601", "-1", "9223372036854775807"})
     EXPECT_THAT(refusal("rekey_interval_s = 10", "rekey_interval_s = " + std::string(value)),
