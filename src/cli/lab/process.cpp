@@ -6,12 +6,15 @@
 #include <sched.h>
 #include <spawn.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -123,6 +126,21 @@ Result<ProcessId> start_in_namespace(const std::string& network_namespace, const
   if (pid < 0) return fail_system("fork");
   if (pid == 0) exec_in_namespace(namespace_fd.get(), log_fd.get(), pointers.data());
   return ProcessId{pid, start_time_of(pid)};
+}
+
+std::vector<ProcessId> processes_in_namespace(const std::string& network_namespace) {
+  std::vector<ProcessId> out;
+  struct stat wanted{};
+  if (::stat(("/run/netns/" + network_namespace).c_str(), &wanted) != 0) return out;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    const pid_t pid = static_cast<pid_t>(std::strtol(entry.path().filename().c_str(), nullptr, 10));
+    struct stat own{};
+    if (pid <= 0 || ::stat((entry.path() / "ns/net").c_str(), &own) != 0) continue;
+    if (own.st_dev == wanted.st_dev && own.st_ino == wanted.st_ino) out.push_back({pid, start_time_of(pid)});
+  }
+  std::ranges::sort(out, {}, &ProcessId::pid);
+  return out;
 }
 
 bool is_running(const ProcessId& process) {

@@ -32,7 +32,7 @@ json::value to_value(const Run& run) {
   return {{"schema_version", 1}, {"run_id", run.id}, {"first_exec_ns", run.first_exec_ns}, {"sites", std::move(sites)}};
 }
 
-// The names follow from the id; only the processes have to be read back.
+// The names follow from the id; only the processes have to be read back, all or none.
 void read_processes(const json::value& document, Run& run) {
   run.first_exec_ns = document.at("first_exec_ns").as_int64();
   for (std::size_t i = 0; i < run.sites.size(); ++i)
@@ -89,12 +89,12 @@ Result<Run> load_run(const std::string& id, const std::filesystem::path& root) {
   std::ifstream file(run.folder / kStateFile);
   std::stringstream text;
   text << file.rdbuf();
-  // A run that died before it wrote its state has no processes yet.
-  if (text.str().empty()) return run;
   try {
     read_processes(json::parse(text.str()), run);
-  } catch (const std::exception& damage) {
-    return fail(Errc::malformed, (run.folder / kStateFile).string() + ": " + damage.what());
+  } catch (const std::exception&) {
+    // A run that died before it wrote its state, or a damaged file: `down` must be able to remove it all the same.
+    for (Site& site : run.sites)
+      site.processes = processes_in_namespace(site.network_namespace);
   }
   return run;
 }

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "cli/lab/lab.h"
+#include "support/scratch.h"
+
+namespace quipu::cli::lab {
+namespace {
+
+// No laboratory of that name has network namespaces here: only the folder is there.
+constexpr const char* kId = "unittest";
+
+TEST(LabState, ComesBackAsItWasSaved) {
+  const test::Scratch scratch;
+  lab::Run run = plan_run(kId, scratch.root()).value();
+  std::filesystem::create_directories(run.folder);
+  run.first_exec_ns = 17;
+  run.sites[1].processes = {{4'000'001, 5}};
+  ASSERT_TRUE(save_run(run).has_value());
+  const auto loaded = load_run(kId, scratch.root());
+  ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
+  EXPECT_EQ(to_json(*loaded), to_json(run));
+}
+
+TEST(LabState, ADamagedOneCanBeRemoved) {
+  const test::Scratch scratch;
+  for (const std::string_view damage :
+       {"", "{", "[]", "{}", R"({"first_exec_ns":"x"})", R"({"first_exec_ns":1,"sites":[{"processes":[[1]]}]})",
+        R"({"first_exec_ns":1,"sites":[{"processes":[[4000001,1]]}]})"}) {
+    const lab::Run run = plan_run(kId, scratch.root()).value();
+    std::filesystem::create_directories(run.folder);
+    std::ofstream(run.folder / "run.json") << damage;
+    const auto loaded = load_run(kId, scratch.root());
+    ASSERT_TRUE(loaded.has_value()) << damage;
+    EXPECT_TRUE(loaded->sites[0].processes.empty()) << damage;
+    const auto removed = down(kId, scratch.root(), false);
+    ASSERT_TRUE(removed.has_value()) << damage << ": " << removed.error().text;
+    EXPECT_FALSE(std::filesystem::exists(run.folder)) << damage;
+  }
+}
+
+}  // namespace
+}  // namespace quipu::cli::lab
