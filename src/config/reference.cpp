@@ -46,7 +46,7 @@ std::string type_text(const ConfigKey& key) {
 }
 
 std::string range_text(const ConfigKey& key) {
-  const std::string unit = key.unit.empty() ? std::string() : " " + std::string(key.unit);
+  std::string unit = key.unit.empty() ? std::string() : " " + std::string(key.unit);
   switch (key.type) {
     case KeyType::integer: return fmt::format("{} to {}{}", key.min, key.max, unit);
     case KeyType::text_list: return fmt::format("{} to {} elements", key.min, key.max);
