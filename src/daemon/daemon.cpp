@@ -103,10 +103,11 @@ void Daemon::tick() {
 
 void Daemon::on_signals() {
   while (const auto signal = m_signals.next()) {
-    if (*signal == service::Signal::terminate)
+    if (*signal == service::Signal::terminate) {
       m_loop.stop();
-    else
-      static_cast<void>(reload());  // what is wrong stands in the log
+    } else {
+      [[maybe_unused]] const auto told = reload();  // what is wrong stands in the log
+    }
   }
 }
 
