@@ -32,6 +32,7 @@ class Hostile(unittest.TestCase):
 
     def setUp(self):
         wait_until(lambda: self.a.reaches(self.b), "the tunnel is up")
+        wait_until(self.has_one_key_ahead, "each end has fetched the next key")
         self.epoch = self.a.tunnel(self.b)["epoch"]
         self.keys = self.keys_gone()
 
@@ -47,6 +48,10 @@ class Hostile(unittest.TestCase):
         tunnels = [self.a.tunnel(self.b), self.b.tunnel(self.a)]
         return ([(pool["delivered_keys"], pool["burnt_bits"]) for pool in pools],
                 [(tunnel["qkd_keys_used"], tunnel["qkd_keys_burnt"]) for tunnel in tunnels])
+
+    def has_one_key_ahead(self):
+        pools, tunnels = self.keys_gone()
+        return all(delivered == used + 1 for (delivered, _), (used, _) in zip(pools, tunnels))
 
     def stranger(self, family=socket.AF_INET):
         opened = in_namespace(self.world.outside.name, lambda: socket.socket(family, socket.SOCK_DGRAM))

@@ -72,7 +72,7 @@ class Control:
                 connection.sendall(json.dumps({"verb": verb, **members}).encode() + b"\n")
                 with connection.makefile("r") as lines:
                     line = lines.readline()
-            except (FileNotFoundError, ConnectionError):
+            except (FileNotFoundError, ConnectionError, BlockingIOError):  # the last: more wait than may
                 return None
         return json.loads(line) if line else None
 

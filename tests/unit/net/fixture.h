@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <netdb.h>
 
 #include <filesystem>
 #include <fstream>
@@ -14,6 +15,14 @@
 namespace quipu::net {
 
 inline const Endpoint kLoopback{IpAddress::from_octets(Bytes{127, 0, 0, 1}), 0, 0};
+
+// A bare system, as a debootstrap leaves it, has no /etc/hosts and thus no address for that name.
+inline bool system_names_localhost() {
+  addrinfo* found = nullptr;
+  if (::getaddrinfo("localhost", nullptr, nullptr, &found) != 0) return false;
+  ::freeaddrinfo(found);
+  return true;
+}
 
 // Runs the loop until `done` says so. A minute without that fails the test: nothing here takes a second.
 template <class Done>

@@ -125,12 +125,14 @@ TEST_F(MutualTls, BothEndsLearnWhoTheOtherIs) {
 
 TEST_F(MutualTls, WithoutExpectedIdTheHostMustMatch) {
   Link link(loop, pki.context("kme-b"));
-  EXPECT_TRUE(link.connect(pki.context("a"), "", "127.0.0.1").has_value());
-  EXPECT_TRUE(link.connect(pki.context("a"), "", "localhost").has_value());
+  std::vector<std::string> hosts{"127.0.0.1"};
+  if (system_names_localhost()) hosts.emplace_back("localhost");
+  for (const std::string& host : hosts)
+    EXPECT_TRUE(link.connect(pki.context("a"), "", host).has_value()) << host;
   Link unnamed(loop, TestPki::load(pki.issue_named(
                          "unnamed",
                          {.common_name = "127.0.0.1", .uris = {"quipu:x"}, .dns = {"kms.example"}, .addresses = {}})));
-  for (const std::string host : {"127.0.0.1", "localhost"}) {
+  for (const std::string& host : hosts) {
     const auto refused = unnamed.connect(pki.context("a"), "", host);
     ASSERT_FALSE(refused.has_value());
     EXPECT_EQ(refused.error().code, Errc::not_permitted) << refused.error().text;
