@@ -45,7 +45,7 @@ std::string last_kms_error(const std::vector<control::KeySourceStatus>& sources)
 
 std::string reason_of(const PeerStatus& peer, const control::TunnelStatus& out) {
   if (out.state == control::TunnelState::up) return {};
-  const std::string kms = last_kms_error(out.sources);
+  std::string kms = last_kms_error(out.sources);
   if (out.state == control::TunnelState::blocked)
     return "data is blocked for lack of a QKD key; " +
            (kms.empty() ? "the KMS here works, look at the other site" : kms);
