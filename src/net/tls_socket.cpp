@@ -322,8 +322,10 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     one.since = Loop::now();
     one.deadline = std::make_unique<Timer>(loop, [this, id] { overdue(id); });
     one.deadline->set(one.since + std::min(options.hello_timeout, options.handshake_timeout));
-    one.socket->stream.async_handshake(asio::ssl::stream_base::server,
-                                       [self = shared_from_this(), id](error_code error) { self->shaken(id, error); });
+    // The operation works in the stream until its handler has run, also when the handshake was given up before.
+    one.socket->stream.async_handshake(
+        asio::ssl::stream_base::server,
+        [self = shared_from_this(), socket = one.socket, id](error_code error) { self->shaken(id, error); });
   }
 
   void overdue(std::uint64_t id) {
