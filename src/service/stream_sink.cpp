@@ -9,7 +9,6 @@
 #include <chrono>
 #include <climits>
 #include <cstdlib>
-#include <utility>
 
 #include "control/json.h"
 #include "service/log_sinks.h"
@@ -83,7 +82,7 @@ void StreamSink::write(LogLevel level, std::string_view event, std::string_view 
                        std::span<const LogField> fields) {
   const std::string line =
       m_format == LogFormat::json ? json_line(level, event, message, fields) : text_line(level, event, message, fields);
-  const std::string whole = std::exchange(m_torn, false) ? "\n" + line : line;
+  const std::string whole = m_torn ? "\n" + line : line;
   std::string_view rest = whole;
   while (!rest.empty()) {
     const ssize_t written =
@@ -92,7 +91,8 @@ void StreamSink::write(LogLevel level, std::string_view event, std::string_view 
     if (written <= 0) break;
     rest.remove_prefix(static_cast<std::size_t>(written));
   }
-  m_torn = !rest.empty() && rest.size() < whole.size();
+  // Where nothing was written, the line before it is as torn as it was.
+  if (rest.size() < whole.size()) m_torn = !rest.empty();
 }
 
 std::unique_ptr<LogSink> make_default_sink(std::string identifier, LogFormat format) {
