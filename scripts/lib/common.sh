@@ -9,12 +9,15 @@ export QUIPU_TOP QUIPU_CACHE
 say() { printf '%s\n' "== $*"; }
 die() { printf '%s\n' "${0##*/}: $*" >&2; exit 1; }
 
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"
-  elif command -v sudo >/dev/null 2>&1; then sudo -- "$@"
+# Goes on as COMMAND..., which is no function.
+become_root() {
+  if [ "$(id -u)" = 0 ]; then exec "$@"
+  elif command -v sudo >/dev/null 2>&1; then exec sudo -- "$@"
   else die "'$1' needs root: run this script as root, or install sudo and call it again"
   fi
 }
+
+as_root() { (become_root "$@"); }
 
 # run LABEL COMMAND...: output goes to build/log, into a file whose name is left in $run_log; a progress line is printed every 5 s;
 # a failure shows the end of the log without the lines that match $RUN_HIDE, and stops the script ($RUN_ADVICE says what to do).
@@ -37,7 +40,7 @@ run() {
   kill "$ticker" 2>/dev/null || true
   wait "$ticker" 2>/dev/null || true
   if [ "$status" != 0 ]; then
-    grep -avE "${RUN_HIDE:-^\$}" "$run_log" | tail -n 80 >&2
+    { grep -avE "${RUN_HIDE:-^\$}" "$run_log" || true; } | tail -n 80 >&2
     die "$label failed (exit $status); the whole output is in $run_log${RUN_ADVICE:+. $RUN_ADVICE}"
   fi
   printf '   %s: done in %d s\n' "$label" $((SECONDS - start))

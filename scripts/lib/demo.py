@@ -25,6 +25,8 @@ PROBES_PER_S = 200
 PATIENCE_S = 90
 # What is run besides our own programs; scripts/setup demo installs it.
 TOOLS = ("ip", "ping", "scp", "ssh", "ssh-keygen", "sshd")
+# Each of them ends the demonstration in order, by an exception.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Data packets dropped for a reason that a rekey can cause.
 REKEY_DROPS = ("blocked", "key_limit", "unknown_index", "expired_key", "failed_open", "replay")
 
@@ -79,7 +81,14 @@ class Laboratory:
 
     def __enter__(self):
         options = ["--rekey-interval", str(REKEY_INTERVAL_S), "--json"]
-        up = json.loads(call(self.quipu, "lab", "up", self.id, *options))
+        try:
+            # In a session of its own: a Ctrl-C that ended it as well would end it before this program knows.
+            up = json.loads(call(self.quipu, "lab", "up", self.id, *options, start_new_session=True))
+        except Failure:
+            raise  # it has taken down what it made
+        except BaseException:
+            self.take_down(stderr=subprocess.DEVNULL)
+            raise
         self.tunnel_up_s = up["tunnel_up_s"]
         self.sites = up["sites"]
         return self
@@ -87,7 +96,13 @@ class Laboratory:
     def __exit__(self, kind, error, trace):
         if kind is not None:
             self.show_logs()
-        subprocess.run([self.quipu, "lab", "down", self.id], check=False)
+        self.take_down()
+
+    def take_down(self, **options):
+        # Whoever is impatient now would leave two sites behind.
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        subprocess.run([self.quipu, "lab", "down", self.id], check=False, **options)
 
     def show_logs(self):
         for site in self.sites:
@@ -296,26 +311,47 @@ def failures(figures, least_bytes):
     return [text for text, held in promises.items() if not held]
 
 
+def demonstrate(options):
+    require_tools(options.bin)
+    say("bringing up two sites")
+    with tempfile.TemporaryDirectory(prefix="quipu-demo-") as folder, Laboratory(options.bin.resolve()) as laboratory:
+        figures = measure(laboratory, pathlib.Path(folder), options.mib << 20)
+    broken = failures(figures, options.mib << 20)
+    return {"ok": not broken, **({"error": "; ".join(broken)} if broken else {}), **figures}
+
+
+def write_figures(path, figures):
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(figures) + "\n")
+    except OSError as error:
+        sys.exit(f"demo: {path}: {error.strerror}")
+
+
+def end(number, _):
+    sys.exit(f"demo: ended by {signal.Signals(number).name}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", type=pathlib.Path, required=True)
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--mib", type=int, default=256)
     options = parser.parse_args()
+    for number in ENDING:
+        signal.signal(number, end)
     try:
-        require_tools(options.bin)
-        say("bringing up two sites")
-        with tempfile.TemporaryDirectory(prefix="quipu-demo-") as folder, Laboratory(options.bin.resolve()) as laboratory:
-            figures = measure(laboratory, pathlib.Path(folder), options.mib << 20)
-        broken = failures(figures, options.mib << 20)
+        # What an earlier run has left there is not this one's, however it ends.
+        write_figures(options.json, {"ok": False, "error": "the demonstration did not come to its end"})
+        figures = demonstrate(options)
     except Failure as failure:
+        write_figures(options.json, {"ok": False, "error": str(failure)})
         sys.exit(f"demo: {failure}")
-    figures = {"ok": not broken, **figures}
     print(json.dumps(figures, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(figures) + "\n")
-    if broken:
-        sys.exit("demo: " + "; ".join(broken))
+    write_figures(options.json, figures)
+    if not figures["ok"]:
+        sys.exit(f"demo: {figures['error']}")
     say("everything held")
 
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scripts/demo says where it cannot begin: a sentence that says what to do. The demonstration itself needs root and minutes."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -44,6 +45,24 @@ class Demo(unittest.TestCase):
                               text=True)
         self.assertEqual(done.returncode, 1)
         self.assertIn("quipu' cannot be run", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
+    def test_a_failure_is_in_the_figures_too(self):
+        figures = self.folder / "figures.json"
+        figures.write_text('{"ok": true}')
+        done = subprocess.run([sys.executable, "-B", DEMO, "--bin", self.folder, "--json", figures], env={"PATH": str(self.folder)},
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        written = json.loads(figures.read_text())
+        self.assertIs(written["ok"], False)
+        self.assertIn(written["error"], done.stderr)
+        self.assertIn("not found: ", written["error"])
+
+    def test_figures_that_cannot_be_written_are_told_at_once(self):
+        done = subprocess.run([sys.executable, "-B", DEMO, "--bin", self.folder, "--json", self.folder / "no" / "figures.json"],
+                              env={"PATH": str(self.folder)}, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("figures.json: No such file", done.stderr)
         self.assertNotIn("Traceback", done.stderr)
 
 

@@ -10,12 +10,14 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import unittest
 
 import support
 from support import PROGRAMS, run, wait_until
 
+DEMO = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib" / "demo.py"
 ROOT = pathlib.Path("/var/lib/quipu-lab")
 OK, ERROR, DEGRADED = 0, 1, 3
 
@@ -186,6 +188,46 @@ class LaboratoryThatFails(unittest.TestCase):
         run(quipu, "lab", "down", name)
         self.assertFalse(kept.exists())
         self.assertEqual(subprocess.run([quipu, "lab", "down", name], capture_output=True).returncode, ERROR)
+
+
+class LaboratoryThatIsLeft(unittest.TestCase):
+    def gone(self, name):
+        self.assertFalse((ROOT / name).exists())
+        self.assertNotIn(name, run("ip", "netns", "list"))
+        self.assertEqual(run("pgrep", "-af", f"{ROOT}/{name}/", check=False), "")
+
+    def test_what_no_state_tells_of_is_ended_too(self):
+        name = "n" + secrets.token_hex(3)
+        namespace = f"quipu-lab-{name}-a"
+        self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", name], capture_output=True)
+        (ROOT / name).mkdir(parents=True)
+        (ROOT / name / "run.json").write_text(json.dumps({"first_exec_ns": 1, "sites": [{"processes": []}] * 2}))
+        run("ip", "netns", "add", namespace)
+        left = subprocess.Popen(["ip", "netns", "exec", namespace, "sleep", "infinity"])
+        self.addCleanup(left.wait)
+        self.addCleanup(left.kill)
+        wait_until(lambda: run("ip", "netns", "pids", namespace), "a process is in the namespace")
+        run(PROGRAMS / "quipu", "lab", "down", name)
+        self.assertIsNotNone(left.poll())
+        self.gone(name)
+
+    def test_a_demonstration_that_is_ended_early_leaves_nothing(self):
+        # A terminal's Ctrl-C goes to all that the demonstration has started.
+        for number, to in ((signal.SIGTERM, os.kill), (signal.SIGINT, os.killpg)):
+            with self.subTest(number.name):
+                demo = subprocess.Popen([sys.executable, "-B", DEMO, "--bin", PROGRAMS], start_new_session=True, text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                self.addCleanup(demo.kill)
+                up = wait_until(lambda: run("pgrep", "-P", demo.pid, "-af", "lab up", check=False), "the laboratory comes up")
+                name = up.split()[4]
+                self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", name], capture_output=True)
+                wait_until((ROOT / name / "run.json").exists, "the laboratory has a state")
+                to(demo.pid, number)
+                said = demo.communicate()[0]
+                self.assertEqual(demo.returncode, 1, said)
+                self.assertIn(f"ended by {number.name}", said)
+                self.assertNotIn("Traceback", said)
+                self.gone(name)
 
 
 if __name__ == "__main__":

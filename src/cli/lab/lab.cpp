@@ -73,6 +73,11 @@ void tear_down(const Run& run) {
   for (const Site& site : run.sites)
     for (auto process = site.processes.rbegin(); process != site.processes.rend(); ++process)
       stop_process(*process, kStopPatience);
+  // What a crashed run did not come to save, and what others started there, would live on in a namespace without a
+  // name.
+  for (const Site& site : run.sites)
+    for (const ProcessId& process : processes_in_namespace(site.network_namespace))
+      stop_process(process, kStopPatience);
   remove_topology(run);
 }
 

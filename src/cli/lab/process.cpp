@@ -136,7 +136,7 @@ std::vector<ProcessId> processes_in_namespace(const std::string& network_namespa
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     const pid_t pid = static_cast<pid_t>(std::strtol(entry.path().filename().c_str(), nullptr, 10));
     struct stat own{};
-    if (pid <= 0 || ::stat((entry.path() / "ns/net").c_str(), &own) != 0) continue;
+    if (pid <= 0 || pid == ::getpid() || ::stat((entry.path() / "ns/net").c_str(), &own) != 0) continue;
     if (own.st_dev == wanted.st_dev && own.st_ino == wanted.st_ino) out.push_back({pid, start_time_of(pid)});
   }
   std::ranges::sort(out, {}, &ProcessId::pid);

@@ -31,7 +31,7 @@ Result<int> exit_status_of(const Arguments& arguments);
 // Starts a program inside a network namespace (as `ip netns add` makes them) with both outputs appended to a file.
 Result<ProcessId> start_in_namespace(const std::string& network_namespace, const Arguments& arguments,
                                      const std::string& log_file);
-// All that run in a network namespace, by number; none when there is no such namespace.
+// All that run in a network namespace but the caller, by number; none when there is no such namespace.
 std::vector<ProcessId> processes_in_namespace(const std::string& network_namespace);
 bool is_running(const ProcessId& process);
 // SIGTERM, then SIGKILL once `patience` is over. A process that is gone already is no error.
