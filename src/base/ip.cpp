@@ -73,6 +73,11 @@ std::string IpPrefix::text() const {
   return address.text() + "/" + std::to_string(length);
 }
 
+IpAddress sender_of(const IpAddress& address) {
+  constexpr int kIpv6Network = 64;
+  return IpPrefix{address, address.family == IpFamily::v6 ? kIpv6Network : address.bits()}.masked().address;
+}
+
 std::optional<Endpoint> Endpoint::parse(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;

@@ -49,6 +49,9 @@ struct IpPrefix {
   std::string text() const;
 };
 
+// What one host may own as a whole, and so is counted as one sender: an IPv4 address, an IPv6 /64 (its first address).
+IpAddress sender_of(const IpAddress& address);
+
 // Where datagrams go to and come from.
 struct Endpoint {
   IpAddress address;

@@ -3,8 +3,8 @@
 
 #include <map>
 
+#include "base/ip.h"
 #include "net/http_reader.h"
-#include "net/sockaddr.h"
 #include "net/tls_socket.h"
 
 namespace quipu::net {
@@ -293,7 +293,7 @@ HttpsServer::Core::Room HttpsServer::Core::room_for(const Endpoint& from) const 
   std::shared_ptr<Connection> longest;
   std::shared_ptr<Connection> longest_same;
   for (const auto& [id, one] : connections) {
-    const bool own = sender_of(one->remote()) == sender_of(from);
+    const bool own = sender_of(one->remote().address) == sender_of(from.address);
     same += own ? 1U : 0U;
     if (one->busy()) continue;
     if (longest == nullptr || one->idle_since() < longest->idle_since()) longest = one;

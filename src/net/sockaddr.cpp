@@ -41,12 +41,6 @@ std::optional<Endpoint> from_sockaddr(const sockaddr* address, socklen_t size) {
   return Endpoint{IpAddress::from_octets({octets, 16}), ntohs(in.sin6_port), scope};
 }
 
-IpAddress sender_of(const Endpoint& from) {
-  constexpr int kIpv6Network = 64;
-  const IpAddress& address = from.address;
-  return IpPrefix{address, address.family == IpFamily::v6 ? kIpv6Network : address.bits()}.masked().address;
-}
-
 std::optional<Endpoint> local_endpoint(int fd) {
   SocketAddress address;
   address.size = sizeof address.storage;

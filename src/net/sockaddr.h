@@ -22,8 +22,6 @@ struct SocketAddress {
 SocketAddress to_sockaddr(const Endpoint& endpoint);
 // Empty optional for other families. IPv4-mapped IPv6 addresses become IPv4 ones.
 std::optional<Endpoint> from_sockaddr(const sockaddr* address, socklen_t size);
-// What one host may own as a whole, and so is counted as one sender: an IPv4 address, an IPv6 /64 (its first address).
-IpAddress sender_of(const Endpoint& from);
 // The local end of a socket.
 std::optional<Endpoint> local_endpoint(int fd);
 

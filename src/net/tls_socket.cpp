@@ -311,14 +311,14 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     error_code ec;
     const Endpoint from = from_asio(socket.remote_endpoint(ec));
     if (ec || (options.admit && !options.admit(from))) return;  // the socket closes
-    make_room(sender_of(from));
+    make_room(sender_of(from.address));
     if (closed) return;
     tune(socket);
     const std::uint64_t id = ++last_id;
     Pending& one = pending[id];
     one.socket = std::make_shared<TlsSocket::Core>(loop, std::move(socket), context);
     one.socket->remote = from;
-    one.sender = sender_of(from);
+    one.sender = sender_of(from.address);
     one.since = Loop::now();
     one.deadline = std::make_unique<Timer>(loop, [this, id] { overdue(id); });
     one.deadline->set(one.since + std::min(options.hello_timeout, options.handshake_timeout));

@@ -2,25 +2,16 @@
 #include "protocol/sender_limits.h"
 
 namespace quipu::protocol {
-namespace {
-
-constexpr int kIpv6Network = 64;
-
-IpAddress owner_of(const IpAddress& address) {
-  return IpPrefix{address, address.family == IpFamily::v6 ? kIpv6Network : address.bits()}.masked().address;
-}
-
-}  // namespace
 
 TokenBucket* SenderLimits::bucket_of(const IpAddress& from, TimePoint now) {
-  const IpAddress owner = owner_of(from);
-  if (const auto known = m_senders.find(owner); known != m_senders.end()) return &known->second;
+  const IpAddress sender = sender_of(from);
+  if (const auto known = m_senders.find(sender); known != m_senders.end()) return &known->second;
   if (m_senders.size() >= kMaxStrangers && now - m_cleaned >= 1s) {
     m_cleaned = now;
     std::erase_if(m_senders, [&](const auto& entry) { return entry.second.full(now); });
   }
   if (m_senders.size() >= kMaxStrangers) return nullptr;
-  return &m_senders.emplace(owner, TokenBucket(kSenderInterval, kSenderBurst)).first->second;
+  return &m_senders.emplace(sender, TokenBucket(kSenderInterval, kSenderBurst)).first->second;
 }
 
 bool SenderLimits::take(const IpAddress& from, TimePoint now) {

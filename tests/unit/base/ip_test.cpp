@@ -27,6 +27,12 @@ TEST(IpPrefix, MasksAndContains) {
     EXPECT_FALSE(IpPrefix::parse(text).has_value()) << text;
 }
 
+TEST(Sender, IsAnAddressOrAnIpv6Network) {
+  const auto sender = [](std::string_view text) { return sender_of(IpAddress::parse(text).value()).text(); };
+  EXPECT_EQ(sender("192.0.2.7"), "192.0.2.7");
+  EXPECT_EQ(sender("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+}
+
 TEST(Endpoint, ParsesBothFamilies) {
   for (const std::string_view text : {"192.0.2.1:51900", "[2001:db8::1]:1"})
     EXPECT_EQ(Endpoint::parse(text)->text(), text);

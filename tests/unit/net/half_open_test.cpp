@@ -21,12 +21,6 @@ UniqueFd plain_socket(const Endpoint& at) {
   return socket;
 }
 
-TEST(Sender, IsAnAddressOrAnIpv6Network) {
-  const auto sender = [](std::string_view text) { return sender_of(Endpoint::parse(text).value()).text(); };
-  EXPECT_EQ(sender("192.0.2.7:1"), "192.0.2.7");
-  EXPECT_EQ(sender("[2001:db8:1:2:3:4:5:6]:1"), "2001:db8:1:2::");
-}
-
 class HalfOpen : public ::testing::Test {
  protected:
   void SetUp() override {
