@@ -30,7 +30,7 @@ class Scratch {
 
   const std::string& root() const { return m_path; }
 
-  std::string write(std::string_view name, std::string_view contents, mode_t mode) const {
+  std::string write(std::string_view name, std::string_view contents, mode_t mode = 0600) const {
     const std::string file = path(name);
     std::ofstream(file, std::ios::binary) << contents;
     EXPECT_EQ(::chmod(file.c_str(), mode), 0);

@@ -35,7 +35,7 @@ struct Site {
       : letter(std::move(its_letter)),
         address(*Endpoint::parse(outside)),
         udp(network, address),
-        stamps(*store::StampFile::open(folder.path(""))),
+        stamps(*store::StampFile::open(folder.root())),
         private_key(crypto::generate_x25519(rng)),
         public_key(crypto::x25519_public_key(private_key)),
         kms_settings(kms.settings_for("sae-" + letter)),
@@ -43,7 +43,7 @@ struct Site {
 
   std::string letter;
   Endpoint address;
-  TestFolder folder;
+  test::Scratch folder;
   crypto::SystemRng rng;
   tun::FakeTun tun;
   net::FakeUdpBind udp;
@@ -355,8 +355,8 @@ TEST_F(EngineTest, StampsAreReservedBeforeTheyAreUsed) {
 
 TEST_F(EngineTest, HandshakesStartOnceTheStateFolderCanBeWritten) {
   Site& site = initiator();
-  const std::filesystem::path folder = std::filesystem::path(site.folder.path("")).parent_path();
-  const std::filesystem::path aside = folder.string() + ".aside";
+  const std::string& folder = site.folder.root();
+  const std::string aside = folder + ".aside";
   std::filesystem::rename(folder, aside);
   start(site);
   send(site, "waits");

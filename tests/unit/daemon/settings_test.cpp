@@ -15,8 +15,8 @@ class SettingsTest : public testing::Test {
     crypto::SystemRng rng;
     m_private_key = crypto::generate_x25519(rng);
     m_public_key = to_base64(crypto::x25519_public_key(crypto::generate_x25519(rng)).value());
-    m_folder.write("device.key", secret_to_base64(m_private_key.view()).view());
-    m_folder.write("b.psk", secret_to_base64(crypto::generate_x25519(rng).view()).view());
+    m_folder.write("device.key", as_text(secret_to_base64(m_private_key.view()).view()));
+    m_folder.write("b.psk", as_text(secret_to_base64(crypto::generate_x25519(rng).view()).view()));
     m_tls = m_kms.settings_for("sae-a").config.tls;
   }
 
@@ -31,9 +31,7 @@ class SettingsTest : public testing::Test {
            peer_lines;
   }
 
-  Result<Settings> load(const std::string& config) {
-    return load_settings(m_folder.write("quipu.toml", as_bytes(config)));
-  }
+  Result<Settings> load(const std::string& config) { return load_settings(m_folder.write("quipu.toml", config)); }
 
   // The error's text, which must name `place`.
   void expect_refused(const std::string& config, std::string_view place) {
@@ -44,7 +42,7 @@ class SettingsTest : public testing::Test {
 
   net::Loop m_loop;
   TestKms m_kms{m_loop};
-  TestFolder m_folder;
+  test::Scratch m_folder;
   crypto::X25519PrivateKey m_private_key;
   std::string m_public_key;
   config::TlsFiles m_tls;
@@ -84,7 +82,7 @@ TEST_F(SettingsTest, LoadsEverythingThatTheFileNames) {
 TEST_F(SettingsTest, SaysWhichFileIsWrong) {
   EXPECT_FALSE(load_settings(m_folder.path("absent.toml")).has_value());
   expect_refused("[device\n", "quipu.toml:1");
-  m_folder.write("b.psk", as_bytes("short\n"));
+  m_folder.write("b.psk", "short\n");
   expect_refused(text(), "b.psk");
   std::filesystem::remove(m_folder.path("b.psk"));
   expect_refused(text(), "b.psk");
@@ -98,7 +96,7 @@ TEST_F(SettingsTest, RefusesOurOwnKeyAsAPeer) {
 }
 
 TEST_F(SettingsTest, RefusesCertificatesThatCannotBeUsed) {
-  m_tls.cert = m_folder.write("garbage.pem", as_bytes("garbage"));
+  m_tls.cert = m_folder.write("garbage.pem", "garbage");
   expect_refused(text(), "garbage.pem");
 }
 

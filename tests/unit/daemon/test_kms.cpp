@@ -2,9 +2,6 @@
 #include "test_kms.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
-
-#include <fstream>
 
 #include "crypto/pki.h"
 
@@ -20,26 +17,6 @@ crypto::Validity valid_for(std::chrono::hours hours) {
 }
 
 }  // namespace
-
-TestFolder::TestFolder() {
-  std::string name = (std::filesystem::temp_directory_path() / "quipu-daemon-XXXXXX").string();
-  EXPECT_NE(::mkdtemp(name.data()), nullptr);
-  m_path = name;
-}
-
-TestFolder::~TestFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(m_path, ignored);
-}
-
-std::string TestFolder::write(const std::string& name, ByteView contents) const {
-  const std::string file = path(name);
-  std::ofstream out(file, std::ios::binary);
-  out.write(as_text(contents).data(), static_cast<std::streamsize>(contents.size()));
-  out.close();
-  std::filesystem::permissions(file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-  return file;
-}
 
 void run_until(net::Loop& loop, std::function<bool()> condition, std::string_view what) {
   const TimePoint give_up = net::Loop::now() + 30s;
@@ -63,7 +40,7 @@ TestKms::TestKms(net::Loop& loop) : m_loop(loop) {
   EXPECT_TRUE(ca.has_value());
   m_ca_pem = ca->certificate_pem;
   m_ca_key = std::move(ca->private_key_pem);
-  m_folder.write("ca.pem", as_bytes(m_ca_pem));
+  m_folder.write("ca.pem", m_ca_pem);
   const std::string own = certificate_of("kme");
   auto tls = net::TlsContext::load({m_folder.path("ca.pem"), own + ".pem", own + ".key"});
   EXPECT_TRUE(tls.has_value());
@@ -77,8 +54,8 @@ std::string TestKms::certificate_of(const std::string& name) {
   const auto issued =
       crypto::issue_certificate(m_ca_pem, m_ca_key, names, crypto::CertificateKey::ecdsa_p256, valid_for(1h));
   EXPECT_TRUE(issued.has_value());
-  m_folder.write(name + ".pem", as_bytes(issued->certificate_pem));
-  m_folder.write(name + ".key", issued->private_key_pem.view());
+  m_folder.write(name + ".pem", issued->certificate_pem);
+  m_folder.write(name + ".key", as_text(issued->private_key_pem.view()));
   return m_folder.path(name);
 }
 

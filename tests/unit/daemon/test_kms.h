@@ -3,7 +3,6 @@
 // test. What it does wrong, it is told to do.
 #pragma once
 
-#include <filesystem>
 #include <functional>
 #include <map>
 
@@ -11,24 +10,9 @@
 #include "daemon/settings.h"
 #include "etsi/etsi014_server.h"
 #include "net/https_server.h"
+#include "support/scratch.h"
 
 namespace quipu::daemon {
-
-// A folder that goes with the test.
-class TestFolder {
- public:
-  TestFolder();
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-  ~TestFolder();
-
-  std::string write(const std::string& name, ByteView contents) const;
-
-  std::string path(const std::string& name) const { return (m_path / name).string(); }
-
- private:
-  std::filesystem::path m_path;
-};
 
 // Runs the loop until the condition holds. A fault of the test when it takes longer than half a minute.
 void run_until(net::Loop& loop, std::function<bool()> condition, std::string_view what);
@@ -75,7 +59,7 @@ class TestKms {
   std::string certificate_of(const std::string& name);
 
   net::Loop& m_loop;
-  TestFolder m_folder;
+  test::Scratch m_folder;
   crypto::SystemRng m_rng;
   std::string m_ca_pem;
   SecretBytes m_ca_key;

@@ -5,12 +5,10 @@
 #include <gtest/gtest.h>
 #include <netdb.h>
 
-#include <filesystem>
-#include <fstream>
-
 #include "crypto/pki.h"
 #include "net/loop.h"
 #include "net/tls.h"
+#include "support/scratch.h"
 
 namespace quipu::net {
 
@@ -42,12 +40,10 @@ void run_until(Loop& loop, Done done) {
   loop.run();
 }
 
-// A certificate authority in a temporary folder of its own.
+// A certificate authority in a folder of its own.
 class TestPki {
  public:
   explicit TestPki(std::string name = "test CA") {
-    std::string pattern = (std::filesystem::temp_directory_path() / "quipu-net-XXXXXX").string();
-    m_folder = ::mkdtemp(pattern.data());
     const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
     m_validity = {now - std::chrono::days(400), now + std::chrono::days(400)};
     auto ca = crypto::create_ca(name, crypto::CertificateKey::ecdsa_p256, m_validity);
@@ -56,16 +52,11 @@ class TestPki {
     write("ca.pem", m_ca.certificate_pem);
   }
 
-  TestPki(const TestPki&) = delete;
-  TestPki& operator=(const TestPki&) = delete;
-
-  ~TestPki() { std::filesystem::remove_all(m_folder); }
-
-  std::string path(const std::string& name) const { return m_folder + "/" + name; }
+  std::string path(const std::string& name) const { return m_folder.path(name); }
 
   std::string ca() const { return path("ca.pem"); }
 
-  void write(const std::string& name, std::string_view text) const { std::ofstream(path(name)) << text; }
+  void write(const std::string& name, std::string_view text) const { m_folder.write(name, text); }
 
   // With a URI SAN "quipu:NAME" and the SANs localhost, NAME and 127.0.0.1.
   TlsFiles issue(const std::string& name) const { return issue(name, m_validity); }
@@ -107,7 +98,7 @@ class TestPki {
     return {ca(), path(file + ".pem"), path(file + ".key")};
   }
 
-  std::string m_folder;
+  test::Scratch m_folder;
   crypto::Validity m_validity;
   crypto::CertificateAndKey m_ca;
 };
