@@ -18,23 +18,6 @@ crypto::Validity valid_for(std::chrono::hours hours) {
 
 }  // namespace
 
-void run_until(net::Loop& loop, std::function<bool()> condition, std::string_view what) {
-  const TimePoint give_up = net::Loop::now() + 30s;
-  bool held = false;
-  net::Timer* timer = nullptr;
-  net::Timer poll(loop, [&] {
-    held = condition();
-    if (held || net::Loop::now() > give_up)
-      loop.stop();
-    else
-      timer->set(net::Loop::now() + 1ms);
-  });
-  timer = &poll;
-  poll.set(net::Loop::now());
-  loop.run();
-  ASSERT_TRUE(held) << what;
-}
-
 TestKms::TestKms(net::Loop& loop) : m_loop(loop) {
   auto ca = crypto::create_ca("test", crypto::CertificateKey::ecdsa_p256, valid_for(2h));
   EXPECT_TRUE(ca.has_value());

@@ -3,19 +3,18 @@
 // test. What it does wrong, it is told to do.
 #pragma once
 
-#include <functional>
 #include <map>
 
 #include "crypto/rng.h"
 #include "daemon/settings.h"
 #include "etsi/etsi014_server.h"
 #include "net/https_server.h"
+#include "support/run_until.h"
 #include "support/scratch.h"
 
 namespace quipu::daemon {
 
-// Runs the loop until the condition holds. A fault of the test when it takes longer than half a minute.
-void run_until(net::Loop& loop, std::function<bool()> condition, std::string_view what);
+using test::run_until;
 
 class TestKms {
  public:

@@ -11,7 +11,7 @@ namespace quipu::kmsd {
 namespace {
 
 using net::kLoopback;
-using net::run_until;
+using test::run_until;
 using Names = std::vector<std::string>;
 
 class KmLinksTest : public ::testing::Test {

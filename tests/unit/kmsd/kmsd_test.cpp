@@ -13,7 +13,7 @@ namespace {
 
 using net::kLoopback;
 using net::RawClient;
-using net::run_until;
+using test::run_until;
 namespace wire = kms::wire;
 
 constexpr std::string_view kEncKeys = "GET /api/v1/keys/sae-a/enc_keys HTTP/1.1\r\nHost: kme\r\n\r\n";

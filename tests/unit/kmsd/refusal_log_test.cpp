@@ -15,7 +15,7 @@ TEST(RefusalLog, TellsTheFirstAtOnceAndTheOthersTogether) {
   for (std::uint16_t port = 1; port <= 1'000; ++port)
     refusals.note({net::kLoopback.address, port, 0}, {Errc::malformed, "no TLS"});
   EXPECT_EQ(counts(), std::vector<std::string>{"1"});
-  net::run_until(loop, [&] { return counts().size() == 2; });
+  test::run_until(loop, [&] { return counts().size() == 2; });
   EXPECT_EQ(counts().back(), "999");
   EXPECT_EQ(log.values("refused", "from").back(), "127.0.0.1:1000");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of src/net share: a loop that gives up instead of hanging, and certificates made when asked for.
+// What the tests of src/net share: the loopback address, and certificates made when asked for.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -8,9 +8,12 @@
 #include "crypto/pki.h"
 #include "net/loop.h"
 #include "net/tls.h"
+#include "support/run_until.h"
 #include "support/scratch.h"
 
 namespace quipu::net {
+
+using test::run_until;
 
 inline const Endpoint kLoopback{IpAddress::from_octets(Bytes{127, 0, 0, 1}), 0, 0};
 
@@ -20,24 +23,6 @@ inline bool system_names_localhost() {
   if (::getaddrinfo("localhost", nullptr, nullptr, &found) != 0) return false;
   ::freeaddrinfo(found);
   return true;
-}
-
-// Runs the loop until `done` says so. A minute without that fails the test: nothing here takes a second.
-template <class Done>
-void run_until(Loop& loop, Done done) {
-  Timer watchdog(loop, [&] {
-    ADD_FAILURE() << "the loop waited in vain";
-    loop.stop();
-  });
-  watchdog.set(Loop::now() + std::chrono::minutes(1));
-  Callback<void()> check;
-  Timer again(loop, [&] { check(); });
-  check = [&] {
-    if (done()) return loop.stop();
-    again.set(Loop::now() + std::chrono::milliseconds(1));
-  };
-  again.set(Loop::now());
-  loop.run();
 }
 
 // A certificate authority in a folder of its own.
