@@ -66,12 +66,12 @@ std::string encode_error(const Error& error, std::string_view hint = {});
 using Reply = std::variant<std::string, ReplyError>;
 Result<Reply> parse_reply(std::string_view line);
 
-// What a reload or rekey reports.
+// What a reload changed at once, and what it could not.
 struct ReloadResult {
-  std::vector<std::string> added{};
-  std::vector<std::string> removed{};
-  std::vector<std::string> changed{};
-  std::vector<std::string> needs_restart{};
+  std::vector<std::string> added{};    // peers of quipud
+  std::vector<std::string> removed{};  // likewise
+  std::vector<std::string> changed{};  // peers of quipud, and settings: "device.addresses", "km_link certificates"
+  std::vector<std::string> needs_restart{};  // settings ("kme.store") and sections ("link") that differ until then
 
   bool operator==(const ReloadResult&) const = default;
 };

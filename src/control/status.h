@@ -68,7 +68,9 @@ struct TunnelStatus {
   std::string protection_required{};
   std::string protection_achieved{};  // "x25519+mlkem768+psk+qkd(2)"; empty without a session
   QkdState qkd = QkdState::off;
-  std::string reason{};  // why the state is not up; empty when it is
+  // Why the state is not up, or why not every packet of a tunnel that is up goes into it (the interface is down, a
+  // route of somebody else); empty when there is neither.
+  std::string reason{};
   HandshakeCounters handshakes{};
   TrafficCounters traffic{};
   std::map<std::string, std::uint64_t> drops{};  // data packets by reason
