@@ -107,8 +107,7 @@ void one_world(std::uint64_t seed) {
   constexpr Duration kBatches[] = {Duration{}, 1ms, 20ms};
   for (int i = 0; i < 2; ++i)
     world.node(i).batch = kBatches[world.rng.below(3)];
-  world.a().start();
-  world.b().start();
+  world.start();
   const bool one_way = choice.chance(0.2);
   trouble(world, one_way);
   world.traffic(50ms, 45s, true, !one_way);

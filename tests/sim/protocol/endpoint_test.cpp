@@ -15,8 +15,6 @@ const Endpoint kInside = *Endpoint::parse("10.0.0.77:4000");  // of what b prote
 class EndpointTest : public testing::Test {
  protected:
   EndpointTest() {
-    m_world.a().start();
-    m_world.b().start();
     EXPECT_TRUE(m_world.healthy());
     m_before = *m_world.b().status().endpoint;
   }
@@ -36,7 +34,7 @@ class EndpointTest : public testing::Test {
     return copy;
   }
 
-  World m_world{Options{}};
+  Started m_world{{}};
   Endpoint m_before;
 };
 

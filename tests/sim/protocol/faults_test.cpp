@@ -11,20 +11,6 @@ namespace {
 
 using namespace protocol;
 
-struct Started : World {
-  explicit Started(Options given) : World(given) {
-    a().start();
-    b().start();
-  }
-
-  bool heals(Duration limit) {
-    const TimePoint end = now() + limit;
-    while (now() < end)
-      if (healthy()) return true;
-    return false;
-  }
-};
-
 bool is_initiation(ByteView datagram) {
   return message_type(datagram) == MessageType::initiation;
 }
@@ -213,8 +199,7 @@ TEST(Fault, StampsRolledBackHealInOneRoundTrip) {
 TEST(Fault, NoStampIsUsedBeforeItIsDurable) {
   World world({});
   world.a().answers_stamps = false;
-  world.a().start();
-  world.b().start();
+  world.start();
   world.a().send();
   world.run(30s);
   EXPECT_TRUE(world.handshakes[0].empty());
@@ -254,8 +239,7 @@ TEST(Fault, AToldJumpOfStampsNeedsTheOperatorsWordToo) {
 TEST(Fault, ANameIsLookedUpAgainWhenNobodyAnswers) {
   World world({});
   world.a().adjust = [](PeerConfig& peer) { peer.endpoint_name = "site-b.example:51900"; };
-  world.a().start();
-  world.b().start();
+  world.start();
   ASSERT_TRUE(world.healthy());
   EXPECT_EQ(world.a().names_asked, 0U);
   // The far end has moved and forgotten us; its name follows a while later.
@@ -273,8 +257,7 @@ TEST(Fault, ANameIsLookedUpAgainWhenNobodyAnswers) {
 TEST(Fault, ANewNameIsFollowedThoughASessionIsUp) {
   World world({});
   world.a().adjust = [](PeerConfig& peer) { peer.endpoint_name = "site-b.example:51900"; };
-  world.a().start();
-  world.b().start();
+  world.start();
   ASSERT_TRUE(world.healthy());
   const Endpoint before = world.b().endpoint;
   const Endpoint elsewhere = *Endpoint::parse("192.0.2.77:51900");
@@ -365,8 +348,7 @@ TEST(Fault, TwoClonesOfOneSiteDoNotStopEachOtherForGood) {
 TEST(Fault, DifferentPoliciesAreToldAndNotRetried) {
   World world({});
   world.b().adjust = [](PeerConfig& peer) { peer.policy.qkd = QkdUse::preferred; };
-  world.a().start();
-  world.b().start();
+  world.start();
   world.traffic(100ms, 50s);
   world.run(50s);
   // In both logs, once for each attempt.
@@ -381,8 +363,7 @@ TEST(Fault, DifferentPoliciesAreToldAndNotRetried) {
 TEST(Fault, DifferentTunnelsAreToldToo) {
   World world({});
   world.b().adjust = [](PeerConfig& peer) { peer.tunnel = TunnelId(7); };
-  world.a().start();
-  world.b().start();
+  world.start();
   world.a().send();
   world.run(10s);
   EXPECT_EQ(world.a().events("policy_mismatch"), 1U);
@@ -392,8 +373,7 @@ TEST(Fault, DifferentTunnelsAreToldToo) {
 TEST(Fault, AnotherPreSharedKeyGetsNoAnswerAndNoKey) {
   World world({});
   world.b().adjust = [](PeerConfig& peer) { peer.psk.mutable_view()[1] = 1; };
-  world.a().start();
-  world.b().start();
+  world.start();
   world.traffic(100ms, 20s, true, false);
   world.run(20s);
   EXPECT_TRUE(world.handshakes[1].empty());

@@ -9,13 +9,6 @@ namespace {
 
 using namespace protocol;
 
-struct Started : World {
-  explicit Started(Options given) : World(given) {
-    a().start();
-    b().start();
-  }
-};
-
 std::uint64_t dropped(const PeerStatus& status, DropReason reason) {
   return status.statistics.drops[static_cast<std::size_t>(reason)];
 }

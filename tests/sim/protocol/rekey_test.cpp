@@ -9,11 +9,6 @@ namespace {
 
 using namespace protocol;
 
-void start(World& world) {
-  world.a().start();
-  world.b().start();
-}
-
 void expect_nothing_lost(World& world) {
   for (int i = 0; i < 2; ++i) {
     std::string lost;
@@ -25,8 +20,7 @@ void expect_nothing_lost(World& world) {
 }
 
 TEST(Rekey, TheFirstPacketBringsTheTunnelUp) {
-  World world({});
-  start(world);
+  Started world({});
   world.a().send();
   world.run(1s);
   EXPECT_EQ(world.b().received.size(), 1U);
@@ -46,7 +40,7 @@ TEST(Rekey, LosesNothing) {
         link.delay = Duration(1ms) * static_cast<int>(1 + world.rng.below(20));
         link.jitter = Duration(1ms) * static_cast<int>(world.rng.below(20));
       }
-      start(world);
+      world.start();
       world.traffic(5ms, 6 * interval);
       world.run(6 * interval + 1s);
       SCOPED_TRACE(seed);
@@ -69,8 +63,7 @@ TEST(Rekey, LosesNothingWhenAKmsHangsOnce) {
       Options options;
       options.seed = seed;
       options.interval = 1s;
-      World world(options);
-      start(world);
+      Started world(options);
       world.traffic(5ms, 30s);
       world.after(3s + Duration(1ms) * static_cast<int>(world.rng.below(1000)),
                   [&] { world.kms.ends[end].next_latency = 4s; });
@@ -88,7 +81,7 @@ TEST(Rekey, FindsItsKeyFetchedAhead) {
   options.interval = 2s;
   World world(options);
   world.kms.ends[0].latency = world.kms.ends[1].latency = 300ms;
-  start(world);
+  world.start();
   world.traffic(20ms, 30s);
   world.run(30s);
   const PeerStatistics statistics = world.a().status().statistics;
@@ -103,8 +96,7 @@ TEST(Rekey, FindsItsKeyFetchedAhead) {
 // A turn of the event loop opens whatever has arrived: the announcement of the next keys and the runway, sent together,
 // come to be read together.
 TEST(Rekey, AnAnnouncementIsHeededThoughMoreFramesCameWithIt) {
-  World world({});
-  start(world);
+  Started world({});
   world.b().batch = 2ms;
   world.a().device().key_stock(kFarEnd, 0, 30);
   ASSERT_TRUE(world.healthy());
@@ -116,8 +108,7 @@ TEST(Rekey, AnAnnouncementIsHeededThoughMoreFramesCameWithIt) {
 // A key for the next epoch that comes after its round is announced as well, or the far end would have to ask its KMS in
 // the middle of the next handshake.
 TEST(Rekey, AKeyThatCameLateIsAnnouncedToo) {
-  World world({});
-  start(world);
+  Started world({});
   ASSERT_TRUE(world.healthy());
   world.run(500ms);
   world.kms.ends[0].latency = 3s;
@@ -132,8 +123,7 @@ TEST(Rekey, AKeyThatCameLateIsAnnouncedToo) {
 }
 
 TEST(Rekey, AnIdleTunnelCostsNoKeys) {
-  World world({});
-  start(world);
+  Started world({});
   world.a().send();
   world.run(60s);
   const auto asked = world.kms.ends[0].delivered_fresh;
@@ -148,8 +138,7 @@ TEST(Rekey, AnIdleTunnelCostsNoKeys) {
 
 // ... but an epoch that the operator asks for is taken for one in use, and its successor is prepared.
 TEST(Rekey, AnEpochThatWasAskedForIsFollowedByOneMore) {
-  World world({});
-  start(world);
+  Started world({});
   ASSERT_TRUE(world.healthy());
   world.run(600s);
   const auto asked = world.kms.ends[0].delivered_fresh;
@@ -163,13 +152,17 @@ TEST(Rekey, AnEpochThatWasAskedForIsFollowedByOneMore) {
   EXPECT_EQ(world.a().status().statistics.epochs, epochs + 2);
 }
 
-TEST(Rekey, AKeyThatIsWornIsReplacedBeforeItIsUsedUp) {
+// Keys that wear out long before they are old.
+Options soon_used_up() {
   Options options;
   options.interval = 3600s;
   options.key_limits.soft_packets = 100;
   options.key_limits.hard_packets = 200;
-  World world(options);
-  start(world);
+  return options;
+}
+
+TEST(Rekey, AKeyThatIsWornIsReplacedBeforeItIsUsedUp) {
+  Started world(soon_used_up());
   world.traffic(10ms, 20s);
   world.run(21s);
   expect_nothing_lost(world);
@@ -177,12 +170,7 @@ TEST(Rekey, AKeyThatIsWornIsReplacedBeforeItIsUsedUp) {
 }
 
 TEST(Rekey, AKeyThatIsUsedUpSealsNothingMore) {
-  Options options;
-  options.interval = 3600s;
-  options.key_limits.soft_packets = 100;
-  options.key_limits.hard_packets = 200;
-  World world(options);
-  start(world);
+  Started world(soon_used_up());
   ASSERT_TRUE(world.healthy());
   world.links[0].lose = world.links[1].lose = [](ByteView datagram) { return !Device::is_data(datagram); };
   world.traffic(10ms, 5s, true, false);
@@ -197,8 +185,7 @@ TEST(Rekey, AKeyThatIsUsedUpSealsNothingMore) {
 TEST(Rekey, AlwaysOnRekeysWithoutTraffic) {
   Options options;
   options.always_on = true;
-  World world(options);
-  start(world);
+  Started world(options);
   world.run(61s);
   EXPECT_GE(world.a().status().statistics.epochs, 6U);
   EXPECT_LE(world.a().status().statistics.epochs, 8U);
@@ -206,8 +193,7 @@ TEST(Rekey, AlwaysOnRekeysWithoutTraffic) {
 }
 
 TEST(Rekey, AtOnceOnTheOperatorsWordFromEitherEnd) {
-  World world({});
-  start(world);
+  Started world({});
   ASSERT_TRUE(world.healthy());
   for (int i = 0; i < 2; ++i) {
     const auto before = world.a().status().epoch;
@@ -227,7 +213,7 @@ TEST(Rekey, AColdStartFromBothEndsAtOnceSettles) {
     World world(options);
     for (Link& link : world.links)
       link.delay = Duration(1ms) * static_cast<int>(1 + world.rng.below(300));
-    start(world);
+    world.start();
     world.a().send();
     world.b().send();
     world.run(3s);

@@ -318,6 +318,13 @@ bool World::healthy() {
       1s);
 }
 
+bool World::heals(Duration limit) {
+  const TimePoint end = m_now + limit;
+  while (m_now < end)
+    if (healthy()) return true;
+  return false;
+}
+
 void World::inject(int from, Bytes datagram, const Endpoint& source) {
   node(1 - from).receive(std::move(datagram), source);
 }

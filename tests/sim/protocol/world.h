@@ -148,6 +148,11 @@ class World {
 
   Node& node(int i) { return *m_nodes[i]; }
 
+  void start() {
+    a().start();
+    b().start();
+  }
+
   TimePoint now() const { return m_now; }
 
   void at(TimePoint time, std::function<void()> what);
@@ -162,6 +167,8 @@ class World {
   void traffic(Duration interval, Duration duration, bool from_a = true, bool from_b = true);
   // Both ends carry data under one keypair now.
   bool healthy();
+  // The same, before so much time has gone.
+  bool heals(Duration limit);
 
   // Puts a datagram onto the wire of `from` now, as an attacker would: no watch, no loss.
   void inject(int from, Bytes datagram, const Endpoint& source);
@@ -192,6 +199,11 @@ class World {
   std::uint64_t m_order = 0;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> m_events;
   std::unique_ptr<Node> m_nodes[2];
+};
+
+// Both ends run from the beginning.
+struct Started : World {
+  explicit Started(Options given) : World(given) { start(); }
 };
 
 // Campaign length: QUIPU_SIM_SEEDS, or `normal`.
