@@ -10,15 +10,6 @@ namespace {
 
 using testing::ElementsAre;
 
-constexpr std::string_view kSecondPeer = R"(
-[[peer]]
-name = "dc-c"
-public_key = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
-psk_file = "/etc/quipu/dc-c.psk"
-allowed_ips = ["10.3.0.0/16"]
-qkd = "off"
-)";
-
 QuipudConfig quipud(std::string_view text) {
   auto config = parse_quipud(text);
   EXPECT_TRUE(config.has_value()) << problems_of(config);
@@ -40,7 +31,7 @@ TEST(QuipudDiff, EqualSettingsElsewhereInTheFileAreNoChange) {
 
 TEST(QuipudDiff, TellsPeersApartByKey) {
   const QuipudConfig one = quipud(kQuipudSample);
-  const QuipudConfig two = quipud(std::string(kQuipudSample) + std::string(kSecondPeer));
+  const QuipudConfig two = quipud(std::string(kQuipudSample).append(kSecondPeer));
   EXPECT_THAT(names(diff(one, two).peers.added), ElementsAre("dc-c"));
   EXPECT_THAT(names(diff(one, two).peers.unchanged), ElementsAre("dc-b"));
   EXPECT_THAT(names(diff(two, one).peers.removed), ElementsAre("dc-c"));

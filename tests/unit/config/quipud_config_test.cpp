@@ -156,14 +156,7 @@ TEST(QuipudConfig, RefusesBadNamesAddressesAndKeys) {
 }
 
 TEST(QuipudConfig, RefusesWhatIsThereTwice) {
-  const std::string two = std::string(kQuipudSample) + R"(
-[[peer]]
-name = "dc-c"
-public_key = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
-psk_file = "/etc/quipu/dc-c.psk"
-allowed_ips = ["10.3.0.0/16"]
-qkd = "off"
-)";
+  const std::string two = std::string(kQuipudSample).append(kSecondPeer);
   ASSERT_EQ(problems_of(parse_quipud(two)), "");
   EXPECT_EQ(problems_of(parse_quipud(with(two, "dc-c", "dc-b"))),
             "FILE:24:1: peer[2].name: peer name \"dc-b\" is already used in line 15; use each once");
@@ -195,14 +188,7 @@ TEST(QuipudConfig, RefusesAnEndpointThatATunnelProtects) {
   EXPECT_THAT(refusal("10.2.0.0/16", "0.0.0.0/0"), HasSubstr("lies inside 0.0.0.0/0"));
   EXPECT_EQ(refusal("192.0.2.2:51900", "10.3.0.1:51900"), "");
   // Another tunnel's prefix is no better.
-  const std::string two = with(kQuipudSample, "192.0.2.2:51900", "10.3.0.1:51900") + R"(
-[[peer]]
-name = "dc-c"
-public_key = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
-psk_file = "/etc/quipu/dc-c.psk"
-allowed_ips = ["10.3.0.0/16"]
-qkd = "off"
-)";
+  const std::string two = with(kQuipudSample, "192.0.2.2:51900", "10.3.0.1:51900").append(kSecondPeer);
   EXPECT_THAT(problems_of(parse_quipud(two)), HasSubstr("which allowed_ips of peer \"dc-c\" protects"));
 }
 

@@ -35,6 +35,16 @@ rekey_interval_s = 10
 sources = [{ kms = "local", peer_sae_id = "sae-b" }]
 )";
 
+// To be put behind the sample.
+inline constexpr std::string_view kSecondPeer = R"(
+[[peer]]
+name = "dc-c"
+public_key = "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08="
+psk_file = "/etc/quipu/dc-c.psk"
+allowed_ips = ["10.3.0.0/16"]
+qkd = "off"
+)";
+
 inline constexpr std::string_view kKmsdSample = R"([kme]
 id = "kme-a"
 store = "/var/lib/quipu-kms/kms.db"
