@@ -9,7 +9,7 @@ import socket
 import unittest
 
 import support
-from sites import World
+from sites import set_up_pair
 from support import in_namespace, wait_until
 
 ETH_P_ALL = 3
@@ -18,16 +18,8 @@ ETH_P_ALL = 3
 class Hostile(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.world = World(2)
-        cls.addClassCleanup(cls.world.close)
-        cls.a, cls.b = cls.world.sites
-        cls.world.start_kmss([(cls.a, cls.b)])
         # So rare that no rekey by the timer falls into a case: every key that goes is then a stranger's doing.
-        for site, peer in ((cls.a, cls.b), (cls.b, cls.a)):
-            site.write_daemon_config([peer], rekey_interval_s=3600)
-            site.start_daemon()
-        for site in cls.world.sites:
-            site.wait_ready()
+        set_up_pair(cls, rekey_interval_s=3600)
         cls.random = random.Random(20)
 
     def setUp(self):

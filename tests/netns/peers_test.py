@@ -17,14 +17,7 @@ class ThreeSites(unittest.TestCase):
         cls.world = World(3)
         cls.addClassCleanup(cls.world.close)
         cls.a, cls.b, cls.c = cls.world.sites
-        cls.world.start_kmss([(cls.a, cls.b), (cls.a, cls.c)])
-        cls.a.write_daemon_config([cls.b, cls.c])
-        for site in (cls.b, cls.c):
-            site.write_daemon_config([cls.a])
-        for site in cls.world.sites:
-            site.start_daemon()
-        for site in cls.world.sites:
-            site.wait_ready()
+        cls.world.start([(cls.a, cls.b), (cls.a, cls.c)])
 
     def setUp(self):
         for site in (self.b, self.c):

@@ -280,9 +280,18 @@ class World:
             path.chmod(0o600)
         return path
 
+    def start(self, pairs, **options):
+        """Both daemons of every site, with a tunnel for each pair; the options are those of write_daemon_config."""
+        self.start_kmss(pairs)
+        for site in self.sites:
+            site.write_daemon_config(peers_of(site, pairs), **options)
+            site.start_daemon()
+        for site in self.sites:
+            site.wait_ready()
+
     def start_kmss(self, pairs):
         for site in self.sites:
-            site.write_kms_config([b if a is site else a for a, b in pairs if site in (a, b)])
+            site.write_kms_config(peers_of(site, pairs))
             site.start_kms()
         for site in self.sites:
             wait_until(lambda: self._has_keys(site), f"the KMS of site {site.letter} has keys")
@@ -308,6 +317,18 @@ class World:
             namespace.delete()
         if not os.environ.get("QUIPU_KEEP_FILES"):
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def set_up_pair(case, **options):
+    """For setUpClass: two sites with a tunnel between them, case.a and case.b of case.world."""
+    case.world = World(2)
+    case.addClassCleanup(case.world.close)
+    case.a, case.b = case.world.sites
+    case.world.start([(case.a, case.b)], **options)
+
+
+def peers_of(site, pairs):
+    return [b if a is site else a for a, b in pairs if site in (a, b)]
 
 
 def regular_initiator(one, other):

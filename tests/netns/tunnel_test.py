@@ -10,7 +10,7 @@ import subprocess
 import unittest
 
 import support
-from sites import World, regular_initiator
+from sites import regular_initiator, set_up_pair
 from support import PROGRAMS, wait_until
 
 
@@ -21,16 +21,7 @@ class TwoSites(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.world = World(2)
-        cls.addClassCleanup(cls.world.close)
-        cls.a, cls.b = cls.world.sites
-        cls.world.start_kmss([(cls.a, cls.b)])
-        cls.a.write_daemon_config([cls.b], outer=cls.outer)
-        cls.b.write_daemon_config([cls.a], outer=cls.outer)
-        for site in cls.world.sites:
-            site.start_daemon()
-        for site in cls.world.sites:
-            site.wait_ready()
+        set_up_pair(cls, outer=cls.outer)
 
     def setUp(self):
         self.wait_for_ping("the tunnel carries pings")
