@@ -16,7 +16,10 @@ namespace {
 
 class Site final : public DriverEvents, public LogSink {
  public:
-  explicit Site(Options options) : host(config_of(std::move(options)), *this, *this) { host.start(now); }
+  explicit Site(Options options, bool acknowledges = true)
+      : acknowledging(acknowledges), host(config_of(std::move(options)), *this, *this) {
+    host.start(now);
+  }
 
   void on_block(DriverBlock block) override {
     blocks.push_back(std::move(block));
@@ -33,7 +36,7 @@ class Site final : public DriverEvents, public LogSink {
   bool device_is(DeviceState state) const { return host.status().telemetry && host.status().telemetry->state == state; }
 
   TimePoint now{std::chrono::hours(1)};
-  bool acknowledging = true;
+  bool acknowledging;
   std::string listens_at;
   std::vector<DriverBlock> blocks;
   DriverHost host;
@@ -69,14 +72,14 @@ class Site final : public DriverEvents, public LogSink {
 }
 
 struct TwoSites {
-  explicit TwoSites(const Options& figures = {{"skr_bit_s", "3000000"}}) {
+  explicit TwoSites(const Options& figures = {{"skr_bit_s", "3000000"}}, bool bob_acknowledges = true) {
     Options options = {{"role", "alice"}, {"fibre", "127.0.0.1:0"}};
     options.insert(options.end(), figures.begin(), figures.end());
     alice = std::make_unique<Site>(options);
     EXPECT_TRUE(run({alice.get()}, [&] { return !alice->listens_at.empty(); }));
     options[0].second = "bob";
     options[1].second = alice->listens_at;
-    bob = std::make_unique<Site>(options);
+    bob = std::make_unique<Site>(options, bob_acknowledges);
     // Blocks may come before the word that a device is open.
     EXPECT_TRUE(until([&] {
       return alice->host.status().state == HostState::running && bob->host.status().state == HostState::running;
@@ -178,8 +181,7 @@ TEST(SimulatedLink, AnEavesdropperEndsTheKey) {
 
 // The stock of one end is full: neither end may run ahead of it by more than what it holds back itself.
 TEST(SimulatedLink, AFullStoreAtOneEndHoldsBackBoth) {
-  TwoSites sites({{"skr_bit_s", "1000000000"}, {"initial_bits", "0"}});
-  sites.bob->acknowledging = false;
+  TwoSites sites({{"skr_bit_s", "1000000000"}, {"initial_bits", "0"}}, false);
   constexpr std::size_t kWindow = 16;  // of the host
   const auto held_back = [](const Site& site) {
     return site.host.status().telemetry && site.host.status().telemetry->stored_bits == std::uint64_t{8} * 4096 * 8;
