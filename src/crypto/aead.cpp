@@ -7,24 +7,20 @@
 #include <openssl/evp.h>
 
 #include "base/assert.h"
+#include "base/freed_by.h"
 #include "crypto/library.h"
 
 namespace quipu::crypto {
 namespace {
 
-struct CipherFree {
-  void operator()(EVP_CIPHER* cipher) const { EVP_CIPHER_free(cipher); }
-};
-
-struct CipherContextFree {
-  void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
-};
+using Cipher = std::unique_ptr<EVP_CIPHER, FreedBy<EVP_CIPHER_free>>;
+using CipherContext = std::unique_ptr<EVP_CIPHER_CTX, FreedBy<EVP_CIPHER_CTX_free>>;
 
 // Fetched once: a fetch costs more than a packet.
 const EVP_CIPHER* aes_256_gcm() {
-  static const std::unique_ptr<EVP_CIPHER, CipherFree> cipher = [] {
+  static const Cipher cipher = [] {
     start_libraries();
-    return std::unique_ptr<EVP_CIPHER, CipherFree>(EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr));
+    return Cipher(EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr));
   }();
   QUIPU_ASSERT(cipher != nullptr);
   return cipher.get();
@@ -44,7 +40,7 @@ bool too_long(ByteView in) {
 
 // One context serves both directions: GCM uses the same key schedule to seal and to open.
 struct Aead::Context {
-  std::unique_ptr<EVP_CIPHER_CTX, CipherContextFree> cipher{EVP_CIPHER_CTX_new()};
+  CipherContext cipher{EVP_CIPHER_CTX_new()};
 
   bool start(const AeadNonce& nonce, ByteView aad, bool sealing) {
     return EVP_CipherInit_ex2(cipher.get(), nullptr, nullptr, nonce.data(), sealing ? 1 : 0, nullptr) == 1 &&

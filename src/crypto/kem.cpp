@@ -9,21 +9,14 @@
 #include <openssl/params.h>
 
 #include "base/assert.h"
+#include "base/freed_by.h"
 #include "crypto/library.h"
 
 namespace quipu::crypto {
 namespace {
 
-struct KeyFree {
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
-
-struct ContextFree {
-  void operator()(EVP_PKEY_CTX* context) const { EVP_PKEY_CTX_free(context); }
-};
-
-using Key = std::unique_ptr<EVP_PKEY, KeyFree>;
-using Context = std::unique_ptr<EVP_PKEY_CTX, ContextFree>;
+using Key = std::unique_ptr<EVP_PKEY, FreedBy<EVP_PKEY_free>>;
+using Context = std::unique_ptr<EVP_PKEY_CTX, FreedBy<EVP_PKEY_CTX_free>>;
 
 constexpr const char* kAlgorithm = "ML-KEM-768";
 

@@ -14,27 +14,20 @@
 #include <memory>
 #include <string>
 
+#include "base/freed_by.h"
 #include "crypto/library.h"
 
 namespace quipu::crypto {
 namespace {
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-
-using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
-using PrivateKey = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
-using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
-using Extension = std::unique_ptr<X509_EXTENSION, Freed<X509_EXTENSION_free>>;
-using AlternativeName = std::unique_ptr<GENERAL_NAME, Freed<GENERAL_NAME_free>>;
-using AlternativeNames = std::unique_ptr<GENERAL_NAMES, Freed<GENERAL_NAMES_free>>;
-using Asn1Text = std::unique_ptr<ASN1_STRING, Freed<ASN1_STRING_free>>;
-using BigNumber = std::unique_ptr<BIGNUM, Freed<BN_free>>;
+using Certificate = std::unique_ptr<X509, FreedBy<X509_free>>;
+using PrivateKey = std::unique_ptr<EVP_PKEY, FreedBy<EVP_PKEY_free>>;
+using Bio = std::unique_ptr<BIO, FreedBy<BIO_free>>;
+using Extension = std::unique_ptr<X509_EXTENSION, FreedBy<X509_EXTENSION_free>>;
+using AlternativeName = std::unique_ptr<GENERAL_NAME, FreedBy<GENERAL_NAME_free>>;
+using AlternativeNames = std::unique_ptr<GENERAL_NAMES, FreedBy<GENERAL_NAMES_free>>;
+using Asn1Text = std::unique_ptr<ASN1_STRING, FreedBy<ASN1_STRING_free>>;
+using BigNumber = std::unique_ptr<BIGNUM, FreedBy<BN_free>>;
 
 // The reason OpenSSL gives, if it gives one; empties its queue of errors.
 std::unexpected<Error> fail_openssl(std::string_view what, Errc code = Errc::crypto_failure) {
@@ -269,7 +262,7 @@ Result<CertificateAndKey> issue_certificate(std::string_view ca_certificate_pem,
 Result<WallTime> certificate_not_after(std::string_view certificate_pem) {
   start_libraries();
   QUIPU_TRY_ASSIGN(const Certificate certificate, read_certificate(certificate_pem));
-  const std::unique_ptr<ASN1_TIME, Freed<ASN1_STRING_free>> epoch(ASN1_TIME_set(nullptr, 0));
+  const std::unique_ptr<ASN1_TIME, FreedBy<ASN1_STRING_free>> epoch(ASN1_TIME_set(nullptr, 0));
   int days = 0;
   int seconds = 0;
   if (!epoch || ASN1_TIME_diff(&days, &seconds, epoch.get(), X509_get0_notAfter(certificate.get())) != 1)

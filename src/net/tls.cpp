@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/freed_by.h"
 #include "base/ip.h"
 #include "base/secret.h"
 #include "base/unique_fd.h"
@@ -28,19 +29,11 @@ constexpr const char* kHybridGroups = "X25519MLKEM768";
 constexpr const char* kTls13Suites = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
 constexpr const char* kTls12Suites = "ECDHE+AESGCM:ECDHE+CHACHA20";
 
-template <auto Free>
-struct Freer {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-
-using Bio = std::unique_ptr<BIO, Freer<BIO_free>>;
-using Certificate = std::unique_ptr<X509, Freer<X509_free>>;
-using PrivateKey = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
-using Names = std::unique_ptr<GENERAL_NAMES, Freer<GENERAL_NAMES_free>>;
-using ContextPointer = std::unique_ptr<SSL_CTX, Freer<SSL_CTX_free>>;
+using Bio = std::unique_ptr<BIO, FreedBy<BIO_free>>;
+using Certificate = std::unique_ptr<X509, FreedBy<X509_free>>;
+using PrivateKey = std::unique_ptr<EVP_PKEY, FreedBy<EVP_PKEY_free>>;
+using Names = std::unique_ptr<GENERAL_NAMES, FreedBy<GENERAL_NAMES_free>>;
+using ContextPointer = std::unique_ptr<SSL_CTX, FreedBy<SSL_CTX_free>>;
 
 std::string last_reason() {
   const unsigned long code = ERR_get_error();

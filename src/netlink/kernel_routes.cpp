@@ -10,6 +10,7 @@
 
 #include <array>
 
+#include "base/freed_by.h"
 #include "netlink/route_socket.h"
 
 namespace quipu::netlink {
@@ -17,19 +18,11 @@ namespace {
 
 constexpr int kDumpAttempts = 5;  // a dump starts over when the table changes under it
 
-template <auto Free>
-struct Deleter {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-
-using NlAddress = std::unique_ptr<nl_addr, Deleter<nl_addr_put>>;
-using NlCache = std::unique_ptr<nl_cache, Deleter<nl_cache_free>>;
-using NlLink = std::unique_ptr<rtnl_link, Deleter<rtnl_link_put>>;
-using NlRoute = std::unique_ptr<rtnl_route, Deleter<rtnl_route_put>>;
-using NlInterfaceAddress = std::unique_ptr<rtnl_addr, Deleter<rtnl_addr_put>>;
+using NlAddress = std::unique_ptr<nl_addr, FreedBy<nl_addr_put>>;
+using NlCache = std::unique_ptr<nl_cache, FreedBy<nl_cache_free>>;
+using NlLink = std::unique_ptr<rtnl_link, FreedBy<rtnl_link_put>>;
+using NlRoute = std::unique_ptr<rtnl_route, FreedBy<rtnl_route_put>>;
+using NlInterfaceAddress = std::unique_ptr<rtnl_addr, FreedBy<rtnl_addr_put>>;
 
 int system_family(IpFamily family) {
   return family == IpFamily::v4 ? AF_INET : AF_INET6;
