@@ -139,12 +139,7 @@ Result<BlockState> Accept::settle(const wire::OfferedBlock& offered, bool or_voi
   QUIPU_TRY_ASSIGN(const auto record, m_pool.record_of(offered.id));
   if (record) return record->state;
   if (!or_void) return BlockState::unknown;
-  BlockRecord gone;
-  gone.id = offered.id;
-  gone.digest = offered.digest;
-  gone.length = offered.length;
-  gone.arrived = m_site.wall;
-  m_pool.add_void(std::move(gone));
+  m_pool.add_void(offered.id, offered.digest, offered.length, m_site.wall);
   return BlockState::voided;
 }
 

@@ -196,13 +196,7 @@ Result<void> ContactExchange::merge_unknown(const wire::InventoryBlock& theirs) 
     return {};
   }
   QUIPU_TRY_ASSIGN(const auto record, m_pool.record_of(theirs.id));
-  if (record) return {};
-  BlockRecord gone;
-  gone.id = theirs.id;
-  gone.digest = theirs.digest;
-  gone.length = theirs.length;
-  gone.arrived = m_site.wall;
-  m_pool.add_void(std::move(gone));
+  if (!record) m_pool.add_void(theirs.id, theirs.digest, theirs.length, m_site.wall);
   return {};
 }
 

@@ -66,8 +66,8 @@ class Pool {
 
   // Durable for the first time: record.state is held.
   void add_block(BlockRecord record, SecretBytes material);
-  // A void record for a block that has none.
-  void add_void(BlockRecord record);
+  // A void record for a block of the peer's that has none here.
+  void add_void(const BlockId& id, const BlockDigest& digest, std::uint32_t length, WallTime seen);
   // held -> usable.
   void make_usable(const BlockId& id);
   // held or usable -> voided. Open leases on it have been closed before.

@@ -42,9 +42,14 @@ void Pool::add_block(BlockRecord record, SecretBytes material) {
   m_blocks.emplace(id, Block{std::move(record), {}, {}});
 }
 
-void Pool::add_void(BlockRecord record) {
-  QUIPU_ASSERT(!m_blocks.contains(record.id));
+void Pool::add_void(const BlockId& id, const BlockDigest& digest, std::uint32_t length, WallTime seen) {
+  QUIPU_ASSERT(!m_blocks.contains(id));
+  BlockRecord record;
+  record.id = id;
   record.state = BlockState::voided;
+  record.digest = digest;
+  record.length = length;
+  record.arrived = seen;
   m_staged.add(AddBlock{std::move(record), {}});
   m_trim = true;
 }
