@@ -46,37 +46,22 @@ Result<void> load_books(Database& database, std::int64_t row, kms::StoredPool& o
   return {};
 }
 
-Result<void> load_blocks(Database& database, std::int64_t row, kms::StoredPool& out) {
-  QUIPU_TRY_ASSIGN(Query query,
-                   database.query("SELECT " QUIPU_BLOCK_COLUMNS " FROM blocks WHERE pool = ? AND state IN (1, 2)"));
-  query.bind(row);
-  for (;;) {
-    QUIPU_TRY_ASSIGN(const bool more, query.step());
-    if (!more) return {};
-    QUIPU_TRY_ASSIGN(kms::BlockRecord block, read_block(query));
-    out.blocks.push_back(std::move(block));
-  }
+Result<kms::SourceMark> read_mark(const Query& query) {
+  QUIPU_TRY_ASSIGN(const std::uint64_t mark, decode_u64(query.blob(1)));
+  return kms::SourceMark{std::string(query.text(0)), mark};
 }
 
-Result<void> load_leases(Database& database, std::int64_t row, kms::StoredPool& out) {
-  QUIPU_TRY_ASSIGN(Query query, database.query("SELECT " QUIPU_LEASE_COLUMNS " FROM leases WHERE pool = ?"));
+// What `sql` selects for the pool's row.
+template <class Record>
+Result<void> load_all(Database& database, const char* sql, std::int64_t row, Result<Record> (*read)(const Query&),
+                      std::vector<Record>& out) {
+  QUIPU_TRY_ASSIGN(Query query, database.query(sql));
   query.bind(row);
   for (;;) {
     QUIPU_TRY_ASSIGN(const bool more, query.step());
     if (!more) return {};
-    QUIPU_TRY_ASSIGN(kms::LeaseRecord lease, read_lease(query));
-    out.leases.push_back(std::move(lease));
-  }
-}
-
-Result<void> load_marks(Database& database, std::int64_t row, kms::StoredPool& out) {
-  QUIPU_TRY_ASSIGN(Query query, database.query("SELECT source, mark FROM source_marks WHERE pool = ?"));
-  query.bind(row);
-  for (;;) {
-    QUIPU_TRY_ASSIGN(const bool more, query.step());
-    if (!more) return {};
-    QUIPU_TRY_ASSIGN(const std::uint64_t mark, decode_u64(query.blob(1)));
-    out.marks.push_back({std::string(query.text(0)), mark});
+    QUIPU_TRY_ASSIGN(Record record, read(query));
+    out.push_back(std::move(record));
   }
 }
 
@@ -159,8 +144,13 @@ Result<kms::StoredPool> SqliteStore::load(const KmeId& pool) {
   kms::StoredPool out;
   QUIPU_TRY_ASSIGN(const auto row, find_pool(pool));
   if (!row) return out;
-  for (const auto part : {load_books, load_blocks, load_leases, load_marks})
-    QUIPU_TRY(part(m_connection->database, *row, out));
+  Database& database = m_connection->database;
+  QUIPU_TRY(load_books(database, *row, out));
+  QUIPU_TRY(load_all(database, "SELECT " QUIPU_BLOCK_COLUMNS " FROM blocks WHERE pool = ? AND state IN (1, 2)", *row,
+                     read_block, out.blocks));
+  QUIPU_TRY(
+      load_all(database, "SELECT " QUIPU_LEASE_COLUMNS " FROM leases WHERE pool = ?", *row, read_lease, out.leases));
+  QUIPU_TRY(load_all(database, "SELECT source, mark FROM source_marks WHERE pool = ?", *row, read_mark, out.marks));
   return out;
 }
 
