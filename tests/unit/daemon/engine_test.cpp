@@ -6,7 +6,7 @@
 
 #include "daemon/event_names.h"
 #include "net/fake_udp_bind.h"
-#include "recorded_log.h"
+#include "support/recorded_log.h"
 #include "test_kms.h"
 #include "tun/fake_tun.h"
 
@@ -14,6 +14,7 @@ namespace quipu::daemon {
 namespace {
 
 using namespace std::chrono_literals;
+using test::RecordedLog;
 
 // An IPv4 header with nothing behind it but the text.
 Bytes packet(const char* from, const char* to, std::string_view text) {

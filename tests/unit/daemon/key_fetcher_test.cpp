@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "daemon/event_names.h"
-#include "recorded_log.h"
+#include "support/recorded_log.h"
 #include "test_kms.h"
 
 namespace quipu::daemon {
@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 using protocol::KeyFailure;
 using protocol::KeyRequestId;
 using protocol::RequestKey;
+using test::RecordedLog;
 
 class KeyFetcherTest : public testing::Test {
  protected:

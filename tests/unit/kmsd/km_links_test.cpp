@@ -4,13 +4,14 @@
 
 #include "kms/link_message.h"
 #include "kmsd/backoff.h"
-#include "recorded_log.h"
+#include "support/recorded_log.h"
 #include "unit/net/fixture.h"
 
 namespace quipu::kmsd {
 namespace {
 
 using net::kLoopback;
+using test::RecordedLog;
 using test::run_until;
 using Names = std::vector<std::string>;
 

@@ -4,7 +4,7 @@
 
 #include "crypto/hash.h"
 #include "kms/link_message.h"
-#include "recorded_log.h"
+#include "support/recorded_log.h"
 #include "support/scratch.h"
 #include "unit/net/https_fixture.h"
 
@@ -13,6 +13,7 @@ namespace {
 
 using net::kLoopback;
 using net::RawClient;
+using test::RecordedLog;
 using test::run_until;
 namespace wire = kms::wire;
 

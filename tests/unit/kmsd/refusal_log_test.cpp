@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kmsd/refusal_log.h"
 
-#include "recorded_log.h"
+#include "support/recorded_log.h"
 #include "unit/net/fixture.h"
 
 namespace quipu::kmsd {
@@ -9,7 +9,7 @@ namespace {
 
 TEST(RefusalLog, TellsTheFirstAtOnceAndTheOthersTogether) {
   net::Loop loop;
-  RecordedLog log;
+  test::RecordedLog log;
   RefusalLog refusals(loop, log, "refused", "it was refused", std::chrono::milliseconds(20));
   const auto counts = [&] { return log.values("refused", "count"); };
   for (std::uint16_t port = 1; port <= 1'000; ++port)

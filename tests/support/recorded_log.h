@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "base/log.h"
 
-namespace quipu::kmsd {
+namespace quipu::test {
 
 // Remembers what was logged.
 class RecordedLog final : public LogSink {
@@ -14,6 +15,10 @@ class RecordedLog final : public LogSink {
   void write(LogLevel /*level*/, std::string_view event, std::string_view /*message*/,
              std::span<const LogField> fields) override {
     m_lines.push_back({std::string(event), {fields.begin(), fields.end()}});
+  }
+
+  std::size_t count(std::string_view event) const {
+    return static_cast<std::size_t>(std::ranges::count(m_lines, event, &Line::event));
   }
 
   // That field of every line of the event, in order; empty where it has none.
@@ -37,4 +42,4 @@ class RecordedLog final : public LogSink {
   std::vector<Line> m_lines;
 };
 
-}  // namespace quipu::kmsd
+}  // namespace quipu::test
