@@ -87,10 +87,7 @@ TEST_F(HostilePeer, ALeaseOverTakenSlotsMakesNoRoom) {
   BlockId block;
   for (std::uint8_t n = 1; n <= kFull; ++n) {
     block = stocked_block(n);
-    const wire::Lease theirs = lease(static_cast<std::uint8_t>(n + 100), {{block, {0, 256}}}, instance);
-    ASSERT_TRUE(ask<wire::Ack>(theirs)) << int{n};
-    say(wire::Binding{wire::BindingNumber(n), theirs.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}});
-    ASSERT_TRUE(ask<wire::Closed>(wire::Close{{}, theirs.id}));
+    use_up(block, n);
   }
   const Books before = pool().books;
   EXPECT_EQ(refusal(lease(99, {{block, {0, 32}}}, instance)), wire::RefusalReason::taken);

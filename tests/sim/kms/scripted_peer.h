@@ -118,6 +118,14 @@ class ScriptedPeer : public testing::Test {
     return m;
   }
 
+  // A lease of the peer over that whole block: one key of it for us, which nobody fetches, and closed.
+  void use_up(const BlockId& block, std::uint8_t n) {
+    const wire::Lease theirs = lease(static_cast<std::uint8_t>(n + 100), {{block, {0, 256}}}, instance);
+    ASSERT_TRUE(ask<wire::Ack>(theirs)) << int{n};
+    say(wire::Binding{wire::BindingNumber(n), theirs.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}});
+    ASSERT_TRUE(ask<wire::Closed>(wire::Close{{}, theirs.id}));
+  }
+
   wire::RefusalReason refusal(wire::Lease m) {
     const auto refused = ask<wire::Refused>(std::move(m));
     return refused ? refused->reason : wire::RefusalReason{};

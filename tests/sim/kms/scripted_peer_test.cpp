@@ -205,13 +205,8 @@ TEST_F(ScriptedPeer, WhatWasNotAnsweredIsAskedAgainAfterContact) {
 
 TEST_F(ScriptedPeer, SlavesThatNeverFetchDoNotStopThePool) {
   contact();
-  for (std::uint8_t n = 1; n <= 80; ++n) {
-    const BlockId block = stocked_block(n);
-    const wire::Lease theirs = lease(static_cast<std::uint8_t>(n + 100), {{block, {0, 256}}}, instance);
-    ASSERT_TRUE(ask<wire::Ack>(theirs)) << int{n};
-    say(wire::Binding{wire::BindingNumber(n), theirs.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}});
-    ASSERT_TRUE(ask<wire::Closed>(wire::Close{{}, theirs.id}));
-  }
+  for (std::uint8_t n = 1; n <= 80; ++n)
+    use_up(stocked_block(n), n);
   const Books books = pool().books;
   EXPECT_EQ(books.leased, 64 * 256U);
   EXPECT_EQ(books.burnt, 16 * 256U);
