@@ -9,25 +9,16 @@
 #include <random>
 #include <vector>
 
+#include "support/fixed_rng.h"
+
 namespace quipu::sim {
 namespace {
 
-class TestRng final : public crypto::Rng {
- public:
-  explicit TestRng(unsigned seed) : m_engine(seed) {}
-
-  void fill(MutableBytes out) override {
-    for (std::uint8_t& octet : out)
-      octet = static_cast<std::uint8_t>(m_engine());
-  }
-
- private:
-  std::mt19937 m_engine;
-};
+using tests::SeededRng;
 
 // One end with the blocks that it delivered and the messages that are under way to it.
 struct End {
-  End(Role role, TestRng& rng) : exchange(std::make_unique<Exchange>(role, 64, rng)) {}
+  End(Role role, SeededRng& rng) : exchange(std::make_unique<Exchange>(role, 64, rng)) {}
 
   std::unique_ptr<Exchange> exchange;
   std::deque<Bytes> incoming;
@@ -36,7 +27,7 @@ struct End {
 
 class Pair {
  public:
-  TestRng rng{1};
+  SeededRng rng{"exchange"};
   End alice{Role::alice, rng};
   End bob{Role::bob, rng};
 
@@ -179,7 +170,7 @@ TEST(Exchange, ARestartOfAliceDropsWhatWasPending) {
 }
 
 TEST(Exchange, TwoEndsOfOneRoleAreToldSo) {
-  TestRng rng(1);
+  SeededRng rng("exchange");
   Exchange one(Role::alice, 64, rng);
   Exchange other(Role::alice, 64, rng);
   const auto hello = parse_message(other.connected());
