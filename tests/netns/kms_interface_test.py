@@ -12,20 +12,10 @@ import pathlib
 import secrets
 import signal
 import subprocess
-import sys
-import time
 import unittest
 
-PROGRAMS = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
-PATIENCE_S = 20
-
-
-def wait_until(condition, what):
-    give_up = time.monotonic() + PATIENCE_S
-    while not (result := condition()):
-        if time.monotonic() > give_up:
-            raise AssertionError(f"{what}: not within {PATIENCE_S} s")
-    return result
+import support
+from support import PROGRAMS, run, wait_until
 
 
 class Site:
@@ -73,11 +63,8 @@ class KmsInterface(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.id = "k" + secrets.token_hex(3)
-        up = subprocess.run([PROGRAMS / "quipu", "lab", "up", cls.id, "--rekey-interval", "60", "--json"], capture_output=True,
-                            text=True)
-        if up.returncode != 0:
-            raise AssertionError(f"quipu lab up: {up.stderr}")
-        cls.a, cls.b = (Site(site) for site in json.loads(up.stdout)["sites"])
+        up = run(PROGRAMS / "quipu", "lab", "up", cls.id, "--rekey-interval", "60", "--json")
+        cls.a, cls.b = (Site(site) for site in json.loads(up)["sites"])
         cls.started = []
 
     @classmethod
@@ -173,7 +160,4 @@ class KmsInterface(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    if os.geteuid() != 0:
-        print("skipped: a laboratory makes network namespaces, which needs root")
-        sys.exit(77)
-    unittest.main()
+    support.main()
