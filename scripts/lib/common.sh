@@ -48,3 +48,30 @@ run() {
 
 # The last line of a log that says something, fit for a terminal.
 last_line() { tail -c 2000 "$1" | tr '\r' '\n' | grep -a '[[:graph:]]' | tail -n 1 | tr -cd '[:print:]' | cut -c1-90; }
+
+apts_mirror() {
+  # shellcheck disable=SC2016 # apt fills these in
+  apt-get indextargets --format '$(REPO_URI)|$(CODENAME)' 'Created-By: Packages' 'Origin: Debian' | sort -u |
+    sed -n 's#^\(.*\)|\(bookworm\|trixie\)$#\1#p' | head -n 1
+}
+
+# The mirror of Debian's main archive that this machine's apt uses, whatever its release.
+debian_mirror() {
+  local from list
+  from=$(apts_mirror)
+  if [ -z "$from" ]; then
+    # Only from its lists does apt know which one is Debian's.
+    run "apt-get update" as_root apt-get -q update >&2
+    from=$(apts_mirror)
+  fi
+  # Debian's images for clouds have a file of mirrors, one a line, which only apt can read.
+  case $from in
+    mirror+file:*)
+      list=${from#mirror+file:}
+      list=${list%/}
+      from=$(sed -n 's#^[[:space:]]*\([a-z+]*:[^[:space:]]*\).*#\1#p' "$list" | head -n 1)
+      ;;
+  esac
+  [ -n "$from" ] || die "no Debian mirror found in apt's configuration: add one"
+  printf '%s\n' "$from"
+}

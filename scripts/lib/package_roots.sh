@@ -2,16 +2,9 @@
 # Sourced by scripts/package: roots of a Debian release, and what is done in them.
 # shellcheck shell=bash disable=SC2016 # what is in single quotes is for the shell inside
 
-# The mirror of Debian's main archive that this machine's apt uses, whatever its release.
-mirror() {
-  apt-get indextargets --format '$(REPO_URI)|$(CODENAME)' 'Created-By: Packages' 'Origin: Debian' | sort -u |
-    sed -n 's#^\(.*\)|\(bookworm\|trixie\)$#\1#p' | head -n 1
-}
-
 make_root() {
   local release=$1 root=$2 packages=$3 from
-  from=$(mirror)
-  [ -n "$from" ] || die "no Debian mirror found in apt's configuration: add one"
+  from=$(debian_mirror)
   rm -rf --one-file-system "$root"
   run "$release: a fresh root" debootstrap --variant=minbase --include="$packages" \
     --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$release" "$root" "$from"
@@ -40,18 +33,27 @@ remove_root() { rm -rf --one-file-system "$1"; }
 
 source_version() { sed -n '1s/^quipu (\(.*\)) .*/\1/p' packaging/debian/changelog; }
 
-# What git knows, with debian/ where Debian's tools expect it.
+# Greater in each release than in the one before it, so that an upgrade of the system replaces the packages.
+package_version() {
+  case $1 in
+    bookworm) printf '%s~deb12u1\n' "$(source_version)" ;;
+    trixie) printf '%s~deb13u1\n' "$(source_version)" ;;
+  esac
+}
+
+# What git knows, with debian/ where Debian's tools expect it, as the package of one release.
 copy_sources() {
-  local to=$1
+  local release=$1 to=$2
   mkdir -p "$to"
   git -c safe.directory='*' ls-files -z -co --exclude-standard | tar --null -T - --ignore-failed-read -cf - | tar -xf - -C "$to"
   cp -a "$to/packaging/debian" "$to/debian"
+  sed -i "1s/^quipu (.*) unstable;/quipu ($(package_version "$release")) $release;/" "$to/debian/changelog"
 }
 
 prepare_build() {
   local release=$1 root=$2 source
   source=/build/quipu-$(source_version)
-  copy_sources "$root$source"
+  copy_sources "$release" "$root$source"
   inside "$root" apt-get -q update
   inside "$root" apt-get -q -y --no-install-recommends install build-essential debhelper fakeroot lintian pkgconf
   inside "$root" env QUIPU_CACHE=/var/cache/quipu-build "$source/scripts/setup" build
@@ -71,10 +73,14 @@ build_packages() {
 }
 
 check_packages() {
-  local root=$1 deb
+  local release=$1 root=$2 deb version
+  for deb in "$root"/build/*.deb; do
+    version=$(dpkg-deb -f "$deb" Version)
+    [ "$version" = "$(package_version "$release")" ] || { echo "${deb##*/}: version $version is not the one of $release"; return 1; }
+  done
   # Errors of lintian end the run; its warnings are shown.
   inside "$root" runuser -u builder -- sh -ec 'cd /build && lintian --no-cfg --fail-on error --info ./*.changes'
-  if [ -e "$root/var/cache/quipu-build/openssl/QUIPU_SOURCE_VERSION" ]; then
+  if [ "$release" = bookworm ]; then
     for deb in "$root"/build/quipu_*.deb "$root"/build/quipu-kms_*.deb; do
       dpkg-deb -f "$deb" Static-Built-Using | grep -q '^openssl (= ' ||
         { echo "${deb##*/}: no Static-Built-Using: openssl (= VERSION)"; return 1; }

@@ -65,8 +65,17 @@ running
 # -- A member of the group may look, nobody else; and looking is all.
 useradd --system --groups quipu watcher
 shows_status runuser -u watcher -- quipu status
-if runuser -u watcher -- quipu rekey; then exit 1; fi
-if runuser -u nobody -- quipu --socket /run/quipu/control.sock rekey; then exit 1; fi
+# refused WHY COMMAND...
+refused() {
+  why=$1
+  shift
+  if said=$("$@" 2>&1); then exit 1; fi
+  echo "$said" | grep -q "$why"
+}
+refused 'is for root' runuser -u watcher -- quipu reload
+refused 'is for root' runuser -u watcher -- quipu reload --kms
+refused 'not permitted' runuser -u nobody -- quipu reload
+refused 'not permitted' runuser -u nobody -- quipu status
 
 # -- Reload, by the service manager and by the control socket.
 systemctl reload quipud quipu-kmsd
@@ -139,7 +148,12 @@ for path in /etc/quipu/kms.toml /etc/quipu/kms-credentials /var/lib/quipu-kms; d
 is quipud ActiveState active
 [ -e /etc/quipu/quipu.toml ]
 [ -e /etc/quipu/credentials/device.key ]
-dpkg --purge quipu quipu-driver-dev
+# Whether its routes could be taken away or not, a purge comes to its end.
+ip=$(command -v ip)
+mv "$(readlink -f "$ip")" /var/tmp/ip
+dpkg --purge quipu quipu-driver-dev >/var/tmp/purged 2>&1
+cat /var/tmp/purged
+grep -q 'blackhole routes .* stay until the next boot' /var/tmp/purged
 [ "$(ls /etc/quipu)" = pki ]
 rmdir /etc/quipu/pki /etc/quipu
 if find / -xdev \( -path /var/tmp -o -path /var/log -o -path '/etc/systemd/system/*.service.d' \) -prune -o -name '*quipu*' -print | grep .; then exit 1; fi

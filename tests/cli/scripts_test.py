@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the scripts do to the machine and to whoever calls them, up to the point where they would install or build something: on a copy
+of them, with stand-ins for the programs that reach further."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+DEBIAN = any(name in pathlib.Path("/etc/os-release").read_text() for name in ("VERSION_CODENAME=bookworm", "VERSION_CODENAME=trixie"))
+
+
+class Scripts(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.tree = self.folder / "tree"
+        for part in ("scripts", "packaging"):
+            shutil.copytree(TOP / part, self.tree / part)
+        self.caller = self.folder / "caller"
+        self.caller.mkdir()
+        # Whoever runs the test is as good as root: nothing is done that needs it.
+        self.stand_in("id", "echo 0")
+        self.stand_in("apt-get", "exit 0")
+        self.setup_does("exit 0")
+
+    def stand_in(self, program, body, folder="programs"):
+        path = self.folder / folder / program
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+
+    def setup_does(self, body):
+        (self.tree / "scripts" / "setup").write_text(f"#!/bin/sh\n{body}\n")
+
+    def script(self, *command):
+        environment = {"PATH": f"{self.folder / 'programs'}:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.folder),
+                       "FOLDER": str(self.folder)}
+        return subprocess.run(command, cwd=self.caller, env=environment, capture_output=True, text=True)
+
+    def sourced(self, commands):
+        """Commands of a script, once what all of them share is there."""
+        return self.script("bash", "-euo", "pipefail", "-c",
+                           f"cd {self.tree}; . scripts/lib/common.sh; . scripts/lib/package_roots.sh; {commands}")
+
+
+class Running(Scripts):
+    def test_a_step_that_fails_without_a_word_is_told(self):
+        done = self.sourced("run silence false")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("silence failed (exit 1)", done.stderr)
+
+    def test_files_are_the_callers(self):
+        self.stand_in("cmake", "exit 0")
+        self.stand_in("python3", 'printf "%s\\n" "$@" >"$FOLDER/demonstrated"')
+        self.setup_does('printf "%s\\n" "$@" >"$FOLDER/set-up"')
+        done = self.script(self.tree / "scripts" / "demo", "--json", "figures.json", "--openssl", "../ssl")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(str(self.caller / "figures.json"), (self.folder / "demonstrated").read_text().splitlines())
+        self.assertIn(str(self.folder / "ssl"), (self.folder / "set-up").read_text().splitlines())
+        self.setup_does('printf "%s\\n" "$@" >"$FOLDER/set-up"; exit 1')
+        self.script(self.tree / "scripts" / "test", "--openssl", "ssl")
+        self.assertIn(str(self.caller / "ssl"), (self.folder / "set-up").read_text().splitlines())
+
+
+class Mirror(Scripts):
+    def mirror(self):
+        return self.sourced("debian_mirror")
+
+    def test_is_one_of_debian(self):
+        self.stand_in("apt-get", "echo 'http://a.invalid/|stable'; echo 'http://b.invalid/debian/|trixie'")
+        self.assertEqual(self.mirror().stdout, "http://b.invalid/debian/\n")
+
+    def test_is_in_the_file_that_clouds_have(self):
+        (self.folder / "mirrors").write_text("# one a line\n\nhttps://c.invalid/debian\tpriority:1\nhttps://d.invalid/debian\n")
+        self.stand_in("apt-get", 'echo "mirror+file:$FOLDER/mirrors/|bookworm"')
+        self.assertEqual(self.mirror().stdout, "https://c.invalid/debian\n")
+
+    def test_is_known_once_apt_has_lists(self):
+        self.stand_in("apt-get", """
+            case $* in
+              *update) touch "$FOLDER/updated" ;;
+              *) [ ! -e "$FOLDER/updated" ] || echo 'http://e.invalid/debian/|bookworm' ;;
+            esac""")
+        self.assertEqual(self.mirror().stdout, "http://e.invalid/debian/\n")
+
+    def test_is_missed(self):
+        done = self.mirror()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no Debian mirror found", done.stderr)
+
+
+class Packages(Scripts):
+    def package(self, folder="kept"):
+        """As far as to the first root: there is no mirror."""
+        done = self.script(self.tree / "scripts" / "package", "--work", folder)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no Debian mirror found", done.stderr)
+
+    def test_what_lies_where_the_roots_go_stays(self):
+        kept = self.caller / "kept"
+        kept.mkdir()
+        (kept / "file").write_text("precious")
+        for folder in (kept, "kept", "."):
+            self.package(folder)
+            self.assertEqual([path.name for path in kept.iterdir()], ["file"])
+
+    @unittest.skipIf(os.geteuid() != 0, "files of several owners need root")
+    def test_what_is_written_belongs_to_the_owner_of_the_sources(self):
+        owner = 65534
+        for path in (self.tree, *self.tree.rglob("*")):
+            os.chown(path, owner, owner)
+        (self.caller / "kept").mkdir()
+        self.package()
+        written = [self.tree / "build", *(self.tree / "build").rglob("*")]
+        self.assertGreater(len(written), 1)
+        self.assertEqual({path.stat().st_uid for path in written}, {owner})
+
+    @unittest.skipIf(not shutil.which("dpkg"), "Debian's order of versions is dpkg's")
+    def test_an_upgrade_of_the_system_replaces_them(self):
+        subprocess.run(["git", "init", "-q", self.tree], check=True)
+        versions = []
+        for release in ("bookworm", "trixie"):
+            done = self.sourced(f"copy_sources {release} {self.folder}/{release}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            first = (self.folder / release / "debian" / "changelog").read_text().splitlines()[0].split()
+            self.assertEqual(first[2], f"{release};")
+            versions.append(first[1].strip("()"))
+        subprocess.run(["dpkg", "--compare-versions", versions[0], "lt", versions[1]], check=True)
+
+    @unittest.skipIf(not DEBIAN, "scripts/setup knows Debian 12 and 13")
+    def test_to_make_them_nothing_is_installed_that_builds(self):
+        shutil.copy(TOP / "scripts" / "setup", self.tree / "scripts")
+        self.stand_in("dpkg-query", "exit 1")
+        self.stand_in("apt-get", 'printf "%s\\n" "$@" >>"$FOLDER/installed"')
+        done = self.script(self.tree / "scripts" / "setup", "package")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        installed = (self.folder / "installed").read_text().splitlines()
+        self.assertIn("debootstrap", installed)
+        self.assertNotIn("g++", installed)
+
+
+if __name__ == "__main__":
+    unittest.main()
