@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "base/encoding.h"
 #include "protocol/peer_machine.h"
 
 namespace quipu::protocol {
@@ -16,18 +15,6 @@ constexpr Duration kIrregularWait = 1s;
 
 bool is_accepted(AcceptedKeys accepted, std::size_t i) {
   return ((accepted.value() >> i) & 1U) != 0;
-}
-
-std::string_view reason_text(RejectReason reason) {
-  switch (reason) {
-    case RejectReason::key_unknown: return "key-unknown";
-    case RejectReason::kms_unavailable: return "kms-unavailable";
-    case RejectReason::busy: return "busy";
-    case RejectReason::expired: return "expired";
-    case RejectReason::policy_mismatch: return "policy-mismatch";
-    case RejectReason::stamp_stale: return "stamp-stale";
-  }
-  return "unknown";
 }
 
 }  // namespace
@@ -108,7 +95,7 @@ bool PeerMachine::gather_keys(const Context& context) {
   if (decision == KeyDecision::stretch || decision == KeyDecision::block) {
     end_attempt(KeysGo::keep, context);
     back_off(context.now);
-    kms_failed(context);
+    kms_failed("the KMS here gives no key", context);
     return false;
   }
   std::vector<QkdKey> keys;
@@ -153,8 +140,13 @@ void PeerMachine::transmit_initiation(const Context& context) {
 
 void PeerMachine::attempt_timed_out(const Context& context) {
   const bool absent = !m_attempt->life_seen();
+  m_mismatch.clear();
   report(context, LogLevel::warning, "handshake_timed_out",
-         absent ? "The peer gave no sign of life" : "The peer is alive and did not answer the handshake");
+         absent
+             ? "The peer gave no sign of life: is it there, do the firewalls let UDP through, are both public keys and "
+               "the pre-shared key right at both ends?"
+             : "The peer is alive and did not answer the handshake",
+         {{"endpoint", m_endpoint ? m_endpoint->text() : "-"}});
   end_attempt(KeysGo::burn, context);
   m_attempt_failed = true;
   if (!absent) return;
@@ -273,14 +265,20 @@ void PeerMachine::handle_reject(ByteView message, const Context& context) {
   ++m_statistics.rejects_received;
   const bool told = m_last_reject == reject->reason;
   m_last_reject = reject->reason;
-  report(context, told ? LogLevel::debug : LogLevel::info, "handshake_rejected", "The peer refused this handshake",
-         {{"reason", std::string(reason_text(reject->reason))}});
+  m_mismatch.clear();
+  // All others are healed by the next attempt, or have a line of their own.
+  const bool lacks_keys = reject->reason == RejectReason::kms_unavailable;
+  report(context,
+         told         ? LogLevel::debug
+         : lacks_keys ? LogLevel::warning
+                      : LogLevel::info,
+         "handshake_rejected", "The peer refused this handshake", {{"reason", std::string(to_string(reject->reason))}});
   switch (reject->reason) {
     case RejectReason::key_unknown: {
       end_attempt(KeysGo::burn, context);
       const bool at_once = m_immediate_retries < kImmediateRetries;
       retry_at_once_or_back_off(context.now);
-      if (!at_once) kms_failed(context);
+      if (!at_once) kms_failed("the peer's KMS does not know the keys that the KMS here gives", context);
       break;
     }
     case RejectReason::expired:
@@ -290,7 +288,7 @@ void PeerMachine::handle_reject(ByteView message, const Context& context) {
     case RejectReason::kms_unavailable:
       end_attempt(KeysGo::keep, context);
       back_off(context.now);
-      kms_failed(context);
+      kms_failed("the peer gets no key from its KMS", context);
       break;
     case RejectReason::busy:
       end_attempt(KeysGo::keep, context);
@@ -302,8 +300,8 @@ void PeerMachine::handle_reject(ByteView message, const Context& context) {
 }
 
 void PeerMachine::policies_differ(const Reject& reject, const Context& context) {
-  report(context, LogLevel::error, "policy_mismatch", "The two ends are configured differently: make them alike",
-         {{"policy", to_hex(m_canonical_policy)}, {"peer_policy", to_hex(reject.policy)}});
+  m_mismatch = mismatch_told(own_terms(), reject);
+  report_mismatch(context);
   end_attempt(KeysGo::burn, context);
   drop_queue(DropReason::blocked);
   m_not_before = context.now + kPolicyMismatchPause;

@@ -39,25 +39,37 @@ void PeerMachine::report(const Context& context, LogLevel level, std::string_vie
   context.out.emplace_back(ReportEvent{level, event, message, m_config.id, std::move(fields)});
 }
 
-void PeerMachine::set_qkd_state(QkdState state, const Context& context) {
+void PeerMachine::report_mismatch(const Context& context) const {
+  report(context, LogLevel::error, "policy_mismatch", "The two ends are configured differently: make them alike",
+         {{"reason", m_mismatch}});
+}
+
+OwnTerms PeerMachine::own_terms() const {
+  return {.terms = terms_of(m_config.policy, m_regular), .tunnel = m_config.tunnel, .is_low = m_regular};
+}
+
+void PeerMachine::set_qkd_state(QkdState state, std::string_view why, const Context& context) {
   if (state == m_qkd) return;
   const bool worse = state == QkdState::stretch || state == QkdState::block || state == QkdState::reduced;
   m_qkd = state;
+  std::vector<LogField> fields{{"qkd", std::string(to_string(state))}};
+  if (!why.empty()) fields.push_back({"reason", std::string(why)});
   report(context, worse ? LogLevel::warning : LogLevel::info, "qkd_state",
          state == QkdState::block ? "No QKD key to be had and no epoch left: data stops"
                                   : "The supply of QKD keys changed",
-         {{"qkd", std::string(to_string(state))}});
+         std::move(fields));
 }
 
 // A handshake failed for want of keys: what that means is the policy's to say.
-void PeerMachine::kms_failed(const Context& context) {
+void PeerMachine::kms_failed(std::string_view why, const Context& context) {
   ++m_statistics.kms_failures;
+  m_last_kms_failure = context.now;
   switch (decide(m_config.policy, 0, session_up(context.now))) {
     case KeyDecision::proceed:
     case KeyDecision::proceed_reduced: break;
-    case KeyDecision::stretch: set_qkd_state(QkdState::stretch, context); break;
+    case KeyDecision::stretch: set_qkd_state(QkdState::stretch, why, context); break;
     case KeyDecision::block:
-      set_qkd_state(QkdState::block, context);
+      set_qkd_state(QkdState::block, why, context);
       drop_queue(DropReason::blocked);
       m_traffic_waits.reset();
       break;
@@ -221,10 +233,13 @@ PeerStatus PeerMachine::status(TimePoint now) const {
     out.key_age = now - current->made;
   }
   out.handshake_under_way = m_attempt.has_value() || m_answer.asking() != nullptr;
-  const bool wanted = m_attempt_failed || m_last_reject || !m_queue.empty() || attempt_reason();
+  const bool wanted = m_attempt_failed || m_last_reject || !m_mismatch.empty() || !m_queue.empty() || attempt_reason();
   out.session_wanted = !out.session_up && wanted;
+  out.last_reject = m_last_reject;
+  out.mismatch = m_mismatch;
   out.qkd = m_qkd;
   if (m_last_received) out.last_received = now - *m_last_received;
+  if (m_last_kms_failure) out.last_kms_failure = now - *m_last_kms_failure;
   out.rekey_interval = m_config.rekey_interval;
   out.effective_rekey_interval = interval();
   out.max_key_age = max_key_age();

@@ -12,6 +12,7 @@
 #include "protocol/epochs.h"
 #include "protocol/key_supply.h"
 #include "protocol/packet_queue.h"
+#include "protocol/policy_terms.h"
 #include "protocol/rate.h"
 
 namespace quipu::protocol {
@@ -79,10 +80,12 @@ class PeerMachine {
   void report(const Context& context, LogLevel level, std::string_view event, std::string_view message,
               std::vector<LogField> fields = {}) const;
   void apply_intervals();
-  void set_qkd_state(QkdState state, const Context& context);
+  void report_mismatch(const Context& context) const;
+  OwnTerms own_terms() const;
+  void set_qkd_state(QkdState state, std::string_view why, const Context& context);
   void note_kms_latency(Duration latency);
   void raise_alarm(const Context& context);
-  void kms_failed(const Context& context);
+  void kms_failed(std::string_view why, const Context& context);
   bool session_up(TimePoint now) const;
   Duration interval() const;  // effective N
   Duration max_key_age() const;
@@ -194,6 +197,7 @@ class PeerMachine {
   TimePoint m_next_resolve{};
   bool m_attempt_failed = false;              // no session since an attempt of ours timed out
   std::optional<RejectReason> m_last_reject;  // since the last epoch: told once, then only at debug level
+  std::string m_mismatch;  // how the peer is configured differently, as either end's last message 1 told
 
   // Why an attempt is wanted.
   std::optional<TimePoint> m_traffic_waits;
@@ -213,6 +217,7 @@ class PeerMachine {
 
   // Liveness of the session.
   std::optional<TimePoint> m_last_received;
+  std::optional<TimePoint> m_last_kms_failure;
   TimePoint m_last_sent{};
   std::optional<TimePoint> m_unanswered_since;  // data sent, nothing opened since
   std::optional<TimePoint> m_reply_since;       // data opened, nothing sent since

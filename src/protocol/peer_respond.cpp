@@ -2,7 +2,6 @@
 // The responder's side: which messages 1 are taken, what is asked of the KMSs for them, and what is answered.
 #include <algorithm>
 
-#include "base/encoding.h"
 #include "protocol/peer_machine.h"
 
 namespace quipu::protocol {
@@ -42,6 +41,7 @@ void PeerMachine::handle_initiation(ReceivedInitiation initiation, const Message
       return;
   }
   const bool alike = payload.tunnel == m_config.tunnel && payload.policy == m_wire_policy;
+  m_mismatch = alike ? std::string() : mismatch_told(own_terms(), payload);
   if (alike && crossing_ignores(context.now)) return;
   if (m_attempt) {
     m_attempt->sign_of_life(context.now);
@@ -53,9 +53,7 @@ void PeerMachine::handle_initiation(ReceivedInitiation initiation, const Message
                             context.shared.answers_asking >= kMaxRequestsInAll;
   accept_initiation(initiation, digest, from, context);
   if (!alike) {
-    if (within_rate)
-      report(context, LogLevel::error, "policy_mismatch", "The two ends are configured differently: make them alike",
-             {{"policy", to_hex(m_canonical_policy)}, {"peer_policy", to_hex(payload.policy)}});
+    if (within_rate) report_mismatch(context);
     reject(initiation, RejectReason::policy_mismatch, context);
   } else if (!within_rate || asked_enough) {
     reject(initiation, RejectReason::busy, context);
@@ -143,7 +141,7 @@ void PeerMachine::progress_answer(const Context& context) {
   for (HeldKey& held : keys)
     put_named(std::move(held), late_key_kept(), context);
   reject(done.initiation, unknown ? RejectReason::key_unknown : RejectReason::kms_unavailable, context);
-  if (!unknown) kms_failed(context);
+  if (!unknown) kms_failed("the KMS here does not give the keys that the peer names", context);
 }
 
 void PeerMachine::respond(AnswerKeeper::Asking asking, std::vector<HeldKey> held, const Context& context) {

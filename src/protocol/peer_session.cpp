@@ -172,6 +172,7 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   m_backoff = kFirstBackoff;
   m_immediate_retries = 0;
   m_last_reject.reset();
+  m_mismatch.clear();
   m_alarmed = false;
   m_rekey_jitter = random_duration(m_config.rekey_interval / kRekeyJitterDivisor, context.shared.rng);
   ++m_epoch_number;
@@ -187,7 +188,7 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
     report(context, LogLevel::warning, "epoch_reduced", "This epoch has fewer QKD keys than sources",
            {{"epoch", std::to_string(m_epoch_number)}, {"protection", protection}});
   }
-  if (m_config.policy.qkd != QkdUse::off) set_qkd_state(reduced ? QkdState::reduced : QkdState::ok, context);
+  if (m_config.policy.qkd != QkdUse::off) set_qkd_state(reduced ? QkdState::reduced : QkdState::ok, {}, context);
 }
 
 // An epoch that was in use should have been followed by another: whoever starts handshakes has failed, or has forgotten
@@ -201,7 +202,7 @@ void PeerMachine::session_ended(bool in_use, const Context& context) {
   report(context, LogLevel::info, "session_expired",
          "The last keys of this tunnel reached their age, or were never confirmed, and were erased");
   if (m_qkd != QkdState::stretch) return;
-  set_qkd_state(QkdState::block, context);
+  set_qkd_state(QkdState::block, "the last keys reached their age", context);
 }
 
 bool PeerMachine::send_frame(FrameKind kind, ByteView payload, const Context& context) {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/policy.h"
 
-#include <algorithm>
+#include "protocol/policy_terms.h"
 
 namespace quipu::protocol {
 namespace {
 
-constexpr std::uint8_t kEncodingVersion = 1;
 constexpr std::size_t kMaxSaeIdSize = 255;
 
 Result<void> check_source(const KeySource& source) {
@@ -64,20 +63,7 @@ Result<void> Policy::check() const {
 }
 
 Bytes Policy::canonical(const crypto::X25519PublicKey& own, const crypto::X25519PublicKey& peer) const {
-  Bytes out(8 + sources.size() * (4 + 2 * kMaxSaeIdSize));
-  ByteWriter writer(out);
-  writer.u8(kEncodingVersion).u8(static_cast<std::uint8_t>(qkd)).u8(static_cast<std::uint8_t>(keys_needed()));
-  writer.u8(static_cast<std::uint8_t>(mode)).u8(static_cast<std::uint8_t>(cipher));
-  writer.u8(static_cast<std::uint8_t>(sources.size()));
-  const bool own_first = own < peer;
-  for (const KeySource& source : sources) {
-    writer.u8(static_cast<std::uint8_t>(source.kind)).u8(source.simulated ? 1 : 0);
-    writer.prefixed8(as_bytes((own_first ? source.own : source.peer).value()));
-    writer.prefixed8(as_bytes((own_first ? source.peer : source.own).value()));
-  }
-  QUIPU_ASSERT(writer.ok());
-  out.resize(writer.size());
-  return out;
+  return encode_terms(terms_of(*this, own < peer));
 }
 
 Bytes policy_on_wire(ByteView canonical) {

@@ -21,6 +21,18 @@ std::string_view to_string(DropReason reason) {
   return "unknown";
 }
 
+std::string_view to_string(RejectReason reason) {
+  switch (reason) {
+    case RejectReason::key_unknown: return "key-unknown";
+    case RejectReason::kms_unavailable: return "kms-unavailable";
+    case RejectReason::busy: return "busy";
+    case RejectReason::expired: return "expired";
+    case RejectReason::policy_mismatch: return "policy-mismatch";
+    case RejectReason::stamp_stale: return "stamp-stale";
+  }
+  return "unknown";
+}
+
 void Latencies::add(Duration value) {
   m_ring[m_count % m_ring.size()] = value;
   ++m_count;

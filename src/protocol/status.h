@@ -31,6 +31,8 @@ enum class DropReason : std::uint8_t {
 inline constexpr std::size_t kDropReasons = static_cast<std::size_t>(DropReason::count_);
 
 std::string_view to_string(DropReason reason);
+// As docs/protocol.md names it.
+std::string_view to_string(RejectReason reason);
 
 using DropCounts = std::array<std::uint64_t, kDropReasons>;
 
@@ -86,8 +88,11 @@ struct PeerStatus {
   QkdState qkd = QkdState::off;
   std::optional<Duration> key_age;  // of the present epoch
   std::optional<Duration> last_received;
-  Duration rekey_interval{};            // as configured
-  Duration effective_rekey_interval{};  // 4 RTT + KMS p99 where that is more
+  std::optional<Duration> last_kms_failure;
+  std::optional<RejectReason> last_reject;  // by the peer, since the last epoch
+  std::string mismatch;                     // which settings differ from the peer's, as it last told
+  Duration rekey_interval{};                // as configured
+  Duration effective_rekey_interval{};      // 4 RTT + KMS p99 where that is more
   Duration max_key_age{};
   Duration rtt{};                                  // zero while not measured
   std::optional<std::uint32_t> key_runway_s;       // ours

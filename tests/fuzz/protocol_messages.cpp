@@ -5,6 +5,7 @@
 
 #include "protocol/messages.h"
 #include "protocol/payloads.h"
+#include "protocol/policy_terms.h"
 
 namespace {
 
@@ -42,6 +43,16 @@ void decode(ByteView octets) {
   if (const auto reject = decode_reject(octets)) must(std::ranges::equal(encode_reject(*reject), octets));
 }
 
+// What two ends that are not configured alike are told; a line in a log, whatever the peer wrote.
+void compare(ByteView octets) {
+  const OwnTerms own{.terms = {.sources = {{.low = SaeId("sae-a"), .high = SaeId("sae-b")}}}, .is_low = true};
+  const auto terms = decode_terms(octets);
+  if (!terms) return;
+  must(std::ranges::equal(encode_terms(*terms), octets));
+  const std::string told = differing_settings(own, *terms);
+  must(std::ranges::all_of(told, [](char c) { return c >= ' ' && c <= '~'; }));
+}
+
 // The size that the type asks for, so that the fuzzer need not find it: what is missing is filled with zeros.
 Bytes resized(ByteView octets, std::size_t size) {
   Bytes out(octets.begin(), octets.begin() + static_cast<std::ptrdiff_t>(std::min(octets.size(), size)));
@@ -55,6 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const ByteView input(data, size);
   parse(input);
   decode(input);
+  compare(input);
   for (const std::size_t n : {kInitiationSize, kResponseSize, kRejectSize, kCookieReplySize})
     parse(resized(input, n));
   for (const std::size_t n : {kInitiationPayloadSize, kResponsePayloadSize, kRejectPayloadSize})

@@ -345,31 +345,6 @@ TEST(Fault, TwoClonesOfOneSiteDoNotStopEachOtherForGood) {
   EXPECT_GE(world.a().events("restored_or_cloned"), 1U);
 }
 
-TEST(Fault, DifferentPoliciesAreToldAndNotRetried) {
-  World world({});
-  world.b().adjust = [](PeerConfig& peer) { peer.policy.qkd = QkdUse::preferred; };
-  world.start();
-  world.traffic(100ms, 50s);
-  world.run(50s);
-  // In both logs, once for each attempt.
-  EXPECT_GE(world.a().events("policy_mismatch"), 1U);
-  EXPECT_LE(world.a().events("policy_mismatch"), 2U);
-  EXPECT_EQ(world.a().events("policy_mismatch"), world.b().events("policy_mismatch"));
-  EXPECT_LE(world.a().status().statistics.attempts + world.b().status().statistics.attempts, 2U);
-  EXPECT_FALSE(world.a().status().session_up);
-  EXPECT_EQ(world.kms.ends[1].delivered_named, 0U);
-}
-
-TEST(Fault, DifferentTunnelsAreToldToo) {
-  World world({});
-  world.b().adjust = [](PeerConfig& peer) { peer.tunnel = TunnelId(7); };
-  world.start();
-  world.a().send();
-  world.run(10s);
-  EXPECT_EQ(world.a().events("policy_mismatch"), 1U);
-  EXPECT_FALSE(world.a().status().session_up);
-}
-
 TEST(Fault, AnotherPreSharedKeyGetsNoAnswerAndNoKey) {
   World world({});
   world.b().adjust = [](PeerConfig& peer) { peer.psk.mutable_view()[1] = 1; };

@@ -167,6 +167,8 @@ void Node::perform(Actions& actions) {
       resolve();
     } else if (const auto* event = std::get_if<ReportEvent>(&action)) {
       ++reported[std::string(event->event)];
+      for (const LogField& field : event->fields)
+        if (field.name == "reason") reasons[std::string(event->event)] = field.value;
       if (std::getenv("QUIPU_SIM_LOG") != nullptr) {
         std::fprintf(stderr, "%10.3f %c %s", std::chrono::duration<double>(m_world.now().time_since_epoch()).count(),
                      m_number == 0 ? 'A' : 'B', std::string(event->event).c_str());

@@ -81,6 +81,7 @@ class Node {
   std::set<std::uint64_t> received;
   std::uint64_t duplicates = 0;
   std::map<std::string, std::size_t, std::less<>> reported;
+  std::map<std::string, std::string, std::less<>> reasons;  // field `reason` of the last report of each event
   std::uint64_t handshakes_sent = 0;
   std::uint64_t names_asked = 0;         // ResolveEndpoint
   std::optional<Endpoint> name_answers;  // where the peer's name leads
