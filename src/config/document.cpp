@@ -118,6 +118,18 @@ std::optional<Problem> refuse_hostile(std::string_view text) {
   return std::nullopt;
 }
 
+std::string_view line_of(std::string_view text, std::uint32_t number) {
+  for (; number > 1 && text.contains('\n'); --number)
+    text.remove_prefix(text.find('\n') + 1);
+  return text.substr(0, text.find('\n'));
+}
+
+// "[NAME]", and not "[[NAME]]".
+bool opens_table(std::string_view line) {
+  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
+  return line.starts_with('[') && !line.starts_with("[[") && line.contains(']');
+}
+
 Value convert(const toml::node& node);
 
 Table convert_table(const toml::table& table) {
@@ -164,9 +176,13 @@ Parsed<Table> parse_document(std::string_view text) {
   if (auto problem = refuse_hostile(text)) return std::unexpected(std::vector{*std::move(problem)});
   try {
     const toml::parse_result result = toml::parse(text);
-    if (!result)
-      return refuse(position_of(result.error().source()), fmt::format("not TOML: {}", result.error().description()),
-                    "correct the line");
+    if (!result) {
+      const Position position = position_of(result.error().source());
+      return refuse(position, fmt::format("not TOML: {}", result.error().description()),
+                    opens_table(line_of(text, position.line))
+                        ? "a table stands once; what may stand several times has double brackets, as in [[peer]]"
+                        : "correct the line");
+    }
     return convert_table(result.table());
   } catch (const std::exception& e) {
     return refuse({}, fmt::format("not TOML: {}", e.what()),

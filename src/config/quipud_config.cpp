@@ -52,7 +52,7 @@ std::vector<IpPrefix> read_addresses(const Section& section) {
   std::vector<IpPrefix> out;
   UniqueValues unique("address");
   for (const ListItem& item : section.text_list("addresses").value_or(std::vector<ListItem>{})) {
-    const auto prefix = IpPrefix::parse(item.text);
+    const auto prefix = item.text.contains('/') ? IpPrefix::parse(item.text) : std::nullopt;
     if (!prefix) {
       section.add_at(item.position, "addresses",
                      fmt::format("\"{}\" is not an address with a prefix length", item.text),
@@ -97,6 +97,10 @@ std::vector<KmsConfig> read_all_kms(const Section& root) {
   const auto section = root.table("kms");
   if (!section) return out;
   for (const std::string& name : section->names()) {
+    if (!section->holds_table(name)) {
+      section->add(name, "stands in [kms] itself", "each KMS has a name: write [kms.local] for [kms], or another name");
+      break;
+    }
     if (!parse_name(name)) section->add(name, fmt::format("\"{}\" is not {}", name, kNameForm), "rename it");
     if (const auto kms = section->table(name)) out.push_back(read_kms(*kms, name));
   }

@@ -70,8 +70,30 @@ bool is_one_of(std::string_view words, std::string_view word) {
   return false;
 }
 
+// "peer[].sources[]" as it stands in a file: "peer.sources".
+std::string plain_path(std::string_view section) {
+  std::string out(section);
+  for (std::size_t at = out.find("[]"); at != std::string::npos; at = out.find("[]"))
+    out.erase(at, 2);
+  return out;
+}
+
+// The line that opens a section: "[device]", "[[peer]]".
+std::string header(std::string_view section) {
+  const std::string path = plain_path(section);
+  return section.ends_with("[]") ? fmt::format("[[{}]]", path) : fmt::format("[{}]", path);
+}
+
+// "[device]", and "[kms.NAME]" where the tables inside have names of the author's choice.
+std::string table_header(const ConfigKey& key, std::span<const ConfigKey> keys) {
+  const std::string section = join(key.section, key.name);
+  const ConfigKey* const chosen = find_key(keys, section, kChosenName);
+  const bool holds_tables = chosen != nullptr && chosen->type == KeyType::table;
+  return header(holds_tables ? join(section, kChosenName) : section);
+}
+
 // What a value has to be, for messages: "an integer from 1 to 3600 (s)".
-std::string expected(const ConfigKey& key) {
+std::string expected(const ConfigKey& key, std::span<const ConfigKey> keys) {
   switch (key.type) {
     case KeyType::integer:
       return fmt::format("an integer from {} to {}{}", key.min, key.max,
@@ -79,8 +101,10 @@ std::string expected(const ConfigKey& key) {
     case KeyType::boolean: return "true or false, without quotation marks";
     case KeyType::word: return fmt::format("one of: {}", key.words);
     case KeyType::text_list: return fmt::format("a list of {} to {} texts", key.min, key.max);
-    case KeyType::table: return fmt::format("a table: [{}]", key.name);
-    case KeyType::table_list: return "a list of tables";
+    case KeyType::table: return fmt::format("one table: write {}, with single brackets", table_header(key, keys));
+    case KeyType::table_list:
+      return fmt::format("a list of tables: write {} for each, with double brackets",
+                         header(join(key.section, key.name) + "[]"));
     case KeyType::scalar: return "a text, a number or a boolean";
     case KeyType::file: return "a text: an absolute path, or credential:NAME";
     case KeyType::text: break;
@@ -96,6 +120,16 @@ bool is_file_name(std::string_view name) {
   name.remove_prefix(kCredential.size());
   return !name.empty() && name.size() <= 255 && name.find('/') == std::string_view::npos && name != "." && name != "..";
 }
+
+// Each unit hands over the credentials of one folder, under names that begin alike.
+struct Credentials {
+  std::string_view daemon;
+  std::string_view prefix;
+  std::string_view folder;
+};
+
+constexpr Credentials kOfQuipud{"quipud", "credential:quipu_", "/etc/quipu/credentials"};
+constexpr Credentials kOfKmsd{"quipu-kmsd", "credential:kms_", "/etc/quipu/kms-credentials"};
 
 }  // namespace
 
@@ -131,8 +165,11 @@ void Section::refuse_unknown(const Member& member) const {
   const ConfigKey* const near = nearest(m_keys, m_section, member.key);
   if (near != nullptr && (elsewhere == m_keys.end() || edit_distance(member.key, near->name) <= 2))
     advice = fmt::format("did you mean \"{}\"?", near->name);
+  else if (elsewhere != m_keys.end() && elsewhere->type == KeyType::table)
+    advice = fmt::format("write [{}.{}], behind its {}", plain_path(elsewhere->section), member.key,
+                         header(elsewhere->section));
   else if (elsewhere != m_keys.end())
-    advice = fmt::format("it belongs in [{}]", elsewhere->section);
+    advice = fmt::format("it belongs in {}", header(elsewhere->section));
   else
     advice = fmt::format("known here: {}", known_names(m_keys, m_section));
   m_problems->add(member.position, path_of(member.key), "unknown key", std::move(advice));
@@ -177,7 +214,7 @@ const T* Section::get(std::string_view name) const {
   }
   const T* const value = std::get_if<T>(&member->value.data);
   if (value == nullptr)
-    add(name, fmt::format("is {}", type_name(member->value)), fmt::format("it has to be {}", expected(entry)));
+    add(name, fmt::format("is {}", type_name(member->value)), fmt::format("it has to be {}", expected(entry, m_keys)));
   return value;
 }
 
@@ -189,10 +226,23 @@ std::optional<std::string> Section::text(std::string_view name) const {
   const bool good = entry.type == KeyType::word   ? is_one_of(entry.words, *value)
                     : entry.type == KeyType::file ? is_file_name(*value)
                                                   : !value->empty();
-  if (good) return *value;
+  if (good) {
+    if (entry.type == KeyType::file) refuse_foreign_credential(name, *value);
+    return *value;
+  }
   add(name, value->empty() ? std::string("is empty") : fmt::format("\"{}\" is not permitted", *value),
-      fmt::format("it has to be {}", expected(entry)));
+      fmt::format("it has to be {}", expected(entry, m_keys)));
   return std::nullopt;
+}
+
+void Section::refuse_foreign_credential(std::string_view name, std::string_view file) const {
+  const bool kmsd = find_key(m_keys, "", "kme") != nullptr;
+  const Credentials& own = kmsd ? kOfKmsd : kOfQuipud;
+  const Credentials& foreign = kmsd ? kOfQuipud : kOfKmsd;
+  if (!file.starts_with(foreign.prefix)) return;
+  add(name, fmt::format("\"{}\" is handed to {}, and not to {}", file, foreign.daemon, own.daemon),
+      fmt::format("put the file into {} and write \"{}{}\"", own.folder, own.prefix,
+                  file.substr(foreign.prefix.size())));
 }
 
 std::optional<std::int64_t> Section::integer(std::string_view name) const {
@@ -206,7 +256,7 @@ std::optional<std::int64_t> Section::integer(std::string_view name) const {
   const auto* const value = get<std::int64_t>(name);
   if (value == nullptr) return std::nullopt;
   if (*value >= entry.min && *value <= entry.max) return *value;
-  add(name, fmt::format("{} is out of range", *value), fmt::format("it has to be {}", expected(entry)));
+  add(name, fmt::format("{} is out of range", *value), fmt::format("it has to be {}", expected(entry, m_keys)));
   return std::nullopt;
 }
 
@@ -223,7 +273,7 @@ std::optional<std::vector<ListItem>> Section::text_list(std::string_view name) c
   if (array == nullptr) return std::nullopt;
   const auto size = static_cast<std::int64_t>(array->size());
   if (size < entry.min || size > entry.max) {
-    add(name, fmt::format("has {} elements", size), fmt::format("it has to be {}", expected(entry)));
+    add(name, fmt::format("has {} elements", size), fmt::format("it has to be {}", expected(entry, m_keys)));
     return std::nullopt;
   }
   std::vector<ListItem> out;
@@ -243,7 +293,8 @@ std::optional<std::string> Section::scalar(std::string_view name) const {
   if (const auto* const integer = std::get_if<std::int64_t>(&member->value.data)) return fmt::to_string(*integer);
   if (const auto* const real = std::get_if<double>(&member->value.data)) return fmt::to_string(*real);
   if (const auto* const boolean = std::get_if<bool>(&member->value.data)) return *boolean ? "true" : "false";
-  add(name, fmt::format("is {}", type_name(member->value)), fmt::format("it has to be {}", expected(key(name))));
+  add(name, fmt::format("is {}", type_name(member->value)),
+      fmt::format("it has to be {}", expected(key(name), m_keys)));
   return std::nullopt;
 }
 
@@ -279,6 +330,11 @@ std::vector<Section> Section::tables(std::string_view name) const {
       m_problems->add(value.position, path, fmt::format("is {}", type_name(value)), "it has to be a table");
   }
   return out;
+}
+
+bool Section::holds_table(std::string_view name) const {
+  const Member* const member = find(name);
+  return member != nullptr && std::holds_alternative<Table>(member->value.data);
 }
 
 std::vector<std::string> Section::names() const {

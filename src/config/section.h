@@ -57,6 +57,7 @@ class Section {
   std::vector<Section> tables(std::string_view name) const;
   // Members of a section whose names the file's author chose.
   std::vector<std::string> names() const;
+  bool holds_table(std::string_view name) const;
 
   // A text through `parse`, which returns an optional; `form` says what it has to look like.
   template <class Parse>
@@ -86,6 +87,7 @@ class Section {
   const T* get(std::string_view name) const;
   std::string path_of(std::string_view name) const;
   void refuse_unknown(const Member& member) const;
+  void refuse_foreign_credential(std::string_view name, std::string_view file) const;
 
   const Table* m_table;
   Position m_position;

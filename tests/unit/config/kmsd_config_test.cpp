@@ -77,6 +77,11 @@ TEST(KmsdConfig, RefusesOptionsThatNoDriverCanBeHanded) {
 TEST(KmsdConfig, UnknownKeysAreToldFromKnownOnes) {
   EXPECT_THAT(refusal("allow_simulated", "allow_simulation"), HasSubstr("did you mean \"allow_simulated\"?"));
   EXPECT_THAT(refusal("[km_link]", "[kmlink]"), HasSubstr("kmlink: unknown key; did you mean \"km_link\"?"));
+  EXPECT_THAT(refusal("[link.options]", "[options]"),
+              HasSubstr("FILE:31:2: options: unknown key; write [link.options], behind its [[link]]"));
+  EXPECT_THAT(refusal("[[sae]]", "[sae]"), HasSubstr("write [[sae]] for each, with double brackets"));
+  EXPECT_THAT(refusal("\"/etc/quipu/kms-store.key\"", "\"credential:quipu_store.key\""),
+              HasSubstr("put the file into /etc/quipu/kms-credentials and write \"credential:kms_store.key\""));
   EXPECT_THAT(refusal("[[peer_kme]]", "[[peer_kms]]"), HasSubstr("did you mean \"peer_kme\"?"));
 }
 

@@ -84,6 +84,36 @@ TEST(QuipudConfig, AKeyInTheWrongSectionIsToldWhereItBelongs) {
               HasSubstr("known here: name, private_key_file, listen_port"));
 }
 
+// What a newcomer to TOML writes.
+TEST(QuipudConfig, WrongBracketsAreToldWithTheRightOnes) {
+  EXPECT_EQ(
+      refusal("[[peer]]", "[peer]"),
+      "FILE:14:2: peer: is a table; it has to be a list of tables: write [[peer]] for each, with double brackets");
+  EXPECT_EQ(refusal("[device]", "[[device]]"),
+            "FILE:1:3: device: is a list; it has to be one table: write [device], with single brackets");
+  EXPECT_THAT(refusal("[kms.local]", "[[kms]]"),
+              StartsWith("FILE:7:3: kms: is a list; it has to be one table: write [kms.NAME], with single brackets"));
+  const std::string twice = with(kQuipudSample, "[[peer]]", "[peer]") + "[peer]\nname = \"dc-c\"\n";
+  EXPECT_THAT(problems_of(parse_quipud(twice)), AllOf(StartsWith("FILE:22:"), HasSubstr("as in [[peer]]")));
+  EXPECT_EQ(refusal("[kms.local]", "[kms]"),
+            "FILE:8:1: kms.url: stands in [kms] itself; each KMS has a name: write [kms.local] for [kms], or another "
+            "name\n"
+            "FILE:21:14: peer[1].sources[1].kms: there is no [kms.local]; add that section or name one that is there");
+  EXPECT_THAT(refusal("[[peer]]", "[[sources]]\nkms = \"x\"\n[[peer]]"), HasSubstr("it belongs in [[peer]]"));
+}
+
+TEST(QuipudConfig, RefusesTheCredentialsOfTheOtherDaemon) {
+  EXPECT_THAT(refusal("credential:sae-a.key", "credential:kms_sae-a.key"),
+              AllOf(StartsWith("FILE:12:1: kms.local.key: \"credential:kms_sae-a.key\" is handed to quipu-kmsd"),
+                    HasSubstr("put the file into /etc/quipu/credentials and write \"credential:quipu_sae-a.key\"")));
+  EXPECT_EQ(refusal("credential:sae-a.key", "credential:quipu_sae-a.key"), "");
+}
+
+TEST(QuipudConfig, AnAddressHasItsPrefixLength) {
+  EXPECT_THAT(refusal("10.70.0.1/24", "10.70.0.1"), HasSubstr("\"10.70.0.1\" is not an address with a prefix length"));
+  EXPECT_THAT(refusal("fd70::1/64", "fd70::1"), HasSubstr("write it as in 10.70.0.1/24 or fd70::1/64"));
+}
+
 TEST(QuipudConfig, ReportsEverythingAtOnceInTheOrderOfTheFile) {
   std::string text = with(kQuipudSample, "51900", "70000");
   text = with(text, "\"10.2.0.0/16\"", "\"10.2.0.1/16\"");
@@ -223,7 +253,7 @@ TEST(QuipudConfig, ATextThatIsNotTomlSaysWhere) {
   EXPECT_TRUE(parse_quipud("\xef\xbb\xbf# \xc3\xbc\n" + std::string(kQuipudSample)).has_value());
   EXPECT_THAT(problems_of(parse_quipud("")), HasSubstr("device: missing"));
   EXPECT_THAT(problems_of(parse_quipud("device = 1\npeer = \"x\"\nkms = [1]\n")),
-              HasSubstr("FILE:1:1: device: is an integer; it has to be a table"));
+              HasSubstr("FILE:1:1: device: is an integer; it has to be one table: write [device]"));
 }
 
 TEST(QuipudConfig, RefusesTextsThatWouldExhaustTheStack) {
