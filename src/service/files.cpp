@@ -17,6 +17,11 @@ namespace {
 
 constexpr std::string_view kCredential = "credential:";
 
+// LoadCredential= of the units, for a daemon that somebody runs from a shell, as with --check: root reads the files
+// where the service manager would.
+constexpr std::pair<std::string_view, std::string_view> kUnitsCredentials[] = {{"quipu_", "/etc/quipu/credentials"},
+                                                                               {"kms_", "/etc/quipu/kms-credentials"}};
+
 struct OpenFile {
   UniqueFd fd;
   std::string path;
@@ -76,12 +81,13 @@ Result<std::string> resolve_file(std::string_view name) {
   name.remove_prefix(kCredential.size());
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos)
     return fail(Errc::malformed, fmt::format("credential:{}: not the name of a credential", name));
-  const char* const directory = std::getenv("CREDENTIALS_DIRECTORY");
-  if (directory == nullptr)
-    return fail(Errc::not_found, fmt::format("credential:{}: the service manager passed no credentials; add "
-                                             "LoadCredential={}:FILE to the unit, or name a file by its path",
-                                             name, name));
-  return fmt::format("{}/{}", directory, name);
+  if (const char* const directory = std::getenv("CREDENTIALS_DIRECTORY")) return fmt::format("{}/{}", directory, name);
+  for (const auto& [prefix, folder] : kUnitsCredentials)
+    if (name.starts_with(prefix) && name != prefix) return fmt::format("{}/{}", folder, name.substr(prefix.size()));
+  return fail(Errc::not_found, fmt::format("credential:{}: the service manager passed no credentials, and the units "
+                                           "have none of this name; add LoadCredential={}:FILE to the unit, or name a "
+                                           "file by its path",
+                                           name, name));
 }
 
 Result<std::string> read_text_file(std::string_view name, std::size_t max) {

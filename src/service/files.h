@@ -12,7 +12,8 @@
 
 namespace quipu::service {
 
-// The path behind a name. An error when a credential is named and the service manager passed none.
+// The path behind a name. Without a service manager a credential lies where the units load it from; an error when they
+// have none of this name.
 Result<std::string> resolve_file(std::string_view name);
 
 // The octets of a regular file of at most `max` octets, for configuration and certificates.

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "base/encoding.h"
 #include "support/scratch.h"
 
@@ -85,6 +87,7 @@ TEST(File, RefusesWhatIsNotARegularFileOrTooLong) {
 TEST(Credential, ComesFromTheServiceManagersFolder) {
   const Scratch scratch;
   EXPECT_THAT(read_key_file<32>("credential:k").error().text, HasSubstr("LoadCredential=k:FILE"));
+  EXPECT_THAT(read_key_file<32>("credential:quipu_").error().text, HasSubstr("LoadCredential=quipu_:FILE"));
   const Environment environment("CREDENTIALS_DIRECTORY", scratch.root());
   scratch.write("k", kLine, 0440);
   EXPECT_TRUE(read_key_file<32>("credential:k").has_value());
@@ -92,6 +95,19 @@ TEST(Credential, ComesFromTheServiceManagersFolder) {
   EXPECT_EQ(read_key_file<32>("credential:open").error().code, Errc::not_permitted);
   for (const std::string_view name : {"credential:", "credential:../k", "credential:..", "credential:a/b"})
     EXPECT_EQ(resolve_file(name).error().code, Errc::malformed) << name;
+}
+
+// From a shell: the folders that the units name.
+TEST(Credential, LiesWhereTheUnitsLoadItFrom) {
+  for (const auto& [unit, name] : {std::pair("quipud", "quipu"), std::pair("quipu-kmsd", "kms")}) {
+    std::ifstream file(std::string(QUIPU_SOURCE_DIR) + "/systemd/" + unit + ".service");
+    const std::string prefix = std::string("LoadCredential=") + name + ":";
+    std::string line;
+    while (std::getline(file, line) && !line.starts_with(prefix)) {
+    }
+    ASSERT_TRUE(line.starts_with(prefix)) << unit;
+    EXPECT_EQ(resolve_file(std::string("credential:") + name + "_x.key"), line.substr(prefix.size()) + "/x.key");
+  }
 }
 
 }  // namespace
