@@ -38,7 +38,9 @@ void each_field(S& s, F&& f) {
   f("asked", s.asked);
   f("reachable", s.reachable);
   f("simulated", s.simulated);
+  f("answered_s", s.answered_s);
   f("stock_keys", s.stock_keys);
+  f("stock_age_s", s.stock_age_s);
   f("last_error", s.last_error);
 }
 
@@ -68,6 +70,7 @@ void each_field(S& s, F&& f) {
   f("rekey_cold_ms", s.rekey_cold_ms);
   f("reduced_epochs", s.reduced_epochs);
   f("kms_failures", s.kms_failures);
+  f("last_kms_failure_s", s.last_kms_failure_s);
   f("qkd_keys_used", s.qkd_keys_used);
   f("qkd_keys_burnt", s.qkd_keys_burnt);
   f("key_runway_s", s.key_runway_s);
@@ -134,6 +137,7 @@ void each_field(S& s, F&& f) {
   f("removed", s.removed);
   f("changed", s.changed);
   f("needs_restart", s.needs_restart);
+  f("unprotected", s.unprotected);
 }
 
 template <Is<RekeyedPeer> S, class F>

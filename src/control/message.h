@@ -68,10 +68,12 @@ Result<Reply> parse_reply(std::string_view line);
 
 // What a reload changed at once, and what it could not.
 struct ReloadResult {
-  std::vector<std::string> added{};    // peers of quipud
+  std::vector<std::string> added{};    // peers of quipud, and "kms.NAME"
   std::vector<std::string> removed{};  // likewise
-  std::vector<std::string> changed{};  // peers of quipud, and settings: "device.addresses", "km_link certificates"
+  // Peers of quipud, and settings: "device.addresses", "kms.local (certificates)", "km_link certificates".
+  std::vector<std::string> changed{};
   std::vector<std::string> needs_restart{};  // settings ("kme.store") and sections ("link") that differ until then
+  std::vector<std::string> unprotected{};    // prefixes that are routed in clear from now on
 
   bool operator==(const ReloadResult&) const = default;
 };

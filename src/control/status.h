@@ -49,7 +49,9 @@ struct KeySourceStatus {
   bool asked = true;                          // for a key, since quipud was started or this KMS configured
   bool reachable = false;                     // at the last question
   bool simulated = false;                     // marked so in the configuration, or its KMS says so
+  std::optional<double> answered_s{};         // age of the KMS's last answer, a refusal included
   std::optional<std::uint64_t> stock_keys{};  // as the KMS last said
+  std::optional<double> stock_age_s{};        // when that was
   std::string last_error{};                   // empty when the last request succeeded
 
   bool operator==(const KeySourceStatus&) const = default;
@@ -68,8 +70,8 @@ struct TunnelStatus {
   std::string protection_required{};
   std::string protection_achieved{};  // "x25519+mlkem768+psk+qkd(2)"; empty without a session
   QkdState qkd = QkdState::off;
-  // Why the state is not up, or why not every packet of a tunnel that is up goes into it (the interface is down, a
-  // route of somebody else); empty when there is neither.
+  // Why the state is not up, or what is wrong though it is (a KMS gives no new keys, the interface is down, a route of
+  // somebody else); empty when there is neither.
   std::string reason{};
   HandshakeCounters handshakes{};
   TrafficCounters traffic{};
@@ -81,12 +83,13 @@ struct TunnelStatus {
   std::optional<double> last_rekey_ms{};
   std::optional<double> rekey_p50_ms{};
   std::optional<double> rekey_p99_ms{};
-  std::optional<double> rekey_cold_ms{};  // the median of those that had to wait for a KMS
-  std::uint64_t reduced_epochs = 0;       // with fewer QKD keys than wanted
-  std::uint64_t kms_failures = 0;         // questions to a KMS that gave no key
+  std::optional<double> rekey_cold_ms{};       // the median of those that had to wait for a KMS
+  std::uint64_t reduced_epochs = 0;            // with fewer QKD keys than wanted
+  std::uint64_t kms_failures = 0;              // handshakes that failed for want of a key from either end's KMS
+  std::optional<double> last_kms_failure_s{};  // age of the last of them
   std::uint64_t qkd_keys_used = 0;
   std::uint64_t qkd_keys_burnt = 0;
-  std::optional<double> key_runway_s{};
+  std::optional<double> key_runway_s{};  // absent while a KMS does not answer
   std::optional<double> rtt_ms{};
   bool simulated = false;  // a source is a simulation
   std::vector<KeySourceStatus> sources{};

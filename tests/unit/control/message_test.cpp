@@ -86,7 +86,11 @@ TEST(Reply, RefusesWhatIsNotOne) {
 }
 
 TEST(Results, SurviveJson) {
-  const ReloadResult reload{.added = {"a"}, .removed = {}, .changed = {"b", "c"}, .needs_restart = {"device.mtu"}};
+  const ReloadResult reload{.added = {"a"},
+                            .removed = {},
+                            .changed = {"b", "c"},
+                            .needs_restart = {"device.mtu"},
+                            .unprotected = {"10.2.0.0/16"}};
   EXPECT_EQ(reload_result_from_json(to_json(reload)), reload);
   const RekeyResult rekey{{{.peer = "a", .latency_ms = 2.5, .key_prefetched = true}, {.peer = "b"}},
                           {{.peer = "c", .reason = "no endpoint"}}};

@@ -42,6 +42,7 @@ DeviceStatus full_device() {
       .rekey_cold_ms = 5.5,
       .reduced_epochs = 10,
       .kms_failures = 11,
+      .last_kms_failure_s = 1.25,
       .qkd_keys_used = 8,
       .qkd_keys_burnt = 9,
       .key_runway_s = 12000,
@@ -52,7 +53,9 @@ DeviceStatus full_device() {
                    .asked = false,
                    .reachable = true,
                    .simulated = true,
+                   .answered_s = 6,
                    .stock_keys = 5,
+                   .stock_age_s = 7,
                    .last_error = "e"}},
   };
   return {.version = "0.1.0",
