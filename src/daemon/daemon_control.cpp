@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an admin asks of the running daemon: the verbs of the control socket, and SIGHUP.
+#include <algorithm>
+
 #include "config/diff.h"
 #include "daemon/daemon.h"
 #include "daemon/event_names.h"
@@ -8,14 +10,39 @@
 namespace quipu::daemon {
 namespace {
 
-constexpr std::string_view kRekeyHint = "'quipu status' shows the state of the tunnel and why it is not up";
+constexpr std::string_view kTunnelHint = "'quipu status' shows the state of the tunnel and why it is not up";
 constexpr std::string_view kReloadHint =
     "no tunnel was changed; 'quipud --check' reads the configuration and what it names without touching the daemon";
+
+// A name that no tunnel has is told with those that there are.
+std::string tunnel_error(const Error& error) {
+  return control::encode_error(error, error.code == Errc::not_found ? "" : kTunnelHint);
+}
 
 template <class... Visitors>
 struct Overloaded : Visitors... {
   using Visitors::operator()...;
 };
+
+// Those of `before` that no prefix of `after` holds.
+std::vector<std::string> no_longer_in(const std::vector<IpPrefix>& after, const std::vector<IpPrefix>& before) {
+  std::vector<std::string> out;
+  for (const IpPrefix& old : before)
+    if (std::ranges::none_of(
+            after, [&](const IpPrefix& prefix) { return prefix.length <= old.length && prefix.contains(old.address); }))
+      out.push_back(old.text());
+  return out;
+}
+
+// "kms.NAME" of each.
+void append_kms(const std::vector<config::KmsConfig>& from, std::vector<std::string>& to) {
+  for (const config::KmsConfig& kms : from)
+    to.push_back("kms." + kms.name);
+}
+
+void append_once(std::vector<std::string>& list, std::string text) {
+  if (std::ranges::find(list, text) == list.end()) list.push_back(std::move(text));
+}
 
 std::string joined(const std::vector<std::string>& names) {
   std::string text;
@@ -52,7 +79,7 @@ std::optional<std::string> Daemon::on_request(const control::Request& request,
                         },
                         [&](const control::PermitStampJumpRequest& verb) -> std::optional<std::string> {
                           const auto permitted = m_engine->permit_stamp_jump(verb.peer);
-                          if (!permitted) return control::encode_error(permitted.error(), kRekeyHint);
+                          if (!permitted) return tunnel_error(permitted.error());
                           m_log.warning(event::kStampJumpPermitted, "one jump of stamps is permitted",
                                         {{"peer", verb.peer}});
                           return control::encode_ok("{}");
@@ -64,10 +91,9 @@ std::optional<std::string> Daemon::on_request(const control::Request& request,
 std::optional<std::string> Daemon::rekey(const control::RekeyRequest& request,
                                          service::ControlServer::ClientId client) {
   const auto started = m_engine->rekey(request.peer, [this, client](Result<control::RekeyResult> result) {
-    m_control->answer(client, result ? control::encode_ok(control::to_json(*result))
-                                     : control::encode_error(result.error(), kRekeyHint));
+    m_control->answer(client, result ? control::encode_ok(control::to_json(*result)) : tunnel_error(result.error()));
   });
-  if (!started) return control::encode_error(started.error(), kRekeyHint);
+  if (!started) return tunnel_error(started.error());
   return std::nullopt;
 }
 
@@ -103,7 +129,10 @@ Result<void> Daemon::change_routes(const netlink::LinkPlan& plan) {
 
 // As a whole, or not at all: the peers are known to be good before a route changes, and they change last.
 Result<control::ReloadResult> Daemon::apply(Settings settings) {
-  const config::QuipudDiff changes = config::diff(m_config, settings.config);
+  config::QuipudDiff changes = config::diff(m_config, settings.config);
+  // The key in use is that of the start, whatever its file holds by now.
+  if (crypto::x25519_public_key(settings.private_key) != m_engine->public_key())
+    append_once(changes.needs_restart, "device.private_key_file");
   settings.plan.name = m_plan.name;
   settings.plan.mtu = m_plan.mtu;
   QUIPU_TRY(m_engine->check(settings));
@@ -111,11 +140,16 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
   config::QuipudConfig config = settings.config;
   const netlink::LinkPlan plan = settings.plan;
   QUIPU_TRY_ASSIGN(control::ReloadResult result, m_engine->reconfigure(std::move(settings)));
+  result.unprotected = no_longer_in(plan.prefixes, m_plan.prefixes);
   m_plan = plan;
-  m_log.set_level(config.device.log_level);
+  append_kms(changes.kms.added, result.added);
+  append_kms(changes.kms.removed, result.removed);
+  append_kms(changes.kms.changed, result.changed);
   if (changes.addresses) result.changed.emplace_back("device.addresses");
   if (changes.log_level) result.changed.emplace_back("device.log_level");
   result.needs_restart = changes.needs_restart;
+  // Whichever of the two levels lets it through, the reload stands in the log.
+  m_log.set_level(std::max(m_config.device.log_level, config.device.log_level));
   // What has no effect before a restart stays as it is, so that the next reload says so again.
   config::DeviceConfig device = m_config.device;
   device.addresses = config.device.addresses;
@@ -127,11 +161,15 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
 }
 
 void Daemon::log_reload(const control::ReloadResult& result) {
+  if (!result.unprotected.empty())
+    m_log.warning(event::kUnprotected, "prefixes are no longer protected: they are routed in clear",
+                  {{"prefix", joined(result.unprotected)}});
   m_log.info(event::kReloaded, "the new configuration is in effect",
              {{"added", joined(result.added)},
               {"changed", joined(result.changed)},
               {"removed", joined(result.removed)},
               {"needs_restart", joined(result.needs_restart)}});
+  m_log.set_level(m_config.device.log_level);
 }
 
 }  // namespace quipu::daemon

@@ -85,7 +85,7 @@ Result<void> Engine::rekey(const std::optional<std::string>& peer, RekeyWatch::H
   const TimePoint now = net::Loop::now();
   std::vector<protocol::PeerStatus> wanted = m_device.status(now);
   if (peer) std::erase_if(wanted, [&](const protocol::PeerStatus& status) { return status.name != *peer; });
-  if (wanted.empty()) return fail(Errc::not_found, peer ? "no peer '" + *peer + "'" : "no peer is configured");
+  if (wanted.empty()) return std::unexpected(peer ? no_peer(*peer) : Error{Errc::not_found, "no peer is configured"});
   std::vector<control::UnrekeyedPeer> failed;
   std::optional<Error> first_error;
   std::erase_if(wanted, [&](const protocol::PeerStatus& status) {
@@ -103,9 +103,17 @@ Result<void> Engine::rekey(const std::optional<std::string>& peer, RekeyWatch::H
   return {};
 }
 
+Error Engine::no_peer(const std::string& name) const {
+  std::string names;
+  for (const TablePeer& peer : m_peers.peers())
+    names += (names.empty() ? "" : ", ") + peer.settings.config.name;
+  return {Errc::not_found,
+          "there is no peer '" + name + "'; " + (names.empty() ? "none is configured" : "configured: " + names)};
+}
+
 Result<void> Engine::permit_stamp_jump(const std::string& peer) {
   const TablePeer* found = m_peers.find(peer);
-  if (found == nullptr) return fail(Errc::not_found, "no peer '" + peer + "'");
+  if (found == nullptr) return std::unexpected(no_peer(peer));
   return m_device.permit_stamp_jump(found->id);
 }
 

@@ -57,6 +57,8 @@ class Engine {
   // As Device::permit_stamp_jump, by name.
   Result<void> permit_stamp_jump(const std::string& peer);
 
+  const crypto::X25519PublicKey& public_key() const { return m_device.public_key(); }
+
   // What the tunnels and datagrams are like; what concerns the process is left empty.
   control::DeviceStatus status() const;
 
@@ -82,6 +84,7 @@ class Engine {
   void add_peer(TablePeer peer);
   Result<void> update_peer(TablePeer& peer);
   void look_up_endpoint(const TablePeer& peer);
+  Error no_peer(const std::string& name) const;
 
   Outside m_outside;
   protocol::Device m_device;

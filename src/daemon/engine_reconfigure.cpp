@@ -5,6 +5,18 @@
 #include "daemon/engine.h"
 
 namespace quipu::daemon {
+namespace {
+
+// Peers are told apart by their keys, and people tell them apart by name.
+void join_replaced(control::ReloadResult& result) {
+  std::erase_if(result.added, [&](const std::string& name) {
+    if (std::erase(result.removed, name) == 0) return false;
+    result.changed.push_back(name + " (public_key)");
+    return true;
+  });
+}
+
+}  // namespace
 
 Result<void> Engine::check(const Settings& settings) const {
   std::set<config::PublicKey> keys;
@@ -28,8 +40,10 @@ Result<control::ReloadResult> Engine::reconfigure(Settings settings) {
   QUIPU_TRY(check(settings));
   PeerChanges changes = m_peers.plan(std::move(settings.peers), settings.config);
   m_plan = std::move(settings.plan);
-  m_keys.set_sources(std::move(settings.kms));
+  const std::vector<std::string> renewed = m_keys.set_sources(std::move(settings.kms));
   control::ReloadResult result = apply(std::move(changes));
+  for (const std::string& kms : renewed)
+    result.changed.push_back("kms." + kms + " (certificates)");
   m_alarm_at = net::Loop::now();
   m_alarm.set(*m_alarm_at);
   return result;
@@ -59,6 +73,7 @@ control::ReloadResult Engine::apply(PeerChanges changes) {
     result.added.push_back(peer.settings.config.name);
     add_peer(std::move(peer));
   }
+  join_replaced(result);
   return result;
 }
 

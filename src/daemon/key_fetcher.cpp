@@ -22,14 +22,16 @@ constexpr std::size_t kToldRefusals = 5;
 KeyFetcher::KeyFetcher(net::Loop& loop, LogSink& log, Handlers handlers)
     : m_loop(loop), m_log(log), m_handlers(std::move(handlers)) {}
 
-void KeyFetcher::set_sources(std::vector<KmsSettings> settings) {
+std::vector<std::string> KeyFetcher::set_sources(std::vector<KmsSettings> settings) {
+  std::vector<std::string> renewed;
   std::map<std::string, std::unique_ptr<KmsClient>> clients;
   for (KmsSettings& kms : settings) {
     std::unique_ptr<KmsClient>& client = clients[kms.config.name];
     const auto old = m_clients.find(kms.config.name);
     if (old != m_clients.end() && old->second->config() == kms.config) {
       client = std::move(old->second);
-      client->set_tls(std::move(kms.tls));
+      std::string name = kms.config.name;
+      if (client->set_tls(std::move(kms))) renewed.push_back(std::move(name));
     } else {
       client = std::make_unique<KmsClient>(m_loop, kms);
     }
@@ -44,6 +46,7 @@ void KeyFetcher::set_sources(std::vector<KmsSettings> settings) {
     for (const protocol::KeyRequestId id : orphans)
       answer(id, fail(Errc::closed, "the KMS's configuration changed"));
   }
+  return renewed;
 }
 
 void KeyFetcher::fetch(protocol::RequestKey request) {
@@ -77,6 +80,8 @@ void KeyFetcher::answer(protocol::KeyRequestId id, Result<FetchedKey> result) {
     note_refusal(request.source, result.error());
   else
     note_failure(request.source, result.error());
+  SourceHealth& health = m_sources[{request.source.kms, request.source.peer}].health;
+  if (health.reachable) health.answered = net::Loop::now();
   if (result && result->simulated) note_simulated(request.source);
   refresh_stock(request);
   m_handlers.on_answer(request, std::move(result));
@@ -139,7 +144,9 @@ void KeyFetcher::refresh_stock(const protocol::RequestKey& request) {
       request.source.peer, kStockTimeout,
       [this, from = request.source, peer = request.peer, slot = request.slot](const Result<KeyStock>& stock) {
         // Where a KMS does not tell, the stock is unknown; its keys are still good.
-        m_sources[{from.kms, from.peer}].health.stock_keys = stock ? std::optional(stock->keys) : std::nullopt;
+        SourceHealth& health = m_sources[{from.kms, from.peer}].health;
+        health.stock_keys = stock ? std::optional(stock->keys) : std::nullopt;
+        health.stock_told = stock ? std::optional(net::Loop::now()) : std::nullopt;
         if (!stock) return;
         if (stock->simulated) note_simulated(from);
         m_handlers.on_stock(peer, slot, stock->keys);

@@ -18,8 +18,10 @@ namespace quipu::daemon {
 struct SourceHealth {
   bool asked = false;
   bool reachable = false;
-  bool simulated = false;  // its KMS said so of a key or of its stock, since this KMS was configured
+  bool simulated = false;             // its KMS said so of a key or of its stock, since this KMS was configured
+  std::optional<TimePoint> answered;  // whatever it was
   std::optional<std::uint64_t> stock_keys;
+  std::optional<TimePoint> stock_told;
   std::string last_error;  // empty when the last call succeeded
 };
 
@@ -35,8 +37,9 @@ class KeyFetcher {
   KeyFetcher(net::Loop& loop, LogSink& log, Handlers handlers);
 
   // The KMSs that there are from now on. One with the same configuration keeps its requests and gets the new
-  // certificates; questions to one that changed or went are answered Errc::closed.
-  void set_sources(std::vector<KmsSettings> settings);
+  // certificates; questions to one that changed or went are answered Errc::closed. The names of those of which nothing
+  // but the certificates is new.
+  std::vector<std::string> set_sources(std::vector<KmsSettings> settings);
 
   // Answers from the loop, at the latest some seconds after the request's deadline: a key that comes late is still the
   // Device's to keep or burn. Errc::not_found without such a KMS.

@@ -31,8 +31,18 @@ protocol::KeyFailure classify(Errc code, bool named) {
   return named && code == Errc::not_found ? protocol::KeyFailure::unknown : protocol::KeyFailure::unavailable;
 }
 
+// What a KMS that refuses us does not say: whom it has taken us for, and what it has to know.
+template <class T>
+Result<T> KmsClient::explained(unsigned http_status, const SaeId& peer, Result<T> result) const {
+  if (!result && (http_status == 401 || http_status == 403))
+    result.error().text += "; does the KMS know SAE \"" + m_config.sae_id.value() + "\" by the certificate in " +
+                           m_config.tls.cert + ", and may it share keys with SAE \"" + peer.value() + "\"?";
+  return result;
+}
+
 KmsClient::KmsClient(net::Loop& loop, const KmsSettings& settings)
     : m_config(settings.config),
+      m_certificates(settings.certificates),
       m_loop(loop),
       m_client(loop, client_options(settings.config), settings.tls),
       m_retry(loop, [this] { retry(); }) {}
@@ -42,9 +52,10 @@ void KmsClient::fetch_fresh(const SaeId& peer, Duration timeout, KeyHandler hand
   wanted.number = 1;
   wanted.size_bits = kKeyBits;
   call(etsi::enc_keys_request(m_config.url.path, peer, wanted), timeout,
-       [handler = std::move(handler)](Result<net::HttpResponse> reply) mutable {
+       [this, peer, handler = std::move(handler)](Result<net::HttpResponse> reply) mutable {
          if (!reply) return handler(std::unexpected(reply.error()));
-         handler(only_key(etsi::parse_enc_keys_reply(reply->status, reply->body.view(), 1, kKeyBits)));
+         handler(explained(reply->status, peer,
+                           only_key(etsi::parse_enc_keys_reply(reply->status, reply->body.view(), 1, kKeyBits))));
        });
 }
 
@@ -52,9 +63,10 @@ void KmsClient::fetch_named(const SaeId& peer, const KeyId& id, Duration timeout
   etsi::KeyIds ids{{id}};
   Result<etsi::ClientRequest> request = etsi::dec_keys_request(m_config.url.path, peer, ids);
   call(std::move(request), timeout,
-       [ids = std::move(ids), handler = std::move(handler)](Result<net::HttpResponse> reply) mutable {
+       [this, peer, ids = std::move(ids), handler = std::move(handler)](Result<net::HttpResponse> reply) mutable {
          if (!reply) return handler(std::unexpected(reply.error()));
-         handler(only_key(etsi::parse_dec_keys_reply(reply->status, reply->body.view(), ids, kKeyBits)));
+         handler(explained(reply->status, peer,
+                           only_key(etsi::parse_dec_keys_reply(reply->status, reply->body.view(), ids, kKeyBits))));
        });
 }
 

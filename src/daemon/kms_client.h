@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "daemon/settings.h"
 #include "etsi/etsi014_client.h"
@@ -39,7 +40,11 @@ class KmsClient {
   const config::KmsConfig& config() const { return m_config; }
 
   // For connections made from now on.
-  void set_tls(std::shared_ptr<const net::TlsContext> tls) { m_client.set_context(std::move(tls)); }
+  // Whether they are others than before.
+  bool set_tls(KmsSettings settings) {
+    m_client.set_context(std::move(settings.tls));
+    return std::exchange(m_certificates, settings.certificates) != settings.certificates;
+  }
 
   // A fresh key shared with `peer` (enc_keys).
   void fetch_fresh(const SaeId& peer, Duration timeout, KeyHandler handler);
@@ -58,11 +63,14 @@ class KmsClient {
   };
 
   void call(Result<etsi::ClientRequest> request, Duration timeout, ReplyHandler handler);
+  template <class T>
+  Result<T> explained(unsigned http_status, const SaeId& peer, Result<T> result) const;
   void send(std::shared_ptr<Call> call);
   void unreached(std::shared_ptr<Call> call, Error error);
   void retry();
 
   config::KmsConfig m_config;
+  std::array<std::uint8_t, 32> m_certificates;
   net::Loop& m_loop;
   net::HttpsClient m_client;
   std::vector<std::shared_ptr<Call>> m_unreached;  // they wait for m_retry

@@ -15,14 +15,31 @@ Result<config::QuipudConfig> read_config(const std::string& file) {
   return std::move(*parsed);
 }
 
-Result<std::shared_ptr<const net::TlsContext>> load_tls(const config::KmsConfig& kms) {
+// A KMS takes us for whom the certificate names. Which of its names that is, is the KMS's choice.
+Result<void> check_identity(const config::KmsConfig& kms, const net::PeerIdentity& certificate) {
+  const std::string& id = kms.sae_id.value();
+  if (certificate.is(id) || certificate.common_name == id) return {};
+  std::string names;
+  for (const std::string& name : certificate.names())
+    names += (names.empty() ? "\"" : ", \"") + name + "\"";
+  return fail(Errc::conflict, "kms." + kms.name + ".sae_id: is \"" + id + "\", and the certificate in " + kms.tls.cert +
+                                  " is that of " + (names.empty() ? "nobody" : names) +
+                                  ": name the file of that SAE, or the id in it");
+}
+
+constexpr std::size_t kMaxCertificatesSize = std::size_t{1} << 20;
+
+Result<KmsSettings> load_kms(const config::KmsConfig& kms) {
   net::TlsFiles files;
   QUIPU_TRY_ASSIGN(files.ca, service::resolve_file(kms.tls.ca));
   QUIPU_TRY_ASSIGN(files.certificate, service::resolve_file(kms.tls.cert));
   QUIPU_TRY_ASSIGN(files.key, service::resolve_file(kms.tls.key));
   auto context = net::TlsContext::load(files);
   if (!context) return fail_at("kms." + kms.name, context.error());
-  return std::move(*context);
+  QUIPU_TRY(check_identity(kms, (*context)->own()));
+  QUIPU_TRY_ASSIGN(const std::string ca, service::read_text_file(kms.tls.ca, kMaxCertificatesSize));
+  QUIPU_TRY_ASSIGN(const std::string certificate, service::read_text_file(kms.tls.cert, kMaxCertificatesSize));
+  return KmsSettings{kms, std::move(*context), crypto::blake2b_256({as_bytes(ca), as_bytes(certificate)})};
 }
 
 Result<netlink::LinkPlan> plan_of(const config::QuipudConfig& config) {
@@ -90,8 +107,8 @@ Result<Settings> load_settings(const std::string& file) {
     QUIPU_TRY(check_peer(settings.peers.back(), settings.config));
   }
   for (const config::KmsConfig& kms : settings.config.kms) {
-    QUIPU_TRY_ASSIGN(auto tls, load_tls(kms));
-    settings.kms.push_back({kms, std::move(tls)});
+    QUIPU_TRY_ASSIGN(auto loaded, load_kms(kms));
+    settings.kms.push_back(std::move(loaded));
   }
   QUIPU_TRY_ASSIGN(settings.plan, plan_of(settings.config));
   return settings;

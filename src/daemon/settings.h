@@ -3,6 +3,7 @@
 // `--check` have in common. Nothing is in effect yet when this has succeeded, and nothing was changed when it fails.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ struct PeerSettings {
 struct KmsSettings {
   config::KmsConfig config;
   std::shared_ptr<const net::TlsContext> tls;
+  // Of the files of CA and certificate, to tell renewed ones under the same names.
+  std::array<std::uint8_t, 32> certificates{};
 };
 
 struct Settings {

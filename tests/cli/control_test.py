@@ -140,6 +140,17 @@ class Control(program.ProgramTest):
             self.assertEqual(run.stdout, "dc-b: rekeyed in 2.3 ms\n")
             self.assertIn(told, run.stderr)
             (self.folder / "control.sock").unlink()
+        # Who made the handshake knows how long it took, and whether it waited.
+        for rekeyed, told in (({"peer": "dc-b", "latency_ms": 9, "key_prefetched": False}, "in 9.0 ms, after waiting for a KMS"),
+                              ({"peer": "dc-b"}, "by the peer, which knows how long it took")):
+            with self.daemon(json.dumps({"ok": True, "result": {"rekeys": [rekeyed]}}).encode() + b"\n"):
+                self.assertEqual(self.quipu(*self.sockets(), "rekey").stdout, f"dc-b: rekeyed {told}\n")
+            (self.folder / "control.sock").unlink()
+        lifted = b'{"ok":true,"result":{"removed":["dc-c"],"unprotected":["10.3.0.0/16"]}}\n'
+        with self.daemon(lifted):
+            self.assertEqual(self.quipu(*self.sockets(), "reload").stdout,
+                             "removed: dc-c\nno longer protected, routed in clear from now on: 10.3.0.0/16\n")
+        (self.folder / "control.sock").unlink()
         nothing = b'{"ok":true,"result":{"added":[],"removed":[],"changed":[],"needs_restart":[]}}\n'
         with self.daemon(nothing):
             self.assertEqual(self.quipu(*self.sockets(), "reload").stdout, "nothing has changed\n")

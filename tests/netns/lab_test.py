@@ -160,6 +160,32 @@ class Programs(unittest.TestCase):
             done = subprocess.run([PROGRAMS / daemon, "--nonsense"], capture_output=True, text=True)
             self.assertEqual(done.returncode, 2, f"{daemon}: {done.stderr}")
 
+    def test_a_check_from_a_shell_reads_what_the_unit_would_be_given(self):
+        """docs/two-sites.md, sections 2 to 4, in a private /etc: no CREDENTIALS_DIRECTORY, no service manager."""
+        script = """
+            set -e
+            mount -t tmpfs none /etc
+            umask 077
+            mkdir -p /etc/quipu/credentials && cd /etc/quipu/credentials
+            "$0/quipu" pki ca . >/dev/null
+            "$0/quipu" pki issue . sae-a --san DNS:sae-a >/dev/null
+            "$0/quipu" genkey --out device.key
+            "$0/quipu" genpsk --out dc-b.psk
+            cat > /etc/quipu/quipu.toml
+            exec "$0/quipud" --check
+        """
+        sample = (pathlib.Path(__file__).parents[2] / "docs" / "two-sites.md").read_text()
+        configuration = sample.partition("```toml\n")[2].partition("```")[0]
+        environment = {name: value for name, value in os.environ.items() if name != "CREDENTIALS_DIRECTORY"}
+        for text, code, told in ((configuration, 0, "good, 1 peer(s), 1 KMS(s)"),
+                                 (configuration.replace("quipu_dc-b.psk", "quipu_dc-c.psk"), 5, "/etc/quipu/credentials/dc-c.psk"),
+                                 (configuration.replace('sae_id = "sae-a"', 'sae_id = "sae-x"'), 5,
+                                  'kms.local.sae_id: is "sae-x", and the certificate in credential:quipu_sae-a.pem is that of "sae-a"')):
+            done = subprocess.run(["unshare", "--mount", "sh", "-c", script, PROGRAMS], input=text, text=True,
+                                  capture_output=True, env=environment)
+            self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+            self.assertIn(told, done.stdout + done.stderr)
+
 
 class LaboratoryThatFails(unittest.TestCase):
     def test_leaves_its_logs_and_nothing_else(self):

@@ -50,6 +50,8 @@ class ThreeSites(unittest.TestCase):
         result = self.a.control.result("reload")
         self.assertEqual((result["added"], result["removed"], result["changed"]), ([], ["site-c"], []))
         self.assertNotIn(f"{self.c.inner4}", self.blackholes(self.a))
+        self.assertEqual(set(result["unprotected"]), {f"{self.c.inner4}/32", f"{self.c.inner6}/128"})
+        self.assertIn("event=unprotected", self.a.whole_log())
         self.assertIn(f"{self.b.inner4}", self.blackholes(self.a))
         self.assertEqual(self.a.tunnel(self.b)["state"], "up")
         self.a.write_daemon_config([self.b, self.c])

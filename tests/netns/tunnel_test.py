@@ -103,6 +103,16 @@ class TwoSites(unittest.TestCase):
             self.assertGreaterEqual(self.a.tunnel(self.b)["handshakes"]["completed"], key, "the peer was made anew")
             self.assertTrue(self.a.reaches(self.b) or self.a.reaches(self.b))
 
+    def test_renewed_certificates_take_effect_and_interrupt_nothing(self):
+        before = self.a.tunnel(self.b)
+        self.world.authority.issue(f"sae-{self.a.letter}", "127.0.0.1")
+        self.assertEqual(self.a.control.result("reload")["changed"], ["kms.local (certificates)"])
+        wait_until(lambda: self.a.reaches(self.b) and self.a.tunnel(self.b)["rekeys"] >= before["rekeys"] + 2, "two more rekeys")
+        after = self.a.tunnel(self.b)
+        self.assertGreaterEqual(after["traffic"]["tx_packets"], before["traffic"]["tx_packets"], "the same session")
+        self.assertTrue(after["sources"][0]["reachable"])
+        self.assertEqual(self.a.control.result("reload")["changed"], [])
+
     def test_a_reload_says_that_an_address_changed(self):
         config = self.a.folder / "quipu.toml"
         good = config.read_text()

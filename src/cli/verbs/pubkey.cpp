@@ -37,7 +37,7 @@ Result<void> print_public_key() {
 
 void add_pubkey(CLI::App& program, Invocation& invocation) {
   CLI::App& verb = add_verb(program, "pubkey", "Print the public key that belongs to a private key",
-                            "Example: quipu pubkey < /etc/quipu/device.key");
+                            "Example: quipu pubkey < /etc/quipu/credentials/device.key");
   on_run(verb, invocation, [] { return finish(print_public_key()); });
 }
 

@@ -22,9 +22,11 @@ Result<bool> rekey(const std::string& socket, const std::string& peer, bool as_j
     return result.failed.empty();
   }
   for (const control::RekeyedPeer& done : result.rekeys) {
-    fmt::print("{}: rekeyed", done.peer);
-    if (done.latency_ms) fmt::print(" in {:.1f} ms", *done.latency_ms);
-    fmt::print("{}\n", done.key_prefetched ? "" : ", after waiting for a KMS");
+    if (!done.latency_ms)
+      fmt::print("{}: rekeyed by the peer, which knows how long it took\n", done.peer);
+    else
+      fmt::print("{}: rekeyed in {:.1f} ms{}\n", done.peer, *done.latency_ms,
+                 done.key_prefetched ? "" : ", after waiting for a KMS");
   }
   for (const control::UnrekeyedPeer& failed : result.failed)
     fmt::print(stderr, "{}: not rekeyed: {}\n", failed.peer, failed.reason);

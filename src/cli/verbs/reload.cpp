@@ -34,6 +34,7 @@ ExitCode reload(const std::string& socket, bool as_json) {
   print("removed", result->removed);
   print("changed", result->changed);
   print("takes effect at the next start", result->needs_restart);
+  print("no longer protected, routed in clear from now on", result->unprotected);
   if (*result == control::ReloadResult{}) fmt::print("nothing has changed\n");
   return ExitCode::ok;
 }

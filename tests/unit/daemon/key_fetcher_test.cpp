@@ -162,6 +162,47 @@ TEST_F(KeyFetcherTest, TellsAKmsThatRefusesEveryKeyThatThePeerNames) {
   EXPECT_TRUE(m_fetcher.health("b", peer).last_error.empty());
 }
 
+TEST_F(KeyFetcherTest, WhoIsRefusedIsToldWhatTheKmsHasToKnow) {
+  for (const unsigned status : {401U, 403U}) {
+    m_kms.refusal = etsi::ApiError{status, "", {}};
+    const Answer refused = ask(request("a"));
+    ASSERT_FALSE(refused.result.has_value());
+    for (const char* part : {"does the KMS know SAE \"sae-a\" by the certificate in ", "sae-a.pem", "SAE \"sae-b\"?"})
+      EXPECT_NE(refused.result.error().text.find(part), std::string::npos) << refused.result.error().text;
+  }
+  m_kms.refusal = etsi::ApiError{500, "", {}};
+  EXPECT_EQ(ask(request("a")).result.error().text.find("certificate"), std::string::npos);
+}
+
+// What a KMS said last keeps its date when it says no more.
+TEST_F(KeyFetcherTest, RemembersWhenTheKmsAnswered) {
+  const SaeId peer("sae-b");
+  EXPECT_FALSE(m_fetcher.health("a", peer).answered);
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  run_until(m_loop, [&] { return !m_stocks.empty(); }, "the stock");
+  const SourceHealth before = m_fetcher.health("a", peer);
+  ASSERT_TRUE(before.answered && before.stock_told);
+  m_kms.stop();
+  EXPECT_EQ(failure_of(ask(request("a"))), KeyFailure::unavailable);
+  EXPECT_EQ(m_fetcher.health("a", peer).answered, before.answered);
+  EXPECT_EQ(m_fetcher.health("a", peer).stock_told, before.stock_told);
+  m_kms.start();
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  EXPECT_GT(m_fetcher.health("a", peer).answered, before.answered);
+}
+
+TEST_F(KeyFetcherTest, NamesTheKmsWhoseCertificatesAreNew) {
+  const auto settings = [&](std::uint8_t content) {
+    std::vector<KmsSettings> kms;
+    kms.push_back(m_kms.settings_for("sae-a", "a"));
+    kms.back().certificates[0] = content;
+    return kms;
+  };
+  EXPECT_TRUE(m_fetcher.set_sources(settings(0)).empty());
+  EXPECT_EQ(m_fetcher.set_sources(settings(1)), std::vector<std::string>{"a"});
+  EXPECT_TRUE(m_fetcher.set_sources(settings(1)).empty());
+}
+
 TEST_F(KeyFetcherTest, AKmsThatComesUpLaterIsFoundWithinOneQuestion) {
   m_kms.stop();
   m_fetcher.fetch(request("a"));

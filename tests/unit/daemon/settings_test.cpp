@@ -100,6 +100,23 @@ TEST_F(SettingsTest, RefusesCertificatesThatCannotBeUsed) {
   expect_refused(text(), "garbage.pem");
 }
 
+TEST_F(SettingsTest, RefusesACertificateOfAnotherSae) {
+  m_tls = m_kms.settings_for("sae-b").config.tls;
+  expect_refused(text(),
+                 "kms.local.sae_id: is \"sae-a\", and the certificate in " + m_tls.cert + " is that of \"sae-b\"");
+}
+
+TEST_F(SettingsTest, RenewedCertificatesHaveAnotherDigest) {
+  const auto before = load(text());
+  const auto again = load(text());
+  ASSERT_TRUE(before && again);
+  EXPECT_EQ(before->kms.at(0).certificates, again->kms.at(0).certificates);
+  m_kms.settings_for("sae-a");  // writes the files anew
+  const auto after = load(text());
+  ASSERT_TRUE(after.has_value()) << after.error().text;
+  EXPECT_NE(before->kms.at(0).certificates, after->kms.at(0).certificates);
+}
+
 TEST_F(SettingsTest, RefusesAnEndpointInsideAProtectedPrefix) {
   expect_refused(text("endpoint = \"10.2.3.4:51900\"\n"), "endpoint: lies inside 10.2.0.0/16");
 }
