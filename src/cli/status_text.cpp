@@ -20,6 +20,9 @@ using control::QkdState;
 using control::TunnelState;
 using control::TunnelStatus;
 
+// A daemon asks a KMS that works for its stock every 10 s at the most; what is older says how old it is.
+constexpr double kOldFigure_s = 30;
+
 std::string capitals(std::string_view word) {
   std::string out(word);
   std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
@@ -52,13 +55,33 @@ void append_counts(std::string& out, std::string_view label, const std::map<std:
   if (const std::string text = counts_text(counts); !text.empty()) out += fmt::format("  {} {}\n", label, text);
 }
 
+std::string stock_text(const KeySourceStatus& source) {
+  return source.stock_keys ? fmt::format("{} keys in stock", *source.stock_keys) : "";
+}
+
+// What was once so, and may no longer be.
+bool is_old(const KeySourceStatus& source) {
+  if (!source.reachable) return source.answered_s || source.stock_age_s;
+  return source.answered_s.value_or(0) >= kOldFigure_s || source.stock_age_s.value_or(0) >= kOldFigure_s;
+}
+
+std::string old_text(const KeySourceStatus& source) {
+  std::string out;
+  if (source.answered_s) out += fmt::format("last answer {} ago", duration_text(*source.answered_s));
+  if (source.stock_keys) out += fmt::format("{}{}", out.empty() ? "" : ", ", stock_text(source));
+  if (source.stock_age_s) out += fmt::format(" as of {} ago", duration_text(*source.stock_age_s));
+  return fmt::format("    {}\n", out);
+}
+
 std::string to_text(const KeySourceStatus& source) {
   std::string out = fmt::format("  source {} for {}: ", source.kms, source.peer_sae_id);
   out += source.reachable ? "reachable" : source.asked ? "NOT REACHABLE" : "not asked yet";
   if (source.simulated) out += ", SIMULATED";
-  if (source.stock_keys) out += fmt::format(", {} keys in stock", *source.stock_keys);
+  if (const std::string stock = stock_text(source); !stock.empty() && !is_old(source)) out += ", " + stock;
   if (!source.last_error.empty()) out += fmt::format(" ({})", source.last_error);
-  return out + "\n";
+  out += "\n";
+  if (is_old(source)) out += old_text(source);
+  return out;
 }
 
 std::string epoch_text(const TunnelStatus& tunnel) {
@@ -75,7 +98,10 @@ std::string keys_text(const TunnelStatus& tunnel) {
                                 tunnel.qkd_keys_burnt);
   if (tunnel.key_runway_s) out += fmt::format("  runway {}", duration_text(*tunnel.key_runway_s));
   if (tunnel.reduced_epochs > 0) out += fmt::format("  reduced epochs {}", tunnel.reduced_epochs);
-  if (tunnel.kms_failures > 0) out += fmt::format("  KMS failures {}", tunnel.kms_failures);
+  out += "\n";
+  if (tunnel.kms_failures == 0) return out;
+  out += fmt::format("  KMS failures {}", tunnel.kms_failures);
+  if (tunnel.last_kms_failure_s) out += fmt::format("  last {} ago", duration_text(*tunnel.last_kms_failure_s));
   return out + "\n";
 }
 

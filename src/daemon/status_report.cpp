@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "daemon/reasons.h"
+
 namespace quipu::daemon {
 namespace {
 
@@ -43,20 +45,56 @@ std::string last_kms_error(const std::vector<control::KeySourceStatus>& sources)
   return {};
 }
 
-std::string reason_of(const PeerStatus& peer, const control::TunnelStatus& out) {
-  if (out.state == control::TunnelState::up) return {};
-  std::string kms = last_kms_error(out.sources);
-  if (out.state == control::TunnelState::blocked)
-    return "data is blocked for lack of a QKD key; " +
-           (kms.empty() ? "the KMS here works, look at the other site" : kms);
-  if (!peer.endpoint) return "no endpoint of the peer is known: it has to call first";
-  if (out.state == control::TunnelState::idle)
-    return peer.statistics.epochs == 0 ? "nothing to send yet" : "nothing was sent for longer than a key may live";
-  if (!kms.empty()) return kms;
-  return out.state == control::TunnelState::connecting ? "the peer has not answered yet" : "the peer does not answer";
+Reason told_by(protocol::RejectReason reject) {
+  switch (reject) {
+    case protocol::RejectReason::key_unknown: return Reason::unknown_keys_there;
+    case protocol::RejectReason::kms_unavailable: return Reason::no_kms_there;
+    case protocol::RejectReason::busy: return Reason::busy_there;
+    case protocol::RejectReason::expired: return Reason::answered_before;
+    case protocol::RejectReason::policy_mismatch: return Reason::configured_differently;
+    case protocol::RejectReason::stamp_stale: return Reason::stamps_behind;
+  }
+  QUIPU_ASSERT(false);
+  return Reason::no_answer;
 }
 
-std::vector<control::KeySourceStatus> sources_of(const TablePeer& settings, const KeyFetcher& keys) {
+std::string text_of(Reason reason, std::string_view detail = {}) {
+  std::string text(to_string(reason));
+  if (!detail.empty()) text.append(": ").append(detail);
+  return text;
+}
+
+// Which of the two sites has no keys to give.
+std::string shortage(const PeerStatus& peer, const std::string& kms) {
+  if (!kms.empty()) return kms;
+  return text_of(peer.last_reject ? told_by(*peer.last_reject) : Reason::other_site_lacks_keys);
+}
+
+std::string reason_while_up(const PeerStatus& peer, const std::string& kms) {
+  if (peer.qkd == protocol::QkdState::stretch) return text_of(Reason::keys_kept, shortage(peer, kms));
+  if (peer.qkd == protocol::QkdState::reduced) return text_of(Reason::fewer_keys, shortage(peer, kms));
+  return {};
+}
+
+std::string reason_of(const PeerStatus& peer, const control::TunnelStatus& out) {
+  if (!peer.mismatch.empty()) return text_of(Reason::configured_differently, peer.mismatch);
+  const std::string kms = last_kms_error(out.sources);
+  if (out.state == control::TunnelState::up) return reason_while_up(peer, kms);
+  if (out.state == control::TunnelState::blocked) return text_of(Reason::blocked, shortage(peer, kms));
+  if (!peer.endpoint) return text_of(Reason::no_endpoint);
+  if (out.state == control::TunnelState::idle)
+    return text_of(peer.statistics.epochs == 0 ? Reason::nothing_sent_yet : Reason::nothing_sent_lately);
+  if (!kms.empty()) return kms;
+  if (peer.last_reject) return text_of(told_by(*peer.last_reject));
+  return text_of(out.state == control::TunnelState::connecting ? Reason::no_answer_yet : Reason::no_answer);
+}
+
+std::optional<double> age_of(const std::optional<TimePoint>& then, TimePoint now) {
+  if (!then) return std::nullopt;
+  return seconds(now - *then);
+}
+
+std::vector<control::KeySourceStatus> sources_of(const TablePeer& settings, const KeyFetcher& keys, TimePoint now) {
   std::vector<control::KeySourceStatus> out;
   for (const protocol::KeySource& source : settings.policy.sources) {
     const SourceHealth health = keys.health(source.kms, source.peer);
@@ -65,7 +103,9 @@ std::vector<control::KeySourceStatus> sources_of(const TablePeer& settings, cons
                    .asked = health.asked,
                    .reachable = health.reachable,
                    .simulated = source.simulated || health.simulated,
+                   .answered_s = age_of(health.answered, now),
                    .stock_keys = health.stock_keys,
+                   .stock_age_s = age_of(health.stock_told, now),
                    .last_error = health.last_error});
   }
   return out;
@@ -132,9 +172,12 @@ control::TunnelStatus tunnel_status(const PeerStatus& peer, const TablePeer& set
   out.protection_achieved = peer.protection;
   out.qkd = qkd_state(peer.qkd);
   fill_counters(peer.statistics, out);
-  out.key_runway_s = maybe_seconds(peer.key_runway_s);
+  out.last_kms_failure_s = maybe_seconds(peer.last_kms_failure);
   if (peer.rtt > Duration::zero()) out.rtt_ms = milliseconds(peer.rtt);
-  out.sources = sources_of(settings, keys);
+  out.sources = sources_of(settings, keys, net::Loop::now());
+  // Of a stock that nobody can draw from, none lasts.
+  if (std::ranges::all_of(out.sources, [](const auto& source) { return source.reachable; }))
+    out.key_runway_s = maybe_seconds(peer.key_runway_s);
   out.simulated = std::ranges::any_of(out.sources, &control::KeySourceStatus::simulated);
   out.reason = reason_of(peer, out);
   return out;

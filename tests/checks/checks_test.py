@@ -16,6 +16,7 @@ import layering
 import man_pages
 import not_compiling
 import sans_io
+import status_words
 import units
 
 TABLE = """# Layers
@@ -308,6 +309,39 @@ class DocPaths(InTree):
         self.write("src/net/loop.cpp", HEAD + "// stop() is elsewhere\nvoid Loop::run() {}\n")
         self.write("ARCHITECTURE.md", "`net/loop.cpp: run, stop`\n")
         self.assert_one(doc_paths, "net/loop.cpp has no function stop")
+
+
+class StatusWords(InTree):
+    def setUp(self):
+        super().setUp()
+        for name, enumerations in status_words.WORDS.items():
+            self.write(name, HEAD + "".join(f'case {enumeration}::a: return "is "\n  "well";\n' for enumeration in enumerations))
+        self.write("src/daemon/a.cpp", HEAD + 'out.queue_drops["tun"] = {{"no_route", statistics.no_route}};\n')
+        self.page("is well", "tun", "no_route")
+
+    def page(self, *words):
+        self.write("docs/status.md", "".join(f"| `{word}` | meaning |\n" for word in words))
+
+    def test_words_that_are_explained(self):
+        self.assert_none(status_words)
+
+    def test_words_of_other_enumerations(self):
+        self.write("src/protocol/status.cpp", HEAD + 'case DropReason::a: return "tun";\ncase Inner::b: return "secret";\n')
+        self.assert_none(status_words)
+
+    def test_word_left_out(self):
+        self.write("src/protocol/status.cpp", HEAD + 'case DropReason::a: return "replay";\n')
+        self.assert_one(status_words, "src/protocol/status.cpp: 'replay' is not explained")
+
+    def test_counters_left_out(self):
+        self.page("is well", "no_route")
+        self.assert_one(status_words, "src/daemon/a.cpp: 'tun' is not explained")
+        self.page("is well", "tun")
+        self.assert_one(status_words, "src/daemon/a.cpp: 'no_route' is not explained")
+
+    def test_words_that_moved_away(self):
+        self.write("src/daemon/reasons.cpp", HEAD)
+        self.assert_one(status_words, "src/daemon/reasons.cpp: no words found")
 
 
 class DocSamples(InTree):

@@ -126,6 +126,36 @@ TEST(StatusText, NamesReasonAndDrops) {
                     HasSubstr("dropped replay 3\n"), HasSubstr("NOT REACHABLE"), HasSubstr("(connection refused)")));
 }
 
+// What a KMS said before it fell silent is not passed off as what it would say now.
+TEST(StatusText, SaysHowOldTheFiguresOfASilentKmsAre) {
+  auto tunnel = healthy_tunnel("dc-b");
+  control::KeySourceStatus& source = tunnel.sources[0];
+  source.answered_s = 3;
+  source.stock_age_s = 9;
+  EXPECT_THAT(to_text(device({tunnel})), AllOf(HasSubstr("reachable, 1204 keys in stock\n"), Not(HasSubstr("ago,"))));
+  source.reachable = false;
+  source.last_error = "connection refused";
+  source.answered_s = 95;
+  source.stock_age_s = 99;
+  EXPECT_THAT(to_text(device({tunnel})),
+              HasSubstr("NOT REACHABLE (connection refused)\n"
+                        "    last answer 1 min 35 s ago, 1204 keys in stock as of 1 min 39 s ago\n"));
+  source.reachable = true;
+  source.last_error.clear();
+  EXPECT_THAT(to_text(device({tunnel})), HasSubstr("reachable\n    last answer 1 min 35 s ago, 1204 keys"));
+  source.stock_keys.reset();
+  source.stock_age_s.reset();
+  EXPECT_THAT(to_text(device({tunnel})), HasSubstr("reachable\n    last answer 1 min 35 s ago\n"));
+}
+
+TEST(StatusText, SaysWhenAKmsFailedLast) {
+  auto tunnel = healthy_tunnel("dc-b");
+  EXPECT_THAT(to_text(device({tunnel})), Not(HasSubstr("KMS failures")));
+  tunnel.kms_failures = 2;
+  tunnel.last_kms_failure_s = 200;
+  EXPECT_THAT(to_text(device({tunnel})), HasSubstr("  KMS failures 2  last 3 min 20 s ago\n"));
+}
+
 TEST(StatusText, FourTunnelsFitATerminal) {
   const std::string text =
       to_text(device({healthy_tunnel("dc-b"), healthy_tunnel("dc-c"), healthy_tunnel("dc-d"), healthy_tunnel("dc-e")}));

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "daemon/event_names.h"
+#include "daemon/reasons.h"
 #include "net/fake_udp_bind.h"
 #include "support/recorded_log.h"
 #include "test_kms.h"
@@ -214,6 +215,7 @@ TEST_F(EngineTest, ARekeyOfNobodyIsRefused) {
   const auto refused = initiator().engine->rekey("nobody", [](Result<control::RekeyResult>) { FAIL(); });
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, Errc::not_found);
+  EXPECT_EQ(refused.error().text, "there is no peer 'nobody'; configured: site-" + other(initiator()).letter);
 }
 
 TEST_F(EngineTest, OnePeerThatCannotBeRekeyedDoesNotKeepTheOthersFromIt) {
@@ -332,6 +334,30 @@ TEST_F(EngineTest, ANewPreSharedKeyInTheSameFileChangesThePeer) {
   const auto result = m_a.engine->reconfigure(std::move(next));
   ASSERT_TRUE(result.has_value()) << result.error().text;
   EXPECT_EQ(result->changed, std::vector<std::string>{"site-b"});
+}
+
+TEST_F(EngineTest, AReplacedPublicKeyIsAChangeOfThePeer) {
+  Settings next = settings(m_a);
+  next.peers[0].config.public_key = crypto::x25519_public_key(crypto::generate_x25519(m_a.rng)).value();
+  const auto result = m_a.engine->reconfigure(std::move(next));
+  ASSERT_TRUE(result.has_value()) << result.error().text;
+  EXPECT_EQ(*result, (control::ReloadResult{.changed = {"site-b (public_key)"}}));
+}
+
+TEST_F(EngineTest, TheSettingThatDiffersStandsInTheStatus) {
+  Settings next = settings(m_b);
+  next.peers[0].config.tunnel_id = 7;
+  ASSERT_TRUE(m_b.engine->reconfigure(std::move(next)).has_value());
+  for (Site* site : {&m_a, &m_b})
+    run_until(
+        m_loop,
+        [&] {
+          if (!tunnel(*site).reason.starts_with(to_string(Reason::configured_differently))) send(initiator(), "hello");
+          return tunnel(*site).reason.contains("tunnel_id");
+        },
+        "the reason");
+  EXPECT_EQ(tunnel(m_a).state, control::TunnelState::down);
+  EXPECT_NE(tunnel(initiator()).reason.find(" here and another number at the peer"), std::string::npos);
 }
 
 TEST_F(EngineTest, ErasedSessionsHealByThemselves) {
