@@ -8,14 +8,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
-#include <functional>
-
-#include "base/unique_fd.h"
 #include "driver/channel.h"
 #include "driver/child_process.h"
 #include "driver/messages.h"
+#include "host_run.h"
 #include "support/scratch.h"
 
 namespace quipu::driver {
@@ -23,69 +20,6 @@ namespace {
 
 using testing::Contains;
 using testing::HasSubstr;
-
-class Recorder final : public DriverEvents, public LogSink {
- public:
-  void on_block(DriverBlock block) override { blocks.push_back(std::move(block)); }
-
-  void on_peer_message(SecretBytes message) override { peer_messages.push_back(std::move(message)); }
-
-  void write(LogLevel /*level*/, std::string_view event, std::string_view /*message*/,
-             std::span<const LogField> fields) override {
-    for (const LogField& field : fields)
-      if (field.name == "text") lines.push_back(std::string(event) + ": " + field.value);
-  }
-
-  std::vector<DriverBlock> blocks;
-  std::vector<SecretBytes> peer_messages;
-  std::vector<std::string> lines;
-};
-
-DriverHostConfig config_of(const std::string& plugin, Options options = {}) {
-  DriverHostConfig config;
-  config.program = QUIPU_BINARY_DIR "/bin/quipu-driver";
-  config.plugin = QUIPU_BINARY_DIR "/test-drivers/" + plugin + ".so";
-  config.driver = "test";
-  config.link = "a-b";
-  config.options = std::move(options);
-  config.allow_simulated = true;
-  return config;
-}
-
-class HostRun {
- public:
-  explicit HostRun(DriverHostConfig config) : host(std::move(config), recorder, recorder) { host.start(now); }
-
-  // Lets the host work until the condition holds.
-  [[nodiscard]] bool until(const std::function<bool()>& condition) {
-    while (!condition()) {
-      pollfd waiting{host.fd(), POLLIN, 0};
-      if (::poll(&waiting, 1, -1) != 1) return false;  // however slow this machine is at the moment
-      host.handle_readable(now);
-    }
-    return true;
-  }
-
-  [[nodiscard]] bool until_state(HostState state) {
-    return until([&] { return host.status().state == state; });
-  }
-
-  [[nodiscard]] bool until_telemetry() {
-    return until([&] { return host.status().telemetry.has_value(); });
-  }
-
-  void pass_deadline() {
-    ASSERT_TRUE(host.next_deadline());
-    now = *host.next_deadline();
-    host.handle_deadline(now);
-  }
-
-  std::string problem() const { return host.status().problem; }
-
-  TimePoint now{std::chrono::hours(1)};
-  Recorder recorder;
-  DriverHost host;
-};
 
 TEST(DriverHost, DeliversBlocksIntoLockedMemory) {
   HostRun run(config_of("good", {{"blocks", "3"}}));
@@ -400,40 +334,6 @@ TEST(DriverHost, TheDriverInheritsOnlyItsSocket) {
   ASSERT_TRUE(run.until_state(HostState::running));
   EXPECT_THAT(run.recorder.lines, Contains("driver_log: descriptors 0 1 2 3"));
 }
-
-#ifndef QUIPU_SANITIZED  // which need the calls that the filter refuses
-TEST(DriverHost, TheDriverCannotStartProgramsOrTouchOthers) {
-  HostRun run(config_of("good", {{"mode", "escape"}}));
-  ASSERT_TRUE(run.until_state(HostState::running));
-  EXPECT_THAT(run.recorder.lines, Contains("driver_log: fork 1 exec 1 core 0 kill 1 packet 1"));
-}
-
-// Some daemon's socket in the file system.
-UniqueFd listen_at(const std::string& path, int type) {
-  UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-  EXPECT_TRUE(type == SOCK_DGRAM || ::listen(fd.get(), 4) == 0);
-  return fd;
-}
-
-TEST(DriverHost, TheDriverReachesNoFileOfItsHostAndNoSocket) {
-  const test::Scratch folder;
-  const std::string store = folder.write("store", "the key store", 0600);
-  const UniqueFd stream = listen_at(folder.path("stream"), SOCK_STREAM);
-  const UniqueFd datagram = listen_at(folder.path("datagram"), SOCK_DGRAM);
-  HostRun run(config_of("good", {{"mode", "files"}, {"folder", folder.root()}}));
-  ASSERT_TRUE(run.until_state(HostState::running));
-  EXPECT_THAT(run.recorder.lines, Contains("driver_log: read 0 write 0 make 0 move 0 remove 0 list 0 memory 0 "
-                                           "stream 0 datagram 0"));
-  const std::string names = std::filesystem::exists("/etc/hosts") ? "1" : "0";  // a bare system has none
-  EXPECT_THAT(run.recorder.lines,
-              Contains("driver_log: libraries 1 certificates 1 names " + names + " random 1 pair 1"));
-  EXPECT_TRUE(std::filesystem::exists(store));
-}
-#endif
 
 }  // namespace
 }  // namespace quipu::driver

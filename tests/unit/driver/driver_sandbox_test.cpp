@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a driver cannot do outside its process. The sanitizers need the calls that the filter refuses.
+#ifndef QUIPU_SANITIZED
+#include <gmock/gmock.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/unique_fd.h"
+#include "host_run.h"
+#include "support/scratch.h"
+
+namespace quipu::driver {
+namespace {
+
+using testing::Contains;
+
+TEST(DriverSandbox, TheDriverCannotStartProgramsOrTouchOthers) {
+  HostRun run(config_of("good", {{"mode", "escape"}}));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  EXPECT_THAT(run.recorder.lines, Contains("driver_log: fork 1 exec 1 core 0 kill 1 packet 1"));
+}
+
+// Some daemon's socket in the file system.
+UniqueFd listen_at(const std::string& path, int type) {
+  UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  EXPECT_TRUE(type == SOCK_DGRAM || ::listen(fd.get(), 4) == 0);
+  return fd;
+}
+
+TEST(DriverSandbox, TheDriverReachesNoFileOfItsHostAndNoSocket) {
+  const test::Scratch folder;
+  const std::string store = folder.write("store", "the key store", 0600);
+  const UniqueFd stream = listen_at(folder.path("stream"), SOCK_STREAM);
+  const UniqueFd datagram = listen_at(folder.path("datagram"), SOCK_DGRAM);
+  HostRun run(config_of("good", {{"mode", "files"}, {"folder", folder.root()}}));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  EXPECT_THAT(run.recorder.lines, Contains("driver_log: read 0 write 0 make 0 move 0 remove 0 list 0 memory 0 "
+                                           "stream 0 datagram 0"));
+  const std::string names = std::filesystem::exists("/etc/hosts") ? "1" : "0";  // a bare system has none
+  EXPECT_THAT(run.recorder.lines,
+              Contains("driver_log: libraries 1 certificates 1 names " + names + " random 1 pair 1"));
+  EXPECT_TRUE(std::filesystem::exists(store));
+}
+
+}  // namespace
+}  // namespace quipu::driver
+#endif
