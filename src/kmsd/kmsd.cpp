@@ -121,10 +121,7 @@ Result<void> Kmsd::open_sockets() {
       .connected = [this](kms::LinkId link,
                           const KmeId& peer) { perform(m_kme->link_connected(link, peer, net::Loop::now())); },
       .received = [this](kms::LinkId link, ByteView octets) { on_link_received(link, octets); },
-      .disconnected =
-          [this](kms::LinkId link, const Error& reason) {
-            perform(m_kme->link_disconnected(link, error_field(reason).value, net::Loop::now()));
-          }};
+      .disconnected = [this](kms::LinkId link, const Error& reason) { on_link_disconnected(link, reason); }};
   QUIPU_TRY_ASSIGN(m_km_links, KmLinks::open(
                                    m_loop, values.km_link, values.peer_kmes, m_configuration.km_link.context,
                                    [this](const KmeId& peer) { return m_kme->dials(peer); }, std::move(events), m_log));
@@ -208,6 +205,13 @@ void Kmsd::on_link_received(kms::LinkId link, ByteView octets) {
   if (!is_same_machine()) return;
   forget_abandoned();
   perform(m_kme->link_received(link, octets, net::Loop::now()));
+}
+
+// A request that waited for the peer waits no more, and the next in turn may get its key.
+void Kmsd::on_link_disconnected(kms::LinkId link, const Error& reason) {
+  if (!is_same_machine()) return;
+  forget_abandoned();
+  perform(m_kme->link_disconnected(link, error_field(reason).value, net::Loop::now()));
 }
 
 void Kmsd::on_etsi_request(kms::RequestId id, const SaeId& caller, etsi::Call call) {

@@ -87,6 +87,7 @@ class Kmsd {
   void perform(kms::Fatal& action);
 
   void on_link_received(kms::LinkId link, ByteView octets);
+  void on_link_disconnected(kms::LinkId link, const Error& reason);
   void on_etsi_request(kms::RequestId id, const SaeId& caller, etsi::Call call);
   void on_timeout();
   void on_signal();

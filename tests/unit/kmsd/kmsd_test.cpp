@@ -18,6 +18,8 @@ using test::run_until;
 namespace wire = kms::wire;
 
 constexpr std::string_view kEncKeys = "GET /api/v1/keys/sae-a/enc_keys HTTP/1.1\r\nHost: kme\r\n\r\n";
+constexpr std::string_view kManyEncKeys =
+    "GET /api/v1/keys/sae-a/enc_keys?number=16&size=1024 HTTP/1.1\r\nHost: kme\r\n\r\n";
 constexpr std::string_view kStatus = "GET /api/v1/keys/sae-a/status HTTP/1.1\r\nHost: kme\r\n\r\n";
 
 // "kme-a", which dials, as it is told; answers nothing by itself once it is in contact.
@@ -202,6 +204,29 @@ TEST_F(KmsdTest, AfterARollbackOfTheMachineNoKeyIsHandedOut) {
   daemon.reset();
   run_until(loop, [&] { return client->closed.has_value(); });
   EXPECT_EQ(client->received.find("key"), std::string::npos) << "an answer with a key";
+}
+
+// With the KM link go the hopes of a large request, and the small one behind it is next.
+TEST_F(KmsdTest, AfterARollbackOfTheMachineTheEndOfTheKmLinkHandsOutNoKey) {
+  auto peer = connect_peer();
+  acknowledge_leases(*peer);
+  exchange_ping(*peer);
+  std::unique_ptr<RawClient> large;
+  std::unique_ptr<RawClient> small;
+  do {  // again where this machine was so slow that the large one has waited long enough
+    large = connect_sae();
+    small = connect_sae();
+    large->say(kManyEncKeys);
+    answer_another_client();
+    small->say(kEncKeys);
+    answer_another_client();
+  } while (!large->received.empty());
+  machine.vm_generation = 1;
+  peer.reset();
+  run_until(loop, [&] { return daemon->failure().has_value(); });
+  daemon.reset();
+  run_until(loop, [&] { return small->closed.has_value(); });
+  EXPECT_EQ(small->received.find("key"), std::string::npos) << "an answer with a key";
 }
 
 // A body is announced that would fill memory, and none of it sent: the answer is there at once.
