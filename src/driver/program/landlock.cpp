@@ -14,8 +14,8 @@
 namespace quipu::driver {
 namespace {
 
-// Everything of the first version of Landlock: what is not granted below is refused. Later versions add nothing that
-// could be done without one of these or past the system call filter.
+// Everything of the first version of Landlock: what is not granted below is refused. What later versions add
+// (truncation, ioctl, connections, signals) the system call filter limits on every kernel.
 constexpr std::uint64_t kHandled = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
 constexpr std::uint64_t kReadFile = LANDLOCK_ACCESS_FS_READ_FILE;
 constexpr std::uint64_t kReadFolder = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;

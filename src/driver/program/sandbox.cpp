@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "driver/program/sandbox.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -44,9 +46,7 @@ constexpr std::array kPermitted = {
     SCMP_SYS(munlock),
     SCMP_SYS(membarrier),
     SCMP_SYS(mincore),
-    // files, of which confine_to_files() leaves few, and none to be written
-    SCMP_SYS(open),
-    SCMP_SYS(openat),
+    // files, of which confine_to_files() leaves few; open() is limited below
     SCMP_SYS(close),
     SCMP_SYS(read),
     SCMP_SYS(write),
@@ -69,8 +69,6 @@ constexpr std::array kPermitted = {
     SCMP_SYS(readlinkat),
     SCMP_SYS(getdents64),
     SCMP_SYS(getcwd),
-    SCMP_SYS(fcntl),
-    SCMP_SYS(ioctl),
     SCMP_SYS(dup),
     SCMP_SYS(dup2),
     SCMP_SYS(dup3),
@@ -153,6 +151,16 @@ constexpr std::array kPermitted = {
 // Not AF_UNIX: daemons of this machine, the one that started this process among them, trust who connects by user id.
 constexpr std::array kSocketFamilies = {AF_INET, AF_INET6, AF_NETLINK};
 
+// Not F_SETOWN and F_SETSIG, by which the kernel sends any signal to any process of this user id, quipu-kmsd among
+// them, nor locks, which other processes would wait for. F_SETFL is limited below.
+constexpr std::array kDescriptorCommands = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL};
+
+// Not FIOSETOWN and SIOCSPGRP, which do what F_SETOWN does. SIOCGIFINDEX is for addresses such as fe80::1%eth0.
+constexpr std::array kDeviceCommands = {FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, SIOCGIFINDEX, SIOCGIFNAME};
+
+// With none of these a file is read. Landlock's first version does not see O_TRUNC.
+constexpr std::uint64_t kWritingFlags = O_ACCMODE | O_CREAT | O_TRUNC;
+
 // What socket() and socketpair() take besides in their type.
 constexpr std::uint64_t kSocketFlags = SOCK_CLOEXEC | SOCK_NONBLOCK;
 
@@ -171,8 +179,24 @@ scmp_arg_cmp equals(unsigned argument, std::uint64_t value) {
   return {argument, SCMP_CMP_EQ, value, 0};
 }
 
+scmp_arg_cmp has_none_of(unsigned argument, std::uint64_t flags) {
+  return {argument, SCMP_CMP_MASKED_EQ, flags, 0};
+}
+
+int add_limited_file_calls(scmp_filter_ctx filter) {
+  int failed = allow_if(filter, SCMP_SYS(open), has_none_of(1, kWritingFlags));
+  failed |= allow_if(filter, SCMP_SYS(openat), has_none_of(2, kWritingFlags));
+  for (const int command : kDescriptorCommands)
+    failed |= allow_if(filter, SCMP_SYS(fcntl), equals(1, static_cast<unsigned>(command)));
+  const std::array set_flags = {equals(1, F_SETFL), has_none_of(2, O_ASYNC)};
+  failed |= seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), set_flags.size(), set_flags.data());
+  for (const int command : kDeviceCommands)
+    failed |= allow_if(filter, SCMP_SYS(ioctl), equals(1, static_cast<unsigned>(command)));
+  return failed;
+}
+
 int add_limited_calls(scmp_filter_ctx filter) {
-  int failed = 0;
+  int failed = add_limited_file_calls(filter);
   for (const int family : kSocketFamilies)
     failed |= allow_if(filter, SCMP_SYS(socket), equals(0, static_cast<unsigned>(family)));
   // A pair of streams stays a pair; a datagram socket of a pair can be connected to any other.

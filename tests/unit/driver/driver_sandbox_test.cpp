@@ -20,6 +20,25 @@ TEST(DriverSandbox, TheDriverCannotStartProgramsOrTouchOthers) {
   EXPECT_THAT(run.recorder.lines, Contains("driver_log: fork 1 exec 1 core 0 kill 1 packet 1"));
 }
 
+// The kernel sends a descriptor's signal to any process of the same user id, quipu-kmsd among them.
+TEST(DriverSandbox, TheDriverSignalsNobodyThroughADescriptor) {
+  HostRun run(config_of("good", {{"mode", "signal"}}));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  EXPECT_THAT(run.recorder.lines, Contains("driver_log: pair 1 fcntl 1 ioctl 1 works 1"));
+}
+
+TEST(DriverSandbox, TheDriverEmptiesNoFileThatItMayRead) {
+  const test::Scratch folder;
+  const std::string beside = folder.write("beside", "kept", 0600);
+  DriverHostConfig config = config_of("good", {{"mode", "empty"}, {"folder", folder.root()}});
+  std::filesystem::copy_file(config.plugin, folder.path("good.so"));
+  config.plugin = folder.path("good.so");
+  HostRun run(std::move(config));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  EXPECT_THAT(run.recorder.lines, Contains("driver_log: read 1 empty 0"));
+  EXPECT_EQ(std::filesystem::file_size(beside), 4U);
+}
+
 // Some daemon's socket in the file system.
 UniqueFd listen_at(const std::string& path, int type) {
   UniqueFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A driver that does what its option "mode" says, most of it wrong. */
+#include <asm/sockios.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <quipu/driver.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -117,6 +119,29 @@ static void try_to_escape(struct quipu_device* device) {
   device->host->log(device->host->context, QUIPU_LOG_INFO, text);
 }
 
+static int refused(int result) {
+  return result < 0 && errno == EPERM;
+}
+
+/* Whether a stream's owner, who gets its signals, can be somebody else; and what every program does with descriptors.
+ */
+static void try_to_signal(struct quipu_device* device) {
+  char text[200];
+  int pair[2] = {-1, -1};
+  int waiting = -1;
+  int other = getppid();
+  struct f_owner_ex owner = {F_OWNER_PID, other};
+  const int pairs = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0;
+  const int fcntls = refused(fcntl(pair[0], F_SETOWN, other)) && refused(fcntl(pair[0], F_SETOWN_EX, &owner)) &&
+                     refused(fcntl(pair[0], F_SETSIG, SIGKILL)) && refused(fcntl(pair[0], F_SETFL, O_ASYNC));
+  const int ioctls = refused(ioctl(pair[0], FIOSETOWN, &other)) && refused(ioctl(pair[0], SIOCSPGRP, &other)) &&
+                     refused(ioctl(pair[0], FIOASYNC, &other));
+  const int works = fcntl(pair[0], F_SETFL, O_NONBLOCK) == 0 && (fcntl(pair[0], F_GETFL) & O_NONBLOCK) != 0 &&
+                    ioctl(pair[0], FIONREAD, &waiting) == 0 && waiting == 0 && fcntl(pair[0], F_DUPFD_CLOEXEC, 9) >= 9;
+  snprintf(text, sizeof text, "pair %d fcntl %d ioctl %d works %d", pairs, fcntls, ioctls, works);
+  device->host->log(device->host->context, QUIPU_LOG_INFO, text);
+}
+
 static int opens(const char* path, int flags) {
   const int fd = open(path, flags, 0600);
   if (fd >= 0) close(fd);
@@ -160,6 +185,15 @@ static void try_to_reach_files(struct quipu_device* device) {
   device->host->log(device->host->context, QUIPU_LOG_INFO, text);
 }
 
+/* The folder, that of this driver, has a file `beside`. */
+static void try_to_empty(struct quipu_device* device) {
+  char beside[256];
+  char text[200];
+  snprintf(beside, sizeof beside, "%s/beside", device->folder);
+  snprintf(text, sizeof text, "read %d empty %d", opens(beside, O_RDONLY), opens(beside, O_RDONLY | O_TRUNC));
+  device->host->log(device->host->context, QUIPU_LOG_INFO, text);
+}
+
 static void list_descriptors(struct quipu_device* device) {
   char text[200] = "descriptors";
   for (int fd = 0; fd < 256; ++fd) {
@@ -172,7 +206,9 @@ static void list_descriptors(struct quipu_device* device) {
 
 static int test_start(struct quipu_device* device) {
   if (strcmp(device->mode, "escape") == 0) try_to_escape(device);
+  if (strcmp(device->mode, "signal") == 0) try_to_signal(device);
   if (strcmp(device->mode, "files") == 0) try_to_reach_files(device);
+  if (strcmp(device->mode, "empty") == 0) try_to_empty(device);
   if (strcmp(device->mode, "descriptors") == 0) list_descriptors(device);
   if (strcmp(device->mode, "exit") == 0) _exit(7);
   deliver_all(device);
