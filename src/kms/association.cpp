@@ -258,6 +258,7 @@ void Association::ask_closes() {
   if (!m_link.up()) return;  // the peer asks after contact
   for (const LeaseId& id : ended)
     m_link.request(wire::Close{{}, id}, CloseSent{id});
+  std::erase_if(m_close_asked, [&](const LeaseId& id) { return m_pool.find(id) == nullptr; });
   for (const auto& [id, lease] : m_pool.leases())
     if (lease.closed_here && !lease.closed_there && m_close_asked.insert(id).second)
       m_link.request(wire::Close{{}, id}, CloseSent{id});

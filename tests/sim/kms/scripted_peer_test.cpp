@@ -263,6 +263,23 @@ TEST_F(ScriptedPeer, ClosingAnUnknownLeaseIsAnsweredYes) {
   EXPECT_TRUE(answer->closed_here);
 }
 
+// Else a connection that stands for a year would remember every lease of that year.
+TEST_F(ScriptedPeer, NothingIsKeptOfALeaseThatHasEnded) {
+  contact();
+  stocked_block(1);
+  const BlockId block = stocked_block(2);  // beyond what the KME leases for itself
+  for (const std::uint32_t offset : {0U, 32U}) {
+    ASSERT_TRUE(ask<wire::Ack>(lease(20, {{block, {offset, 32}}}, instance)));
+    say(wire::Refused{last<wire::Open>()->number, wire::RefusalReason::no_lease});
+    said.clear();
+    take(kme->handle_timeout(now));
+    ASSERT_NE(last<wire::Close>(), nullptr) << offset;
+    say(wire::Closed{last<wire::Close>()->number, true});
+    take(kme->handle_timeout(now));
+    EXPECT_EQ(pool().books.burnt, offset + 32U);
+  }
+}
+
 TEST_F(ScriptedPeer, WhatHasNoBindingIsBurntWhenTheHolderCloses) {
   contact();
   const BlockId block = stocked_block();
