@@ -49,7 +49,6 @@ Result<void> DriverHost::State::spawn(ByteView open, TimePoint now) {
   watch(process->socket(), EPOLLIN, EPOLL_CTL_ADD);
   watch(process->exit_fd(), EPOLLIN, EPOLL_CTL_ADD);
   m_watching_writable = false;
-  m_started = now;
   m_suspected = false;
   m_permanent = false;
   m_stale += std::exchange(m_outstanding, 0);
@@ -64,6 +63,7 @@ Result<void> DriverHost::State::spawn(ByteView open, TimePoint now) {
 
 // What stands in the way (too many processes, a package being replaced) may go away: the other links need the daemon.
 void DriverHost::State::start_process(TimePoint now) {
+  m_started = now;
   const auto open = open_message(config);
   const auto spawned = open ? spawn(*open, now) : std::unexpected(open.error());
   if (spawned) return;

@@ -156,8 +156,11 @@ TEST(DriverHost, AMissingProgramIsTriedAgain) {
   EXPECT_EQ(run.host.status().state, HostState::backoff);
   EXPECT_THAT(run.problem(), HasSubstr("starting " + folder.path("quipu-driver") + ": No such file"));
   EXPECT_THAT(run.recorder.lines, Contains(HasSubstr("driver_not_started: starting")));
-  run.pass_deadline();
-  EXPECT_EQ(run.host.status().restarts, 2U);
+  for (const int delay : {500, 1000, 2000}) {
+    EXPECT_EQ(*run.host.next_deadline() - run.now, std::chrono::milliseconds(delay));
+    run.pass_deadline();
+  }
+  EXPECT_EQ(run.host.status().restarts, 4U);
   // As when a package is being replaced.
   std::filesystem::create_symlink(QUIPU_BINARY_DIR "/bin/quipu-driver", folder.path("quipu-driver"));
   run.pass_deadline();
