@@ -19,6 +19,9 @@ std::optional<TimePoint> earlier(std::optional<TimePoint> a, std::optional<TimeP
   return std::min(*a, *b);
 }
 
+// A peer may make up names without end.
+constexpr std::size_t kMaxUnsharedLinksTold = 16;
+
 // Octets that ever left the stock, for whatever end.
 std::uint64_t consumed(const Books& books) {
   return books.leased + books.delivered + books.burnt;
@@ -111,6 +114,7 @@ void Association::heard() {
 void Association::contact_made() {
   heard();
   m_close_asked.clear();
+  m_unshared_links.clear();
   m_delivery.contact(m_contact.take_peer_restarted());  // before any Close: after it no binding may follow
   m_own.repeat();
   m_opened.repeat();
@@ -229,8 +233,17 @@ Result<void> Association::dispatch(const wire::DriverMessage& m) {
   if (shared)
     m_site.act(DeliverDriverMessage{m.source, m.message.clone()});
   else
-    m_link.close(wire::GoodbyeReason::violation, "a message for the driver of a link that is not with this peer");
+    tell_unshared(m.source);
   return {};
+}
+
+// Configured at the other site only, by mistake or not here yet: no reason to end the pool's connection.
+void Association::tell_unshared(const std::string& link) {
+  if (m_unshared_links.size() >= kMaxUnsharedLinksTold || !m_unshared_links.insert(link).second) return;
+  m_site.report(LogLevel::warning, "link_not_shared",
+                "The peer's driver of a link that is not with this peer here sends messages, which are dropped: "
+                "configure the link at both sites, under one name.",
+                {{"peer", m_config.id.value()}, {"link", link}});
 }
 
 Result<void> Association::blocks_received(std::vector<SourceBlock> blocks) {

@@ -90,6 +90,7 @@ class Association {
   void heard();
   void contact_made();
   void ask_closes();
+  void tell_unshared(const std::string& link);
   // Marks that there is work for handle_timeout().
   void touch();
   void count_rates();
@@ -105,9 +106,10 @@ class Association {
   Availability m_availability;
   Delivery m_delivery;
 
-  std::set<LeaseId> m_close_asked;  // on this connection
-  std::optional<TimePoint> m_due;   // housekeeping
-  bool m_end_reported = false;      // of serving
+  std::set<LeaseId> m_close_asked;         // on this connection, of leases that have not ended
+  std::set<std::string> m_unshared_links;  // that were told of on this connection
+  std::optional<TimePoint> m_due;          // housekeeping
+  bool m_end_reported = false;             // of serving
   RateMeter m_production;
   RateMeter m_consumption;
   Books m_counted;     // what the meters have seen

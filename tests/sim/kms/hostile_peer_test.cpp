@@ -17,9 +17,20 @@ TEST_F(HostilePeer, SpeaksToTheDriversOfItsOwnLinksOnly) {
   say(driver_message("link"));
   EXPECT_EQ(to_drivers, std::vector<std::string>{"link"});
   EXPECT_FALSE(closed);
-  say(driver_message("link-c"));
+  const auto told = [&] { return std::ranges::count(reports, "link_not_shared"); };
+  for (int i = 0; i < 3; ++i)
+    say(driver_message("link-c"));
   EXPECT_EQ(to_drivers, std::vector<std::string>{"link"});
-  expect_goodbye(wire::GoodbyeReason::violation);
+  EXPECT_EQ(told(), 1);
+  // The link stands, for the pool and for the driver.
+  EXPECT_FALSE(closed);
+  say(driver_message("link"));
+  EXPECT_EQ(to_drivers.size(), 2U);
+  // Nor do names without end fill the log.
+  for (int i = 0; i < 100; ++i)
+    say(driver_message("link" + std::to_string(i)));
+  EXPECT_LE(told(), 20);
+  EXPECT_FALSE(closed);
 }
 
 TEST_F(HostilePeer, ItsVoidRequestsFillNoDisk) {
