@@ -33,7 +33,8 @@ struct CloseLink {
   LinkId link;
 };
 
-// Contact with the peer was made on its connection: when that one ends, it may be dialled again without delay.
+// Contact with the peer was made on its connection: once that has lasted, its end is no reason to wait long before it
+// is dialled again.
 struct LinkUp {
   KmeId peer;
 };

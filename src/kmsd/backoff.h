@@ -10,7 +10,8 @@
 namespace quipu::kmsd {
 
 // How long to wait before a peer is dialled again. One that restarts is usually back at once; one that is down for the
-// day, or hangs up on us as soon as it has answered, should neither be hammered nor fill its log and ours.
+// day, or hangs up on us as soon as it has answered or made contact, should neither be hammered nor fill its log and
+// ours.
 class Backoff {
  public:
   static constexpr Duration kFirst = std::chrono::milliseconds(100);
@@ -18,7 +19,10 @@ class Backoff {
 
   Duration next() { return std::exchange(m_delay, std::min(m_delay * 2, kLongest)); }
 
-  void reset() { m_delay = kFirst; }
+  // Contact that lasted so long has ended.
+  void contact_ended(Duration lasted) {
+    if (lasted >= kLongest) m_delay = kFirst;
+  }
 
  private:
   Duration m_delay = kFirst;

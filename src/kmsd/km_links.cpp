@@ -2,6 +2,7 @@
 #include "kmsd/km_links.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "kms/link_message.h"
 #include "kmsd/backoff.h"
@@ -28,7 +29,8 @@ struct KmLinks::Dialer {
   KmeId peer;
   net::HostPort to;
   Backoff backoff;
-  bool reported = false;  // a failure is told once, until it succeeds
+  std::optional<TimePoint> contact;  // since then
+  bool reported = false;             // a failure is told once, until it succeeds
   std::unique_ptr<net::TlsConnector> connector;
   net::Timer retry;
 };
@@ -149,14 +151,16 @@ void KmLinks::dial_again(const KmeId& peer) {
   const auto found = m_dialers.find(peer);
   if (found == m_dialers.end()) return;
   Dialer& dialer = *found->second;
+  const TimePoint now = net::Loop::now();
+  if (const auto contact = std::exchange(dialer.contact, std::nullopt)) dialer.backoff.contact_ended(now - *contact);
   const Duration delay = dialer.backoff.next();
   m_log.debug("km_link_dials_again", "a peer KME will be dialled again",
               {{"peer", peer.value()}, {"delay_ms", delay_text(delay)}});
-  dialer.retry.set(net::Loop::now() + delay);
+  dialer.retry.set(now + delay);
 }
 
 void KmLinks::in_contact(const KmeId& peer) {
-  if (const auto found = m_dialers.find(peer); found != m_dialers.end()) found->second->backoff.reset();
+  if (const auto found = m_dialers.find(peer); found != m_dialers.end()) found->second->contact = net::Loop::now();
 }
 
 Endpoint KmLinks::local() const {

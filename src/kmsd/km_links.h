@@ -38,7 +38,7 @@ class KmLinks {
   // Octets for a connection that has gone meanwhile are dropped: the core hears of its end, or already has.
   void send(kms::LinkId link, ByteView octets);
   void close(kms::LinkId link);
-  // The two ends have understood each other: that connection's end is no reason to wait long.
+  // The two ends have understood each other: once that has lasted, the connection's end is no reason to wait long.
   void in_contact(const KmeId& peer);
   // With the port that the kernel chose when 0 was configured.
   Endpoint local() const;
