@@ -105,11 +105,14 @@ void KmLinks::send(kms::LinkId link, ByteView octets) {
   const auto sent = found->second->send(octets);
   if (sent) return;
   // A peer that takes nothing for so long that its queue is full is as good as gone: the core resynchronises on
-  // contact.
-  m_loop.post([this, link, reason = sent.error()] {
+  // contact. Nothing may follow on the connection that a message is missing from, so it is out of reach at once; it
+  // ends later, because it may be the caller of the caller.
+  m_loop.post([this, link, reason = sent.error(), stream = std::move(found->second)]() mutable {
+    stream.reset();
     if (const auto peer = m_stream_peers.find(link); peer != m_stream_peers.end())
       ended(link, KmeId(peer->second), reason);
   });
+  m_streams.erase(found);
 }
 
 void KmLinks::close(kms::LinkId link) {

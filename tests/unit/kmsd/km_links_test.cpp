@@ -90,6 +90,36 @@ TEST_F(KmLinksTest, APeerThatHangsUpIsDialledMoreAndMoreRarely) {
   EXPECT_EQ(delays(), (Names{"100", "200", "400"}));
 }
 
+// Not even the Goodbye of a core that ends the connection in the same turn: it is small enough for the rest of the
+// room.
+TEST_F(KmLinksTest, NothingFollowsAMessageThatFoundNoRoom) {
+  std::vector<std::unique_ptr<net::TlsStream>> silent;  // read nothing
+  auto listener =
+      net::TlsListener::open(loop, kLoopback, pki.context("kme-z"), {},
+                             [&](std::unique_ptr<net::TlsStream> stream) { silent.push_back(std::move(stream)); });
+  ASSERT_TRUE(listener.has_value());
+  const Bytes longest(kms::wire::kMaxMessageSize);
+  const Bytes goodbye(2);
+  on_connected = [&](kms::LinkId link) {
+    if (connected > 2) return;
+    for (std::size_t size = 0; size <= net::TlsStreamLimits{}.max_queued; size += longest.size())
+      links->send(link, longest);
+    links->send(link, goodbye);
+    if (connected == 2) links->close(link);
+  };
+  open("kme-z", true, (*listener)->local().port);
+  run_until(loop, [&] { return connected == 3; });
+  EXPECT_EQ(ended, (std::vector{Errc::exhausted, Errc::exhausted}));
+  for (std::size_t i = 0; i < 2; ++i) {
+    bool closed = false;
+    std::size_t shortest = longest.size();
+    silent.at(i)->start({.on_message = [&](ByteView message) { shortest = std::min(shortest, message.size()); },
+                         .on_closed = [&](const Error&) { closed = true; }});
+    run_until(loop, [&] { return closed; });
+    EXPECT_EQ(shortest, longest.size());
+  }
+}
+
 TEST_F(KmLinksTest, ThePeerThatIsDialledMayNotDial) {
   open("kme-z", true);
   Peer peer;
