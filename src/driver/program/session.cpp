@@ -69,8 +69,9 @@ Result<void> Session::run(const std::string& plugin) {
     QUIPU_TRY_ASSIGN(const auto frame, wait_for_frame(-1));
     if (!frame) continue;
     if (frame->type != FrameType::open) return fail(Errc::malformed, "the host did not begin with an open message");
-    m_permanent = true;  // what follows depends on the two programs, files and configuration alone
+    m_permanent = true;  // until the host, of another version, was started again
     QUIPU_TRY_ASSIGN(const OpenMessage message, parse_open(frame->body.view()));
+    m_permanent = false;  // a plugin that cannot be loaded may be there in a moment: its package is being replaced
     QUIPU_TRY(open(plugin, message));
     return serve();
   }
@@ -81,8 +82,10 @@ Result<void> Session::open(const std::string& plugin, const OpenMessage& message
   QUIPU_TRY_ASSIGN(const DriverIdentity identity, identify(*m_driver));
   m_bridge.begin(identity, message.window);
   m_bridge.send(FrameType::hello, encode(identity));
-  if (identity.simulated && !message.allow_simulated)
+  if (identity.simulated && !message.allow_simulated) {
+    m_permanent = true;
     return fail(Errc::policy, "driver " + identity.name + " simulates its device");  // the host says so in full
+  }
   const auto options = as_c(message.options);
   struct quipu_device* device = nullptr;
   if (const int result = m_driver->open(&m_bridge.host(), options.data(), options.size(), &device);
@@ -91,7 +94,6 @@ Result<void> Session::open(const std::string& plugin, const OpenMessage& message
     return fail(Errc::refused, "driver " + identity.name + " does not open its device: " +
                                    std::string(result_text(result)) + " (its log lines say more)");
   }
-  m_permanent = false;
   m_device = {device, Close{m_driver}};
   if (const int result = m_driver->start(device); result != QUIPU_OK)
     return fail(Errc::refused, "driver " + identity.name + " does not start: " + std::string(result_text(result)));
