@@ -93,21 +93,28 @@ void DriverHost::State::handle_readable(TimePoint now) {
     update_writable();
   }
   if (!process) return;
-  // What the process wrote before it ended is read first.
+  // What the process wrote before it ended is read first, all of it: why it ended comes last.
   const auto how = process->reap();
   if (!how) return;
-  if (channel) receive(now);
+  while (receive(now)) {
+  }
   reaped(*how, now);
 }
 
-void DriverHost::State::receive(TimePoint now) {
+bool DriverHost::State::receive(TimePoint now) {
   for (int i = 0; i < kFramesPerWake && channel; ++i) {
     auto frame = channel->receive();
-    if (!frame) return end(frame.error().code == Errc::closed ? "" : "the driver's process sent " + frame.error().text);
-    if (!*frame) return;
-    if (const auto handled = handle_frame(std::move(**frame), now); !handled) return end(handled.error().text);
-    heard(now);
+    if (!frame) {
+      end(frame.error().code == Errc::closed ? "" : "the driver's process sent " + frame.error().text);
+    } else if (!*frame) {
+      return false;
+    } else if (const auto handled = handle_frame(std::move(**frame), now); !handled) {
+      end(handled.error().text);
+    } else {
+      heard(now);
+    }
   }
+  return channel.has_value();
 }
 
 Result<void> DriverHost::State::handle_frame(Frame frame, TimePoint now) {

@@ -39,7 +39,8 @@ struct DriverHost::State {
 
  private:
   Result<void> spawn(ByteView open, TimePoint now);
-  void receive(TimePoint now);
+  // True when there may be more to read.
+  bool receive(TimePoint now);
   Result<void> handle_frame(Frame frame, TimePoint now);
   Result<void> on_hello(ByteView body);
   Result<void> on_opened();

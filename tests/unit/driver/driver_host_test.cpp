@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "driver/channel.h"
 #include "driver/child_process.h"
@@ -145,6 +146,15 @@ TEST(DriverHost, AWrongOptionIsNotTriedAgain) {
   ASSERT_TRUE(run.until_state(HostState::failed));
   EXPECT_THAT(run.problem(), HasSubstr("an option is unknown, missing or wrong"));
   EXPECT_THAT(run.recorder.lines, Contains("driver_log: unknown option"));
+}
+
+TEST(DriverHost, TheLastWordsOfADriverAreHeardAfterManyOthers) {
+  HostRun run(config_of("good", {{"mode", "talk"}}));
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(*run.host.pid()), &info, WEXITED | WNOWAIT), 0);
+  run.host.handle_readable(run.now);
+  EXPECT_EQ(run.host.status().state, HostState::failed);
+  EXPECT_THAT(run.problem(), HasSubstr("an option is unknown, missing or wrong"));
 }
 
 TEST(DriverHost, AMissingProgramIsTriedAgain) {

@@ -79,6 +79,14 @@ static void deliver_all(struct quipu_device* device) {
     --device->blocks;
 }
 
+/* Many lines, and room for all of them in the socket while the host does not read. */
+static void talk(struct quipu_device* device) {
+  const int room = 1 << 20;
+  setsockopt(HOST_SOCKET, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+  for (int i = 0; i < 150; ++i)
+    device->host->log(device->host->context, QUIPU_LOG_INFO, "a wrong option");
+}
+
 static int test_open(const struct quipu_host* host, const struct quipu_option* options, size_t option_count,
                      struct quipu_device** out) {
   struct quipu_device* device = calloc(1, sizeof *device);
@@ -99,7 +107,9 @@ static int test_open(const struct quipu_host* host, const struct quipu_option* o
     }
   }
   *out = device;
-  return strcmp(device->mode, "absent") == 0 ? (free(device), QUIPU_E_DEVICE) : QUIPU_OK;
+  if (strcmp(device->mode, "absent") == 0) return free(device), QUIPU_E_DEVICE;
+  if (strcmp(device->mode, "talk") == 0) return talk(device), free(device), QUIPU_E_OPTION;
+  return QUIPU_OK;
 }
 
 static void try_to_escape(struct quipu_device* device) {
