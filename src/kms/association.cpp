@@ -281,7 +281,7 @@ Result<void> Association::handle_timeout() {
   m_due.reset();
   m_link.handle_timeout();
   m_accept.handle_timeout();
-  m_delivery.retry();
+  m_delivery.handle_timeout();
   QUIPU_TRY(m_own.close_finished());
   QUIPU_TRY(m_opened.close_finished());
   QUIPU_TRY(m_own.refill(m_delivery.waiting()));

@@ -68,7 +68,7 @@ void Delivery::bind(const CarvedKey& key, const EncWait& wait) {
   binding.master = wait.master;
   binding.slaves = wait.slaves;
   if (m_link.up()) m_link.send(binding);
-  m_unacknowledged.push_back(std::move(binding));
+  m_unacknowledged.push_back({std::move(binding), m_site.now});
 }
 
 std::optional<EtsiReply> Delivery::attempt(const DecWait& wait, bool last) {
@@ -115,9 +115,20 @@ void Delivery::cancel(RequestId request) {
   m_waiting.remove_if([&](const Waiting& waiting) { return waiting.request == request; });
 }
 
+void Delivery::handle_timeout() {
+  if (m_link.up() && !m_unacknowledged.empty() && m_site.now >= m_unacknowledged.front().sent + kAnswerTimeout)
+    m_link.close(wire::GoodbyeReason::timeout, "a binding was not acknowledged in time");
+  retry();
+}
+
 std::optional<TimePoint> Delivery::next_deadline() const {
-  if (m_waiting.empty()) return std::nullopt;
-  return m_waiting.front().until;
+  std::optional<TimePoint> next;
+  if (!m_waiting.empty()) next = m_waiting.front().until;
+  if (m_link.up() && !m_unacknowledged.empty()) {
+    const TimePoint due = m_unacknowledged.front().sent + kAnswerTimeout;
+    next = next ? std::min(*next, due) : due;
+  }
+  return next;
 }
 
 std::optional<Demand> Delivery::waiting() const {
@@ -135,7 +146,7 @@ void Delivery::receive(const wire::Binding& message) {
 }
 
 void Delivery::receive(const wire::BindingAck& message) {
-  while (!m_unacknowledged.empty() && m_unacknowledged.front().number <= message.number)
+  while (!m_unacknowledged.empty() && m_unacknowledged.front().binding.number <= message.number)
     m_unacknowledged.pop_front();
 }
 
@@ -144,8 +155,10 @@ void Delivery::contact(bool peer_restarted) {
     m_unacknowledged.clear();
     m_received_binding = 0;
   }
-  for (const wire::Binding& binding : m_unacknowledged)
-    m_link.send(binding);
+  for (Unacknowledged& each : m_unacknowledged) {
+    each.sent = m_site.now;
+    m_link.send(each.binding);
+  }
 }
 
 }  // namespace quipu::kms

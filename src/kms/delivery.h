@@ -37,6 +37,8 @@ class Delivery {
 
   // Something came that a waiting request may wait for, or time has passed.
   void retry();
+  // Closes the link when the peer does not acknowledge what was bound.
+  void handle_timeout();
   std::optional<TimePoint> next_deadline() const;
   // What the first waiting enc_keys needs.
   std::optional<Demand> waiting() const;
@@ -71,6 +73,11 @@ class Delivery {
     TimePoint until;
   };
 
+  struct Unacknowledged {
+    wire::Binding binding;
+    TimePoint sent;  // on this connection, if it is in contact
+  };
+
   // Empty: wait on, which is not offered when `last`.
   std::optional<EtsiReply> attempt(const EncWait& wait, bool last);
   std::optional<EtsiReply> attempt(const DecWait& wait, bool last);
@@ -90,7 +97,7 @@ class Delivery {
   const Availability& m_availability;
   std::list<Waiting> m_waiting;  // in order of arrival
   std::uint64_t m_last_binding = 0;
-  std::deque<wire::Binding> m_unacknowledged;
+  std::deque<Unacknowledged> m_unacknowledged;
   std::uint64_t m_received_binding = 0;  // the highest of the peer's run
   std::uint64_t m_delivered_keys = 0;
   std::uint64_t m_delivered_octets = 0;

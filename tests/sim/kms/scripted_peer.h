@@ -73,6 +73,15 @@ class ScriptedPeer : public testing::Test {
     return answer;
   }
 
+  // As a peer does that has the same stock.
+  void answer_requests() {
+    for (const wire::Message& m : std::exchange(said, {})) {
+      if (const auto* lease = std::get_if<wire::Lease>(&m)) say(wire::Ack{lease->number});
+      if (const auto* ping = std::get_if<wire::Ping>(&m)) say(wire::Ack{ping->number});
+      if (const auto* close = std::get_if<wire::Close>(&m)) say(wire::Closed{close->number, false});
+    }
+  }
+
   template <class M>
   const M* last() const {
     const auto found =

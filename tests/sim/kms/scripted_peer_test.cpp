@@ -52,6 +52,40 @@ TEST_F(ScriptedPeer, ASilentPeerIsLeft) {
   expect_goodbye(wire::GoodbyeReason::timeout);
 }
 
+TEST_F(ScriptedPeer, ABindingThatIsNotAcknowledgedEndsTheConnection) {
+  contact();
+  stocked_block();
+  take(kme->handle_timeout(now));
+  answer_requests();
+  take(kme->etsi_request(RequestId(1), SaeId("sae-a"), etsi::EncKeysCall{SaeId("sae-b"), {}}, now));
+  const auto* binding = last<wire::Binding>();
+  ASSERT_NE(binding, nullptr);
+  const wire::BindingNumber number = binding->number;
+  const auto wait = [&](Duration time) {
+    answer_requests();
+    now += time;
+    ASSERT_TRUE(kme->next_deadline());
+    EXPECT_LE(*kme->next_deadline(), now);
+    take(kme->handle_timeout(now));
+  };
+  wait(std::chrono::seconds(9));
+  EXPECT_FALSE(closed);
+  // Repeated on the next connection, which has its own time to acknowledge it.
+  take(kme->link_disconnected(kLink, "cut", now));
+  take(kme->link_connected(kLink, KmeId("b"), now));
+  contact();
+  wait(std::chrono::seconds(9));
+  EXPECT_FALSE(closed);
+  wait(std::chrono::seconds(1));
+  expect_goodbye(wire::GoodbyeReason::timeout);
+  closed = false;
+  take(kme->link_connected(kLink, KmeId("b"), now));
+  contact();
+  say(wire::BindingAck{number});
+  wait(std::chrono::seconds(10));
+  EXPECT_FALSE(closed);
+}
+
 // --- blocks ---
 
 TEST_F(ScriptedPeer, OffersAreAnsweredByWhatIsHere) {
