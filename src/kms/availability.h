@@ -25,9 +25,9 @@ class Availability {
 
   bool serving(TimePoint now) const { return m_heard && !m_refused && now < *m_heard + kServeWithoutLink; }
 
-  // When serving ends if nothing is heard any more.
+  // When serving ends if nothing is heard any more; empty when it has not begun, or will not again.
   std::optional<TimePoint> ends() const {
-    if (!m_heard) return std::nullopt;
+    if (!m_heard || m_refused) return std::nullopt;
     return *m_heard + kServeWithoutLink;
   }
 

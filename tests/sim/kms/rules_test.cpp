@@ -374,6 +374,10 @@ TEST_F(Rules, ACloneIsNoticedAndBothCopiesRefused) {
   world.settle();
   EXPECT_EQ(reported("this_kme_cloned"), 2);
   EXPECT_EQ(world.enc_keys(copy, "sae-a", "sae-b")->error(), 503U);
+  // That says it: what the refused do not serve for half a minute is no further alarm.
+  EXPECT_EQ(reported("pool_stopped"), 0);
+  world.advance(kServeWithoutLink + seconds(1));
+  EXPECT_EQ(reported("pool_stopped"), 1);  // of the site that refused them
   // One copy is stopped for good, the other restarted.
   world.kill(copy);
   world.kill(kA);
