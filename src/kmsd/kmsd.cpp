@@ -238,10 +238,12 @@ void Kmsd::on_signal() {
 }
 
 // A machine that was cloned or restored with its memory may hand out what the other copy hands out too: better not to
-// run. Asked before anything is handed out, so that not even one key is.
+// run. Asked before anything is handed out, so that not even one key is. Without an answer it may be such a copy.
 bool Kmsd::is_same_machine() {
   const auto machine = m_machine_source.read();
-  if (machine && *machine != m_machine)
+  if (!machine)
+    stop(Error{machine.error().code, "whether this machine is still the same cannot be told: " + machine.error().text});
+  else if (*machine != m_machine)
     stop(Error{Errc::conflict, "this machine was restored or cloned while running: leases of this run are void"});
   return !m_failure;
 }

@@ -19,11 +19,18 @@ constexpr const char* kBootIdFile = "/proc/sys/kernel/random/boot_id";
 constexpr unsigned kKernelUevents = 1;   // multicast group
 constexpr int kReceiveBuffer = 1 << 20;  // octets; the kernel grants what it permits
 
-Result<Uuid> read_boot_id() {
-  const UniqueFd file(::open(kBootIdFile, O_RDONLY | O_CLOEXEC));
+Result<UniqueFd> open_boot_id() {
+  UniqueFd file(::open(kBootIdFile, O_RDONLY | O_CLOEXEC));
   if (!file) return fail_system(kBootIdFile);
+  return file;
+}
+
+Result<Uuid> read_boot_id() {
+  // Kept open: the answer must not depend on whether a busy process has a descriptor left. It is made at each reading.
+  static const Result<UniqueFd> file = open_boot_id();
+  if (!file) return std::unexpected(file.error());
   std::array<char, 64> text{};
-  const ssize_t size = ::read(file.get(), text.data(), text.size());
+  const ssize_t size = ::pread(file->get(), text.data(), text.size(), 0);
   if (size < 0) return fail_system(kBootIdFile);
   std::string_view line(text.data(), static_cast<std::size_t>(size));
   if (line.ends_with('\n')) line.remove_suffix(1);

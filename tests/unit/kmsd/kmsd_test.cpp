@@ -63,9 +63,8 @@ class KmsdTest : public ::testing::Test {
     ASSERT_TRUE(signals.has_value());
     auto loaded = configuration();
     ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
-    auto started =
-        Kmsd::start(loop, *std::move(loaded), std::move(*signals), log,
-                    MachineSource{.read = [this] { return Result<service::MachineState>(machine); }, .fd = -1});
+    auto started = Kmsd::start(loop, *std::move(loaded), std::move(*signals), log,
+                               MachineSource{.read = [this] { return machine; }, .fd = -1});
     ASSERT_TRUE(started.has_value()) << started.error().text;
     daemon = std::move(*started);
   }
@@ -161,7 +160,7 @@ class KmsdTest : public ::testing::Test {
   net::Loop loop;
   RecordedLog sink;
   service::FilteringSink log{sink, LogLevel::debug, net::Loop::now};
-  service::MachineState machine{Uuid{{1}}, 0};
+  Result<service::MachineState> machine = service::MachineState{Uuid{{1}}, 0};
   std::unique_ptr<Kmsd> daemon;
 };
 
@@ -196,7 +195,7 @@ TEST_F(KmsdTest, AfterARollbackOfTheMachineNoKeyIsHandedOut) {
   const auto client = connect_sae();
   client->say(kEncKeys.substr(0, 20));
   answer_another_client();
-  machine.vm_generation = 1;
+  machine->vm_generation = 1;
   client->say(kEncKeys.substr(20));
   run_until(loop, [&] { return daemon->failure().has_value(); });
   ASSERT_TRUE(daemon->failure());
@@ -221,12 +220,28 @@ TEST_F(KmsdTest, AfterARollbackOfTheMachineTheEndOfTheKmLinkHandsOutNoKey) {
     small->say(kEncKeys);
     answer_another_client();
   } while (!large->received.empty());
-  machine.vm_generation = 1;
+  machine->vm_generation = 1;
   peer.reset();
   run_until(loop, [&] { return daemon->failure().has_value(); });
   daemon.reset();
   run_until(loop, [&] { return small->closed.has_value(); });
   EXPECT_EQ(small->received.find("key"), std::string::npos) << "an answer with a key";
+}
+
+TEST_F(KmsdTest, WithoutKnowingTheMachineNoKeyIsHandedOut) {
+  const auto peer = connect_peer();
+  acknowledge_leases(*peer);
+  exchange_ping(*peer);
+  const auto client = connect_sae();
+  client->say(kEncKeys.substr(0, 20));
+  answer_another_client();
+  machine = fail(Errc::io, "no boot id");
+  client->say(kEncKeys.substr(20));
+  run_until(loop, [&] { return daemon->failure().has_value(); });
+  EXPECT_NE(daemon->failure()->text.find("no boot id"), std::string::npos);
+  daemon.reset();
+  run_until(loop, [&] { return client->closed.has_value(); });
+  EXPECT_EQ(client->received.find("key"), std::string::npos) << "an answer with a key";
 }
 
 // A body is announced that would fill memory, and none of it sent: the answer is there at once.

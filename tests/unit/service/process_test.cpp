@@ -98,6 +98,16 @@ TEST(Machine, IsTheSameFromOneReadingToTheNext) {
   EXPECT_EQ(read_machine_state(), first);
 }
 
+TEST(Machine, IsToldWhenNoDescriptorIsLeft) {
+  const auto first = read_machine_state();
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  const rlimit none{0, limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  EXPECT_EQ(read_machine_state(), first);
+  EXPECT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 TEST(Machine, KnowsTheAnnouncementOfANewGeneration) {
   using namespace std::string_view_literals;
   EXPECT_TRUE(
