@@ -7,6 +7,8 @@
  * program quipu-driver, one process per device, which has no capability, no right to start programs and no memory in
  * common with the key store. The process can open TCP and UDP sockets and has the folder of the driver, the system's
  * libraries, CA certificates and name resolution to read; it can write no file and reach no socket of the file system.
+ * Where /etc/resolv.conf is a file and not a link, its successor cannot be read by a process that is running already: a
+ * driver that cannot resolve a name any more says so by QUIPU_E_DEVICE, or ends its process, and is started again.
  *
  * C only; nothing may be thrown across. Integers are the host's; octet strings have a length.
  *

@@ -33,8 +33,11 @@ constexpr std::array kFolders = {
     "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates",
     "/usr/share/zoneinfo",
-    // what /etc/resolv.conf may be a link to, and is replaced as the network changes
+    // What /etc/resolv.conf may be a link to: these files are replaced as the network changes, and a permission is for
+    // the file that is there now, or for a folder with whatever comes into it.
     "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager",
 };
 
 constexpr std::array kFiles = {

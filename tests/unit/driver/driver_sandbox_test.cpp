@@ -2,8 +2,14 @@
 // What a driver cannot do outside its process. The sanitizers need the calls that the filter refuses.
 #ifndef QUIPU_SANITIZED
 #include <gmock/gmock.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "base/unique_fd.h"
 #include "host_run.h"
@@ -63,6 +69,30 @@ TEST(DriverSandbox, TheDriverReachesNoFileOfItsHostAndNoSocket) {
   EXPECT_THAT(run.recorder.lines,
               Contains("driver_log: libraries 1 certificates 1 names " + names + " random 1 pair 1"));
   EXPECT_TRUE(std::filesystem::exists(store));
+}
+
+// Below /run, in a view of the file system of its own: /etc/resolv.conf is a link to what NetworkManager writes there.
+bool reads_what_the_network_manager_writes() {
+  if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
+  if (::mount("none", "/run", "tmpfs", 0, nullptr) != 0) return false;
+  const std::string folder = "/run/NetworkManager";
+  if (!std::filesystem::create_directory(folder)) return false;
+  std::ofstream(folder + "/beside") << "nameserver 192.0.2.53\n";
+  HostRun run(config_of("good", {{"mode", "empty"}, {"folder", folder}}));
+  return run.until_state(HostState::running) &&
+         std::ranges::count(run.recorder.lines, "driver_log: read 1 empty 0") == 1;
+}
+
+TEST(DriverSandbox, TheDriverReadsWhatResolvConfMayLinkTo) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::unshare(CLONE_NEWNS) != 0) ::_exit(2);
+    ::_exit(reads_what_the_network_manager_writes() ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 2) GTEST_SKIP() << "a view of its own takes root";
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 }  // namespace
