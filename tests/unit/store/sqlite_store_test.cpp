@@ -150,6 +150,34 @@ TEST_F(SqliteStoreTest, RefusesALaterVersionAndChangesNothing) {
   EXPECT_NE(open(), nullptr);
 }
 
+// Version 1 did not know in which order instances were retired: those count as the oldest, and none is dropped for it.
+TEST_F(SqliteStoreTest, AVersion1FileKeepsItsRetiredInstances) {
+  const auto retire = [&](std::vector<std::uint8_t> numbers) {
+    kms::Transaction out(pool);
+    std::vector<kms::InstanceId> retired;
+    for (const std::uint8_t n : numbers)
+      retired.emplace_back(Uuid{{n}});
+    out.add(kms::SetPeerInstance{std::nullopt, std::move(retired)});
+    out.add(kms::Trim{kms::kMaxLostBlocks, kms::kMaxRetired});
+    return out;
+  };
+  const auto is_retired = [&](SqliteStore& store, std::uint8_t n) {
+    return store.is_retired(pool, kms::InstanceId(Uuid{{n}}));
+  };
+  ASSERT_TRUE(open()->commit(retire({1, 2})).has_value());
+  tamper(
+      "DROP INDEX retired_by_number; ALTER TABLE retired_instances DROP COLUMN number;"
+      "PRAGMA user_version = 1");
+  const auto store = open();
+  ASSERT_NE(store, nullptr);
+  EXPECT_EQ(is_retired(*store, 1), true);
+  EXPECT_EQ(is_retired(*store, 2), true);
+  ASSERT_TRUE(store->commit(retire({3})).has_value());
+  for (std::uint8_t n = 1; n <= 3; ++n)
+    EXPECT_EQ(is_retired(*store, n), true) << int{n};
+  EXPECT_EQ(is_retired(*store, 4), false);
+}
+
 TEST_F(SqliteStoreTest, RefusesFilesThatAreNoStore) {
   tamper("CREATE TABLE t (x)");
   EXPECT_THAT(try_open().error().text, HasSubstr("another program"));
