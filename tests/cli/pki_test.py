@@ -31,7 +31,15 @@ class Pki(program.ProgramTest):
     def test_names(self):
         text = openssl("x509", "-in", self.make() / "sae-a.pem", "-noout", "-subject", "-ext", "subjectAltName").stdout
         self.assertIn("CN = sae-a", text)
-        self.assertIn("URI:urn:sae:a, DNS:a.example, IP Address:192.0.2.1", text)
+        self.assertIn("URI:urn:sae:a, DNS:sae-a, DNS:a.example, IP Address:192.0.2.1", text)
+
+    def test_the_id_is_a_name_of_its_own_once(self):
+        self.quipu("pki", "ca", "pki")
+        for name, *sans in (["kme-a"], ["kme-b", "--san", "DNS:kme-b"], ["kme-c", "--san", "kme-c", "--san", "IP:192.0.2.1"]):
+            self.quipu("pki", "issue", "pki", name, *sans)
+            text = openssl("x509", "-in", self.folder / "pki" / f"{name}.pem", "-noout", "-ext", "subjectAltName").stdout
+            self.assertEqual(text.count("DNS:"), 1, text)
+            self.assertIn(f"DNS:{name}", text)
 
     def test_key_belongs_to_certificate_and_is_private(self):
         pki = self.make()
@@ -55,7 +63,7 @@ class Pki(program.ProgramTest):
 
     def test_refuses_bad_names(self):
         pki = self.make()
-        for arguments in (["../x"], ["a/b"], [".x"], ["x", "--san", "IP:300.1.1.1"], ["x", "--san", "URI:nothing"], ["x", "--san", "a:b"]):
+        for arguments in (["../x"], ["a/b"], [".x"], ["x", "--san", "IP:300.1.1.1"], ["x", "--san", "URI:nothing"], ["x", "--san", "a:b"], ["x-"]):
             self.quipu("pki", "issue", "pki", *arguments, expect=program.ERROR)
         self.assertEqual(sorted(path.name for path in pki.iterdir()), ["ca.key", "ca.pem", "sae-a.key", "sae-a.pem"])
 

@@ -74,16 +74,20 @@ Result<void> make_ca(const Options& options) {
   return write_pair(options, "ca", made);
 }
 
+void add_once(std::vector<std::string>& names, const std::string& name) {
+  if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+}
+
 // TYPE:VALUE, or a bare address or host name.
 Result<void> add_alternative_name(const std::string& text, crypto::CertificateNames& names) {
   if (text.starts_with("URI:")) {
     names.uris.push_back(text.substr(4));
   } else if (text.starts_with("DNS:")) {
-    names.dns.push_back(text.substr(4));
+    add_once(names.dns, text.substr(4));
   } else if (const auto address = IpAddress::parse(text.starts_with("IP:") ? text.substr(3) : text)) {
     names.addresses.push_back(*address);
   } else if (!text.starts_with("IP:") && text.find(':') == std::string::npos) {
-    names.dns.push_back(text);
+    add_once(names.dns, text);
   } else {
     return fail(Errc::malformed, "--san " + text + ": expected DNS:NAME, IP:ADDRESS or URI:URI");
   }
@@ -101,7 +105,8 @@ bool is_file_stem(const std::string& name) {
 Result<void> issue(const Options& options) {
   if (!is_file_stem(options.name))
     return fail(Errc::out_of_range, "'" + options.name + "' names files: use letters, digits, '.', '_' and '-'");
-  crypto::CertificateNames names{.common_name = options.name, .uris = {}, .dns = {}, .addresses = {}};
+  // Behind alternative names a common name does not count (RFC 6125, section 6.4.4): the id is always one of them.
+  crypto::CertificateNames names{.common_name = options.name, .uris = {}, .dns = {options.name}, .addresses = {}};
   for (const std::string& text : options.alternative_names)
     QUIPU_TRY(add_alternative_name(text, names));
   QUIPU_TRY_ASSIGN(const SecretBytes ca, read_whole_file(certificate_file(options, "ca"), kMaxPem));
@@ -134,15 +139,19 @@ void add_ca(CLI::App& pki, Invocation& invocation) {
 }
 
 void add_issue(CLI::App& pki, Invocation& invocation) {
-  CLI::App& verb = add_verb(
-      pki, "issue", "Make a certificate for a SAE (quipud) or a KME (quipu-kmsd), signed by DIR/ca",
-      "Makes DIR/NAME.pem and DIR/NAME.key. Example:\n  quipu pki issue pki kme-a --san DNS:kme-a --san IP:192.0.2.1");
+  CLI::App& verb =
+      add_verb(pki, "issue", "Make a certificate for a SAE (quipud) or a KME (quipu-kmsd), signed by DIR/ca",
+               "Makes DIR/NAME.pem and DIR/NAME.key. Example:\n  quipu pki issue pki kme-a --san DNS:kms.dc-a.example "
+               "--san IP:192.0.2.1");
   auto options = std::make_shared<Options>();
   options->days = kCertificateDays;
   verb.add_option("dir", options->folder, "Folder of the authority")->required();
-  verb.add_option("name", options->name, "Common name, and name of the files: the id of the SAE or KME")->required();
-  verb.add_option("--san", options->alternative_names,
-                  "DNS:NAME, IP:ADDRESS or URI:URI, any number of them; a server needs what its clients connect to")
+  verb.add_option("name", options->name,
+                  "Id of the SAE or KME, a host name by its form: common name, DNS name and name of the files")
+      ->required();
+  verb.add_option(
+          "--san", options->alternative_names,
+          "DNS:NAME, IP:ADDRESS or URI:URI besides, any number of them; a server needs what its clients connect to")
       ->option_text("TYPE:VALUE ...");
   add_common(verb, *options);
   on_run(verb, invocation, [options] { return finish(issue(*options)); });
