@@ -27,7 +27,8 @@
  * driver holds them they are in memory from secret_alloc, or in memory as good.
  *
  * Structures grow at their end. Each begins with its size as its maker compiled it; fields beyond that size do not
- * exist, and reserved fields are zero.
+ * exist, and reserved fields are zero. Where a reserved field gets a meaning, zero means what a driver that does not
+ * know it means, so the number of the ABI stays.
  *
  * Every function returns QUIPU_OK or one of the codes below. The reason for people goes through the log callback.
  */
@@ -254,7 +255,16 @@ struct quipu_driver {
   int (*inject)(struct quipu_device* device, const char* scenario, const struct quipu_option* arguments,
                 size_t argument_count);
 
-  void* reserved[8];
+  /*
+   * Reads the options as open does, without a handle and without a word to the device, which another process may be
+   * using: so that a configuration can be checked before it is used. QUIPU_OK or QUIPU_E_OPTION; then the reason has
+   * been logged, and *wrong, which the host has set to option_count, is the index of the option that it is about; it is
+   * left alone when the reason is none of those given (one is missing). Called in place of open, in a process that ends
+   * after it. Null: nobody knows before open.
+   */
+  int (*check)(const struct quipu_host* host, const struct quipu_option* options, size_t option_count, size_t* wrong);
+
+  void* reserved[7];
 };
 
 /* In a driver's source: QUIPU_DRIVER_EXPORT const struct quipu_driver quipu_driver = { QUIPU_DRIVER_ABI, sizeof ... };

@@ -4,9 +4,9 @@
 namespace quipu::driver {
 
 std::optional<Direction> direction_of(std::uint8_t type) {
-  if (type >= static_cast<std::uint8_t>(FrameType::open) && type <= static_cast<std::uint8_t>(FrameType::inject))
+  if (type >= static_cast<std::uint8_t>(FrameType::open) && type <= static_cast<std::uint8_t>(FrameType::check))
     return Direction::to_driver;
-  if (type >= static_cast<std::uint8_t>(FrameType::hello) && type <= static_cast<std::uint8_t>(FrameType::failed))
+  if (type >= static_cast<std::uint8_t>(FrameType::hello) && type <= static_cast<std::uint8_t>(FrameType::checked))
     return Direction::from_driver;
   return std::nullopt;
 }

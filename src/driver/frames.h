@@ -25,6 +25,7 @@ enum class FrameType : std::uint8_t {
   peer_message,
   pull,
   inject,
+  check,  // in the place of open: the process answers with hello and checked, or failed
   // from the driver's process
   hello = 65,
   opened,
@@ -35,6 +36,7 @@ enum class FrameType : std::uint8_t {
   log,
   done,    // the outcome of pull or inject
   failed,  // the last frame: why the process ends
+  checked,
 };
 
 inline constexpr std::size_t kFrameHeaderSize = 8;

@@ -21,6 +21,8 @@ constexpr int kFramesPerWake = 64;
 constexpr Duration kLogPeriod = std::chrono::seconds(10);
 constexpr unsigned kLogLinesPerPeriod = 100;
 
+}  // namespace
+
 Result<Bytes> open_message(const DriverHostConfig& config) {
   if (config.options.size() > QUIPU_MAX_OPTIONS)
     return fail(Errc::too_large, "a link has at most " + std::to_string(QUIPU_MAX_OPTIONS) + " options");
@@ -35,7 +37,18 @@ Result<Bytes> open_message(const DriverHostConfig& config) {
   return out;
 }
 
-}  // namespace
+Result<void> accept_identity(const DriverIdentity& identity, const DriverHostConfig& config) {
+  if (identity.name != config.driver)
+    return fail(Errc::conflict, config.plugin + " holds the driver \"" + identity.name +
+                                    "\", and the configuration names \"" + config.driver +
+                                    "\": give the file the name of its driver");
+  if (identity.simulated && !config.allow_simulated)
+    return fail(Errc::policy,
+                "driver " + identity.name +
+                    " simulates its device, and its keys are not quantum keys: set allow_simulated = true "
+                    "for this link to use it all the same");
+  return {};
+}
 
 DriverHost::State::State(DriverHostConfig config_in, DriverEvents& events_in, LogSink& log_in)
     : config(std::move(config_in)), events(events_in), log(log_in), epoll(::epoll_create1(EPOLL_CLOEXEC)) {
@@ -138,19 +151,9 @@ Result<void> DriverHost::State::handle_frame(Frame frame, TimePoint now) {
 Result<void> DriverHost::State::on_hello(ByteView body) {
   if (status.identity) return fail(Errc::malformed, "the driver's process introduced itself twice");
   QUIPU_TRY_ASSIGN(DriverIdentity identity, parse_identity(body));
-  if (identity.name != config.driver) {
-    m_permanent = true;
-    return fail(Errc::conflict, config.plugin + " holds the driver \"" + identity.name +
-                                    "\", and the configuration names \"" + config.driver +
-                                    "\": give the file the name of its driver");
-  }
-  if (identity.simulated && !config.allow_simulated) {
-    m_permanent = true;
-    return fail(Errc::policy,
-                "driver " + identity.name +
-                    " simulates its device, and its keys are not quantum keys: set allow_simulated = true "
-                    "for this link to use it all the same");
-  }
+  const auto accepted = accept_identity(identity, config);
+  m_permanent = !accepted;
+  QUIPU_TRY(accepted);
   status.identity = std::move(identity);
   return {};
 }

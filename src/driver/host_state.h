@@ -11,6 +11,12 @@ namespace quipu::driver {
 
 inline constexpr std::size_t kMaxPeerMessage = 65536;
 
+// The body of an open or check message; an error when the options are beyond what driver.h permits.
+Result<Bytes> open_message(const DriverHostConfig& config);
+// Whether this is the driver that the configuration wants: Errc::conflict when it has another name, Errc::policy when
+// it is simulated and may not be.
+Result<void> accept_identity(const DriverIdentity& identity, const DriverHostConfig& config);
+
 // stopped -> spawn -> starting -> (hello, opened) -> running -> ending -> backoff -> spawn ...
 // `ending`: killed or gone, the process is waited for. Whatever went wrong first is the problem that is kept.
 struct DriverHost::State {

@@ -245,6 +245,17 @@ Result<OutcomeMessage> parse_outcome(ByteView body) {
   return finish(in, std::move(out), "an outcome");
 }
 
+Bytes encode(const CheckedMessage& message) {
+  QUIPU_ASSERT(message.wrong <= QUIPU_MAX_OPTIONS);
+  return Encoder().flag(message.known).flag(message.good).u8(static_cast<std::uint8_t>(message.wrong)).take();
+}
+
+Result<CheckedMessage> parse_checked(ByteView body) {
+  Decoder in(body);
+  const CheckedMessage out{in.flag(), in.flag(), in.u8(QUIPU_MAX_OPTIONS)};
+  return finish(in, out, "a checked message");
+}
+
 Bytes encode(const DriverIdentity& message) {
   std::uint8_t flags = 0;
   for (std::size_t i = 0; i < kIdentityFlags.size(); ++i)

@@ -13,7 +13,7 @@ namespace quipu::driver {
 
 // Changes with anything in the frames. What never changes, so that two versions can still tell each other: the frames'
 // header, this number in front of an open message, and FrameType::failed.
-inline constexpr std::uint32_t kFrameProtocol = 1;
+inline constexpr std::uint32_t kFrameProtocol = 2;
 
 // Made by the quipu-kmsd that runs, read by the quipu-driver that is installed: after an upgrade without a restart
 // these are of two versions.
@@ -58,11 +58,23 @@ struct OutcomeMessage {
   bool operator==(const OutcomeMessage&) const = default;
 };
 
+// What a driver says of the options that it would be opened with. Its reasons are log lines before this.
+struct CheckedMessage {
+  // False: this driver knows only when it opens its device.
+  bool known = false;
+  bool good = false;
+  // The place of the wrong option among those of the check; their number when it is none of them.
+  std::size_t wrong = 0;
+
+  bool operator==(const CheckedMessage&) const = default;
+};
+
 Bytes encode(const OpenMessage& message);
 Bytes encode(const PullMessage& message);
 Bytes encode(const InjectMessage& message);
 Bytes encode(const LogMessage& message);
 Bytes encode(const OutcomeMessage& message);
+Bytes encode(const CheckedMessage& message);
 Bytes encode(const DriverIdentity& message);
 Bytes encode(const DriverTelemetry& message);
 Bytes encode_credit(std::uint32_t count);
@@ -74,6 +86,7 @@ Result<PullMessage> parse_pull(ByteView body);
 Result<InjectMessage> parse_inject(ByteView body);
 Result<LogMessage> parse_log(ByteView body);
 Result<OutcomeMessage> parse_outcome(ByteView body);
+Result<CheckedMessage> parse_checked(ByteView body);
 Result<DriverIdentity> parse_identity(ByteView body);
 Result<DriverTelemetry> parse_telemetry(ByteView body);
 Result<std::uint32_t> parse_credit(ByteView body);

@@ -38,8 +38,10 @@ void check_frame(const Frame& frame) {
     case FrameType::log: return check(parse_log(body), parse_log);
     case FrameType::done:
     case FrameType::failed: return check(parse_outcome(body), parse_outcome);
+    case FrameType::checked: return check(parse_checked(body), parse_checked);
     case FrameType::block: return check_block(body);
-    case FrameType::open: return check(parse_open(body), parse_open);
+    case FrameType::open:
+    case FrameType::check: return check(parse_open(body), parse_open);
     case FrameType::pull: return check(parse_pull(body), parse_pull);
     case FrameType::inject: return check(parse_inject(body), parse_inject);
     case FrameType::credit: return static_cast<void>(parse_credit(body));

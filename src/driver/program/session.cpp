@@ -68,20 +68,38 @@ Result<void> Session::run(const std::string& plugin) {
   for (;;) {
     QUIPU_TRY_ASSIGN(const auto frame, wait_for_frame(-1));
     if (!frame) continue;
-    if (frame->type != FrameType::open) return fail(Errc::malformed, "the host did not begin with an open message");
+    if (frame->type != FrameType::open && frame->type != FrameType::check)
+      return fail(Errc::malformed, "the host did not begin with an open message");
     m_permanent = true;  // until the host, of another version, was started again
     QUIPU_TRY_ASSIGN(const OpenMessage message, parse_open(frame->body.view()));
     m_permanent = false;  // a plugin that cannot be loaded may be there in a moment: its package is being replaced
-    QUIPU_TRY(open(plugin, message));
+    QUIPU_TRY_ASSIGN(const DriverIdentity identity, introduce(plugin, message));
+    if (frame->type == FrameType::check) return check(message);
+    QUIPU_TRY(open(identity, message));
     return serve();
   }
 }
 
-Result<void> Session::open(const std::string& plugin, const OpenMessage& message) {
+Result<DriverIdentity> Session::introduce(const std::string& plugin, const OpenMessage& message) {
   QUIPU_TRY_ASSIGN(m_driver, load_plugin(plugin));
-  QUIPU_TRY_ASSIGN(const DriverIdentity identity, identify(*m_driver));
+  QUIPU_TRY_ASSIGN(DriverIdentity identity, identify(*m_driver));
   m_bridge.begin(identity, message.window);
   m_bridge.send(FrameType::hello, encode(identity));
+  return identity;
+}
+
+Result<void> Session::check(const OpenMessage& message) {
+  CheckedMessage out{.known = m_driver->check != nullptr, .good = true, .wrong = message.options.size()};
+  if (out.known) {
+    const auto options = as_c(message.options);
+    out.good = m_driver->check(&m_bridge.host(), options.data(), options.size(), &out.wrong) == QUIPU_OK;
+    out.wrong = std::min(out.wrong, options.size());
+  }
+  m_bridge.send(FrameType::checked, encode(out));
+  return {};
+}
+
+Result<void> Session::open(const DriverIdentity& identity, const OpenMessage& message) {
   if (identity.simulated && !message.allow_simulated) {
     m_permanent = true;
     return fail(Errc::policy, "driver " + identity.name + " simulates its device");  // the host says so in full

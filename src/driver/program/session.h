@@ -14,8 +14,8 @@ class Session {
  public:
   Session(int socket, Bridge& bridge) : m_socket(socket), m_bridge(bridge), m_decoder(Direction::to_driver) {}
 
-  // Returns when the host wants the process to end. On an error the process ends with `permanent()` telling whether
-  // another start would help.
+  // Returns when the host wants the process to end, or had but a question. On an error the process ends with
+  // `permanent()` telling whether another start would help.
   Result<void> run(const std::string& plugin);
 
   bool permanent() const { return m_permanent; }
@@ -28,7 +28,10 @@ class Session {
   };
 
   Result<std::optional<Frame>> wait_for_frame(int timeout_ms);
-  Result<void> open(const std::string& plugin, const OpenMessage& message);
+  // Loads the plugin and tells the host what it is.
+  Result<DriverIdentity> introduce(const std::string& plugin, const OpenMessage& message);
+  Result<void> check(const OpenMessage& message);
+  Result<void> open(const DriverIdentity& identity, const OpenMessage& message);
   Result<void> serve();
   Result<bool> handle(const Frame& frame);
   Result<void> pull(const PullMessage& message);

@@ -229,7 +229,7 @@ TEST(DriverProgram, TellsAHostOfAnotherVersionToRestart) {
   const auto outcome = parse_outcome((*frame)->body.view());
   ASSERT_TRUE(outcome);
   EXPECT_TRUE(outcome->permanent);
-  EXPECT_THAT(outcome->text, HasSubstr("different versions (frames 1 and 99): restart quipu-kmsd"));
+  EXPECT_THAT(outcome->text, HasSubstr("different versions (frames 2 and 99): restart quipu-kmsd"));
 }
 
 TEST(DriverHost, StartsAgainWithGrowingDelaysWhenTheDeviceIsAbsent) {

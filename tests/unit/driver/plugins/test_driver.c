@@ -29,6 +29,10 @@
 #define TEST_PULL test_pull
 #endif
 
+#ifndef TEST_CHECK
+#define TEST_CHECK test_check
+#endif
+
 #define HOST_SOCKET 3
 
 struct quipu_device {
@@ -110,6 +114,26 @@ static int test_open(const struct quipu_host* host, const struct quipu_option* o
   if (strcmp(device->mode, "absent") == 0) return free(device), QUIPU_E_DEVICE;
   if (strcmp(device->mode, "talk") == 0) return talk(device), free(device), QUIPU_E_OPTION;
   return QUIPU_OK;
+}
+
+__attribute__((unused)) static int test_check(const struct quipu_host* host, const struct quipu_option* options,
+                                              size_t option_count, size_t* wrong) {
+  int has_mode = 0;
+  for (size_t i = 0; i < option_count; ++i) {
+    if (strcmp(options[i].key, "mode") == 0) {
+      has_mode = 1;
+      if (strcmp(options[i].value, "hang") == 0) hang();
+      if (strcmp(options[i].value, "crash") == 0) raise(SIGKILL);
+    } else if (strcmp(options[i].key, "blocks") != 0) {
+      host->log(host->context, QUIPU_LOG_INFO, "reading options");
+      host->log(host->context, QUIPU_LOG_ERROR, "unknown option");
+      *wrong = i;
+      return QUIPU_E_OPTION;
+    }
+  }
+  if (has_mode) return QUIPU_OK;
+  host->log(host->context, QUIPU_LOG_ERROR, "mode is missing");
+  return QUIPU_E_OPTION;
 }
 
 static void try_to_escape(struct quipu_device* device) {
@@ -290,4 +314,5 @@ QUIPU_DRIVER_EXPORT const struct quipu_driver quipu_driver = {
     .pull = TEST_PULL,
     .peer_receive = test_peer_receive,
     .inject = test_inject,
+    .check = TEST_CHECK,
 };
