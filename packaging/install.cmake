@@ -31,5 +31,7 @@ foreach(page IN ITEMS two-sites configuration status logging)
 endforeach()
 install(FILES docs/man/quipu-kmsd.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 COMPONENT quipu-kms)
 
+install(FILES docs/driver-sim.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/quipu-kms COMPONENT quipu-kms)
+
 # All that the author of a driver needs.
 install(FILES include/quipu/driver.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/quipu COMPONENT quipu-driver-dev)

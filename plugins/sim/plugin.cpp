@@ -9,13 +9,23 @@ struct quipu_device {
 
 namespace {
 
+int refuse(const struct quipu_host* host, const quipu::sim::WrongOption& wrong) {
+  host->log(host->context, QUIPU_LOG_ERROR, wrong.text.c_str());
+  return QUIPU_E_OPTION;
+}
+
+int check_options(const struct quipu_host* host, const struct quipu_option* options, size_t option_count,
+                  size_t* wrong) {
+  const auto parsed = quipu::sim::parse_options({options, option_count});
+  if (parsed) return QUIPU_OK;
+  *wrong = parsed.error().index;
+  return refuse(host, parsed.error());
+}
+
 int open_device(const struct quipu_host* host, const struct quipu_option* options, size_t option_count,
                 struct quipu_device** device) {
   const auto parsed = quipu::sim::parse_options({options, option_count});
-  if (!parsed) {
-    host->log(host->context, QUIPU_LOG_ERROR, parsed.error().text.c_str());
-    return QUIPU_E_OPTION;
-  }
+  if (!parsed) return refuse(host, parsed.error());
   *device = new quipu_device{.device = {*host, *parsed}};
   return QUIPU_OK;
 }
@@ -68,5 +78,6 @@ const struct quipu_driver quipu_driver = {
     .pull = nullptr,
     .peer_receive = nullptr,
     .inject = inject_fault,
+    .check = check_options,
     .reserved = {},
 };

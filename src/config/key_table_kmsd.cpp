@@ -125,7 +125,10 @@ constexpr ConfigKey kKeys[] = {
      .default_value = "false",
      .help = "Accept a driver whose keys are simulated and protect nothing."},
     {.section = "link[]", .name = "options", .type = table, .help = "Handed to the driver as they are."},
-    {.section = "link[].options", .name = "NAME", .type = scalar, .help = "An option that the driver documents."},
+    {.section = "link[].options",
+     .name = "NAME",
+     .type = scalar,
+     .help = "An option of the driver. Those of driver sim: [driver-sim.md](driver-sim.md)."},
 };
 
 }  // namespace
