@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kmsd/event_names.h"
+
 namespace quipu::kmsd {
 namespace {
 
@@ -36,7 +38,7 @@ Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const conf
       [self](net::HttpRequest request, net::Responder responder) {
         self->handle(std::move(request), std::move(responder));
       },
-      [self](const Endpoint& from, const Error& reason) { self->m_refusals.note(from, reason); },
+      [self](const Endpoint& from, const Error& reason) { self->m_strangers.note(from, reason); },
       [self](const net::PeerIdentity& peer) { return self->caller_of(peer) != nullptr; });
   if (!opened) return fail_at("ETSI 014 server at " + config.listen.text(), opened.error());
   server->m_server = *std::move(opened);
@@ -45,8 +47,8 @@ Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const conf
 
 EtsiServer::EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& saes, CallHandler on_call, LogSink& log)
     : m_on_call(std::move(on_call)),
-      m_log(log),
-      m_refusals(loop, log, "etsi014_refused", "a connection to the ETSI 014 server was refused") {
+      m_strangers(loop, log, event::kEtsi014Refused, "a connection to the ETSI 014 server was refused"),
+      m_unknown(loop, log, event::kSaeUnknown, "a certificate of our authority names no SAE of this KME") {
   for (const config::SaeConfig& sae : saes)
     m_saes.push_back(sae.id);
 }
@@ -63,8 +65,8 @@ void EtsiServer::handle(net::HttpRequest request, net::Responder responder) {
   const SaeId* const caller = caller_of(*request.peer);
   if (caller == nullptr) {
     const auto names = request.peer->names();
-    m_log.warning("sae_unknown", "a certificate names no SAE of this KME",
-                  {{"from", request.remote.text()}, {"name", names.empty() ? "" : names.front()}});
+    m_unknown.note(request.remote, {Errc::not_permitted, "it is of " + (names.empty() ? "nobody" : names.front()) +
+                                                             ", for whom there is no [[sae]]"});
     return refuse(std::move(responder), etsi::ApiError{.http_status = 401, .message = {}, .details = {}});
   }
   auto call = etsi::parse_call(request.method, request.target, request.body.view());

@@ -54,8 +54,8 @@ class EtsiServer {
 
   std::vector<SaeId> m_saes;
   CallHandler m_on_call;
-  LogSink& m_log;
-  RefusalLog m_refusals;
+  RefusalLog m_strangers;
+  RefusalLog m_unknown;
   std::unique_ptr<net::HttpsServer> m_server;
   std::map<kms::RequestId, net::Responder> m_pending;
   std::uint64_t m_last_request = 0;

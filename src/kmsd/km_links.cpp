@@ -6,6 +6,7 @@
 
 #include "kms/link_message.h"
 #include "kmsd/backoff.h"
+#include "kmsd/event_names.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -46,7 +47,7 @@ Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::Km
   auto listener = net::TlsListener::open(
       loop, config.listen, links->m_context, limits(),
       [self](std::unique_ptr<net::TlsStream> stream) { self->accept(std::move(stream)); },
-      [self](const Endpoint& from, const Error& reason) { self->m_refusals.note(from, reason); });
+      [self](const Endpoint& from, const Error& reason) { self->m_strangers.note(from, reason); });
   if (!listener) return fail_at("KM link at " + config.listen.text(), listener.error());
   links->m_listener = *std::move(listener);
   for (const config::PeerKmeConfig& peer : peers) {
@@ -60,7 +61,8 @@ Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::Km
 KmLinks::KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log)
     : m_loop(loop),
       m_log(log),
-      m_refusals(loop, log, "km_link_refused", "a KM link was refused"),
+      m_strangers(loop, log, event::kKmLinkRefused, "a KM link was refused"),
+      m_certified(loop, log, event::kKmLinkRefused, "a KM link was refused whose certificate is of our authority"),
       m_events(std::move(events)) {
   for (const config::PeerKmeConfig& peer : peers)
     m_peers.push_back(peer.id);
@@ -75,18 +77,19 @@ void KmLinks::accept(std::unique_ptr<net::TlsStream> stream) {
     if (std::ranges::find(m_peers, peer) == m_peers.end()) continue;
     if (!m_dialers.contains(peer)) return adopt(std::move(stream), peer);
     // Were both ends to dial, each new connection would replace the other's.
-    return m_log.warning("km_link_refused", "a KM link was refused: the KME with the lower id dials, and that is us",
-                         {{"from", stream->remote().text()}, {"peer", name}});
+    return m_certified.note(stream->remote(), {Errc::conflict, "it is of " + name +
+                                                                   ", but the KME with the lower id dials, which is "
+                                                                   "this one: look at the ids in both configurations"});
   }
-  m_log.warning("km_link_refused", "a KM link was refused: its certificate names no configured KME",
-                {{"from", stream->remote().text()}, {"name", names.empty() ? "" : names.front()}});
+  m_certified.note(stream->remote(), {Errc::not_permitted, "it is of " + (names.empty() ? "nobody" : names.front()) +
+                                                               ", for whom there is no [[peer_kme]]"});
 }
 
 void KmLinks::adopt(std::unique_ptr<net::TlsStream> stream, const KmeId& peer) {
   const kms::LinkId link(++m_last_link);
   net::TlsStream& kept = *(m_streams[link] = std::move(stream));
   m_stream_peers.emplace(link, peer);
-  m_log.info("km_link_connected", "a KM link stands", {{"peer", peer.value()}, {"from", kept.remote().text()}});
+  m_log.info(event::kKmLinkConnected, "a KM link stands", {{"peer", peer.value()}, {"from", kept.remote().text()}});
   kept.start({.on_message = [this, link](ByteView message) { m_events.received(link, message); },
               .on_closed = [this, link, peer](const Error& reason) { ended(link, peer, reason); }});
   m_events.connected(link, peer);
@@ -144,7 +147,7 @@ void KmLinks::dialed(Dialer& dialer, Result<std::unique_ptr<net::TlsStream>> res
     return adopt(*std::move(result), dialer.peer);
   }
   if (!dialer.reported)
-    m_log.warning("km_link_unreachable", "a peer KME does not answer; trying on",
+    m_log.warning(event::kKmLinkUnreachable, "a peer KME does not answer; trying on",
                   {{"peer", dialer.peer.value()}, {"to", dialer.to.text()}, error_field(result.error())});
   dialer.reported = true;
   dial_again(dialer.peer);
@@ -157,7 +160,7 @@ void KmLinks::dial_again(const KmeId& peer) {
   const TimePoint now = net::Loop::now();
   if (const auto contact = std::exchange(dialer.contact, std::nullopt)) dialer.backoff.contact_ended(now - *contact);
   const Duration delay = dialer.backoff.next();
-  m_log.debug("km_link_dials_again", "a peer KME will be dialled again",
+  m_log.debug(event::kKmLinkDialsAgain, "a peer KME will be dialled again",
               {{"peer", peer.value()}, {"delay_ms", delay_text(delay)}});
   dialer.retry.set(now + delay);
 }

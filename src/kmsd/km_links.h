@@ -59,7 +59,9 @@ class KmLinks {
 
   net::Loop& m_loop;
   LogSink& m_log;
-  RefusalLog m_refusals;
+  // Apart, so that strangers do not hide what is an error of configuration.
+  RefusalLog m_strangers;
+  RefusalLog m_certified;
   Events m_events;
   std::vector<KmeId> m_peers;
   std::shared_ptr<const net::TlsContext> m_context;

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "config/diff.h"
+#include "kmsd/event_names.h"
 #include "kmsd/status.h"
 #include "service/files.h"
 #include "service/notify.h"
@@ -87,7 +88,7 @@ Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configu
   daemon->watch_machine();
   daemon->on_second();
   daemon->perform({});
-  log.info("listening", "the KME waits for SAEs and for other KMEs",
+  log.info(event::kListening, "the KME waits for SAEs and for other KMEs",
            {{"etsi014", daemon->m_etsi->local().text()}, {"km_link", daemon->m_km_links->local().text()}});
   return daemon;
 }
@@ -231,7 +232,7 @@ void Kmsd::on_signal() {
     if (*signal == service::Signal::terminate) return stop(std::nullopt);
     service::notify_reloading();
     if (const auto result = reload(); !result)
-      m_log.error("reload_failed", "the configuration was not reloaded; the old one stays",
+      m_log.error(event::kReloadFailed, "the configuration was not reloaded; the old one stays",
                   {error_field(result.error())});
     service::notify_ready();
   }
@@ -262,7 +263,7 @@ void Kmsd::on_second() {
   if (net::Loop::now() < m_next_scrub) return;
   m_next_scrub = net::Loop::now() + kScrubInterval;
   if (const auto scrubbed = m_store->scrub(); !scrubbed)
-    m_log.error("scrub_failed", "what was left of used key material could not be removed from the store's log",
+    m_log.error(event::kScrubFailed, "what was left of used key material could not be removed from the store's log",
                 {error_field(scrubbed.error())});
 }
 
@@ -293,7 +294,7 @@ Result<control::ReloadResult> Kmsd::reload() {
   if (!difference.peer_kmes.empty()) result.needs_restart.emplace_back("peer_kme");
   if (!difference.links.empty()) result.needs_restart.emplace_back("link");
   adopt(std::move(fresh));
-  m_log.info("reloaded", "the configuration was reloaded",
+  m_log.info(event::kReloaded, "the configuration was reloaded",
              {{"changed", fmt::format("{}", fmt::join(result.changed, ","))},
               {"needs_restart", fmt::format("{}", fmt::join(result.needs_restart, ","))}});
   return result;

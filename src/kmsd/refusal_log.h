@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is logged of clients that nobody knows yet. Anybody can make such refusals, as many as he likes: they must not
-// hide the other lines. So the first is told at once, and those of the time after it together at its end.
+// What is logged of clients that are refused. Anybody can make such refusals, as many as he likes, and a client that is
+// configured wrong makes them for days: they must not hide the other lines. So the first is told at once, and those of
+// the time after it together at its end.
 #pragma once
 
 #include <cstdint>

@@ -13,6 +13,7 @@ import doc_paths
 import doc_samples
 import file_rules
 import layering
+import log_events
 import man_pages
 import not_compiling
 import sans_io
@@ -342,6 +343,27 @@ class StatusWords(InTree):
     def test_words_that_moved_away(self):
         self.write("src/daemon/reasons.cpp", HEAD)
         self.assert_one(status_words, "src/daemon/reasons.cpp: no words found")
+
+
+class LogEvents(InTree):
+    PAGE = "Lines left out are in one line, `left_out`.\n| event | level |\n|---|---|\n| `up`, `down` | info, error | it is |\n"
+    CODE = HEAD + 'void f() {\n  m_log.info("up", "It is up.", {{"peer", "a"}});\n  g.alarm(\n      "down", "It is down.");\n'
+
+    def test_what_is_listed(self):
+        self.write("src/kms/a.cpp", self.CODE + '  log.info("left_out", "some were left out");\n}\n')
+        self.write("docs/logging.md", self.PAGE)
+        self.assert_none(log_events)
+
+    def test_what_is_not_listed(self):
+        self.write("src/kms/a.cpp", self.CODE + '  log.info("left_out", "some were left out");\n}\n')
+        self.write("src/daemon/event_names.h", HEAD + 'constexpr std::string_view kOther = "other";\n')
+        self.write("docs/logging.md", self.PAGE)
+        self.assert_one(log_events, "event_names.h:2: event other is not in docs/logging.md")
+
+    def test_what_nobody_logs(self):
+        self.write("src/kms/a.cpp", self.CODE + "}\n")
+        self.write("docs/logging.md", self.PAGE)
+        self.assert_one(log_events, "docs/logging.md: nothing logs left_out")
 
 
 class DocSamples(InTree):

@@ -2,6 +2,8 @@
 // The whole daemon in this process, on loopback: its SAE and its peer KME are played by the test.
 #include "kmsd/kmsd.h"
 
+#include <gmock/gmock.h>
+
 #include "crypto/hash.h"
 #include "kms/link_message.h"
 #include "support/recorded_log.h"
@@ -257,7 +259,18 @@ TEST_F(KmsdTest, AStrangersBodyIsNotWaitedFor) {
   known->say(kHead);
   answer_another_client();
   EXPECT_EQ(known->received, "");
-  EXPECT_EQ(sink.values("sae_unknown", "name").size(), 1U);
+  EXPECT_EQ(sink.values("sae_unknown", "error").size(), 1U);
+}
+
+// Whoever has a certificate of ours and is no SAE of this KME may ask as often as he likes: there is one line.
+TEST_F(KmsdTest, AnUnknownSaeDoesNotFillTheLog) {
+  for (int i = 0; i < 3; ++i) {
+    const auto stranger = connect_sae("sae-x");
+    stranger->say(kStatus);
+    run_until(loop, [&] { return stranger->received.starts_with("HTTP/1.1 401"); });
+  }
+  ASSERT_EQ(sink.values("sae_unknown", "error").size(), 1U);
+  EXPECT_THAT(sink.values("sae_unknown", "error")[0], testing::HasSubstr("of quipu:sae-x"));
 }
 
 }  // namespace
