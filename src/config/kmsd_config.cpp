@@ -22,6 +22,7 @@ std::uint32_t unsigned_value(const Section& section, std::string_view key) {
 KmeConfig read_kme(const Section& section) {
   KmeConfig kme;
   kme.id = KmeId(read_id(section, "id"));
+  kme.id_position = section.position_of("id");
   kme.store = section.parsed("store", parse_absolute_path, "an absolute path").value_or("");
   kme.store_key_file = section.text("store_key_file").value_or("");
   kme.control_socket =
@@ -73,26 +74,22 @@ void read_peers(const Section& root, KmsdConfig& config, UniqueValues& saes) {
   }
 }
 
-std::map<std::string, std::string> read_options(const Section& link) {
-  std::map<std::string, std::string> out;
-  if (!link.has("options")) return out;
-  const auto section = link.table("options");
-  if (!section) return out;
-  const std::vector<std::string> names = section->names();
+void read_options(const Section& section, LinkConfig& link) {
+  const std::vector<std::string> names = section.names();
   if (names.size() > kMaxLinkOptions)
-    section->add(names[kMaxLinkOptions], fmt::format("is one of {} options", names.size()),
-                 fmt::format("a driver takes at most {}", kMaxLinkOptions));
+    section.add(names[kMaxLinkOptions], fmt::format("is one of {} options", names.size()),
+                fmt::format("a driver takes at most {}", kMaxLinkOptions));
   for (const std::string& name : names) {
-    if (!parse_name(name)) section->add(name, fmt::format("\"{}\" is not {}", name, kNameForm), "rename it");
-    const auto value = section->scalar(name);
+    if (!parse_name(name)) section.add(name, fmt::format("\"{}\" is not {}", name, kNameForm), "rename it");
+    const auto value = section.scalar(name);
     if (!value) continue;
     if (value->size() > kMaxLinkOptionSize)
-      section->add(name, fmt::format("has {} octets", value->size()),
-                   fmt::format("a driver takes at most {}", kMaxLinkOptionSize));
-    if (value->find('\0') != std::string::npos) section->add(name, "holds a zero octet", "remove \\u0000");
-    out.emplace(name, *value);
+      section.add(name, fmt::format("has {} octets", value->size()),
+                  fmt::format("a driver takes at most {}", kMaxLinkOptionSize));
+    if (value->find('\0') != std::string::npos) section.add(name, "holds a zero octet", "remove \\u0000");
+    link.options.emplace(name, *value);
+    link.option_positions.emplace(name, section.position_of(name));
   }
-  return out;
 }
 
 void read_links(const Section& root, KmsdConfig& config) {
@@ -107,8 +104,11 @@ void read_links(const Section& root, KmsdConfig& config) {
       section.add("peer_kme", fmt::format("there is no [[peer_kme]] with id = \"{}\"", link.peer_kme.value()),
                   "add that section or name one that is there");
     link.driver = read_name(section, "driver");
+    link.driver_position = section.position_of("driver");
     link.allow_simulated = section.boolean("allow_simulated").value_or(false);
-    link.options = read_options(section);
+    link.allow_simulated_position = section.position_of("allow_simulated");
+    if (section.has("options"))
+      if (const auto options = section.table("options")) read_options(*options, link);
     config.links.push_back(std::move(link));
   }
 }

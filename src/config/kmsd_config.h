@@ -17,6 +17,7 @@ namespace quipu::config {
 
 struct KmeConfig {
   KmeId id{};
+  Position id_position{};
   std::string store{};  // database file
   FileName store_key_file{};
   std::string control_socket{};
@@ -73,6 +74,10 @@ struct LinkConfig {
   bool allow_simulated = false;
   std::map<std::string, std::string> options{};  // handed to the driver as they are; numbers in their shortest form
   Position position{};
+  // Where the keys stand, for what only the driver can say about them.
+  Position driver_position{};
+  Position allow_simulated_position{};
+  std::map<std::string, Position> option_positions{};
 
   bool operator==(const LinkConfig&) const = default;
 };

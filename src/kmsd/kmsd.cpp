@@ -23,6 +23,10 @@ WallTime wall_now() {
   return std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
 }
 
+std::string quoted_list(const std::vector<std::string>& names) {
+  return names.empty() ? "nobody" : fmt::format("\"{}\"", fmt::join(names, "\", \""));
+}
+
 Result<TlsEnd> load_tls(const config::TlsFiles& files, bool require_hybrid) {
   net::TlsFiles paths;
   QUIPU_TRY_ASSIGN(paths.ca, service::resolve_file(files.ca));
@@ -32,6 +36,20 @@ Result<TlsEnd> load_tls(const config::TlsFiles& files, bool require_hybrid) {
   QUIPU_TRY_ASSIGN(end.context, net::TlsContext::load(paths, {.require_hybrid = require_hybrid}));
   QUIPU_TRY_ASSIGN(end.ca, service::read_text_file(paths.ca, kMaxConfigurationSize));
   return end;
+}
+
+// Every other KME would refuse a certificate that does not say who we are, and only its log would tell.
+Result<void> require_own_id(const Configuration& configuration) {
+  const net::PeerIdentity& own = configuration.km_link.context->own();
+  const config::KmeConfig& kme = configuration.values.kme;
+  if (own.is(kme.id.value())) return {};
+  const config::Problem problem{
+      .position = kme.id_position,
+      .key = "kme.id",
+      .problem = fmt::format("\"{}\" is not named by the certificate of km_link ({}), which names {}", kme.id.value(),
+                             configuration.values.km_link.tls.cert, quoted_list(own.names())),
+      .advice = "correct the id, or have a certificate issued for it (quipu pki issue): other KMEs refuse this one"};
+  return fail(Errc::malformed, problem.text(configuration.file));
 }
 
 Result<Configuration> load(const std::string& file) {
@@ -68,6 +86,7 @@ Result<Configuration> load_named_files(std::string file, config::KmsdConfig valu
   auto km_link = load_tls(out.values.km_link.tls, true);
   if (!km_link) return fail_at("km_link", km_link.error());
   out.km_link = *std::move(km_link);
+  QUIPU_TRY(require_own_id(out));
   return out;
 }
 

@@ -74,6 +74,16 @@ TEST(KmsdConfig, RefusesOptionsThatNoDriverCanBeHanded) {
               AllOf(HasSubstr("is one of 65 options"), HasSubstr("a driver takes at most 64")));
 }
 
+TEST(KmsdConfig, TellsWhereTheKeysOfALinkStand) {
+  const auto config = parse_kmsd(kKmsdSample);
+  ASSERT_TRUE(config.has_value());
+  EXPECT_EQ(config->kme.id_position.line, 2U);
+  EXPECT_EQ(config->links[0].driver_position.line, 29U);
+  EXPECT_EQ(config->links[0].allow_simulated_position.line, 30U);
+  EXPECT_EQ(config->links[0].option_positions.at("qber").line, 35U);
+  EXPECT_EQ(config->links[0].option_positions.at("qber").column, 1U);
+}
+
 TEST(KmsdConfig, UnknownKeysAreToldFromKnownOnes) {
   EXPECT_THAT(refusal("allow_simulated", "allow_simulation"), HasSubstr("did you mean \"allow_simulated\"?"));
   EXPECT_THAT(refusal("[km_link]", "[kmlink]"), HasSubstr("kmlink: unknown key; did you mean \"km_link\"?"));

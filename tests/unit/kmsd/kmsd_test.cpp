@@ -71,7 +71,9 @@ class KmsdTest : public ::testing::Test {
     daemon = std::move(*started);
   }
 
-  Result<Configuration> configuration() {
+  Result<Configuration> configuration() { return load_named_files("kms.toml", configuration_values()); }
+
+  config::KmsdConfig configuration_values() {
     const auto files = [this](const std::string& name) {
       const net::TlsFiles made = pki.issue(name);
       return config::TlsFiles{.ca = made.ca, .cert = made.certificate, .key = made.key};
@@ -93,7 +95,7 @@ class KmsdTest : public ::testing::Test {
                          .address = {.host = "127.0.0.1", .port = 1, .literal = {}},
                          .saes = {SaeId("sae-a")},
                          .position = {}}};
-    return load_named_files("kms.toml", std::move(values));
+    return values;
   }
 
   // A pool with 128 slots that both ends have.
@@ -271,6 +273,20 @@ TEST_F(KmsdTest, AnUnknownSaeDoesNotFillTheLog) {
   }
   ASSERT_EQ(sink.values("sae_unknown", "error").size(), 1U);
   EXPECT_THAT(sink.values("sae_unknown", "error")[0], testing::HasSubstr("of quipu:sae-x"));
+}
+
+// The other KME would refuse us, and only its log would tell.
+TEST_F(KmsdTest, AnOwnIdThatTheCertificateDoesNotNameIsRefused) {
+  config::KmsdConfig values = configuration_values();
+  values.kme.id = KmeId("kme-c");
+  values.kme.id_position = {2, 1};
+  const auto refused = load_named_files("kms.toml", std::move(values));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Errc::malformed);
+  EXPECT_THAT(refused.error().text,
+              testing::AllOf(testing::StartsWith("kms.toml:2:1: kme.id: \"kme-c\" is not named by"),
+                             testing::HasSubstr("kme-b.pem"), testing::HasSubstr("\"kme-b\""),
+                             testing::HasSubstr("quipu pki issue")));
 }
 
 }  // namespace
