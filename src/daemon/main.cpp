@@ -4,19 +4,14 @@
 #include <iostream>
 
 #include "base/version.h"
-#include "crypto/self_test.h"
 #include "daemon/daemon.h"
 #include "daemon/event_names.h"
 #include "daemon/guards.h"
-#include "service/lock_down.h"
+#include "service/program.h"
 
 namespace {
 
 using namespace quipu;
-
-constexpr int kFailed = 1;
-constexpr int kUsage = 2;
-constexpr int kConfigInvalid = 5;
 
 struct Options {
   std::string config = "/etc/quipu/quipu.toml";
@@ -45,29 +40,21 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kUsage;
+    return app.exit(error) == 0 ? 0 : service::kExitUsage;
   }
   return std::nullopt;
 }
 
 int report(const Error& error, int code) {
-  std::cerr << "quipud: " << (error.text.empty() ? to_string(error.code) : error.text) << "\n";
-  return code;
-}
-
-// Before anything secret is read: what must hold for this process to touch a key.
-Result<service::SignalSource> prepare() {
-  QUIPU_TRY(service::lock_down());
-  QUIPU_TRY(crypto::self_test());
-  return service::SignalSource::create();
+  return service::complain("quipud", error, code);
 }
 
 // An exit code when they could not be set. First of all, so that whatever else keeps quipud from starting (a key that
 // is not there, a state folder that cannot be read) leaves nothing in clear.
 std::optional<int> set_guards(const Options& options) {
   const auto plan = daemon::load_plan(options.config);
-  if (!plan) return report(plan.error(), kConfigInvalid);
-  if (const auto guarded = daemon::set_guards(*plan); !guarded) return report(guarded.error(), kFailed);
+  if (!plan) return report(plan.error(), service::kExitConfigurationInvalid);
+  if (const auto guarded = daemon::set_guards(*plan); !guarded) return report(guarded.error(), service::kExitFailure);
   return std::nullopt;
 }
 
@@ -82,7 +69,7 @@ Result<daemon::RemovedGuards> remove_guards(const Options& options) {
 
 int remove_guards_and_tell(const Options& options) {
   const auto outcome = remove_guards(options);
-  if (!outcome) return report(outcome.error(), kFailed);
+  if (!outcome) return report(outcome.error(), service::kExitFailure);
   for (const IpPrefix& prefix : outcome->removed)
     std::cout << "removed: " << prefix.text() << "\n";
   for (const IpPrefix& prefix : outcome->left)
@@ -97,7 +84,7 @@ int run(const Options& options, service::SignalSource signals, daemon::Settings 
   const Result<void> outcome = quipud ? (*quipud)->run() : std::unexpected(quipud.error());
   if (outcome) return 0;
   log.error(daemon::event::kFailed, "quipud ends", {error_field(outcome.error())});
-  return kFailed;
+  return service::kExitFailure;
 }
 
 }  // namespace
@@ -109,14 +96,15 @@ int main(int argc, char** argv) {
   if (!options.check)
     if (const auto code = set_guards(options)) return *code;
   if (options.guard) return 0;
-  auto signals = prepare();
-  if (!signals) return report(signals.error(), kFailed);
+  if (const auto ready = service::prepare_for_secrets(); !ready) return report(ready.error(), service::kExitFailure);
   auto settings = daemon::load_settings(options.config);
-  if (!settings) return report(settings.error(), kConfigInvalid);
+  if (!settings) return report(settings.error(), service::kExitConfigurationInvalid);
   if (options.check) {
     std::cout << options.config << ": good, " << settings->peers.size() << " peer(s), " << settings->kms.size()
               << " KMS(s)\n";
     return 0;
   }
+  auto signals = service::SignalSource::create();
+  if (!signals) return report(signals.error(), service::kExitFailure);
   return run(options, std::move(*signals), std::move(*settings));
 }

@@ -19,6 +19,17 @@ DriverFiles find_driver_files() {
   return {.program = "/usr/lib/quipu/quipu-driver", .plugin_folder = "/usr/lib/quipu/drivers"};
 }
 
+driver::DriverHostConfig host_config(const DriverFiles& files, const config::LinkConfig& link) {
+  driver::DriverHostConfig host;
+  host.program = files.program;
+  host.plugin = files.plugin_folder + "/" + link.driver + ".so";
+  host.driver = link.driver;
+  host.link = link.name;
+  host.options.assign(link.options.begin(), link.options.end());
+  host.allow_simulated = link.allow_simulated;
+  return host;
+}
+
 // Collects the blocks of one turn, so that they share one durable transaction.
 class Links::Link final : public driver::DriverEvents {
  public:
@@ -101,14 +112,7 @@ std::unique_ptr<Links> Links::start(net::Loop& loop, const DriverFiles& files,
                                     LogSink& log) {
   std::unique_ptr<Links> links(new Links);
   for (const config::LinkConfig& config : configs) {
-    driver::DriverHostConfig host;
-    host.program = files.program;
-    host.plugin = files.plugin_folder + "/" + config.driver + ".so";
-    host.driver = config.driver;
-    host.link = config.name;
-    host.options.assign(config.options.begin(), config.options.end());
-    host.allow_simulated = config.allow_simulated;
-    links->m_links.push_back(std::make_unique<Link>(loop, std::move(host), events, log));
+    links->m_links.push_back(std::make_unique<Link>(loop, host_config(files, config), events, log));
     links->m_links.back()->start();
   }
   return links;

@@ -23,6 +23,9 @@ struct DriverFiles {
 // Beside this program in a build, else where the Debian packages put them.
 DriverFiles find_driver_files();
 
+// How the driver of that link is run.
+driver::DriverHostConfig host_config(const DriverFiles& files, const config::LinkConfig& link);
+
 // What is known about one link.
 struct LinkReport {
   driver::DriverStatus driver;

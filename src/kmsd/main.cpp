@@ -5,18 +5,15 @@
 #include <optional>
 
 #include "base/version.h"
-#include "crypto/self_test.h"
+#include "kmsd/event_names.h"
 #include "kmsd/kmsd.h"
-#include "service/lock_down.h"
+#include "kmsd/link_check.h"
 #include "service/notify.h"
+#include "service/program.h"
 
 namespace {
 
 using namespace quipu;
-
-constexpr int kExitFailure = 1;
-constexpr int kExitUsage = 2;
-constexpr int kExitConfigurationInvalid = 5;
 
 struct Options {
   std::string file = "/etc/quipu/kms.toml";
@@ -24,9 +21,7 @@ struct Options {
 };
 
 int complain(const Error& error, int code) {
-  std::fprintf(stderr, "quipu-kmsd: %s\n",
-               error.text.empty() ? std::string(to_string(error.code)).c_str() : error.text.c_str());
-  return code;
+  return service::complain("quipu-kmsd", error, code);
 }
 
 // An exit code, when there is nothing more to do.
@@ -34,36 +29,48 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   CLI::App app("The key management system of one Quipu site (ETSI GS QKD 014)", "quipu-kmsd");
   app.add_option("--config", options.file, "Configuration file")->capture_default_str();
   app.add_flag("--check", options.check,
-               "Read the configuration and every file it names, say what is wrong, and end: 0 when it is good, 5 when "
-               "not");
+               "Read the configuration and every file it names, ask the drivers about their options (no device is "
+               "touched), say what is wrong, and end: 0 when all is good, 5 when not");
   app.set_version_flag("--version", kVersion);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kExitUsage;
+    return app.exit(error) == 0 ? 0 : service::kExitUsage;
   }
   return std::nullopt;
 }
 
-// Before anything is read: what must hold for this process to touch a key.
-Result<service::SignalSource> prepare() {
-  QUIPU_TRY(service::lock_down());
-  QUIPU_TRY(crypto::self_test());
-  return service::SignalSource::create();
+int check(const kmsd::Configuration& configuration) {
+  const config::KmsdConfig& values = configuration.values;
+  const kmsd::LinkCheck links = kmsd::check_links(kmsd::find_driver_files(), values.links);
+  for (const config::Problem& note : links.notes)
+    std::printf("%s\n", note.text(configuration.file).c_str());
+  if (!links.problems.empty())
+    return complain(config::to_error(configuration.file, links.problems), service::kExitConfigurationInvalid);
+  std::printf("%s: good, %zu link(s), %zu peer KME(s)\n", configuration.file.c_str(), values.links.size(),
+              values.peer_kmes.size());
+  return 0;
 }
 
-Result<void> run(kmsd::Configuration configuration, service::SignalSource signals) {
-  const auto sink = service::make_default_sink("quipu-kmsd", service::LogFormat::text);
-  service::FilteringSink log(*sink, configuration.values.kme.log_level, net::Loop::now);
+Result<void> serve(kmsd::Configuration configuration, service::SignalSource signals, service::FilteringSink& log) {
   net::Loop loop;
   const std::string kme = configuration.values.kme.id.value();
   QUIPU_TRY_ASSIGN(const auto daemon, kmsd::Kmsd::start(loop, std::move(configuration), std::move(signals), log));
-  log.info("started", "the KME is ready", {{"kme", kme}, {"version", kVersion}});
+  log.info(kmsd::event::kStarted, "the KME is ready", {{"kme", kme}, {"version", kVersion}});
   service::notify_ready();
   loop.run();
-  log.info("stopped", "the KME has stopped", {{"kme", kme}});
+  log.info(kmsd::event::kStopped, "the KME has stopped", {{"kme", kme}});
   if (daemon->failure()) return std::unexpected(*daemon->failure());
   return {};
+}
+
+int run(kmsd::Configuration configuration, service::SignalSource signals) {
+  const auto sink = service::make_default_sink("quipu-kmsd", service::LogFormat::text);
+  service::FilteringSink log(*sink, configuration.values.kme.log_level, net::Loop::now);
+  const auto outcome = serve(std::move(configuration), std::move(signals), log);
+  if (outcome) return 0;
+  log.error(kmsd::event::kFailed, "quipu-kmsd ends", {error_field(outcome.error())});
+  return service::kExitFailure;
 }
 
 }  // namespace
@@ -71,16 +78,11 @@ Result<void> run(kmsd::Configuration configuration, service::SignalSource signal
 int main(int argc, char** argv) {
   Options options;
   if (const auto code = parse_options(argc, argv, options)) return *code;
-  auto signals = prepare();
-  if (!signals) return complain(signals.error(), kExitFailure);
+  if (const auto ready = service::prepare_for_secrets(); !ready) return complain(ready.error(), service::kExitFailure);
   auto configuration = kmsd::load_configuration(options.file);
-  if (!configuration) return complain(configuration.error(), kExitConfigurationInvalid);
-  if (options.check) {
-    std::printf("%s: good, %zu link(s), %zu peer KME(s)\n", options.file.c_str(), configuration->values.links.size(),
-                configuration->values.peer_kmes.size());
-    return 0;
-  }
-  if (const auto result = run(*std::move(configuration), *std::move(signals)); !result)
-    return complain(result.error(), kExitFailure);
-  return 0;
+  if (!configuration) return complain(configuration.error(), service::kExitConfigurationInvalid);
+  if (options.check) return check(*configuration);
+  auto signals = service::SignalSource::create();
+  if (!signals) return complain(signals.error(), service::kExitFailure);
+  return run(*std::move(configuration), *std::move(signals));
 }

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a configuration says about drivers, held against the drivers themselves.
+#pragma once
+
+#include <vector>
+
+#include "config/kmsd_config.h"
+#include "kmsd/links.h"
+
+namespace quipu::kmsd {
+
+struct LinkCheck {
+  std::vector<config::Problem> problems;
+  // What could not be checked, each with its place and why.
+  std::vector<config::Problem> notes;
+};
+
+// Starts each link's driver, in its sandbox, and asks it about its options. Blocks; no device is touched, so the daemon
+// may be using them.
+LinkCheck check_links(const DriverFiles& files, const std::vector<config::LinkConfig>& links);
+
+}  // namespace quipu::kmsd

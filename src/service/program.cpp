@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/program.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "crypto/self_test.h"
+#include "service/lock_down.h"
+
+namespace quipu::service {
+
+int complain(std::string_view program, const Error& error, int code) {
+  fmt::print(stderr, "{}: {}\n", program, error.text.empty() ? to_string(error.code) : std::string_view(error.text));
+  return code;
+}
+
+Result<void> prepare_for_secrets() {
+  QUIPU_TRY(lock_down());
+  return crypto::self_test();
+}
+
+}  // namespace quipu::service

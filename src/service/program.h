@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the programs of both daemons have in common before there is a daemon.
+#pragma once
+
+#include <string_view>
+
+#include "base/result.h"
+
+namespace quipu::service {
+
+// Exit codes, as the units and the manual pages know them. After the last two the service manager does not start again.
+inline constexpr int kExitFailure = 1;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitConfigurationInvalid = 5;
+
+// "PROGRAM: what is wrong" on standard error. Returns the code.
+int complain(std::string_view program, const Error& error, int code);
+
+// What must hold for this process to touch a key, to be called before one is read: lock_down(), and the cryptography
+// does what it should.
+Result<void> prepare_for_secrets();
+
+}  // namespace quipu::service

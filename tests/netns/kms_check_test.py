@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Two KMEs with certificates of `quipu pki`, in one network namespace: whom they take each other and an application for, and
+what `quipu-kmsd --check` says of a configuration that cannot work."""
+
+import pathlib
+import secrets
+import subprocess
+import tempfile
+import unittest
+
+import support
+from support import Namespace, PROGRAMS, run, wait_until
+
+CONFIG_INVALID = 5
+
+CONFIGURATION = """[kme]
+id = "kme-{own}"
+store = "{folder}/{own}.db"
+store_key_file = "{folder}/store.key"
+control_socket = "{folder}/{own}.sock"
+[etsi014]
+listen = "127.0.0.1:{etsi014}"
+ca = "{folder}/pki/ca.pem"
+cert = "{folder}/pki/kme-{own}.pem"
+key = "{folder}/pki/kme-{own}.key"
+[km_link]
+listen = "127.0.0.1:{km_link}"
+ca = "{folder}/pki/ca.pem"
+cert = "{folder}/pki/kme-{own}.pem"
+key = "{folder}/pki/kme-{own}.key"
+[[sae]]
+id = "sae-{own}"
+[[peer_kme]]
+id = "kme-{other}"
+address = "127.0.0.1:{other_km_link}"
+saes = ["sae-{other}"]
+[[link]]
+name = "a-b"
+peer_kme = "kme-{other}"
+driver = "sim"
+allow_simulated = true
+[link.options]
+role = "{role}"
+fibre = "127.0.0.1:8030"
+"""
+
+
+class Kms(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        pki = self.folder / "pki"
+        run(PROGRAMS / "quipu", "pki", "ca", pki)
+        # Each has alternative names besides: without its id among them, it would be nobody.
+        for name in ("kme-a", "kme-b", "sae-a", "sae-x"):
+            run(PROGRAMS / "quipu", "pki", "issue", pki, name, "--san", f"DNS:{name}.example", "--san", "IP:127.0.0.1")
+        run(PROGRAMS / "quipu", "genpsk", "--out", self.folder / "store.key")
+        self.write("a", "b", "alice", 8014, 8020, 8021)
+        self.write("b", "a", "bob", 8015, 8021, 8020)
+
+    def write(self, own, other, role, etsi014, km_link, other_km_link):
+        (self.folder / f"{own}.toml").write_text(CONFIGURATION.format(folder=self.folder, **{
+            "own": own, "other": other, "role": role, "etsi014": etsi014, "km_link": km_link, "other_km_link": other_km_link}))
+
+
+class Identity(Kms):
+    def setUp(self):
+        super().setUp()
+        self.namespace = Namespace("kc" + secrets.token_hex(3))
+        self.addCleanup(self.namespace.delete)
+        for site in "ab":
+            process = self.namespace.start(PROGRAMS / "quipu-kmsd", "--config", self.folder / f"{site}.toml",
+                                           log=self.folder / f"{site}.log")
+            self.addCleanup(process.wait)
+            self.addCleanup(process.terminate)
+
+    def status_of(self, certificate):
+        """HTTP status of a request to kme-a under that certificate; 0 while nobody listens."""
+        pki = self.folder / "pki"
+        return int(self.namespace.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", pki / "ca.pem", "--cert",
+                                      pki / f"{certificate}.pem", "--key", pki / f"{certificate}.key",
+                                      "https://127.0.0.1:8014/api/v1/keys/sae-b/status", check=False) or 0)
+
+    def test_who_is_who(self):
+        wait_until(lambda: self.status_of("sae-a") == 200, "the application is known by its certificate")
+        self.assertEqual(self.status_of("sae-x"), 401)
+        for site in "ab":
+            wait_until(lambda: "event=km_link_up" in (self.folder / f"{site}.log").read_text(), f"kme-{site} has contact")
+
+
+class Check(Kms):
+    def check(self, old="", new=""):
+        file = self.folder / "a.toml"
+        text = file.read_text()
+        self.assertIn(old, text)
+        changed = self.folder / "changed.toml"
+        changed.write_text(text.replace(old, new, 1))
+        return subprocess.run([PROGRAMS / "quipu-kmsd", "--check", "--config", changed], capture_output=True, text=True)
+
+    def test_what_is_good(self):
+        done = self.check()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("good, 1 link(s), 1 peer KME(s)", done.stdout)
+
+    def test_what_only_the_certificate_knows(self):
+        done = self.check('id = "kme-a"', 'id = "kme-0"')
+        self.assertEqual(done.returncode, CONFIG_INVALID)
+        for part in ('changed.toml:2:1: kme.id: "kme-0" is not named by', "kme-a.pem", '"kme-a", "kme-a.example"', "quipu pki issue"):
+            self.assertIn(part, done.stderr)
+
+    def test_what_only_the_driver_knows(self):
+        for old, new, *parts in (
+            ('driver = "sim"', 'driver = "smi"', ':25:1: link[1].driver: there is no driver "smi"', "those that are there: sim"),
+            ("allow_simulated = true\n", "", "link[1].allow_simulated: driver sim simulates", "set allow_simulated = true"),
+            ('role = "alice"', 'role = "alice"\nqber = 2', ':29:1: link[1].options.qber: ', 'qber = "2": has to be a number from 0 to 0.1'),
+            ('role = "alice"', 'role = "eve"', ":28:1: link[1].options.role: ", "alice at one end and bob at the other"),
+            ('role = "alice"', 'rolle = "alice"', ":28:1: link[1].options.rolle: ", "unknown option rolle", "skr_bit_s"),
+            ('role = "alice"\n', "", ":22:1: link[1].options: ", "role is missing"),
+        ):
+            done = self.check(old, new)
+            self.assertEqual(done.returncode, CONFIG_INVALID, new)
+            for part in parts:
+                self.assertIn(part, done.stderr)
+
+
+if __name__ == "__main__":
+    support.main()
