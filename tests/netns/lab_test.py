@@ -6,6 +6,7 @@ well, and a laboratory that does not come up leaves its logs and nothing else.""
 import json
 import os
 import pathlib
+import re
 import secrets
 import shutil
 import signal
@@ -152,6 +153,20 @@ class Laboratory(unittest.TestCase):
         (pki / "kme-a.key").write_bytes(old[pki / "kme-a.key"])
         self.assertEqual(run(*reload), "nothing has changed\n")
         self.assertIn("good", run(PROGRAMS / "quipu-kmsd", "--check", "--config", configuration))
+
+
+class WhatUpSays(unittest.TestCase):
+    def test_the_commands_that_it_names_work(self):
+        name = "u" + secrets.token_hex(3)
+        self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", name], capture_output=True)
+        said = run(PROGRAMS / "quipu", "lab", "up", name)
+        commands = [words.split() for words in re.findall(r"'(quipu [^']+)'", said)]
+        self.assertEqual(len(commands), 4, said)
+        for program, *arguments in commands:
+            out = run(PROGRAMS / program, *arguments)
+            if "--socket" in arguments:
+                self.assertIn("SIMULATED", out)
+        self.assertFalse((ROOT / name).exists(), "the last one removes it")
 
 
 class Programs(unittest.TestCase):

@@ -40,7 +40,10 @@ ExitCode up(const Options& options) {
   }
   fmt::print("laboratory {}: the tunnel was up after {:.2f} s\n", options.id, result->tunnel_up_s);
   print_sites(result->run);
-  fmt::print("  'quipu lab down {}' removes it\n", options.id);
+  for (const lab::Site& site : result->run.sites)
+    fmt::print("  'quipu --socket {} --kms-socket {} status' shows site {}\n", site.control_socket().string(),
+               site.kms_control_socket().string(), site.letter);
+  fmt::print("  'quipu lab status' shows whether its daemons run; 'quipu lab down {}' removes it\n", options.id);
   return ExitCode::ok;
 }
 
@@ -78,7 +81,7 @@ void add_up(CLI::App& parent, Invocation& invocation) {
   verb.add_option("--skr", options->laboratory.skr_bit_s, "Secret key rate of the simulated link, bit/s")
       ->capture_default_str();
   verb.add_option("--qber", options->laboratory.qber, "Quantum bit error ratio of the simulated link")
-      ->check(CLI::Range(0.0, 0.5))
+      ->check(CLI::Range(0.0, 0.1))
       ->capture_default_str();
   verb.add_flag("--json", options->json, "Print namespaces, folders, sockets and processes as JSON");
   on_run(verb, invocation, [options] { return up(*options); });
