@@ -78,6 +78,13 @@ IpAddress sender_of(const IpAddress& address) {
   return IpPrefix{address, address.family == IpFamily::v6 ? kIpv6Network : address.bits()}.masked().address;
 }
 
+int longest_match(std::span<const IpPrefix> prefixes, const IpPrefix& inside) {
+  int longest = -1;
+  for (const IpPrefix& prefix : prefixes)
+    if (prefix.contains(inside)) longest = std::max(longest, prefix.length);
+  return longest;
+}
+
 std::optional<Endpoint> Endpoint::parse(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return std::nullopt;

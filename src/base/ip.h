@@ -6,6 +6,7 @@
 #include <compare>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -46,11 +47,18 @@ struct IpPrefix {
   static std::optional<IpPrefix> parse(std::string_view text);
   IpPrefix masked() const;
   bool contains(const IpAddress& other) const;
+
+  // All of its addresses.
+  bool contains(const IpPrefix& other) const { return other.length >= length && contains(other.address); }
+
   std::string text() const;
 };
 
 // What one host may own as a whole, and so is counted as one sender: an IPv4 address, an IPv6 /64 (its first address).
 IpAddress sender_of(const IpAddress& address);
+
+// The length of the longest of these prefixes that contains the other one; -1 when none does.
+int longest_match(std::span<const IpPrefix> prefixes, const IpPrefix& inside);
 
 // Where datagrams go to and come from.
 struct Endpoint {

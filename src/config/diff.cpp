@@ -47,6 +47,7 @@ QuipudDiff diff(const QuipudConfig& old_config, const QuipudConfig& new_config) 
   const DeviceConfig& before = old_config.device;
   const DeviceConfig& after = new_config.device;
   out.addresses = before.addresses != after.addresses;
+  out.local_networks = before.local_networks != after.local_networks;
   out.log_level = before.log_level != after.log_level;
   out.needs_restart = Changes()
                           .compare("device.name", before.name, after.name)

@@ -26,11 +26,14 @@ struct QuipudDiff {
   ListDiff<PeerConfig> peers;
   ListDiff<KmsConfig> kms;
   bool addresses = false;
+  bool local_networks = false;
   bool log_level = false;
   // Keys whose new value has no effect before a restart, as paths: "device.listen_port".
   std::vector<std::string> needs_restart{};
 
-  bool empty() const { return peers.empty() && kms.empty() && !addresses && !log_level && needs_restart.empty(); }
+  bool empty() const {
+    return peers.empty() && kms.empty() && !addresses && !local_networks && !log_level && needs_restart.empty();
+  }
 };
 
 struct KmsdDiff {

@@ -36,6 +36,12 @@ constexpr ConfigKey kKeys[] = {
      .max = 64,
      .help = "Addresses of the interface with their prefix lengths."},
     {.section = "device",
+     .name = "local_networks",
+     .type = text_list,
+     .max = 1024,
+     .help = "This site's own networks inside prefixes of peers: routed as if there were no tunnel. Where prefixes "
+             "nest, the longest one decides. Each needs a route of its own; a default route is not enough."},
+    {.section = "device",
      .name = "mtu",
      .type = integer,
      .default_value = "1400",

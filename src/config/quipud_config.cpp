@@ -48,6 +48,39 @@ std::string_view unroutable(const IpPrefix& prefix) {
   return {};
 }
 
+// A network, or nothing when the text is none: what is wrong with it was added.
+std::optional<IpPrefix> read_network(const Section& section, std::string_view key, const ListItem& item) {
+  const auto prefix = IpPrefix::parse(item.text);
+  if (!prefix) {
+    section.add_at(item.position, key, fmt::format("\"{}\" is not a prefix", item.text),
+                   "write it as in 10.2.0.0/16 or fd02::/64");
+    return std::nullopt;
+  }
+  if (const IpPrefix masked = prefix->masked(); masked != *prefix) {
+    section.add_at(item.position, key, fmt::format("\"{}\" has host bits set", item.text),
+                   fmt::format("write {} for the network or {}/{} for the host", masked.text(), prefix->address.text(),
+                               prefix->address.bits()));
+    return std::nullopt;
+  }
+  return prefix;
+}
+
+std::vector<IpPrefix> read_local_networks(const Section& section) {
+  std::vector<IpPrefix> out;
+  UniqueValues unique("prefix");
+  for (const ListItem& item : section.text_list("local_networks").value_or(std::vector<ListItem>{})) {
+    const auto network = read_network(section, "local_networks", item);
+    if (!network) continue;
+    unique.take_at(section, item.position, "local_networks", network->text());
+    // A protected default route is protected as its two halves.
+    if (network->length <= 1)
+      section.add_at(item.position, "local_networks", fmt::format("\"{}\" is half of all addresses or more", item.text),
+                     "list the networks of this site");
+    out.push_back(*network);
+  }
+  return out;
+}
+
 std::vector<IpPrefix> read_addresses(const Section& section) {
   std::vector<IpPrefix> out;
   UniqueValues unique("address");
@@ -75,6 +108,7 @@ DeviceConfig read_device(const Section& section) {
   device.private_key_file = section.text("private_key_file").value_or("");
   device.listen_port = static_cast<std::uint16_t>(unsigned_value(section, "listen_port"));
   device.addresses = read_addresses(section);
+  device.local_networks = read_local_networks(section);
   device.mtu = unsigned_value(section, "mtu");
   device.state_dir = section.parsed("state_dir", parse_absolute_path, "an absolute path").value_or("");
   device.control_socket =
@@ -110,7 +144,7 @@ std::vector<KmsConfig> read_all_kms(const Section& root) {
 // Reads [[peer]] tables one after the other, with what must be unique over all of them.
 class PeerReader {
  public:
-  explicit PeerReader(const QuipudConfig& config) : m_addresses(config.device.addresses), m_kms(config.kms) {}
+  explicit PeerReader(const QuipudConfig& config) : m_device(config.device), m_kms(config.kms) {}
 
   PeerConfig read(const Section& section) {
     PeerConfig peer;
@@ -137,20 +171,17 @@ class PeerReader {
  private:
   void read_allowed_ips(const Section& section, PeerConfig& peer) {
     for (const ListItem& item : section.text_list("allowed_ips").value_or(std::vector<ListItem>{})) {
-      const auto prefix = IpPrefix::parse(item.text);
-      if (!prefix) {
-        section.add_at(item.position, "allowed_ips", fmt::format("\"{}\" is not a prefix", item.text),
-                       "write it as in 10.2.0.0/16 or fd02::/64");
-      } else if (const IpPrefix masked = prefix->masked(); masked != *prefix) {
-        section.add_at(item.position, "allowed_ips", fmt::format("\"{}\" has host bits set", item.text),
-                       fmt::format("write {} for the network or {}/{} for the host", masked.text(),
-                                   prefix->address.text(), prefix->address.bits()));
-      } else if (const std::string_view kind = unroutable(*prefix); !kind.empty()) {
+      const auto prefix = read_network(section, "allowed_ips", item);
+      if (!prefix) continue;
+      if (const std::string_view kind = unroutable(*prefix); !kind.empty()) {
         section.add_at(item.position, "allowed_ips", fmt::format("\"{}\" holds {} addresses only", item.text, kind),
                        "list networks that lie behind the peer");
       } else if (is_own(*prefix)) {
         section.add_at(item.position, "allowed_ips", fmt::format("\"{}\" is this device's own address", item.text),
                        "list the peer's");
+      } else if (std::ranges::find(m_device.local_networks, *prefix) != m_device.local_networks.end()) {
+        section.add_at(item.position, "allowed_ips", fmt::format("\"{}\" is in device.local_networks, too", item.text),
+                       "a network is this site's own or lies behind a peer: take it out of one of both");
       } else {
         m_prefixes.take_at(section, item.position, "allowed_ips", prefix->text());
         peer.allowed_ips.push_back(*prefix);
@@ -160,7 +191,7 @@ class PeerReader {
 
   bool is_own(const IpPrefix& prefix) const {
     return prefix.length == prefix.address.bits() &&
-           std::ranges::find(m_addresses, prefix.address, &IpPrefix::address) != m_addresses.end();
+           std::ranges::find(m_device.addresses, prefix.address, &IpPrefix::address) != m_device.addresses.end();
   }
 
   void read_sources(const Section& section, PeerConfig& peer) {
@@ -218,7 +249,7 @@ class PeerReader {
       peer.min_sources = static_cast<std::uint32_t>(*least);
   }
 
-  const std::vector<IpPrefix>& m_addresses;
+  const DeviceConfig& m_device;
   const std::vector<KmsConfig>& m_kms;
   UniqueValues m_names{"peer name"};
   UniqueValues m_keys{"public key"};
@@ -227,17 +258,20 @@ class PeerReader {
 
 // The tunnel's own datagrams to such an endpoint would be routed into the tunnel. One that is given by name is checked
 // whenever it is resolved.
-void refuse_protected_endpoints(const std::vector<Section>& sections, const std::vector<PeerConfig>& peers) {
-  for (std::size_t i = 0; i < peers.size(); ++i) {
-    const auto& endpoint = peers[i].endpoint;
+void refuse_protected_endpoints(const std::vector<Section>& sections, const QuipudConfig& config) {
+  for (std::size_t i = 0; i < config.peers.size(); ++i) {
+    const auto& endpoint = config.peers[i].endpoint;
     if (!endpoint || !endpoint->literal) continue;
-    for (const PeerConfig& other : peers)
+    const IpAddress& address = endpoint->literal->address;
+    const int local = longest_match(config.device.local_networks, {address, address.bits()});
+    for (const PeerConfig& other : config.peers)
       for (const IpPrefix& prefix : other.allowed_ips)
-        if (prefix.contains(endpoint->literal->address))
+        if (prefix.contains(address) && prefix.length > local)
           sections[i].add(
               "endpoint",
               fmt::format("lies inside {}, which allowed_ips of peer \"{}\" protects", prefix.text(), other.name),
-              "list allowed_ips that leave this address out: the tunnel cannot run through itself");
+              "list allowed_ips that leave this address out, or its network in device.local_networks if it is this "
+              "site's own: the tunnel cannot run through itself");
   }
 }
 
@@ -274,7 +308,7 @@ Parsed<QuipudConfig> parse_quipud(std::string_view text) {
   const std::vector<Section> peers = root.has("peer") ? root.tables("peer") : std::vector<Section>{};
   for (const Section& peer : peers)
     config.peers.push_back(reader.read(peer));
-  refuse_protected_endpoints(peers, config.peers);
+  refuse_protected_endpoints(peers, config);
   if (!problems.empty()) return std::unexpected(std::move(problems).sorted());
   return config;
 }

@@ -29,9 +29,11 @@ struct DeviceConfig {
   FileName private_key_file{};
   std::uint16_t listen_port = 0;      // 0: any free one
   std::vector<IpPrefix> addresses{};  // interface addresses: host bits are kept
-  std::uint32_t mtu = 0;              // octets
-  std::string state_dir{};            // stamps and whatever else outlives a run
-  std::string control_socket{};       // unix socket
+  // This site's own, inside the prefixes of peers: not tunnelled. Host bits zero, never a prefix of a peer.
+  std::vector<IpPrefix> local_networks{};
+  std::uint32_t mtu = 0;         // octets
+  std::string state_dir{};       // stamps and whatever else outlives a run
+  std::string control_socket{};  // unix socket
   LogLevel log_level = LogLevel::info;
 
   bool operator==(const DeviceConfig&) const = default;

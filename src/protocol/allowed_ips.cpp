@@ -24,57 +24,72 @@ int common_bits(const IpAddress& a, const IpAddress& b, int limit) {
 
 }  // namespace
 
-Outcome<void> AllowedIps::insert(const IpPrefix& unmasked, PeerId peer) {
-  const IpPrefix prefix = unmasked.masked();
+AllowedIps::Node& AllowedIps::at(const IpPrefix& prefix) {
   std::unique_ptr<Node>* at = &root(prefix.address.family);
   while (*at) {
     Node& node = **at;
     const int shared = common_bits(node.prefix.address, prefix.address, std::min(node.prefix.length, prefix.length));
     if (shared < node.prefix.length) break;  // the new prefix goes above this node, or beside it below a fork
-    if (prefix.length == node.prefix.length) {
-      if (node.peer && *node.peer != peer) return std::unexpected(Errc::duplicate);
-      node.peer = peer;
-      return {};
-    }
+    if (prefix.length == node.prefix.length) return node;
     at = &node.child[bit_at(prefix.address, node.prefix.length)];
   }
-  auto added = std::make_unique<Node>(Node{prefix, peer, {}});
+  auto added = std::make_unique<Node>(Node{.prefix = prefix, .peer = {}, .local = false, .child = {}});
+  Node& out = *added;
   if (!*at) {
     *at = std::move(added);
-    return {};
+    return out;
   }
   std::unique_ptr<Node> below = std::move(*at);
   const int shared = common_bits(below->prefix.address, prefix.address, std::min(below->prefix.length, prefix.length));
   if (shared == prefix.length) {
-    const unsigned side = bit_at(below->prefix.address, shared);
-    added->child[side] = std::move(below);
+    added->child[bit_at(below->prefix.address, shared)] = std::move(below);
     *at = std::move(added);
-    return {};
+    return out;
   }
-  auto fork = std::make_unique<Node>(Node{IpPrefix{prefix.address, shared}.masked(), std::nullopt, {}});
+  const IpPrefix common = IpPrefix{prefix.address, shared}.masked();
+  auto fork = std::make_unique<Node>(Node{.prefix = common, .peer = {}, .local = false, .child = {}});
   const unsigned side = bit_at(prefix.address, shared);
   fork->child[side] = std::move(added);
   fork->child[1 - side] = std::move(below);
   *at = std::move(fork);
+  return out;
+}
+
+Outcome<void> AllowedIps::insert(const IpPrefix& prefix, PeerId peer) {
+  Node& node = at(prefix.masked());
+  if (node.peer && *node.peer != peer) return std::unexpected(Errc::duplicate);
+  node.peer = peer;
   return {};
 }
 
-void AllowedIps::prune(std::unique_ptr<Node>& node, PeerId peer) {
+void AllowedIps::set_local(std::span<const IpPrefix> networks) {
+  prune([](Node& node) { node.local = false; });
+  for (const IpPrefix& network : networks)
+    at(network.masked()).local = true;
+}
+
+void AllowedIps::remove(PeerId peer) {
+  prune([peer](Node& node) {
+    if (node.peer == peer) node.peer.reset();
+  });
+}
+
+void AllowedIps::prune(const std::function<void(Node&)>& forget) {
+  prune(m_v4, forget);
+  prune(m_v6, forget);
+}
+
+void AllowedIps::prune(std::unique_ptr<Node>& node, const std::function<void(Node&)>& forget) {
   if (!node) return;
-  prune(node->child[0], peer);
-  prune(node->child[1], peer);
-  if (node->peer == peer) node->peer.reset();
-  if (node->peer) return;
+  prune(node->child[0], forget);
+  prune(node->child[1], forget);
+  forget(*node);
+  if (!node->is_fork()) return;
   // A fork with one branch or none is no fork.
   if (!node->child[0])
     node = std::move(node->child[1]);
   else if (!node->child[1])
     node = std::move(node->child[0]);
-}
-
-void AllowedIps::remove(PeerId peer) {
-  prune(m_v4, peer);
-  prune(m_v6, peer);
 }
 
 std::optional<PeerId> AllowedIps::find(const IpAddress& address) const {
@@ -83,7 +98,10 @@ std::optional<PeerId> AllowedIps::find(const IpAddress& address) const {
   while (node != nullptr) {
     const int length = node->prefix.length;
     if (common_bits(node->prefix.address, address, length) < length) break;
-    if (node->peer) best = node->peer;
+    if (node->local)
+      best.reset();
+    else if (node->peer)
+      best = node->peer;
     if (length == address.bits()) break;
     node = node->child[bit_at(address, length)].get();
   }

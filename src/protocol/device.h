@@ -85,6 +85,9 @@ class Device {
   Result<void> remove_peer(PeerId id, TimePoint now, Actions& out);
   // A changed policy, psk, public key or tunnel ends the session; anything else leaves it in place.
   Result<void> update_peer(PeerConfig config, TimePoint now, Actions& out);
+  // Networks of this site's own, in place of those before: where the longest prefix that holds an address is one of
+  // them, it is no peer's. Nothing is sealed for it or accepted from it, and a peer may be followed to it.
+  void set_local_networks(std::span<const IpPrefix> networks);
 
   // --- packets ---
   static bool is_data(ByteView datagram);

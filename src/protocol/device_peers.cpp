@@ -94,4 +94,9 @@ Result<void> Device::update_peer(PeerConfig config, TimePoint now, Actions& out)
   return add_peer(std::move(config), now);
 }
 
+void Device::set_local_networks(std::span<const IpPrefix> networks) {
+  m_state->allowed.set_local(networks);
+  recheck_endpoints(m_state->peers, m_state->allowed);
+}
+
 }  // namespace quipu::protocol

@@ -47,6 +47,15 @@ TEST_F(EndpointTest, TheNewestPacketFromAProtectedAddressMovesNothing) {
   EXPECT_EQ(m_world.b().status().endpoint, kOutside);
 }
 
+TEST_F(EndpointTest, AnAddressOfALocalNetworkIsFollowedAndLeftWhenItIsNoLongerOne) {
+  const std::vector<IpPrefix> network = {*IpPrefix::parse("10.0.0.64/28")};
+  m_world.b().device().set_local_networks(network);
+  m_world.inject(0, intercepted(), kInside);
+  EXPECT_EQ(m_world.b().status().endpoint, kInside);
+  m_world.b().device().set_local_networks({});
+  EXPECT_EQ(m_world.b().status().endpoint, m_before);
+}
+
 TEST_F(EndpointTest, AnAddressThatBecomesProtectedIsLeft) {
   m_world.inject(0, intercepted(), kOutside);
   ASSERT_EQ(m_world.b().status().endpoint, kOutside);

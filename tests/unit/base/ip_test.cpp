@@ -33,6 +33,18 @@ TEST(Sender, IsAnAddressOrAnIpv6Network) {
   EXPECT_EQ(sender("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
 }
 
+TEST(IpPrefix, TheLongestOfSeveralThatContainsAnother) {
+  const auto prefix = [](std::string_view text) { return IpPrefix::parse(text).value(); };
+  const std::vector<IpPrefix> all = {prefix("10.0.0.0/8"), prefix("10.1.2.0/24"), prefix("10.1.0.0/16"),
+                                     prefix("::/0")};
+  EXPECT_EQ(longest_match(all, prefix("10.1.2.3")), 24);
+  EXPECT_EQ(longest_match(all, prefix("10.1.2.0/23")), 16);
+  EXPECT_EQ(longest_match(all, prefix("10.2.0.0/16")), 8);
+  EXPECT_EQ(longest_match(all, prefix("10.0.0.0/7")), -1);
+  EXPECT_EQ(longest_match(all, prefix("fd00::/8")), 0);
+  EXPECT_EQ(longest_match({}, prefix("10.0.0.0/8")), -1);
+}
+
 TEST(Endpoint, ParsesBothFamilies) {
   for (const std::string_view text : {"192.0.2.1:51900", "[2001:db8::1]:1"})
     EXPECT_EQ(Endpoint::parse(text)->text(), text);

@@ -48,6 +48,11 @@ TEST(QuipudDiff, NamesWhatNeedsARestart) {
   EXPECT_TRUE(level.log_level);
   EXPECT_TRUE(level.needs_restart.empty());
   EXPECT_TRUE(diff(before, quipud(with(kQuipudSample, "10.70.0.1/24", "10.70.0.9/24"))).addresses);
+  const QuipudDiff local =
+      diff(before, quipud(with(kQuipudSample, "listen_port", "local_networks = [\"10.2.0.0/24\"]\nlisten_port")));
+  EXPECT_TRUE(local.local_networks);
+  EXPECT_TRUE(local.needs_restart.empty());
+  EXPECT_FALSE(local.empty());
   EXPECT_EQ(diff(before, quipud(with(kQuipudSample, ":8014", ":8015"))).kms.changed.size(), 1U);
 }
 

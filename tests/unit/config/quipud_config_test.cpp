@@ -214,12 +214,38 @@ TEST(QuipudConfig, ChecksSourcesAgainstKmsSectionsAndPolicy) {
 TEST(QuipudConfig, RefusesAnEndpointThatATunnelProtects) {
   EXPECT_EQ(refusal("192.0.2.2:51900", "10.2.3.4:51900"),
             "FILE:18:1: peer[1].endpoint: lies inside 10.2.0.0/16, which allowed_ips of peer \"dc-b\" protects; list "
-            "allowed_ips that leave this address out: the tunnel cannot run through itself");
+            "allowed_ips that leave this address out, or its network in device.local_networks if it is this site's "
+            "own: the tunnel cannot run through itself");
   EXPECT_THAT(refusal("10.2.0.0/16", "0.0.0.0/0"), HasSubstr("lies inside 0.0.0.0/0"));
   EXPECT_EQ(refusal("192.0.2.2:51900", "10.3.0.1:51900"), "");
   // Another tunnel's prefix is no better.
   const std::string two = with(kQuipudSample, "192.0.2.2:51900", "10.3.0.1:51900").append(kSecondPeer);
   EXPECT_THAT(problems_of(parse_quipud(two)), HasSubstr("which allowed_ips of peer \"dc-c\" protects"));
+}
+
+TEST(QuipudConfig, LocalNetworksAreRoutedAsIfThereWereNoTunnel) {
+  const auto with_local = [](std::string_view networks, std::string_view endpoint) {
+    return with(with(kQuipudSample, "listen_port", "local_networks = " + std::string(networks) + "\nlisten_port"),
+                "192.0.2.2:51900", endpoint);
+  };
+  const auto config = parse_quipud(with_local("[\"10.2.0.0/24\", \"fd01::/64\"]", "10.2.0.9:51900"));
+  ASSERT_TRUE(config.has_value()) << problems_of(config);
+  EXPECT_EQ(config->device.local_networks,
+            (std::vector{*IpPrefix::parse("10.2.0.0/24"), *IpPrefix::parse("fd01::/64")}));
+  EXPECT_EQ(problems_of(parse_quipud(with_local("[]", "192.0.2.2:51900"))), "");
+  // A larger one around a protected prefix leaves that protected.
+  EXPECT_THAT(problems_of(parse_quipud(with_local("[\"10.0.0.0/8\"]", "10.2.0.9:51900"))),
+              HasSubstr("peer[1].endpoint: lies inside 10.2.0.0/16"));
+  EXPECT_EQ(problems_of(parse_quipud(with_local("[\"10.0.0.0/8\"]", "10.3.0.9:51900"))), "");
+  const auto refusal_of = [&](std::string_view network) {
+    return problems_of(parse_quipud(with_local("[\"" + std::string(network) + "\"]", "192.0.2.2:51900")));
+  };
+  EXPECT_THAT(refusal_of("10.2.0.0/16"),
+              StartsWith("FILE:20:32: peer[1].allowed_ips: \"10.2.0.0/16\" is in device.local_networks, too"));
+  EXPECT_THAT(refusal_of("10.2.0.1/24"), StartsWith("FILE:4:19: device.local_networks: \"10.2.0.1/24\" has host bits"));
+  for (const std::string_view half : {"0.0.0.0/0", "128.0.0.0/1", "::/0", "::/1"})
+    EXPECT_THAT(refusal_of(half), HasSubstr("half of all addresses or more")) << half;
+  EXPECT_THAT(refusal_of("here"), HasSubstr("device.local_networks: \"here\" is not a prefix"));
 }
 
 TEST(QuipudConfig, RefusesWhatNoTunnelOrInterfaceCanHave) {

@@ -56,6 +56,29 @@ TEST(AllowedIps, RemovedPrefixesUncoverTheOnesAround) {
   EXPECT_EQ(allowed.find(address("10.2.1.1")), std::nullopt);
 }
 
+TEST(AllowedIps, WhatIsLocalIsNobodysUnlessSomethingLongerIs) {
+  AllowedIps allowed;
+  ASSERT_TRUE(allowed.insert(prefix("10.0.0.0/8"), PeerId(1)));
+  ASSERT_TRUE(allowed.insert(prefix("10.1.5.0/24"), PeerId(2)));
+  allowed.set_local(std::vector{prefix("10.1.0.0/16"), prefix("10.9.0.0/16")});
+  EXPECT_EQ(allowed.find(address("10.1.1.1")), std::nullopt);
+  EXPECT_EQ(allowed.find(address("10.1.5.1")), PeerId(2));
+  EXPECT_EQ(allowed.find(address("10.2.0.1")), PeerId(1));
+  // A peer may take what was local, and be there before it is no longer.
+  ASSERT_TRUE(allowed.insert(prefix("10.9.0.0/16"), PeerId(2)));
+  EXPECT_EQ(allowed.find(address("10.9.0.1")), std::nullopt);
+  allowed.set_local(std::vector{prefix("10.2.0.0/16")});
+  EXPECT_EQ(allowed.find(address("10.9.0.1")), PeerId(2));
+  EXPECT_EQ(allowed.find(address("10.1.1.1")), PeerId(1));
+  EXPECT_EQ(allowed.find(address("10.2.0.1")), std::nullopt);
+  // Whoever comes and goes around it.
+  allowed.remove(PeerId(1));
+  EXPECT_EQ(allowed.find(address("10.2.0.1")), std::nullopt);
+  ASSERT_TRUE(allowed.insert(prefix("10.0.0.0/8"), PeerId(3)));
+  EXPECT_EQ(allowed.find(address("10.2.0.1")), std::nullopt);
+  EXPECT_EQ(allowed.find(address("10.3.0.1")), PeerId(3));
+}
+
 // Against the plainest implementation there is: try every prefix.
 TEST(AllowedIps, AgreesWithALinearSearch) {
   std::mt19937 random(1);
