@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/daemon.h"
 
-#include <algorithm>
-
 #include "base/version.h"
 #include "daemon/event_names.h"
 #include "daemon/kernel_queues.h"
@@ -125,12 +123,10 @@ void Daemon::stop() {
   m_log.info(event::kStopped, "stopped");
 }
 
-// A tunnel that is up carries nothing while its interface is down, and not everything beside a route of others.
+// A tunnel that is up carries nothing while its interface is down, and not everything beside a rule of others.
 void Daemon::tell_of_link(control::DeviceStatus& status) const {
-  for (control::TunnelStatus& tunnel : status.tunnels) {
-    const auto peer = std::ranges::find(m_config.peers, tunnel.peer, &config::PeerConfig::name);
-    if (peer != m_config.peers.end() && tunnel.reason.empty()) tunnel.reason = m_link->trouble_of(peer->allowed_ips);
-  }
+  for (control::TunnelStatus& tunnel : status.tunnels)
+    if (tunnel.reason.empty()) tunnel.reason = m_link->trouble();
 }
 
 control::DeviceStatus Daemon::status() const {

@@ -114,10 +114,9 @@ Result<control::ReloadResult> Daemon::reload() {
 // What is newly protected is guarded before any route or peer changes; what is no longer protected is opened last.
 // Where the kernel refuses a step, those before it are taken back.
 Result<void> Daemon::change_routes(const netlink::LinkPlan& plan) {
-  netlink::LinkPlan guarded{.name = plan.name, .mtu = plan.mtu, .addresses = {}, .prefixes = {}};
+  netlink::LinkPlan guarded = m_plan;
   QUIPU_TRY_ASSIGN(guarded.prefixes, m_routes.guards());
-  Result<void> changed = m_routes.guard(plan);
-  if (changed) changed = m_routes.apply(m_plan, plan);
+  const Result<void> changed = m_routes.apply(m_plan, plan);
   if (changed) return {};
   Result<void> undone = m_routes.apply(plan, m_plan);
   // Blackholes of an older configuration stay, too.
@@ -146,6 +145,7 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
   append_kms(changes.kms.removed, result.removed);
   append_kms(changes.kms.changed, result.changed);
   if (changes.addresses) result.changed.emplace_back("device.addresses");
+  if (changes.local_networks) result.changed.emplace_back("device.local_networks");
   if (changes.log_level) result.changed.emplace_back("device.log_level");
   result.needs_restart = changes.needs_restart;
   // Whichever of the two levels lets it through, the reload stands in the log.
@@ -153,6 +153,7 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
   // What has no effect before a restart stays as it is, so that the next reload says so again.
   config::DeviceConfig device = m_config.device;
   device.addresses = config.device.addresses;
+  device.local_networks = config.device.local_networks;
   device.log_level = config.device.log_level;
   config.device = std::move(device);
   m_config = std::move(config);

@@ -40,6 +40,7 @@ Result<control::ReloadResult> Engine::reconfigure(Settings settings) {
   QUIPU_TRY(check(settings));
   PeerChanges changes = m_peers.plan(std::move(settings.peers), settings.config);
   m_plan = std::move(settings.plan);
+  m_device.set_local_networks(m_plan.local_networks);
   const std::vector<std::string> renewed = m_keys.set_sources(std::move(settings.kms));
   control::ReloadResult result = apply(std::move(changes));
   for (const std::string& kms : renewed)

@@ -13,19 +13,21 @@ constexpr Duration kPause = std::chrono::milliseconds(100);
 // After a failure, which no notification may ever follow.
 constexpr Duration kRetry = std::chrono::seconds(1);
 
-bool is_lacking(const netlink::Lacking& lacking) {
-  return !lacking.blackholes.empty() || !lacking.routes.empty() || !lacking.addresses.empty();
+std::string missing_text(const netlink::Findings& found) {
+  std::string out;
+  for (const auto* list : {&found.missing_guards, &found.missing_tunnels})
+    for (const std::string& text : *list)
+      out += (out.empty() ? "" : ", ") + text;
+  return out;
 }
 
-std::string what_lacks(const netlink::Lacking& lacking) {
-  std::string out;
-  const auto add = [&](std::string_view kind, const std::vector<IpPrefix>& prefixes) {
-    for (const IpPrefix& prefix : prefixes)
-      out += (out.empty() ? "" : ", ") + std::string(kind) + " " + prefix.text();
-  };
-  add("blackhole", lacking.blackholes);
-  add("route", lacking.routes);
-  add("address", lacking.addresses);
+// What was not there at the last look; `known` is that look's, and becomes this one's.
+template <class T>
+std::vector<T> news(std::vector<T>& known, std::vector<T> now) {
+  std::vector<T> out;
+  for (const T& one : now)
+    if (std::ranges::find(known, one) == known.end()) out.push_back(one);
+  known = std::move(now);
   return out;
 }
 
@@ -40,7 +42,7 @@ LinkKeeper::LinkKeeper(net::Loop& loop, netlink::RouteMonitor monitor, netlink::
       m_watch(loop, m_monitor.fd()),
       m_timer(loop, [this] { check(); }) {
   m_watch.on_readable([this] {
-    if (m_monitor.take_changes(m_plan)) check_in(kPause);
+    if (m_monitor.take_changes()) check_in(kPause);
   });
   check_in(Duration::zero());
 }
@@ -58,26 +60,27 @@ void LinkKeeper::check() {
   m_timer.cancel();
   m_due.reset();
   m_last = net::Loop::now();
-  const auto lacking = m_routes.lacking(m_plan);
-  if (!lacking) {
-    tell_restored({}, std::unexpected(lacking.error()));
+  auto found = m_routes.inspect(m_plan);
+  if (!found) {
+    tell_restored({}, std::unexpected(found.error()));
     return check_in(kRetry);
   }
-  tell_link(lacking->link_up);
-  if (is_lacking(*lacking)) {
-    const Result<void> done = restore(*lacking);
-    tell_restored(*lacking, done);
+  tell_link(found->link_up);
+  if (!found->missing_guards.empty() || !found->missing_tunnels.empty()) {
+    const Result<void> done = restore(found->link_up);
+    tell_restored(*found, done);
     if (!done) check_in(kRetry);
   } else {
     m_failure.clear();
   }
-  tell_foreign_routes();
+  tell_bypasses(std::move(found->bypasses));
+  tell_connected(std::move(found->connected));
 }
 
 // Both steps, whatever becomes of the first: a prefix whose blackhole cannot be set needs its tunnel all the more.
-Result<void> LinkKeeper::restore(const netlink::Lacking& lacking) {
+Result<void> LinkKeeper::restore(bool link_up) {
   Result<void> done = m_routes.guard(m_plan);
-  if (!lacking.link_up) return done;
+  if (!link_up) return done;
   Result<void> applied = m_routes.apply(m_plan);
   return done ? applied : done;
 }
@@ -91,39 +94,40 @@ void LinkKeeper::tell_link(bool up) {
                   {{"device", m_plan.name}, {"alarm", "yes"}});
 }
 
-void LinkKeeper::tell_restored(const netlink::Lacking& lacking, const Result<void>& done) {
+// Without its guards a protected packet could have left in clear: that wants a look, also when it is over.
+void LinkKeeper::tell_restored(const netlink::Findings& found, const Result<void>& done) {
   if (done) {
     m_failure.clear();
-    m_log.warning(event::kRoutesRestored, "something had taken away what the tunnel needs: it is there again",
-                  {{"missing", what_lacks(lacking)}});
+    std::vector<LogField> fields = {{"missing", missing_text(found)}};
+    if (!found.missing_guards.empty()) fields.push_back({"alarm", "yes"});
+    m_log.write(LogLevel::warning, event::kRoutesRestored,
+                "something had taken away what the tunnel needs: it is there again", fields);
   } else if (m_failure != done.error().text) {
     m_failure = done.error().text;
     m_log.error(event::kRoutesNotRestored, "what the tunnel needs is missing: tried again every second",
-                {{"missing", what_lacks(lacking)}, error_field(done.error()), {"alarm", "yes"}});
+                {{"missing", missing_text(found)}, error_field(done.error()), {"alarm", "yes"}});
   }
 }
 
-std::string LinkKeeper::trouble_of(std::span<const IpPrefix> allowed_ips) const {
+std::string LinkKeeper::trouble() const {
   if (!m_link_up) return "the interface " + m_plan.name + " was set down: 'ip link set " + m_plan.name + " up'";
   if (!m_failure.empty()) return m_failure;
-  for (const netlink::ForeignRoute& route : m_foreign)
-    if (std::ranges::any_of(allowed_ips, [&](const IpPrefix& prefix) { return prefix.contains(route.prefix.address); }))
-      return "another route to " + route.prefix.text() + " (" + route.via + ", metric " + std::to_string(route.metric) +
-             ") takes packets away: remove it";
+  if (!m_bypasses.empty()) return "this may take packets away: " + m_bypasses.front() + ": remove it";
   return {};
 }
 
-void LinkKeeper::tell_foreign_routes() {
-  auto foreign = m_routes.foreign_routes(m_plan);
-  if (!foreign) return;
-  for (const netlink::ForeignRoute& route : *foreign)
-    if (std::ranges::find(m_foreign, route) == m_foreign.end())
-      m_log.warning(event::kForeignRoute, "another route takes packets away from a protected prefix",
-                    {{"prefix", route.prefix.text()},
-                     {"via", route.via},
-                     {"metric", std::to_string(route.metric)},
-                     {"alarm", "yes"}});
-  m_foreign = std::move(*foreign);
+void LinkKeeper::tell_bypasses(std::vector<std::string> bypasses) {
+  for (const std::string& text : news(m_bypasses, std::move(bypasses)))
+    m_log.warning(event::kBypassed, "the kernel asks this before it asks for the tunnel: packets may leave in clear",
+                  {{"text", text}, {"alarm", "yes"}});
+}
+
+void LinkKeeper::tell_connected(std::vector<netlink::ConnectedNetwork> connected) {
+  for (const netlink::ConnectedNetwork& network : news(m_connected, std::move(connected)))
+    m_log.warning(event::kConnectedProtected,
+                  "a connected network is protected: its hosts are reached through the tunnel only; list it if it is "
+                  "this site's own",
+                  {{"prefix", network.prefix.text()}, {"via", network.via}, {"setting", "device.local_networks"}});
 }
 
 }  // namespace quipu::daemon

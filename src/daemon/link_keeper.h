@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the kernel's side of the tunnel as the plan says while the daemon runs: what others take away (a link set down
-// and up, flushed routes) is put back, and routes of others into protected prefixes raise an alarm. Nobody else's
-// routes are touched.
+// and up, flushed routes, deleted rules) is put back, and what of others bypasses it raises an alarm. Nobody else's
+// routes and rules are touched.
 //
-// An interface that an operator sets down stays down; only its blackholes are kept. It is made whole when it comes up.
+// An interface that an operator sets down stays down; only its guards are kept. It is made whole when it comes up.
 #pragma once
 
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -29,15 +28,16 @@ class LinkKeeper {
 
   void check();
 
-  // Why not every packet for these prefixes goes into the tunnel, as of the last look; empty when they do.
-  std::string trouble_of(std::span<const IpPrefix> allowed_ips) const;
+  // Why not every protected packet goes into the tunnel, as of the last look; empty when they do.
+  std::string trouble() const;
 
  private:
   void check_in(Duration pause);
-  Result<void> restore(const netlink::Lacking& lacking);
+  Result<void> restore(bool link_up);
   void tell_link(bool up);
-  void tell_restored(const netlink::Lacking& lacking, const Result<void>& done);
-  void tell_foreign_routes();
+  void tell_restored(const netlink::Findings& found, const Result<void>& done);
+  void tell_bypasses(std::vector<std::string> bypasses);
+  void tell_connected(std::vector<netlink::ConnectedNetwork> connected);
 
   netlink::RouteMonitor m_monitor;
   netlink::RouteSocket& m_routes;
@@ -49,7 +49,8 @@ class LinkKeeper {
   std::optional<TimePoint> m_last;
   bool m_link_up = true;
   std::string m_failure;  // that was told
-  std::vector<netlink::ForeignRoute> m_foreign;
+  std::vector<std::string> m_bypasses;
+  std::vector<netlink::ConnectedNetwork> m_connected;
 };
 
 }  // namespace quipu::daemon

@@ -47,6 +47,7 @@ Result<netlink::LinkPlan> plan_of(const config::QuipudConfig& config) {
                            .mtu = static_cast<int>(config.device.mtu),
                            .addresses = config.device.addresses,
                            .allowed_ips = {},
+                           .local_networks = config.device.local_networks,
                            .endpoints = {}};
   for (const config::PeerConfig& peer : config.peers) {
     link.allowed_ips.insert(link.allowed_ips.end(), peer.allowed_ips.begin(), peer.allowed_ips.end());

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "netlink/kernel_routes.h"
 
+#include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netlink/cache.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/route.h>
+#include <netlink/route/rule.h>
 
 #include <array>
 
@@ -22,6 +24,7 @@ using NlAddress = std::unique_ptr<nl_addr, FreedBy<nl_addr_put>>;
 using NlCache = std::unique_ptr<nl_cache, FreedBy<nl_cache_free>>;
 using NlLink = std::unique_ptr<rtnl_link, FreedBy<rtnl_link_put>>;
 using NlRoute = std::unique_ptr<rtnl_route, FreedBy<rtnl_route_put>>;
+using NlRule = std::unique_ptr<rtnl_rule, FreedBy<rtnl_rule_put>>;
 using NlInterfaceAddress = std::unique_ptr<rtnl_addr, FreedBy<rtnl_addr_put>>;
 
 int system_family(IpFamily family) {
@@ -64,18 +67,28 @@ Result<void> change_link(nl_sock* socket, const std::string& name, rtnl_link* wa
   return {};
 }
 
+std::uint8_t type_of(Route::Kind kind) {
+  switch (kind) {
+    case Route::Kind::local: return RTN_THROW;
+    case Route::Kind::blackhole: return RTN_BLACKHOLE;
+    case Route::Kind::tunnel: return RTN_UNICAST;
+  }
+  QUIPU_ASSERT(false);
+  return RTN_UNSPEC;
+}
+
 NlRoute build_route(const Route& route, int interface) {
   NlRoute out(rtnl_route_alloc());
   QUIPU_ASSERT(out != nullptr);
-  const bool blackhole = route.kind == Route::Kind::blackhole;
+  const bool tunnel = route.kind == Route::Kind::tunnel;
   rtnl_route_set_family(out.get(), static_cast<std::uint8_t>(system_family(route.prefix.address.family)));
   QUIPU_ASSERT(rtnl_route_set_dst(out.get(), to_nl(route.prefix).get()) == 0);
-  rtnl_route_set_table(out.get(), RT_TABLE_MAIN);
+  rtnl_route_set_table(out.get(), route.table == Route::Table::main ? RT_TABLE_MAIN : kRouteTable);
   rtnl_route_set_protocol(out.get(), kRouteProtocol);
   rtnl_route_set_priority(out.get(), route.metric());
-  QUIPU_ASSERT(rtnl_route_set_type(out.get(), blackhole ? RTN_BLACKHOLE : RTN_UNICAST) == 0);
-  rtnl_route_set_scope(out.get(), blackhole ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK);
-  if (blackhole) return out;
+  QUIPU_ASSERT(rtnl_route_set_type(out.get(), type_of(route.kind)) == 0);
+  rtnl_route_set_scope(out.get(), tunnel ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
+  if (!tunnel) return out;
   rtnl_nexthop* hop = rtnl_route_nh_alloc();
   QUIPU_ASSERT(hop != nullptr);
   rtnl_route_nh_set_ifindex(hop, interface);
@@ -84,12 +97,42 @@ NlRoute build_route(const Route& route, int interface) {
 }
 
 std::optional<KernelRoute> read_route(rtnl_route* route, int family) {
-  if (rtnl_route_get_family(route) != family || rtnl_route_get_table(route) != RT_TABLE_MAIN) return std::nullopt;
+  const std::uint32_t table = rtnl_route_get_table(route);
+  if (rtnl_route_get_family(route) != family || (table != RT_TABLE_MAIN && table != kRouteTable)) return std::nullopt;
   const auto prefix = from_nl(rtnl_route_get_dst(route), family);
   if (!prefix) return std::nullopt;
   rtnl_nexthop* hop = rtnl_route_get_nnexthops(route) > 0 ? rtnl_route_nexthop_n(route, 0) : nullptr;
-  return KernelRoute{*prefix, rtnl_route_get_priority(route), rtnl_route_get_type(route),
-                     rtnl_route_get_protocol(route), hop != nullptr ? rtnl_route_nh_get_ifindex(hop) : 0};
+  return KernelRoute{.prefix = *prefix,
+                     .table = table == RT_TABLE_MAIN ? Route::Table::main : Route::Table::own,
+                     .metric = rtnl_route_get_priority(route),
+                     .type = rtnl_route_get_type(route),
+                     .protocol = rtnl_route_get_protocol(route),
+                     .interface = hop != nullptr ? rtnl_route_nh_get_ifindex(hop) : 0};
+}
+
+NlRule build_rule(IpFamily family) {
+  NlRule out(rtnl_rule_alloc());
+  QUIPU_ASSERT(out != nullptr);
+  rtnl_rule_set_family(out.get(), system_family(family));
+  rtnl_rule_set_prio(out.get(), kRulePriority);
+  rtnl_rule_set_table(out.get(), kRouteTable);
+  rtnl_rule_set_action(out.get(), FR_ACT_TO_TBL);
+  QUIPU_ASSERT(rtnl_rule_set_protocol(out.get(), kRouteProtocol) == 0);
+  return out;
+}
+
+KernelRule read_rule(rtnl_rule* rule) {
+  std::uint8_t protocol = RTPROT_UNSPEC;  // stays when the rule names none
+  rtnl_rule_get_protocol(rule, &protocol);
+  return {.priority = rtnl_rule_get_prio(rule),
+          .table = rtnl_rule_get_table(rule),
+          .action = rtnl_rule_get_action(rule),
+          .protocol = protocol};
+}
+
+std::string rule_text(IpFamily family) {
+  return std::string("the ") + (family == IpFamily::v4 ? "IPv4" : "IPv6") + " rule of priority " +
+         std::to_string(kRulePriority);
 }
 
 template <class Allocate>
@@ -199,6 +242,32 @@ Result<void> remove_route(nl_sock* socket, const Route& route, int interface) {
   const int error = rtnl_route_delete(socket, built.get(), 0);
   if (error >= 0 || error == -NLE_OBJ_NOTFOUND) return {};
   return std::unexpected(explain("removing the route to " + route.prefix.text(), error));
+}
+
+Result<std::vector<KernelRule>> list_rules(nl_sock* socket, IpFamily family) {
+  QUIPU_TRY_ASSIGN(const NlCache cache, dump("reading the rules", [&](nl_cache** result) {
+                     return rtnl_rule_alloc_cache(socket, AF_UNSPEC, result);
+                   }));
+  std::vector<KernelRule> out;
+  for (nl_object* object = nl_cache_get_first(cache.get()); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* rule = reinterpret_cast<rtnl_rule*>(object);
+    if (rtnl_rule_get_family(rule) == system_family(family)) out.push_back(read_rule(rule));
+  }
+  return out;
+}
+
+Result<void> add_rule(nl_sock* socket, IpFamily family) {
+  const NlRule built = build_rule(family);
+  if (const int error = rtnl_rule_add(socket, built.get(), NLM_F_EXCL); error < 0)
+    return std::unexpected(explain("adding " + rule_text(family), error));
+  return {};
+}
+
+Result<void> remove_rule(nl_sock* socket, IpFamily family) {
+  const NlRule built = build_rule(family);
+  const int error = rtnl_rule_delete(socket, built.get(), 0);
+  if (error >= 0 || error == -NLE_OBJ_NOTFOUND) return {};
+  return std::unexpected(explain("removing " + rule_text(family), error));
 }
 
 Result<void> add_address(nl_sock* socket, const IpPrefix& address, int interface) {

@@ -21,13 +21,22 @@ struct SocketDeleter {
 
 using NlSocket = std::unique_ptr<nl_sock, SocketDeleter>;
 
-// A route of the main table as the kernel reports it.
+// A route of the main table or of our own, as the kernel reports it.
 struct KernelRoute {
   IpPrefix prefix;
+  Route::Table table = Route::Table::main;
   std::uint32_t metric = 0;
   int type = 0;       // RTN_...
   int protocol = 0;   // RTPROT_...
   int interface = 0;  // index; 0 = none
+};
+
+// A rule of policy routing.
+struct KernelRule {
+  std::uint32_t priority = 0;
+  std::uint32_t table = 0;
+  int action = 0;    // FR_ACT_...
+  int protocol = 0;  // RTPROT_...
 };
 
 struct KernelAddress {
@@ -48,14 +57,20 @@ Result<void> bring_up(nl_sock* socket, const std::string& name, int mtu);
 Result<void> bring_down(nl_sock* socket, const std::string& name);
 
 Result<std::vector<KernelRoute>> list_routes(nl_sock* socket);
-// Of a notification. Empty for a route of another table or of another family than the two.
+// Of a notification. Empty for a route of a third table or of another family than the two.
 std::optional<KernelRoute> route_of(nlmsghdr* message);
 Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket);
 
-// `interface` is not used for a blackhole. Errc::conflict when a route of this prefix and metric exists.
+// `interface` is used for a tunnel only. Errc::conflict when a route of this prefix and metric exists.
 Result<void> add_route(nl_sock* socket, const Route& route, int interface);
 // Removing what is not there is no error.
 Result<void> remove_route(nl_sock* socket, const Route& route, int interface);
+// In the order of the kernel's questions.
+Result<std::vector<KernelRule>> list_rules(nl_sock* socket, IpFamily family);
+// The rule that has our table asked. Errc::conflict when it exists.
+Result<void> add_rule(nl_sock* socket, IpFamily family);
+// Removing what is not there is no error.
+Result<void> remove_rule(nl_sock* socket, IpFamily family);
 Result<void> add_address(nl_sock* socket, const IpPrefix& address, int interface);
 Result<void> remove_address(nl_sock* socket, const IpPrefix& address, int interface);
 

@@ -4,10 +4,10 @@
 #include <linux/rtnetlink.h>
 #include <netlink/msg.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "netlink/kernel_routes.h"
+#include "netlink/route_socket.h"
 
 namespace quipu::netlink {
 namespace {
@@ -15,10 +15,9 @@ namespace {
 // Of one call, so that a flood of changes does not keep the caller's loop from everything else.
 constexpr int kMaxReads = 64;
 
-bool concerns(const LinkPlan& plan, const KernelRoute& route) {
-  return std::any_of(plan.prefixes.begin(), plan.prefixes.end(), [&](const IpPrefix& prefix) {
-    return route.prefix.length >= prefix.length && prefix.contains(route.prefix.address);
-  });
+// Whatever others route in the main table is no matter, but for what becomes connected.
+bool concerns(const KernelRoute& route) {
+  return route.table == Route::Table::own || route.protocol == kRouteProtocol || route.protocol == RTPROT_KERNEL;
 }
 
 }  // namespace
@@ -26,7 +25,6 @@ bool concerns(const LinkPlan& plan, const KernelRoute& route) {
 struct RouteMonitor::State {
   NlSocket socket;
   int interface = 0;
-  const LinkPlan* plan = nullptr;  // while changes are taken
   bool touched = false;
 
   bool touches(nlmsghdr* message) const {
@@ -38,8 +36,10 @@ struct RouteMonitor::State {
       case RTM_NEWROUTE:
       case RTM_DELROUTE: {
         const auto route = route_of(message);
-        return route && concerns(*plan, *route);
+        return route && concerns(*route);
       }
+      case RTM_NEWRULE:
+      case RTM_DELRULE: return true;
       default: return false;
     }
   }
@@ -68,8 +68,8 @@ Result<RouteMonitor> RouteMonitor::open(const std::string& interface) {
     return std::unexpected(explain("watching the routes", error));
   auto state = std::make_unique<State>();
   nl_socket_modify_cb(socket.get(), NL_CB_VALID, NL_CB_CUSTOM, State::on_message, state.get());
-  for (const int group :
-       {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE})
+  for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
+                          RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE})
     if (const int error = nl_socket_add_membership(socket.get(), group); error < 0)
       return std::unexpected(explain("watching the routes", error));
   state->socket = std::move(socket);
@@ -81,8 +81,7 @@ int RouteMonitor::fd() const {
   return nl_socket_get_fd(m_state->socket.get());
 }
 
-bool RouteMonitor::take_changes(const LinkPlan& plan) {
-  m_state->plan = &plan;
+bool RouteMonitor::take_changes() {
   for (int reads = 0; reads < kMaxReads; ++reads) {
     const int error = nl_recvmsgs_default(m_state->socket.get());
     if (error == -NLE_AGAIN) break;
@@ -90,7 +89,6 @@ bool RouteMonitor::take_changes(const LinkPlan& plan) {
     // look once more is right.
     m_state->touched = m_state->touched || error < 0;
   }
-  m_state->plan = nullptr;
   return std::exchange(m_state->touched, false);
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Says that others changed what a link plan is made of: the kernel's notifications of links, addresses and routes
-// (rtnetlink). What is missing then is RouteSocket's to find out and to put back. Needs no capability.
+// Says that others changed what a link plan is made of: the kernel's notifications of links, addresses, routes and
+// rules (rtnetlink). What is missing then is RouteSocket's to find out and to put back. Needs no capability.
 #pragma once
 
 #include <memory>
 #include <string>
 
-#include "netlink/link_plan.h"
+#include "base/result.h"
 
 namespace quipu::netlink {
 
@@ -21,9 +21,9 @@ class RouteMonitor {
   // Readable when something waits. Does not block.
   int fd() const;
 
-  // Takes what waits; may leave some for the next call. True when any of it touches the interface, its addresses or a
-  // route for a protected prefix or a part of one, and when the kernel had to leave notifications out.
-  bool take_changes(const LinkPlan& plan);
+  // Takes what waits; may leave some for the next call. True when any of it touches the interface, its addresses, a
+  // route of ours, a connected network or a rule, and when the kernel had to leave notifications out.
+  bool take_changes();
 
  private:
   struct State;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "netlink/route_socket.h"
 
+#include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
@@ -10,28 +11,59 @@
 namespace quipu::netlink {
 namespace {
 
-bool is_guard(const KernelRoute& route) {
-  return route.type == RTN_BLACKHOLE && route.metric == Route{route.prefix, Route::Kind::blackhole}.metric();
+bool is_local_table(const KernelRule& rule) {
+  return rule.action == FR_ACT_TO_TBL && rule.table == RT_TABLE_LOCAL;
 }
 
-bool carries_packets(const KernelRoute& route) {
-  return route.type == RTN_UNICAST;
+bool is_ours(const KernelRule& rule) {
+  return rule.protocol == kRouteProtocol && rule.priority == kRulePriority && rule.table == kRouteTable;
 }
 
-bool is_tunnel(const KernelRoute& route) {
-  return carries_packets(route) && route.protocol == kRouteProtocol;
+// It decides where packets go, before our rule is asked; one that drops them does no harm.
+bool comes_before_ours(const KernelRule& rule) {
+  const bool routes = rule.action == FR_ACT_TO_TBL || rule.action == FR_ACT_GOTO;
+  return rule.priority <= kRulePriority && routes && !is_local_table(rule) && !is_ours(rule);
 }
 
-bool has_guard(std::span<const KernelRoute> routes, const IpPrefix& prefix) {
-  return std::ranges::any_of(routes,
-                             [&](const KernelRoute& route) { return route.prefix == prefix && is_guard(route); });
+bool is_blackhole(const KernelRoute& route) {
+  return route.type == RTN_BLACKHOLE &&
+         route.metric == Route{Route::Kind::blackhole, Route::Table::own, route.prefix}.metric();
 }
 
-// The kernel's own route for an interface address counts as ours when it goes through our interface.
-bool has_tunnel(std::span<const KernelRoute> routes, const IpPrefix& prefix, int interface) {
-  return std::ranges::any_of(routes, [&](const KernelRoute& route) {
-    return route.prefix == prefix && route.interface == interface && carries_packets(route);
-  });
+// An older configuration's, or somebody else's.
+bool is_stale_throw(const KernelRoute& route, const LinkPlan& plan) {
+  return route.table == Route::Table::own && route.type == RTN_THROW && plan.protects(route.prefix);
+}
+
+bool is_foreign_tunnel(const KernelRoute& route) {
+  return route.table == Route::Table::own && route.type == RTN_UNICAST && route.protocol != kRouteProtocol;
+}
+
+// As a plan would have it, if it could be a plan's: somebody else's blackhole is as good as one of ours.
+std::optional<Route> as_planned(const KernelRoute& route, int own_interface) {
+  if (is_blackhole(route)) return Route{Route::Kind::blackhole, route.table, route.prefix};
+  if (route.table == Route::Table::main) return std::nullopt;
+  if (route.type == RTN_THROW) return Route{Route::Kind::local, route.table, route.prefix};
+  if (route.type == RTN_UNICAST && route.interface == own_interface && own_interface != 0)
+    return Route{Route::Kind::tunnel, route.table, route.prefix};
+  return std::nullopt;
+}
+
+std::vector<Route> planned(std::span<const KernelRoute> routes, int own_interface) {
+  std::vector<Route> out;
+  for (const KernelRoute& route : routes)
+    if (const auto found = as_planned(route, own_interface)) out.push_back(*found);
+  std::ranges::sort(out);
+  return out;
+}
+
+bool is_link_local(const IpPrefix& prefix) {
+  return prefix.address.family == IpFamily::v6 && IpPrefix::parse("fe80::/10")->contains(prefix);
+}
+
+bool is_connected(const KernelRoute& route, int own_interface) {
+  return route.table == Route::Table::main && route.type == RTN_UNICAST && route.protocol == RTPROT_KERNEL &&
+         route.interface != own_interface && !is_link_local(route.prefix);
 }
 
 bool has_address(std::span<const KernelAddress> addresses, const IpPrefix& prefix, int interface) {
@@ -40,20 +72,13 @@ bool has_address(std::span<const KernelAddress> addresses, const IpPrefix& prefi
   });
 }
 
-// Of one prefix: whether its blackhole exists (Result's value), or why it would not help.
-Result<bool> check_prefix(const IpPrefix& prefix, std::span<const KernelRoute> routes, int own_interface) {
-  bool guarded = false;
-  for (const KernelRoute& route : routes) {
-    if (route.prefix != prefix) continue;
-    guarded = guarded || is_guard(route);
-    if (carries_packets(route) && route.interface != own_interface)
-      return fail(Errc::conflict,
-                  "protected prefix " + prefix.text() + " is also routed through " + interface_name(route.interface) +
-                      " (metric " + std::to_string(route.metric) +
-                      "), which would carry its packets in clear when the tunnel is down: remove that route, or choose "
-                      "other allowed_ips");
-  }
-  return guarded;
+std::string name_of(IpFamily family) {
+  return family == IpFamily::v4 ? "IPv4" : "IPv6";
+}
+
+std::string text_of(const KernelRule& rule, IpFamily family) {
+  return name_of(family) + " rule of priority " + std::to_string(rule.priority) +
+         (rule.action == FR_ACT_GOTO ? std::string(" (goto)") : " (table " + std::to_string(rule.table) + ")");
 }
 
 }  // namespace
@@ -70,20 +95,51 @@ struct RouteSocket::State {
     return index;
   }
 
-  Result<void> guard(const std::string& link, std::span<const IpPrefix> prefixes) const {
-    QUIPU_TRY_ASSIGN(const int own_interface, index_if_any(link));
-    QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
+  // Those of `wanted` that are not there yet. All are tried; the error is the first one's.
+  Result<void> add_routes(const std::vector<Route>& wanted, int interface) const {
+    QUIPU_TRY_ASSIGN(const auto present, list_routes(get()));
     Result<void> outcome;
-    for (const IpPrefix& prefix : prefixes) {
-      Result<bool> guarded = check_prefix(prefix, routes, own_interface);
-      Result<void> done;
-      if (!guarded)
-        done = std::unexpected(std::move(guarded).error());
-      else if (!*guarded)
-        done = add_route(get(), {prefix, Route::Kind::blackhole}, 0);
-      if (!done && outcome) outcome = std::move(done);
-    }
+    for (const Route& route : missing_from(wanted, planned(present, interface)))
+      if (Result<void> added = add_route(get(), route, interface); !added && outcome) outcome = std::move(added);
     return outcome;
+  }
+
+  // Nothing else of an older configuration lets packets out.
+  Result<void> remove_stale_throws(const LinkPlan& plan) const {
+    QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
+    for (const KernelRoute& route : routes)
+      if (is_stale_throw(route, plan) && route.protocol == kRouteProtocol)
+        QUIPU_TRY(remove_route(get(), {Route::Kind::local, Route::Table::own, route.prefix}, 0));
+    return {};
+  }
+
+  Result<void> add_rules(const LinkPlan& plan) const {
+    for (const IpFamily family : plan.families()) {
+      QUIPU_TRY_ASSIGN(const auto rules, list_rules(get(), family));
+      if (std::ranges::none_of(rules, is_ours)) QUIPU_TRY(add_rule(get(), family));
+    }
+    return {};
+  }
+
+  // Without a blackhole of a family, our table has nothing to say about it.
+  Result<void> remove_idle_rules(std::span<const IpPrefix> removed) const {
+    QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
+    for (const IpFamily family : {IpFamily::v4, IpFamily::v6}) {
+      const auto of_family = [&](const KernelRoute& route) {
+        return route.prefix.address.family == family && route.protocol == kRouteProtocol &&
+               route.table == Route::Table::own;
+      };
+      const bool concerned =
+          std::ranges::any_of(removed, [&](const IpPrefix& p) { return p.address.family == family; });
+      if (!concerned ||
+          std::ranges::any_of(routes, [&](const KernelRoute& r) { return of_family(r) && is_blackhole(r); }))
+        continue;
+      QUIPU_TRY(remove_rule(get(), family));
+      for (const KernelRoute& route : routes)
+        if (of_family(route) && route.type == RTN_THROW)
+          QUIPU_TRY(remove_route(get(), {Route::Kind::local, Route::Table::own, route.prefix}, 0));
+    }
+    return {};
   }
 
   Result<void> add_addresses(std::span<const IpPrefix> addresses, int interface) const {
@@ -102,24 +158,26 @@ struct RouteSocket::State {
     return {};
   }
 
-  Result<void> add_routes(std::span<const IpPrefix> prefixes, int interface) const {
-    QUIPU_TRY_ASSIGN(const auto present, list_routes(get()));
-    for (const IpPrefix& prefix : prefixes) {
-      if (!has_tunnel(present, prefix, interface))
-        QUIPU_TRY(add_route(get(), {prefix, Route::Kind::tunnel}, interface));
-    }
-    return {};
-  }
-
-  Result<void> remove_routes(std::span<const IpPrefix> prefixes, Route::Kind kind, int interface) const {
-    for (const IpPrefix& prefix : prefixes)
-      QUIPU_TRY(remove_route(get(), {prefix, kind}, interface));
+  Result<void> remove_routes(const std::vector<Route>& routes, int interface) const {
+    for (const Route& route : routes)
+      QUIPU_TRY(remove_route(get(), route, interface));
     return {};
   }
 
   Result<void> remove_addresses(std::span<const IpPrefix> addresses, int interface) const {
     for (const IpPrefix& address : addresses)
       QUIPU_TRY(remove_address(get(), address, interface));
+    return {};
+  }
+
+  Result<void> inspect_rules(const LinkPlan& plan, Findings& out) const {
+    for (const IpFamily family : plan.families()) {
+      QUIPU_TRY_ASSIGN(const auto rules, list_rules(get(), family));
+      if (std::ranges::none_of(rules, is_ours))
+        out.missing_guards.push_back(name_of(family) + " rule of priority " + std::to_string(kRulePriority));
+      for (const KernelRule& rule : rules)
+        if (comes_before_ours(rule)) out.bypasses.push_back(text_of(rule, family));
+    }
     return {};
   }
 };
@@ -139,31 +197,35 @@ Result<RouteSocket> RouteSocket::open() {
 }
 
 Result<void> RouteSocket::guard(const LinkPlan& plan) {
-  return m_state->guard(plan.name, plan.prefixes);
+  const Result<void> routes = m_state->add_routes(plan.guards(), 0);
+  const Result<void> rules = m_state->add_rules(plan);
+  const Result<void> stale = m_state->remove_stale_throws(plan);
+  return !routes ? routes : !rules ? rules : stale;
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), plan.name));
   QUIPU_TRY(bring_up(m_state->get(), plan.name, plan.mtu));
   QUIPU_TRY(m_state->add_addresses(plan.addresses, interface));
-  return m_state->add_routes(plan.prefixes, interface);
+  return m_state->add_routes(plan.tunnels(), interface);
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to) {
-  const LinkChange change = diff(from, to);
-  QUIPU_TRY(m_state->guard(to.name, change.add_prefixes));
+  QUIPU_ASSERT(from.name == to.name);
+  QUIPU_TRY(guard(to));
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), to.name));
-  QUIPU_TRY(m_state->remove_routes(change.remove_prefixes, Route::Kind::tunnel, interface));
-  QUIPU_TRY(m_state->remove_addresses(change.remove_addresses, interface));
+  QUIPU_TRY(m_state->remove_routes(missing_from(from.tunnels(), to.tunnels()), interface));
+  QUIPU_TRY(m_state->remove_addresses(missing_from(from.addresses, to.addresses), interface));
   // Also puts back what somebody else took away, for example the routes that go with a removed address.
   QUIPU_TRY(apply(to));
-  return m_state->remove_routes(change.remove_prefixes, Route::Kind::blackhole, 0);
+  QUIPU_TRY(m_state->remove_routes(missing_from(from.guards(), to.guards()), 0));
+  return m_state->remove_idle_rules(from.prefixes);
 }
 
 Result<void> RouteSocket::remove(const LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(const int interface, m_state->index_if_any(plan.name));
   if (interface == 0) return {};
-  QUIPU_TRY(m_state->remove_routes(plan.prefixes, Route::Kind::tunnel, interface));
+  QUIPU_TRY(m_state->remove_routes(plan.tunnels(), interface));
   QUIPU_TRY(m_state->remove_addresses(plan.addresses, interface));
   return bring_down(m_state->get(), plan.name);
 }
@@ -172,51 +234,48 @@ Result<std::vector<IpPrefix>> RouteSocket::guards() {
   QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
   std::vector<IpPrefix> out;
   for (const KernelRoute& route : routes)
-    if (is_guard(route) && route.protocol == kRouteProtocol) out.push_back(route.prefix);
-  std::sort(out.begin(), out.end());
+    if (is_blackhole(route) && route.protocol == kRouteProtocol) out.push_back(route.prefix);
+  std::ranges::sort(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());  // each stands in both tables
   return out;
 }
 
 Result<void> RouteSocket::remove_guards(std::span<const IpPrefix> prefixes) {
-  QUIPU_TRY_ASSIGN(const auto present, guards());
   QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
-  for (const KernelRoute& route : routes)
-    if (is_tunnel(route) && std::ranges::find(prefixes, route.prefix) != prefixes.end())
+  std::vector<Route> blackholes;
+  for (const KernelRoute& route : routes) {
+    if (route.protocol != kRouteProtocol || std::ranges::find(prefixes, route.prefix) == prefixes.end()) continue;
+    if (route.type == RTN_UNICAST)
       return fail(Errc::conflict, "a tunnel carries " + route.prefix.text() + " through " +
                                       interface_name(route.interface) +
                                       ": stop quipud first, or its packets would be in clear when it ends");
-  for (const IpPrefix& prefix : prefixes)
-    if (std::binary_search(present.begin(), present.end(), prefix))
-      QUIPU_TRY(remove_route(m_state->get(), {prefix, Route::Kind::blackhole}, 0));
-  return {};
+    if (is_blackhole(route)) blackholes.push_back({Route::Kind::blackhole, route.table, route.prefix});
+  }
+  QUIPU_TRY(m_state->remove_routes(blackholes, 0));
+  return m_state->remove_idle_rules(prefixes);
 }
 
-Result<Lacking> RouteSocket::lacking(const LinkPlan& plan) {
+Result<Findings> RouteSocket::inspect(const LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), plan.name));
-  Lacking out;
+  Findings out;
   QUIPU_TRY_ASSIGN(out.link_up, is_up(m_state->get(), plan.name));
+  QUIPU_TRY(m_state->inspect_rules(plan, out));
   QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
-  QUIPU_TRY_ASSIGN(const auto addresses, list_addresses(m_state->get()));
-  for (const IpPrefix& prefix : plan.prefixes) {
-    if (!has_guard(routes, prefix)) out.blackholes.push_back(prefix);
-    if (out.link_up && !has_tunnel(routes, prefix, interface)) out.routes.push_back(prefix);
-  }
-  for (const IpPrefix& address : plan.addresses)
-    if (out.link_up && !has_address(addresses, address, interface)) out.addresses.push_back(address);
-  return out;
-}
-
-Result<std::vector<ForeignRoute>> RouteSocket::foreign_routes(const LinkPlan& plan) {
-  QUIPU_TRY_ASSIGN(const int own_interface, m_state->index_if_any(plan.name));
-  QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
-  std::vector<ForeignRoute> out;
+  const std::vector<Route> present = planned(routes, interface);
+  for (const Route& route : missing_from(plan.guards(), present))
+    out.missing_guards.push_back(route.text());
   for (const KernelRoute& route : routes) {
-    const bool inside = std::any_of(plan.prefixes.begin(), plan.prefixes.end(), [&](const IpPrefix& prefix) {
-      return route.prefix.length >= prefix.length && prefix.contains(route.prefix.address);
-    });
-    if (inside && carries_packets(route) && route.interface != own_interface)
-      out.push_back({route.prefix, interface_name(route.interface), route.metric});
+    if (is_foreign_tunnel(route) || is_stale_throw(route, plan))
+      out.bypasses.push_back("route to " + route.prefix.text() + " in table " + std::to_string(kRouteTable));
+    if (is_connected(route, interface) && plan.protects(route.prefix))
+      out.connected.push_back({route.prefix, interface_name(route.interface)});
   }
+  if (!out.link_up) return out;
+  for (const Route& route : missing_from(plan.tunnels(), present))
+    out.missing_tunnels.push_back(route.text());
+  QUIPU_TRY_ASSIGN(const auto addresses, list_addresses(m_state->get()));
+  for (const IpPrefix& address : plan.addresses)
+    if (!has_address(addresses, address, interface)) out.missing_tunnels.push_back("address " + address.text());
   return out;
 }
 

@@ -12,25 +12,32 @@
 
 namespace quipu::netlink {
 
-// Our routes carry this protocol number ("ip route show proto 81"), so they can be told from everybody else's.
+// One number for all that is ours in the kernel: the protocol of our routes and rules, our routing table, and the
+// priority of the rule that has it asked: behind that of `local` (0), before all usual ones.
 inline constexpr int kRouteProtocol = 81;
+inline constexpr std::uint32_t kRouteTable = 81;
+inline constexpr std::uint32_t kRulePriority = 81;
 
-// A route of somebody else's that takes packets away from a protected prefix, or will when the tunnel is down.
-struct ForeignRoute {
+// A network at one of the machine's own interfaces, as the kernel itself adds it with an address or a router's word.
+struct ConnectedNetwork {
   IpPrefix prefix;
-  std::string via;  // interface name, or the route's type
-  std::uint32_t metric = 0;
+  std::string via;  // interface name
 
-  bool operator==(const ForeignRoute&) const = default;
+  bool operator==(const ConnectedNetwork&) const = default;
 };
 
-// What the kernel lacks of a plan.
-struct Lacking {
+// The kernel as it is, measured by a plan.
+struct Findings {
   bool link_up = true;
-  std::vector<IpPrefix> blackholes;
-  // Of an interface that is up: the kernel takes these away with an interface that goes down.
-  std::vector<IpPrefix> routes;
-  std::vector<IpPrefix> addresses;
+  // What somebody else, or the kernel itself, took away: rules, blackholes and throws; and, of an interface that is up,
+  // tunnel routes and addresses (the kernel takes those away with an interface that goes down).
+  std::vector<std::string> missing_guards;
+  std::vector<std::string> missing_tunnels;
+  // What of somebody else's takes packets of a protected prefix away: rules that are asked before ours, routes in our
+  // table. For an alarm.
+  std::vector<std::string> bypasses;
+  // Inside a protected prefix and no local network: their hosts are reached through the tunnel only. For a warning.
+  std::vector<ConnectedNetwork> connected;
 };
 
 // Every error names the object and, where there is one, the remedy: Errc::not_permitted without CAP_NET_ADMIN, conflict
@@ -42,35 +49,30 @@ class RouteSocket {
   RouteSocket& operator=(RouteSocket&&) noexcept;
   ~RouteSocket();
 
-  // Step 1, before the TUN device is opened: a blackhole for each protected prefix; those that exist are left alone.
-  // Refuses (Errc::conflict) when a foreign route for exactly that prefix would win over the blackhole once the TUN is
-  // gone; the other prefixes have their blackholes even then.
+  // Step 1, before the TUN device is opened: the plan's guards, and a rule for each family; those that exist are left
+  // alone. When one cannot be set, the others are even so. Local networks of an older plan are protected again.
   Result<void> guard(const LinkPlan& plan);
 
   // Step 2, once the interface exists: MTU, addresses, link up, routes. What is there already is kept, so it can be
   // repeated.
   Result<void> apply(const LinkPlan& plan);
 
-  // Reload: both steps and their reverse for the differences only. A prefix that left the plan loses its blackhole,
+  // Reload: both steps, and the reverse for what is not in `to`. A prefix that left the plan loses its blackholes,
   // because the admin has said that it is no longer protected.
   Result<void> apply(const LinkPlan& from, const LinkPlan& to);
 
-  // Stop: takes routes and addresses off the interface and sets it down. Blackholes stay. No error if the interface has
+  // Stop: takes routes and addresses off the interface and sets it down. Guards stay. No error if the interface has
   // gone.
   Result<void> remove(const LinkPlan& plan);
 
-  // Blackholes of ours, whoever set them: left over from a stop, a crash or an older configuration.
+  // Prefixes with a blackhole of ours, whoever set it: left over from a stop, a crash or an older configuration.
   Result<std::vector<IpPrefix>> guards();
-  // The explicit request (`quipud --remove-guards`). Prefixes without a blackhole of ours are skipped. Errc::conflict,
-  // and nothing is removed, while a tunnel of ours carries one of them.
+  // The explicit request (`quipud --remove-guards`). Prefixes without a blackhole of ours are skipped. With the last
+  // one of a family goes all that is ours. Errc::conflict, and nothing is removed, while a tunnel of ours carries one
+  // of them.
   Result<void> remove_guards(std::span<const IpPrefix> prefixes);
 
-  // What somebody else, or the kernel itself, took away.
-  Result<Lacking> lacking(const LinkPlan& plan);
-
-  // Routes of somebody else's for protected prefixes or parts of them. Packets for a part are not tunnelled; those for
-  // a whole prefix are until the tunnel's route goes. For an alarm.
-  Result<std::vector<ForeignRoute>> foreign_routes(const LinkPlan& plan);
+  Result<Findings> inspect(const LinkPlan& plan);
 
  private:
   struct State;

@@ -6,14 +6,16 @@
                                   ^ everything is captured here
 
 A canary is sent without a pause from the host and from the gateway itself to protected addresses of both families, while the
-gateway's daemon starts, stops, is killed, cannot start, and while there is no KMS. First all of that runs with the blackhole routes removed, when
-the canary must be seen: only then does its absence mean anything."""
+gateway's daemon starts, stops, is killed, cannot start, while there is no KMS, and while routers and admins route these addresses
+elsewhere. First all of that runs with the guards (rule and blackhole routes) removed, when the canary must be seen: only then does its
+absence mean anything."""
 
 import os
 import secrets
 import select
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import unittest
@@ -23,6 +25,7 @@ from sites import World
 from support import PROGRAMS, in_namespace, wait_until
 
 ETH_P_ALL = 3
+ETHERTYPES = {b"\x08\x00", b"\x86\xdd"}  # IPv4, IPv6
 CANARY_PORT = 9
 
 
@@ -84,6 +87,21 @@ class Canary:
             open_socket.close()
 
 
+def advertise(namespace, device, host, network):
+    """A router advertisement, as anybody on the link can send one: "the host is behind me, the network is on this link"."""
+    octets = lambda address: socket.inet_pton(socket.AF_INET6, address)
+    message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 0, 0, 0)
+    message += struct.pack("!BBBBI", 24, 3, 128, 0, 1800) + octets(host)
+    message += struct.pack("!BBBBIII", 3, 4, 64, 0x80, 1800, 1800, 0) + octets(network)
+
+    def send():
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as router:
+            router.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+            router.sendto(message, ("ff02::1", 0, 0, socket.if_nametoindex(device)))
+
+    in_namespace(namespace.name, send)
+
+
 class Leak(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -102,10 +120,10 @@ class Leak(unittest.TestCase):
         wait_until(lambda: cls.lan.pings("192.168.2.2"), "host reaches host through both gateways")
         cls.canary = b"canary-" + secrets.token_hex(16).encode()
 
-    def remove_blackholes(self):
+    def remove_guards(self):
         for family in ("-4", "-6"):
-            run_words = ("route", "flush", "type", "blackhole", "proto", "81")
-            self.a.namespace.run("ip", family, *run_words, check=False)
+            self.a.namespace.run("ip", family, "rule", "del", "pref", "81", check=False)
+            self.a.namespace.run("ip", family, "route", "flush", "type", "blackhole", "proto", "81", check=False)
 
     def live_through_everything(self, guarded):
         """The canary's frames outside, by what was happening."""
@@ -116,7 +134,7 @@ class Leak(unittest.TestCase):
         def after(event):
             """Lets both sources send on for a while, then books what was seen since the last event."""
             if not guarded:
-                self.remove_blackholes()
+                self.remove_guards()
             marks = [source.sent + 400 for source in sources]
             wait_until(lambda: all(source.sent >= mark for source, mark in zip(sources, marks)), "the canary sings")
             seen[event] = len(capture.seen)
@@ -155,7 +173,7 @@ class Leak(unittest.TestCase):
             capture.close()
         return seen
 
-    def test_1_without_blackholes_the_canary_is_seen(self):
+    def test_1_without_guards_the_canary_is_seen(self):
         seen = self.live_through_everything(guarded=False)
         for event in ("stopped", "killed", "killed without a KMS"):
             self.assertGreater(seen[event], 0, f"{event}: this test would not notice a leak: {seen}")
@@ -168,15 +186,15 @@ class Leak(unittest.TestCase):
         seen = self.live_through_everything(guarded=True)
         self.assertEqual(sum(seen.values()), 0, seen)
 
-    def quipud(self, *options):
+    def quipud(self, *options, **environment):
         """Runs to its end in site a; the exit code."""
         with self.a.folder.joinpath("quipud.log").open("ab") as log:
             command = ["ip", "netns", "exec", self.a.namespace.name, str(PROGRAMS / "quipud"), "--config",
                        str(self.a.folder / "quipu.toml"), *options]
-            return subprocess.run(command, stdout=log, stderr=log).returncode
+            return subprocess.run(command, stdout=log, stderr=log, env={**os.environ, **environment}).returncode
 
-    def leaks(self):
-        """How many canaries get out of a gateway that is left as it is."""
+    def leaked(self):
+        """The canary's frames that get out of a gateway that is left as it is."""
         capture = Capture(self.a.namespace, "outer0", self.canary)
         sources = [Canary(namespace, self.protected, self.canary) for namespace in (self.lan, self.a.namespace)]
         try:
@@ -185,14 +203,17 @@ class Leak(unittest.TestCase):
             for source in sources:
                 source.close()
             capture.close()
-        return len(capture.seen)
+        return capture.seen
+
+    def leaks(self):
+        return len(self.leaked())
 
     def test_3_nor_when_quipud_cannot_start(self):
         key, stamps = self.a.folder / "device.key", self.a.folder / "stamps"
         self.assertTrue(stamps.exists())
         self.a.stop_daemon()
         for broken, code in ((key, 5), (stamps, 1)):
-            self.remove_blackholes()
+            self.remove_guards()
             self.assertGreater(self.leaks(), 0, "this test would not notice a leak")
             aside = broken.rename(broken.with_suffix(".aside"))
             broken.mkdir()
@@ -223,6 +244,60 @@ class Leak(unittest.TestCase):
         self.assertEqual(self.quipud("--remove-guards", "nonsense"), 1)
         self.a.start_daemon()
         self.a.wait_ready()
+
+    def foreign_routes(self):
+        """What the main table has for the host behind the other gateway, by family."""
+        return [self.a.namespace.ip(family, "route", "show", "table", "main", address)
+                for family, address in (("-4", "192.168.2.2"), ("-6", "fd00:2::2"))]
+
+    def test_5_nor_by_more_specific_routes_of_somebody_else(self):
+        sysctls = [f"net.ipv6.conf.outer0.{knob}" for knob in ("forwarding=0", "accept_ra=1", "accept_ra_rt_info_max_plen=128")]
+        self.a.namespace.run("sysctl", "-qw", *sysctls)
+        self.a.namespace.ip("route", "add", "192.168.2.2/32", "via", "198.18.1.1")
+        advertise(self.world.outside, "site1", host="fd00:2::2", network="fd00:2::")
+        wait_until(lambda: all("outer0" in routes for routes in self.foreign_routes()), "the routes are there")
+        self.assertIn("proto ra", self.foreign_routes()[1])
+        wait_until(lambda: "event=connected_protected" in self.a.whole_log(), "it is told")
+        self.assertIn("prefix=fd00:2::/64 via=outer0 setting=device.local_networks", self.a.whole_log())
+        self.a.stop_daemon()
+        self.remove_guards()
+        seen = {frame[12:14] for frame in self.leaked()}
+        self.assertEqual(seen, ETHERTYPES, "this test would not notice a leak")
+        self.assertEqual(self.quipud("--guard"), 0)
+        self.assertEqual(self.leaks(), 0, "guarded")
+        self.a.start_daemon()
+        self.a.wait_ready()
+        wait_until(lambda: self.lan.pings("192.168.2.2") and self.lan.pings("fd00:2::2"), "the tunnel is up")
+        self.assertEqual(self.leaks(), 0, "tunnelled")
+        self.a.stop_daemon(signal.SIGKILL)
+        self.assertEqual(self.leaks(), 0, "killed")
+        for routes in self.foreign_routes():
+            self.assertIn("outer0", routes, "nobody took the foreign routes away")
+        self.a.start_daemon()
+        self.a.wait_ready()
+
+    def test_6_nor_when_the_configuration_cannot_be_read(self):
+        self.a.stop_daemon()
+        config, guards = self.a.folder / "quipu.toml", self.a.folder / "guards"
+        text, before = config.read_text(), self.a.whole_log()
+        self.assertEqual(guards.stat().st_mode & 0o777, 0o600)
+        try:
+            config.write_text("[device\n")
+            for options in (("--guard",), ()):
+                self.remove_guards()
+                self.assertGreater(self.leaks(), 0, "this test would not notice a leak")
+                self.assertEqual(self.quipud(*options, STATE_DIRECTORY=str(self.a.folder)), 5)
+                self.assertEqual(self.leaks(), 0)
+            guards.unlink()
+            self.assertEqual(self.quipud("--guard", STATE_DIRECTORY=str(self.a.folder)), 5)
+        finally:
+            config.write_text(text)
+        told = self.a.whole_log().removeprefix(before)
+        self.assertEqual(told.count(f"that were last in effect, as listed in {guards}"), 2)
+        self.assertEqual(told.count("NOTHING IS GUARDED"), 1)
+        self.a.start_daemon()
+        self.a.wait_ready()
+        self.assertTrue(guards.exists())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What others take away from a running tunnel is put back: interface set down and up, routes flushed or deleted one by one."""
+"""What others take away from a running tunnel is put back: interface set down and up, routes and rules flushed or deleted one by one."""
 
 import unittest
 
@@ -32,9 +32,11 @@ class Restore(unittest.TestCase):
         wait_until(lambda: self.a.namespace.pings(self.b.inner4) and self.a.namespace.pings(self.b.inner6), what)
 
     def ours(self):
-        """Our routes, and the interface's addresses."""
+        """Our rules and routes, and the interface's addresses."""
         ip = self.a.namespace.ip
-        routes = [line.strip() for family in ("-4", "-6") for line in ip(family, "route", "show", "proto", "81").splitlines()]
+        routes = [line.strip() for family in ("-4", "-6")
+                  for words in (("rule", "show", "pref", "81"), ("route", "show", "table", "all", "proto", "81"))
+                  for line in ip(family, *words).splitlines()]
         addresses = [line.split()[3] for line in ip("-o", "address", "show", "dev", "quipu0", "scope", "global").splitlines()]
         self.assertNotIn("", routes)
         return sorted(routes), sorted(addresses)
@@ -69,14 +71,35 @@ class Restore(unittest.TestCase):
         before = len(self.logged("link_down"))
         self.a.namespace.ip("link", "set", "quipu0", "down")
         wait_until(lambda: len(self.logged("link_down")) > before, "it is told")
-        self.a.namespace.ip("route", "flush", "type", "blackhole", "proto", "81")
-        wait_until(lambda: self.a.namespace.ip("route", "show", "type", "blackhole"), "the blackholes are back")
+        guards = [line for line in self.ours()[0] if "quipu0" not in line]
+        for table in ("main", "81"):
+            self.a.namespace.ip("route", "flush", "table", table, "type", "blackhole", "proto", "81")
+        self.a.namespace.ip("rule", "del", "pref", "81")
+        wait_until(lambda: self.ours()[0] == guards, "the guards are back")
         self.assertEqual(self.leaks(), 0)
         self.assertIn("DOWN", self.a.namespace.ip("link", "show", "quipu0"))
         self.a.namespace.ip("link", "set", "quipu0", "up")
         self.wait_for_whole("the tunnel is whole again")
 
-    def test_a_flushed_main_table(self):
+    def test_flushed_tables_and_rules(self):
+        for what in ("main table", "our table", "rules", "all of them"):
+            with self.subTest(what=what):
+                before = len(self.logged("routes_restored"))
+                if what in ("main table", "all of them"):
+                    self.flush_main()
+                for family in ("-4", "-6"):
+                    if what in ("our table", "all of them"):
+                        self.a.namespace.ip(family, "route", "flush", "table", "81")
+                    if what in ("rules", "all of them"):
+                        self.a.namespace.ip(family, "rule", "flush")
+                        self.a.namespace.ip(family, "rule", "add", "pref", "32766", "lookup", "main")
+                self.wait_for_whole("what was flushed is back")
+                self.assertEqual(self.leaks(), 0)
+                told = self.logged("routes_restored")[before:]
+                self.assertTrue(any("alarm=yes" in line for line in told), told)
+
+    def flush_main(self):
+        """And what others had there is put back by them."""
         for family, gateway in (("-4", "198.18.1.1"), ("-6", "2001:db8:1::1")):
             self.a.namespace.ip(family, "route", "flush", "table", "main")
             net = gateway.rpartition("1")[0] + ("0/24" if family == "-4" else "/64")
@@ -84,12 +107,13 @@ class Restore(unittest.TestCase):
             self.a.namespace.ip(family, "route", "replace", "10.255.0.0/24" if family == "-4" else "fd70::/64", "dev",
                                 "km0" if family == "-4" else "quipu0")
             self.a.namespace.ip(family, "route", "replace", "default", "via", gateway)
-        self.wait_for_whole("what was flushed is back")
-        self.assertEqual(self.leaks(), 0)
 
-    def test_routes_that_were_deleted_one_by_one(self):
-        for words in (("-4", "route", "del", self.b.inner4, "dev", "quipu0"),
-                      ("-6", "route", "del", self.b.inner6, "dev", "quipu0"),
+    def test_rules_and_routes_that_were_deleted_one_by_one(self):
+        for words in (("-4", "rule", "del", "pref", "81"),
+                      ("-6", "rule", "del", "pref", "81"),
+                      ("-4", "route", "del", self.b.inner4, "dev", "quipu0", "table", "81"),
+                      ("-6", "route", "del", self.b.inner6, "dev", "quipu0", "table", "81"),
+                      ("-4", "route", "del", "blackhole", self.b.inner4, "table", "81"),
                       ("-4", "route", "del", "blackhole", self.b.inner4),
                       ("-6", "route", "del", "blackhole", self.b.inner6, "metric", str(2**32 - 1))):
             with self.subTest(words=words):
@@ -99,20 +123,17 @@ class Restore(unittest.TestCase):
                 self.wait_for_whole("it is back")
         self.assertEqual(self.leaks(), 0)
 
-    def test_a_route_of_somebody_else_raises_an_alarm_and_is_left_alone(self):
-        # As a router advertisement of an on-link prefix makes one.
-        foreign = (self.b.inner6, "dev", "outer0", "metric", "256")
-        before = len(self.logged("foreign_route"))
-        self.a.namespace.ip("-6", "route", "add", *foreign)
+    def test_a_rule_of_somebody_else_raises_an_alarm_and_is_left_alone(self):
+        foreign = ("to", self.b.inner6, "lookup", "100", "pref", "50")
+        before = len(self.logged("bypassed"))
+        self.a.namespace.ip("-6", "rule", "add", *foreign)
         try:
-            wait_until(lambda: len(self.logged("foreign_route")) > before, "the alarm is raised")
-            line = self.logged("foreign_route")[-1]
-            self.assertIn(f"{self.b.inner6}/128", line)
-            self.assertIn("alarm=yes", line)
-            self.assertIn("outer0", self.a.namespace.ip("-6", "route", "show", self.b.inner6))
-            wait_until(lambda: "outer0" in self.a.tunnel(self.b)["reason"], "the status says so")
+            wait_until(lambda: len(self.logged("bypassed")) > before, "the alarm is raised")
+            self.assertIn('text="IPv6 rule of priority 50 (table 100)" alarm=yes', self.logged("bypassed")[-1])
+            self.assertIn("lookup 100", self.a.namespace.ip("-6", "rule", "show", "pref", "50"))
+            wait_until(lambda: "rule of priority 50" in self.a.tunnel(self.b)["reason"], "the status says so")
         finally:
-            self.a.namespace.ip("-6", "route", "del", *foreign)
+            self.a.namespace.ip("-6", "rule", "del", *foreign)
         wait_until(lambda: not self.a.tunnel(self.b)["reason"], "the status is clear again")
 
 

@@ -148,14 +148,15 @@ class Site:
     # --- configuration ---
 
     def write_daemon_config(self, peers, rekey_interval_s=2, **options):
-        """`options`: outer = 4 or 6, peer = further lines for every [[peer]], without_endpoint."""
+        """`options`: outer = 4 or 6, device and peer = further lines for these sections, allowed = further prefixes of every peer,
+        without_endpoint."""
         text = (f'[device]\nname = "quipu0"\nprivate_key_file = "{self.folder}/device.key"\nlisten_port = 51900\n'
                 f'addresses = ["{self.inner4}/24", "{self.inner6}/64"]\nstate_dir = "{self.folder}"\n'
-                f'control_socket = "{self.control.path}"\n\n[kms.local]\nurl = "https://127.0.0.1:8014"\n'
+                f'control_socket = "{self.control.path}"\n{options.get("device", "")}\n[kms.local]\nurl = "https://127.0.0.1:8014"\n'
                 f'sae_id = "sae-{self.letter}"\n{self.world.authority.lines(f"sae-{self.letter}")}\n')
         for peer in peers:
             outer = f"[{peer.outer6}]" if options.get("outer") == 6 else peer.outer4
-            allowed = [f"{peer.inner4}/32", f"{peer.inner6}/128"] + peer.lan_prefixes
+            allowed = [f"{peer.inner4}/32", f"{peer.inner6}/128"] + peer.lan_prefixes + options.get("allowed", [])
             text += (f'[[peer]]\nname = "site-{peer.letter}"\npublic_key = "{peer.public_key}"\n'
                      f'psk_file = "{self.world.psk_file(self, peer)}"\nallowed_ips = {json.dumps(allowed)}\n'
                      f'rekey_interval_s = {rekey_interval_s}\n'

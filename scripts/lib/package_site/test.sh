@@ -30,7 +30,13 @@ running() {
   done
 }
 
-guarded() { ip route show proto 81 type blackhole | grep -q '^blackhole 10.70.0.2 '; }
+guarded() {
+  ip rule show pref 81 | grep -q 'lookup 81 proto 81' &&
+    ip route show table 81 type blackhole | grep -q '^blackhole 10.70.0.2 ' &&
+    ip route show type blackhole | grep -q '^blackhole 10.70.0.2 '
+}
+
+unguard() { ip rule del pref 81; ip route flush table 81; ip route flush proto 81 type blackhole; }
 
 # The other site is not there: the tunnel is down or blocked, and that is what the exit code says.
 shows_status() {
@@ -99,7 +105,7 @@ dpkg -i /var/tmp/*.deb
 
 # -- Without its key quipud does not start, and nothing leaves in clear.
 systemctl stop quipud
-ip route flush proto 81 type blackhole
+unguard
 mv /etc/quipu/credentials/device.key /var/tmp/
 systemctl restart quipu-guard
 guarded
@@ -107,6 +113,16 @@ if systemctl start quipud; then exit 1; fi
 is quipud ExecMainStatus 5
 guarded
 mv /var/tmp/device.key /etc/quipu/credentials/
+
+# -- Nor without a configuration that can be read: what was last in effect is guarded.
+unguard
+cp -a /etc/quipu/quipu.toml /var/tmp/
+echo '[device' >/etc/quipu/quipu.toml
+if systemctl restart quipu-guard; then exit 1; fi
+is quipu-guard ExecMainStatus 5
+guarded
+mv /var/tmp/quipu.toml /etc/quipu/
+systemctl restart quipu-guard
 
 # -- What may pass by itself (here: a device node that is not ready) is waited for, however long it takes.
 chmod 600 /dev/net/tun

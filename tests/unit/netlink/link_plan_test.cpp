@@ -15,7 +15,7 @@ IpPrefix prefix(std::string_view text) {
 }
 
 LinkConfig config(std::vector<IpPrefix> allowed_ips) {
-  return {"quipu0", 1420, {prefix("10.70.0.1/24")}, std::move(allowed_ips), {}};
+  return {"quipu0", 1420, {prefix("10.70.0.1/24")}, std::move(allowed_ips), {}, {}};
 }
 
 TEST(LinkPlan, SortsAndMergesWhatSeveralPeersShare) {
@@ -24,18 +24,45 @@ TEST(LinkPlan, SortsAndMergesWhatSeveralPeersShare) {
   EXPECT_THAT(plan->prefixes, ElementsAre(prefix("10.1.0.0/16"), prefix("10.2.0.0/16")));
 }
 
-TEST(LinkPlan, EveryPrefixHasATunnelRouteAndABlackholeBehindIt) {
-  const auto plan = plan_link(config({prefix("10.2.0.0/16"), prefix("2001:db8::/48")}));
+std::vector<std::string> texts(const std::vector<Route>& routes) {
+  std::vector<std::string> out;
+  for (const Route& route : routes)
+    out.push_back(route.text());
+  return out;
+}
+
+TEST(LinkPlan, EveryPrefixHasATunnelRouteAndABlackholeBehindItAndOneInMain) {
+  LinkConfig local = config({prefix("10.0.0.0/8"), prefix("2001:db8::/48")});
+  local.local_networks = {prefix("10.1.0.0/24")};
+  const auto plan = plan_link(local);
   ASSERT_TRUE(plan);
-  const auto tunnel = plan->routes(Route::Kind::tunnel);
-  const auto blackholes = plan->routes(Route::Kind::blackhole);
-  ASSERT_EQ(tunnel.size(), 2U);
-  ASSERT_EQ(blackholes.size(), 2U);
-  for (std::size_t i = 0; i < 2; ++i) {
-    EXPECT_EQ(tunnel[i].prefix, blackholes[i].prefix);
-    EXPECT_LT(tunnel[i].metric(), 100U);
-    EXPECT_EQ(blackholes[i].metric(), 0xffffffffU);
-  }
+  EXPECT_THAT(texts(plan->tunnels()), ElementsAre("route 10.0.0.0/8", "route 2001:db8::/48"));
+  EXPECT_THAT(texts(plan->guards()), ElementsAre("throw 10.1.0.0/24", "blackhole 10.0.0.0/8", "blackhole 2001:db8::/48",
+                                                 "blackhole 10.0.0.0/8 in main", "blackhole 2001:db8::/48 in main"));
+  EXPECT_TRUE(std::ranges::is_sorted(plan->guards()));
+  EXPECT_THAT(plan->families(), ElementsAre(IpFamily::v4, IpFamily::v6));
+  for (const Route& route : plan->tunnels())
+    EXPECT_LT(route.metric(), plan->guards().front().metric()) << "a throw never wins over a tunnel";
+  for (std::size_t i = 1; i < 5; ++i)
+    EXPECT_EQ(plan->guards()[i].metric(), 0xffffffffU);
+}
+
+TEST(LinkPlan, TheLongestPrefixDecidesBetweenProtectedAndLocal) {
+  LinkConfig local = config({prefix("10.0.0.0/8"), prefix("10.1.5.0/24")});
+  local.local_networks = {prefix("10.1.0.0/16"), prefix("192.0.2.0/24"), prefix("fd01::/64")};
+  const auto plan = plan_link(local);
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->local_networks, ElementsAre(prefix("10.1.0.0/16"))) << "of the others nothing need be said";
+  EXPECT_TRUE(plan->protects(prefix("10.2.0.0/16")));
+  EXPECT_TRUE(plan->protects(prefix("10.1.5.128/25")));
+  EXPECT_FALSE(plan->protects(prefix("10.1.4.0/24")));
+  EXPECT_FALSE(plan->protects(prefix("192.0.2.0/24")));
+  EXPECT_FALSE(plan->protects(prefix("0.0.0.0/0")));
+  EXPECT_TRUE(check_endpoint(*plan, IpAddress::parse("10.1.0.9").value()));
+  EXPECT_FALSE(check_endpoint(*plan, IpAddress::parse("10.1.5.9").value()));
+  local.local_networks = {prefix("10.1.5.0/24")};
+  EXPECT_EQ(plan_link(local).error().code, Errc::conflict);
+  EXPECT_THAT(plan_link(local).error().text, HasSubstr("10.1.5.0/24"));
 }
 
 TEST(LinkPlan, DefaultRoutesBecomeHalves) {
@@ -80,21 +107,6 @@ TEST(LinkPlan, NamesWhatCannotBe) {
     strange.addresses = {prefix(address)};
     EXPECT_THAT(plan_link(strange).error().text, HasSubstr(address));
   }
-}
-
-TEST(LinkPlan, DiffListsEachChangeOnce) {
-  LinkConfig before = config({prefix("10.1.0.0/16"), prefix("10.2.0.0/16")});
-  LinkConfig after = config({prefix("10.2.0.0/16"), prefix("10.3.0.0/16")});
-  after.addresses = {prefix("10.70.0.9/24")};
-  after.mtu = 1400;
-  const LinkChange change = diff(*plan_link(before), *plan_link(after));
-  EXPECT_THAT(change.add_prefixes, ElementsAre(prefix("10.3.0.0/16")));
-  EXPECT_THAT(change.remove_prefixes, ElementsAre(prefix("10.1.0.0/16")));
-  EXPECT_THAT(change.add_addresses, ElementsAre(prefix("10.70.0.9/24")));
-  EXPECT_THAT(change.remove_addresses, ElementsAre(prefix("10.70.0.1/24")));
-  EXPECT_TRUE(change.mtu);
-  EXPECT_FALSE(change.empty());
-  EXPECT_TRUE(diff(*plan_link(before), *plan_link(before)).empty());
 }
 
 }  // namespace
