@@ -3,6 +3,7 @@
 
 #include "base/version.h"
 #include "daemon/event_names.h"
+#include "daemon/guards.h"
 #include "daemon/kernel_queues.h"
 #include "daemon/status_report.h"
 #include "service/notify.h"
@@ -26,6 +27,7 @@ Result<std::unique_ptr<Daemon>> Daemon::create(std::string config_file, Settings
   daemon->m_config = settings.config;
   daemon->m_plan = settings.plan;
   QUIPU_TRY(daemon->raise_link(settings));
+  QUIPU_TRY(remember_guards(settings.config.device.state_dir, settings.plan));
   QUIPU_TRY_ASSIGN(daemon->m_udp, net::open_udp({.port = settings.config.device.listen_port}));
   const Engine::Outside outside{.loop = daemon->m_loop,
                                 .tun = *daemon->m_tun,

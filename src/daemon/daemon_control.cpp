@@ -5,6 +5,7 @@
 #include "config/diff.h"
 #include "daemon/daemon.h"
 #include "daemon/event_names.h"
+#include "daemon/guards.h"
 #include "service/notify.h"
 
 namespace quipu::daemon {
@@ -141,6 +142,9 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
   QUIPU_TRY_ASSIGN(control::ReloadResult result, m_engine->reconfigure(std::move(settings)));
   result.unprotected = no_longer_in(plan.prefixes, m_plan.prefixes);
   m_plan = plan;
+  if (const auto remembered = remember_guards(m_config.device.state_dir, m_plan); !remembered)
+    m_log.error(event::kGuardsNotStored, "what is protected could not be noted for a start without a configuration",
+                {error_field(remembered.error()), {"alarm", "yes"}});
   append_kms(changes.kms.added, result.added);
   append_kms(changes.kms.removed, result.removed);
   append_kms(changes.kms.changed, result.changed);

@@ -4,12 +4,39 @@
 #include <algorithm>
 
 #include "netlink/route_socket.h"
+#include "service/files.h"
+#include "store/durable_file.h"
+#include "store/guard_list.h"
 
 namespace quipu::daemon {
+namespace {
+
+constexpr std::size_t kMaxListSize = std::size_t{16} << 20;
+
+std::string list_in(const std::string& state_dir) {
+  return state_dir + "/guards";
+}
+
+}  // namespace
 
 Result<void> set_guards(const netlink::LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(auto routes, netlink::RouteSocket::open());
   return routes.guard(plan);
+}
+
+Result<void> remember_guards(const std::string& state_dir, const netlink::LinkPlan& plan) {
+  return store::replace_file(list_in(state_dir), store::encode_guards({plan.prefixes, plan.local_networks}));
+}
+
+Result<netlink::LinkPlan> remembered_guards(const std::string& state_dir) {
+  QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(list_in(state_dir), kMaxListSize));
+  store::GuardList list = store::decode_guards(text);
+  std::ranges::sort(list.prefixes);
+  std::ranges::sort(list.local_networks);
+  netlink::LinkPlan plan;
+  plan.prefixes = std::move(list.prefixes);
+  plan.local_networks = std::move(list.local_networks);
+  return plan;
 }
 
 Result<RemovedGuards> remove_guards(const std::vector<IpPrefix>& prefixes) {

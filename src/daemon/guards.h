@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The blackhole routes of protected prefixes, apart from any tunnel: they need the configuration and nothing that it
-// names, so they stand before a key is read and where no key can be.
+// The guards of protected prefixes (blackhole routes and the rule that has them asked), apart from any tunnel: they
+// need the configuration and nothing that it names, so they stand before a key is read and where no key can be. Where
+// even the configuration is not to be had, what was last in effect is guarded.
 #pragma once
 
 #include <string>
@@ -11,8 +12,12 @@
 
 namespace quipu::daemon {
 
-// A blackhole for every prefix that the plan protects; those that exist are left alone. Errors as RouteSocket::guard.
+// As RouteSocket::guard.
 Result<void> set_guards(const netlink::LinkPlan& plan);
+
+// Remembers, durably, what the plan guards; and what was remembered, of a plan that has no more than that.
+Result<void> remember_guards(const std::string& state_dir, const netlink::LinkPlan& plan);
+Result<netlink::LinkPlan> remembered_guards(const std::string& state_dir);
 
 struct RemovedGuards {
   std::vector<IpPrefix> removed;

@@ -7,11 +7,14 @@
 #include "daemon/daemon.h"
 #include "daemon/event_names.h"
 #include "daemon/guards.h"
+#include "service/files.h"
 #include "service/program.h"
 
 namespace {
 
 using namespace quipu;
+
+constexpr const char* kStateDirectory = "/var/lib/quipu";
 
 struct Options {
   std::string config = "/etc/quipu/quipu.toml";
@@ -28,10 +31,10 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
   auto* check = app.add_flag("--check", options.check,
                              "Read the configuration and every file it names, say what is wrong, and end");
   auto* guard = app.add_flag("--guard", options.guard,
-                             "Set the blackhole routes of the configuration's allowed_ips, and end: nothing protected "
-                             "leaves in clear before quipud runs. Reads no key");
+                             "Set rule and blackhole routes for the configuration's allowed_ips, and end: nothing "
+                             "protected leaves in clear before quipud runs. Reads no key");
   auto* remove = app.add_flag("--remove-guards", options.remove_guards,
-                              "Remove those routes again, and end: from then on these prefixes are routed in clear");
+                              "Remove them again, and end: from then on these prefixes are routed in clear");
   app.add_option("PREFIX", options.prefixes, "What to remove, where it is not the configuration's allowed_ips")
       ->needs(remove);
   check->excludes(guard, remove);
@@ -49,11 +52,27 @@ int report(const Error& error, int code) {
   return service::complain("quipud", error, code);
 }
 
+// Without a configuration, what was last in effect is the best guess at what is to be protected.
+void set_remembered_guards() {
+  const std::string folder = service::state_directory(kStateDirectory);
+  const auto plan = daemon::remembered_guards(folder);
+  const auto guarded = plan ? daemon::set_guards(*plan) : std::unexpected(plan.error());
+  if (guarded)
+    std::cerr << "quipud: guarded instead: the " << plan->prefixes.size()
+              << " prefix(es) that were last in effect, as listed in " << folder << "/guards\n";
+  else
+    report({guarded.error().code, "NOTHING IS GUARDED: " + guarded.error().text}, service::kExitFailure);
+}
+
 // An exit code when they could not be set. First of all, so that whatever else keeps quipud from starting (a key that
 // is not there, a state folder that cannot be read) leaves nothing in clear.
 std::optional<int> set_guards(const Options& options) {
   const auto plan = daemon::load_plan(options.config);
-  if (!plan) return report(plan.error(), service::kExitConfigurationInvalid);
+  if (!plan) {
+    report(plan.error(), service::kExitConfigurationInvalid);
+    set_remembered_guards();
+    return service::kExitConfigurationInvalid;
+  }
   if (const auto guarded = daemon::set_guards(*plan); !guarded) return report(guarded.error(), service::kExitFailure);
   return std::nullopt;
 }

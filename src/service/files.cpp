@@ -90,6 +90,11 @@ Result<std::string> resolve_file(std::string_view name) {
                                            name, name));
 }
 
+std::string state_directory(std::string fallback) {
+  const char* const directory = std::getenv("STATE_DIRECTORY");
+  return directory != nullptr ? directory : std::move(fallback);
+}
+
 Result<std::string> read_text_file(std::string_view name, std::size_t max) {
   QUIPU_TRY_ASSIGN(const OpenFile file, open_regular(name));
   QUIPU_TRY_ASSIGN(const std::size_t size, size_within(file, max));

@@ -16,6 +16,9 @@ namespace quipu::service {
 // have none of this name.
 Result<std::string> resolve_file(std::string_view name);
 
+// The folder for what outlives a run, as the service manager gives it; else `fallback`.
+std::string state_directory(std::string fallback);
+
 // The octets of a regular file of at most `max` octets, for configuration and certificates.
 Result<std::string> read_text_file(std::string_view name, std::size_t max);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "store/guard_list.h"
 #include "store/rows.h"
 #include "store/stamp_file.h"
 
@@ -26,5 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto ids = decode_ids(octets)) require(std::ranges::equal(encode_ids(*ids), octets));
   if (const auto number = decode_u64(octets)) require(std::ranges::equal(encode_u64(*number), octets));
   if (const auto end = decode_stamps(quipu::as_text(octets))) require(encode_stamps(*end) == quipu::as_text(octets));
+  const auto guards = decode_guards(quipu::as_text(octets));
+  require(decode_guards(encode_guards(guards)) == guards);
   return 0;
 }
