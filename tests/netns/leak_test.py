@@ -110,12 +110,7 @@ class Leak(unittest.TestCase):
         cls.a, cls.b = cls.world.sites
         cls.lan = cls.a.add_lan()
         cls.b.add_lan()
-        cls.world.start_kmss([(cls.a, cls.b)])
-        cls.a.write_daemon_config([cls.b], rekey_interval_s=1)
-        cls.b.write_daemon_config([cls.a], rekey_interval_s=1)
-        for site in cls.world.sites:
-            site.start_daemon()
-            site.wait_ready()
+        cls.world.start([(cls.a, cls.b)], rekey_interval_s=1)
         cls.protected = [cls.b.inner4, cls.b.inner6, "192.168.2.2", "fd00:2::2"]
         wait_until(lambda: cls.lan.pings("192.168.2.2"), "host reaches host through both gateways")
         cls.canary = b"canary-" + secrets.token_hex(16).encode()

@@ -6,7 +6,7 @@ import unittest
 
 import support
 from leak_test import Canary, Capture
-from sites import World
+from sites import set_up_pair
 from support import wait_until
 
 CANARY = b"canary-after-the-routes-were-put-back"
@@ -15,14 +15,7 @@ CANARY = b"canary-after-the-routes-were-put-back"
 class Restore(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.world = World(2)
-        cls.addClassCleanup(cls.world.close)
-        cls.a, cls.b = cls.world.sites
-        cls.world.start_kmss([(cls.a, cls.b)])
-        for site, peer in ((cls.a, cls.b), (cls.b, cls.a)):
-            site.write_daemon_config([peer])
-            site.start_daemon()
-            site.wait_ready()
+        set_up_pair(cls)
 
     def setUp(self):
         self.wait_for_both_families("the tunnel carries both families")
