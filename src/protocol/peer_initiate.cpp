@@ -129,10 +129,11 @@ bool PeerMachine::make_initiation(const Context& context) {
   return true;
 }
 
+// Where the peer was may have become protected since the attempt began: it goes on, and speaks when the peer is found.
 void PeerMachine::transmit_initiation(const Context& context) {
-  send_handshake(m_attempt->initiation().message(), *m_endpoint, context);
+  if (m_endpoint) send_handshake(m_attempt->initiation().message(), *m_endpoint, context);
   m_attempt->transmitted(context.now, context.shared.rng);
-  const bool by_name = !m_config.endpoint_name.empty() && !m_attempt->life_seen();
+  const bool by_name = !m_config.endpoint_name.empty() && (!m_endpoint || !m_attempt->life_seen());
   if (!by_name || context.now < m_next_resolve) return;
   m_next_resolve = context.now + kResolveInterval;
   context.out.emplace_back(ResolveEndpoint{m_config.id, m_config.endpoint_name});

@@ -153,7 +153,7 @@ void PeerMachine::key_stock(std::uint8_t slot, std::uint32_t keys) {
 
 void PeerMachine::endpoint_resolved(const Endpoint& endpoint) {
   const bool roamed = m_epochs.current() != nullptr && m_last_received.has_value();
-  if (m_renamed || !roamed || (m_attempt && !m_attempt->life_seen())) m_endpoint = endpoint;
+  if (!m_endpoint || m_renamed || !roamed || (m_attempt && !m_attempt->life_seen())) m_endpoint = endpoint;
   m_renamed = false;
 }
 
