@@ -37,7 +37,8 @@ std::optional<TimePoint> PeerMachine::attempt_reason() const {
   if (m_unanswered_since) consider(*m_unanswered_since + dead_after());
   if (!m_regular) return reason;
   consider(m_rekey_asked);
-  if (current->carried || m_config.always_on) consider(current->made + interval() - m_rekey_jitter);
+  if (!current->carried && !m_config.always_on) return reason;
+  consider(current->made + interval() - m_rekey_jitter);
   if (current->keypair.wants_rekey()) consider(current->made);
   return reason;
 }
@@ -156,7 +157,9 @@ void PeerMachine::attempt_timed_out(const Context& context) {
   m_traffic_waits.reset();
   m_unanswered_since.reset();
   m_rekey_asked.reset();
-  if (m_epochs.current() == nullptr || m_epochs.current()->confirmed) return;
+  if (m_epochs.current() == nullptr) return;
+  m_epochs.current()->carried = false;
+  if (m_epochs.current()->confirmed) return;
   m_epochs.erase_current(context.shared.indices);
   session_ended(false, context);
 }

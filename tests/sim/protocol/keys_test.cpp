@@ -75,6 +75,22 @@ TEST(Keys, AnAbsentPeerWithUnconfirmedKeysCostsNothingWhenNobodySends) {
   EXPECT_TRUE(world.healthy());
 }
 
+// ... nor when the epoch that it left behind had carried something.
+TEST(Keys, AnAbsentPeerThatLeftASessionBehindCostsNothingWhenNobodySends) {
+  Options options;
+  options.interval = 3600s;
+  Started world(options);
+  ASSERT_TRUE(world.healthy());
+  world.links[0].cut = world.links[1].cut = true;
+  const auto before = world.kms.ends[0].delivered_fresh + world.kms.ends[1].delivered_fresh;
+  world.run(14400s);
+  // At the regular initiator one for the rekey that comes to nothing, at each end one when the session has ended.
+  EXPECT_LE(world.kms.ends[0].delivered_fresh + world.kms.ends[1].delivered_fresh, before + 3);
+  world.links[0] = world.links[1] = Link{};
+  world.a().send();
+  EXPECT_TRUE(world.run_until([&] { return world.a().status().confirmed; }, 10s));
+}
+
 TEST(Keys, ALateKeyIsUsedWhenItIsNamedAgain) {
   Started world({});
   world.kms.ends[1].latency = 2500ms;
