@@ -314,8 +314,9 @@ void PeerMachine::policies_differ(const Reject& reject, const Context& context) 
 void PeerMachine::stamp_was_stale(const Reject& reject, const Context& context) {
   const bool sent_once = m_attempt->transmissions() == 1;
   StampSource& stamps = context.shared.stamps;
-  const bool permitted = m_own_jump_permitted && stamps.permit_jump_above(reject.highest_stamp);
-  if (!permitted && !stamps.may_jump_above(reject.highest_stamp)) {
+  if (!stamps.may_jump_above(reject.highest_stamp) && m_own_jump_permitted)
+    m_own_jump_permitted = !stamps.permit_jump_above(reject.highest_stamp);
+  if (!stamps.may_jump_above(reject.highest_stamp)) {
     end_attempt(KeysGo::burn, context);
     back_off(context.now);
     report(

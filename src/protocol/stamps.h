@@ -78,17 +78,22 @@ class StampGuard {
     return may_jump_to(stamp) ? Verdict::fresh : Verdict::jump_too_far;
   }
 
-  // 2^40 above the highest that a session confirmed in this run; without such a session, anything that leaves room.
+  // 2^40 above the highest that a session confirmed in this run, or that the operator's word let through; without
+  // either, anything that leaves room.
   bool may_jump_to(Stamp stamp) const {
     if (stamp.value() >= kNoRoomForStamps) return false;
-    return m_permitted || !m_confirmed || stamp.value() <= m_confirmed->value() + kMaxStampJump;
+    return m_permitted || is_near(stamp);
   }
 
-  void store(Stamp stamp) { m_highest = stamp; }
+  // Uses up the operator's word where nothing else lets it through.
+  void store(Stamp stamp) {
+    if (!is_near(stamp)) confirm(stamp);
+    m_highest = stamp;
+  }
 
   // A session made by this stamp was confirmed.
   void confirm(Stamp stamp) {
-    if (!m_confirmed || stamp > *m_confirmed) m_confirmed = stamp;
+    if (!m_base || stamp > *m_base) m_base = stamp;
     m_permitted = false;
   }
 
@@ -98,8 +103,10 @@ class StampGuard {
   std::optional<Stamp> highest() const { return m_highest; }
 
  private:
+  bool is_near(Stamp stamp) const { return !m_base || stamp.value() <= m_base->value() + kMaxStampJump; }
+
   std::optional<Stamp> m_highest;
-  std::optional<Stamp> m_confirmed;
+  std::optional<Stamp> m_base;  // jumps are measured from here
   bool m_permitted = false;
 };
 

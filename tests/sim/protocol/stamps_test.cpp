@@ -71,6 +71,36 @@ TEST(Fault, AToldJumpOfStampsNeedsTheOperatorsWordToo) {
   EXPECT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 10s));
 }
 
+// Something of a that only the test has sent: b has seen this stamp.
+void show_stamp(World& world, std::uint64_t stamp) {
+  InitiationPayload payload;
+  payload.stamp = Stamp(stamp);
+  payload.policy = policy_on_wire(
+      world.a().peer_config(true).policy.canonical(world.identities[0]->public_key, world.identities[1]->public_key));
+  const auto initiation = Initiation::create(*world.identities[0], world.identities[1]->public_key, world.psk,
+                                             SessionIndex(1), payload, world.rng);
+  ASSERT_TRUE(initiation);
+  world.inject(0, initiation->message(), world.a().endpoint);
+}
+
+TEST(Fault, TheOperatorsWordIsGoodForOneToldJump) {
+  Started world({});
+  show_stamp(world, std::uint64_t{1} << 42);
+  ASSERT_TRUE(world.a().device().permit_stamp_jump(kFarEnd));
+  // No session of this attempt, so that it is the jump alone which uses up the word.
+  world.links[1].lose = is_response;
+  world.a().send();
+  world.run(1s);
+  EXPECT_EQ(world.a().events("restored_or_cloned"), 1U);
+  EXPECT_GT(world.a().durable_stamps, std::uint64_t{1} << 42);
+  world.run(6s);
+  show_stamp(world, std::uint64_t{1} << 44);
+  world.run(5s);
+  EXPECT_GE(world.a().events("stamp_jump_refused"), 1U);
+  EXPECT_EQ(world.a().events("restored_or_cloned"), 1U);
+  EXPECT_LT(world.a().durable_stamps, std::uint64_t{1} << 43);
+}
+
 TEST(Fault, RecordedHandshakesDoNothing) {
   Options options;
   options.interval = 1s;

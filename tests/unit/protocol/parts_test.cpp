@@ -90,6 +90,18 @@ TEST(StampGuard, RefusesJumpsOnceASessionWasConfirmed) {
   EXPECT_EQ(guard.compare(Stamp(~std::uint64_t{0})), StampGuard::Verdict::jump_too_far) << "no room is left behind it";
 }
 
+TEST(StampGuard, TheOperatorsWordIsGoodForOneJump) {
+  StampGuard guard;
+  guard.confirm(Stamp(10));
+  guard.permit();
+  guard.store(Stamp(10));
+  const std::uint64_t far = 11 + kMaxStampJump;
+  EXPECT_EQ(guard.compare(Stamp(far)), StampGuard::Verdict::fresh) << "not used up by what needs no permission";
+  guard.store(Stamp(far));
+  EXPECT_EQ(guard.compare(Stamp(far + 1)), StampGuard::Verdict::fresh) << "the next try of the same peer";
+  EXPECT_EQ(guard.compare(Stamp(far + 1 + kMaxStampJump)), StampGuard::Verdict::jump_too_far);
+}
+
 TEST(TokenBucket, GivesABurstAndThenTheRate) {
   TokenBucket bucket(250ms, 3);
   EXPECT_TRUE(bucket.take(kNow));
