@@ -32,9 +32,11 @@ Engine::Engine(const Outside& outside, protocol::Device device, netlink::LinkPla
              {.on_answer = [this](const protocol::RequestKey& request,
                                   Result<FetchedKey> result) { on_key(request, std::move(result)); },
               .on_stock =
-                  [this](protocol::PeerId peer, std::uint8_t slot, std::uint64_t keys) {
+                  [this](protocol::PeerId peer, std::uint8_t slot, std::optional<std::uint64_t> keys) {
                     const std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
-                    m_device.key_stock(peer, slot, static_cast<std::uint32_t>(std::min(keys, most)));
+                    m_device.key_stock(peer, slot, keys.transform([most](std::uint64_t known) {
+                      return static_cast<std::uint32_t>(std::min(known, most));
+                    }));
                   }}),
       m_names(outside.loop, outside.log,
               {.on_resolved =

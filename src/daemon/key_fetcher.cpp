@@ -79,7 +79,7 @@ void KeyFetcher::answer(protocol::KeyRequestId id, Result<FetchedKey> result) {
   else if (classify(result.error().code, named) == protocol::KeyFailure::unknown)
     note_refusal(request.source, result.error());
   else
-    note_failure(request.source, result.error());
+    note_failure(request, result.error());
   SourceHealth& health = m_sources[{request.source.kms, request.source.peer}].health;
   if (health.reachable) health.answered = net::Loop::now();
   if (result && result->simulated) note_simulated(request.source);
@@ -111,11 +111,16 @@ void KeyFetcher::note_refusal(const protocol::KeySource& from, const Error& erro
                   {{"kms", from.kms}, {"sae", from.peer.value()}, error_field(error)});
 }
 
-void KeyFetcher::note_failure(const protocol::KeySource& from, const Error& error) {
+void KeyFetcher::note_failure(const protocol::RequestKey& request, const Error& error) {
+  const protocol::KeySource& from = request.source;
   Source& source = m_sources[{from.kms, from.peer}];
   source.health.asked = true;
   source.health.reachable = error.code == Errc::exhausted || error.code == Errc::refused;
   source.health.last_error = error.text.empty() ? std::string(to_string(error.code)) : error.text;
+  // What it had before the trouble is shown with its age, and is nothing to count on; asked anew behind the first call
+  // that works.
+  source.stock_asked.reset();
+  m_handlers.on_stock(request.peer, request.slot, std::nullopt);
   if (!std::exchange(source.logged_failure, true))
     m_log.warning(event::kKmsUnavailable, "the KMS gives no key",
                   {{"kms", from.kms}, {"sae", from.peer.value()}, error_field(error)});
@@ -144,12 +149,12 @@ void KeyFetcher::refresh_stock(const protocol::RequestKey& request) {
       request.source.peer, kStockTimeout,
       [this, from = request.source, peer = request.peer, slot = request.slot](const Result<KeyStock>& stock) {
         // Where a KMS does not tell, the stock is unknown; its keys are still good.
+        const auto keys = stock ? std::optional(stock->keys) : std::nullopt;
         SourceHealth& health = m_sources[{from.kms, from.peer}].health;
-        health.stock_keys = stock ? std::optional(stock->keys) : std::nullopt;
+        health.stock_keys = keys;
         health.stock_told = stock ? std::optional(net::Loop::now()) : std::nullopt;
-        if (!stock) return;
-        if (stock->simulated) note_simulated(from);
-        m_handlers.on_stock(peer, slot, stock->keys);
+        if (stock && stock->simulated) note_simulated(from);
+        m_handlers.on_stock(peer, slot, keys);
       });
 }
 

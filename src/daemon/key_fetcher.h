@@ -29,8 +29,8 @@ class KeyFetcher {
  public:
   struct Handlers {
     net::Callback<void(const protocol::RequestKey&, Result<FetchedKey>)> on_answer;
-    // The stock of a source of that peer.
-    net::Callback<void(protocol::PeerId, std::uint8_t slot, std::uint64_t keys)> on_stock;
+    // The stock of a source of that peer; nothing when it is no longer known.
+    net::Callback<void(protocol::PeerId, std::uint8_t slot, std::optional<std::uint64_t> keys)> on_stock;
   };
 
   // `loop` and `log` outlive this.
@@ -64,7 +64,7 @@ class KeyFetcher {
   void answer(protocol::KeyRequestId id, Result<FetchedKey> result);
   void note_success(const protocol::KeySource& source, bool named);
   void note_refusal(const protocol::KeySource& source, const Error& error);
-  void note_failure(const protocol::KeySource& source, const Error& error);
+  void note_failure(const protocol::RequestKey& request, const Error& error);
   void note_simulated(const protocol::KeySource& source);
   void refresh_stock(const protocol::RequestKey& request);
 

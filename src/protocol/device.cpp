@@ -102,7 +102,7 @@ Result<void> Device::permit_stamp_jump(PeerId id) {
   return {};
 }
 
-void Device::key_stock(PeerId id, std::uint8_t slot, std::uint32_t keys) {
+void Device::key_stock(PeerId id, std::uint8_t slot, std::optional<std::uint32_t> keys) {
   if (PeerMachine* peer = m_state->peer(id)) peer->key_stock(slot, keys);
 }
 

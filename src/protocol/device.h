@@ -114,8 +114,9 @@ class Device {
   Result<void> rekey_now(PeerId peer, TimePoint now, Actions& out);
   // Accepts one jump of the peer's or our stamp beyond 2^40.
   Result<void> permit_stamp_jump(PeerId peer);
-  // What the KMS reports: keys left for a source, shown and told to the peer as runway.
-  void key_stock(PeerId peer, std::uint8_t slot, std::uint32_t keys);
+  // What the KMS reports: keys left for a source, shown and told to the peer as runway. Nothing when that is no longer
+  // known.
+  void key_stock(PeerId peer, std::uint8_t slot, std::optional<std::uint32_t> keys);
   // Erases every session and key at once: boot id or VM generation changed.
   void erase_sessions(TimePoint now, Actions& out);
 

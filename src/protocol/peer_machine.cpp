@@ -147,7 +147,7 @@ void PeerMachine::permit_stamp_jump() {
   m_own_jump_permitted = true;
 }
 
-void PeerMachine::key_stock(std::uint8_t slot, std::uint32_t keys) {
+void PeerMachine::key_stock(std::uint8_t slot, std::optional<std::uint32_t> keys) {
   if (slot < m_config.policy.sources.size()) m_stock[slot] = keys;
 }
 

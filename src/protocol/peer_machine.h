@@ -63,7 +63,7 @@ class PeerMachine {
   // --- the operator ---
   Result<void> rekey_now(TimePoint now);
   void permit_stamp_jump();
-  void key_stock(std::uint8_t slot, std::uint32_t keys);
+  void key_stock(std::uint8_t slot, std::optional<std::uint32_t> keys);
   // Ends sessions, attempt and answer; burns keys.
   void reset(const Context& context);
   // A change that leaves the session in place.

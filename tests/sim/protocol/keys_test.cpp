@@ -286,6 +286,11 @@ TEST(Keys, TheRunwayIsToldToThePeer) {
   world.run(1s);
   EXPECT_EQ(world.a().status().key_runway_s, 300U);
   EXPECT_EQ(world.b().status().peer_key_runway_s, 300U);
+  world.a().device().key_stock(kFarEnd, 0, std::nullopt);
+  EXPECT_EQ(world.a().status().key_runway_s, std::nullopt);
+  world.traffic(100ms, 12s);
+  world.run(12s);
+  EXPECT_EQ(world.b().status().peer_key_runway_s, std::nullopt) << "the next announcement takes it back";
 }
 
 TEST(Keys, AKeyThatWasUsedIsRefusedThoughTheKmsStillHasIt) {

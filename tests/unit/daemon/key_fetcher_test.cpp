@@ -28,7 +28,8 @@ class KeyFetcherTest : public testing::Test {
             m_loop, m_log,
             {.on_answer = [this](const RequestKey& request,
                                  Result<FetchedKey> result) { m_answers.push_back({request, std::move(result)}); },
-             .on_stock = [this](protocol::PeerId, std::uint8_t, std::uint64_t keys) { m_stocks.push_back(keys); }}) {
+             .on_stock = [this](protocol::PeerId, std::uint8_t,
+                                std::optional<std::uint64_t> keys) { m_stocks.push_back(keys); }}) {
     std::vector<KmsSettings> kms;
     kms.push_back(m_kms.settings_for("sae-a", "a"));
     kms.push_back(m_kms.settings_for("sae-b", "b"));
@@ -65,7 +66,7 @@ class KeyFetcherTest : public testing::Test {
   RecordedLog m_log;
   TestKms m_kms{m_loop};
   std::vector<Answer> m_answers;
-  std::vector<std::uint64_t> m_stocks;
+  std::vector<std::optional<std::uint64_t>> m_stocks;
   std::uint64_t m_last_id = 0;
   KeyFetcher m_fetcher;
 };
@@ -243,6 +244,25 @@ TEST_F(KeyFetcherTest, LearnsTheStockBehindAnAnswer) {
   EXPECT_EQ(m_kms.status_calls, 1U);
 }
 
+TEST_F(KeyFetcherTest, AStockIsNothingToCountOnWhenItsKmsFails) {
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  run_until(m_loop, [&] { return !m_stocks.empty(); }, "the stock");
+  m_kms.refusal = etsi::ApiError{503, "not enough key material available", {}};
+  EXPECT_EQ(failure_of(ask(request("a"))), KeyFailure::unavailable);
+  EXPECT_EQ(m_stocks.back(), std::nullopt);
+  m_kms.refusal.reset();
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  run_until(m_loop, [&] { return m_stocks.back() == 1000U; }, "the stock, asked anew");
+}
+
+TEST_F(KeyFetcherTest, AStockThatIsNotToldIsUnknown) {
+  m_kms.status_refusal = etsi::ApiError{503, "not now", {}};
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  run_until(m_loop, [&] { return !m_stocks.empty(); }, "the answer about the stock");
+  EXPECT_EQ(m_stocks.back(), std::nullopt);
+  EXPECT_TRUE(m_fetcher.health("a", SaeId("sae-b")).last_error.empty()) << "its keys are good all the same";
+}
+
 TEST_F(KeyFetcherTest, SaysOnceThatAKmsGivesSimulatedKeys) {
   ASSERT_TRUE(ask(request("a")).result.has_value());
   EXPECT_FALSE(m_fetcher.health("a", SaeId("sae-b")).simulated);
@@ -270,7 +290,7 @@ TEST_F(KeyFetcherTest, AStockThatIsSimulatedIsEnough) {
   EXPECT_FALSE(m_fetcher.health("b", SaeId("sae-a")).simulated);
   m_kms.refusal.reset();
   EXPECT_EQ(failure_of(ask(request("b", KeyId("11111111-2222-4333-8444-555555555555")))), KeyFailure::unknown);
-  run_until(m_loop, [&] { return !m_stocks.empty(); }, "the stock");
+  run_until(m_loop, [&] { return !m_stocks.empty() && m_stocks.back(); }, "the stock");
   EXPECT_TRUE(m_fetcher.health("b", SaeId("sae-a")).simulated);
   EXPECT_EQ(m_log.count(event::kSourceSimulated), 1U);
 }

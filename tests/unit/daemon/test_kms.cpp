@@ -90,9 +90,10 @@ net::HttpResponse TestKms::answer(const net::HttpRequest& request) {
   if (std::holds_alternative<etsi::DecKeysCall>(*call)) ++dec_calls;
   if (std::holds_alternative<etsi::StatusCall>(*call)) ++status_calls;
   net::HttpResponse response;
-  if (refusal) {
-    response.status = refusal->http_status;
-    response.body = etsi::write_error(*refusal);
+  const auto& error = status_refusal && std::holds_alternative<etsi::StatusCall>(*call) ? status_refusal : refusal;
+  if (error) {
+    response.status = error->http_status;
+    response.body = etsi::write_error(*error);
   } else if (nonsense) {
     response.body = SecretBytes::copy_of(as_bytes(*nonsense));
   } else if (const auto* enc = std::get_if<etsi::EncKeysCall>(&*call)) {

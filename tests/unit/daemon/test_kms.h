@@ -35,6 +35,8 @@ class TestKms {
 
   // Answers an error instead, while set.
   std::optional<etsi::ApiError> refusal;
+  // The same, for questions about the stock alone.
+  std::optional<etsi::ApiError> status_refusal;
   // Answers these octets with 200, while set.
   std::optional<std::string> nonsense;
   // Says that its keys are simulated.
