@@ -40,13 +40,21 @@ std::vector<std::string> KeyFetcher::set_sources(std::vector<KmsSettings> settin
   for (const auto& [name, gone] : clients) {
     if (!gone) continue;
     std::erase_if(m_sources, [&](const auto& entry) { return entry.first.first == name; });
-    std::vector<protocol::KeyRequestId> orphans;
-    for (const auto& [id, request] : m_open)
-      if (request.source.kms == name) orphans.push_back(id);
-    for (const protocol::KeyRequestId id : orphans)
-      answer(id, fail(Errc::closed, "the KMS's configuration changed"));
+    orphan_questions_to(name);
   }
   return renewed;
+}
+
+// That they come to nothing says nothing about the KMS, neither the old one nor the new. Answered from the loop, so
+// that whoever changes the configuration is done with it.
+void KeyFetcher::orphan_questions_to(const std::string& kms) {
+  for (auto open = m_open.begin(); open != m_open.end();) {
+    const auto one = open++;
+    if (one->second.source.kms != kms) continue;
+    m_loop.post([this, request = std::move(m_open.extract(one).mapped()), alive = std::weak_ptr<void>(m_alive)] {
+      if (!alive.expired()) m_handlers.on_answer(request, fail(Errc::closed, "the KMS's configuration changed"));
+    });
+  }
 }
 
 void KeyFetcher::fetch(protocol::RequestKey request) {

@@ -37,8 +37,8 @@ class KeyFetcher {
   KeyFetcher(net::Loop& loop, LogSink& log, Handlers handlers);
 
   // The KMSs that there are from now on. One with the same configuration keeps its requests and gets the new
-  // certificates; questions to one that changed or went are answered Errc::closed. The names of those of which nothing
-  // but the certificates is new.
+  // certificates; questions to one that changed or went are answered Errc::closed, from the loop. The names of those of
+  // which nothing but the certificates is new.
   std::vector<std::string> set_sources(std::vector<KmsSettings> settings);
 
   // Answers from the loop, at the latest some seconds after the request's deadline: a key that comes late is still the
@@ -60,6 +60,7 @@ class KeyFetcher {
 
   using SourceName = std::pair<std::string, SaeId>;
 
+  void orphan_questions_to(const std::string& kms);
   void ask(KmsClient& client, const protocol::RequestKey& request);
   void answer(protocol::KeyRequestId id, Result<FetchedKey> result);
   void note_success(const protocol::KeySource& source, bool named);
