@@ -12,7 +12,7 @@
 namespace quipu::daemon {
 namespace {
 
-// How often the machine is looked at and the service manager's watchdog is satisfied.
+// How often the machine is looked at, whatever the kernel announces, and the service manager's watchdog is satisfied.
 constexpr Duration kTick = std::chrono::seconds(1);
 
 }  // namespace
@@ -22,8 +22,8 @@ Result<std::unique_ptr<Daemon>> Daemon::create(std::string config_file, Settings
   QUIPU_TRY_ASSIGN(const auto machine, read_machine());
   QUIPU_TRY_ASSIGN(auto stamps, store::StampFile::open(settings.config.device.state_dir));
   QUIPU_TRY_ASSIGN(auto routes, netlink::RouteSocket::open());
-  std::unique_ptr<Daemon> daemon(new Daemon(std::move(config_file), std::move(signals), log, std::move(routes),
-                                            std::move(stamps), MachineWatch(machine)));
+  std::unique_ptr<Daemon> daemon(
+      new Daemon(std::move(config_file), std::move(signals), log, std::move(routes), std::move(stamps), machine));
   daemon->m_config = settings.config;
   daemon->m_plan = settings.plan;
   QUIPU_TRY(daemon->raise_link(settings));
@@ -45,13 +45,13 @@ Result<std::unique_ptr<Daemon>> Daemon::create(std::string config_file, Settings
 }
 
 Daemon::Daemon(std::string config_file, service::SignalSource signals, service::FilteringSink& log,
-               netlink::RouteSocket routes, store::StampFile stamps, const MachineWatch& machine)
+               netlink::RouteSocket routes, store::StampFile stamps, const MachineWatch::Reading& machine)
     : m_config_file(std::move(config_file)),
       m_signals(std::move(signals)),
       m_log(log),
       m_routes(std::move(routes)),
       m_stamps(std::move(stamps)),
-      m_machine(machine),
+      m_machine(m_loop, log, machine, [this] { m_engine->erase_sessions(); }),
       m_signal_watch(m_loop, m_signals.fd()),
       m_tick(m_loop, [this] { tick(); }) {}
 
@@ -93,12 +93,7 @@ void Daemon::tick() {
   m_tick.set(net::Loop::now() + kTick);
   service::notify_watchdog();
   m_log.flush();
-  const auto machine = read_machine();
-  if (!machine) return;
-  if (const auto why = m_machine.compare(*machine)) {
-    m_log.warning(event::kMachineChanged, "every session key was erased", {{"reason", std::string(*why)}});
-    m_engine->erase_sessions();
-  }
+  m_machine.check();
 }
 
 void Daemon::on_signals() {

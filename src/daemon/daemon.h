@@ -30,7 +30,7 @@ class Daemon {
 
  private:
   Daemon(std::string config_file, service::SignalSource signals, service::FilteringSink& log,
-         netlink::RouteSocket routes, store::StampFile stamps, const MachineWatch& machine);
+         netlink::RouteSocket routes, store::StampFile stamps, const MachineWatch::Reading& machine);
 
   Result<void> raise_link(const Settings& settings);
   Result<void> open_control(const config::DeviceConfig& device);
@@ -54,7 +54,7 @@ class Daemon {
   net::Loop m_loop;
   netlink::RouteSocket m_routes;
   store::StampFile m_stamps;
-  MachineWatch m_machine;
+  MachineMonitor m_machine;
   TimePoint m_started = net::Loop::now();
   config::QuipudConfig m_config;
   netlink::LinkPlan m_plan;

@@ -28,6 +28,7 @@ inline constexpr std::string_view kRoutesRestored = "routes_restored";
 inline constexpr std::string_view kRoutesNotRestored = "routes_not_restored";
 inline constexpr std::string_view kGuardsNotStored = "guards_not_stored";
 inline constexpr std::string_view kMachineChanged = "machine_changed";
+inline constexpr std::string_view kMachineUnreadable = "machine_unreadable";
 inline constexpr std::string_view kStampsNotStored = "stamps_not_stored";
 inline constexpr std::string_view kStampsStored = "stamps_stored";
 inline constexpr std::string_view kStampJumpPermitted = "stamp_jump_permitted";

@@ -4,10 +4,11 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 
-#include "base/result.h"
-#include "base/time.h"
+#include "base/log.h"
+#include "net/loop.h"
 #include "service/machine.h"
 
 namespace quipu::daemon {
@@ -29,5 +30,32 @@ class MachineWatch {
 };
 
 Result<MachineWatch::Reading> read_machine();
+
+// How it is told that this machine was restored, cloned or slept.
+struct MachineSource {
+  std::function<Result<MachineWatch::Reading>()> read = read_machine;
+  int fd = service::machine_state_fd();  // readable when there may be news; -1: there is no such descriptor
+};
+
+// The watch on a loop: looks as soon as the kernel announces something, and whenever it is asked to.
+class MachineMonitor {
+ public:
+  // `loop` and `log` outlive this. Called from the loop or from check().
+  MachineMonitor(net::Loop& loop, LogSink& log, const MachineWatch::Reading& at_start, net::Callback<void()> on_change,
+                 MachineSource source = {});
+  MachineMonitor(const MachineMonitor&) = delete;
+  MachineMonitor& operator=(const MachineMonitor&) = delete;
+  ~MachineMonitor() = default;
+
+  void check();
+
+ private:
+  LogSink& m_log;
+  MachineWatch m_watch;
+  net::Callback<void()> m_on_change;
+  MachineSource m_source;
+  bool m_unreadable = false;
+  std::unique_ptr<net::FdWatch> m_news;
+};
 
 }  // namespace quipu::daemon

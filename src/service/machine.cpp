@@ -108,9 +108,10 @@ bool announces_new_generation(std::string_view uevent) {
 }
 
 Result<MachineState> read_machine_state() {
-  GenerationCounter& counter = generation_counter();
+  // Taken in first: an announcement that is left unread would wake whoever waits for one again and again.
+  const std::optional<std::uint64_t> generation = generation_counter().read();
   QUIPU_TRY_ASSIGN(const Uuid boot_id, read_boot_id());
-  return MachineState{boot_id, counter.read()};
+  return MachineState{boot_id, generation};
 }
 
 int machine_state_fd() {

@@ -3,8 +3,10 @@
 #include <sys/socket.h>
 
 #include "base/unique_fd.h"
+#include "daemon/event_names.h"
 #include "daemon/kernel_queues.h"
 #include "daemon/machine_watch.h"
+#include "support/recorded_log.h"
 
 namespace quipu::daemon {
 namespace {
@@ -63,6 +65,70 @@ TEST(MachineWatch, NoticesEachReasonOnce) {
   EXPECT_TRUE(changes());
   now.asleep += 2s;
   EXPECT_TRUE(changes());
+}
+
+class MachineMonitorTest : public testing::Test {
+ protected:
+  MachineMonitorTest() {
+    int ends[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    m_kernel = UniqueFd(ends[0]);
+    m_news = UniqueFd(ends[1]);
+  }
+
+  // As when the kernel has something to tell.
+  void announce() const { ASSERT_EQ(::send(m_kernel.get(), "!", 1, 0), 1); }
+
+  MachineMonitor monitor() {
+    const auto read = [this]() -> Result<MachineWatch::Reading> {
+      char announced = 0;
+      static_cast<void>(::recv(m_news.get(), &announced, 1, MSG_DONTWAIT));
+      if (m_fault) return std::unexpected(*m_fault);
+      return m_reading;
+    };
+    return MachineMonitor(
+        m_loop, m_log, m_reading,
+        [this] {
+          EXPECT_EQ(m_log.count(event::kMachineChanged), m_changes) << "keys are erased before anything else";
+          ++m_changes;
+          m_loop.stop();
+        },
+        MachineSource{.read = read, .fd = m_news.get()});
+  }
+
+  net::Loop m_loop;
+  test::RecordedLog m_log;
+  UniqueFd m_kernel;
+  UniqueFd m_news;
+  MachineWatch::Reading m_reading = reading();
+  std::optional<Error> m_fault;
+  std::size_t m_changes = 0;
+};
+
+// No timer runs here.
+TEST_F(MachineMonitorTest, LooksAsSoonAsTheKernelAnnouncesSomething) {
+  const MachineMonitor watched = monitor();
+  m_reading.state.vm_generation = 1;
+  announce();
+  m_loop.run();
+  EXPECT_EQ(m_changes, 1U);
+  EXPECT_EQ(m_log.count(event::kMachineChanged), 1U);
+}
+
+TEST_F(MachineMonitorTest, TellsOnceThatItSeesNothing) {
+  MachineMonitor watched = monitor();
+  m_fault = Error{Errc::io, "/proc/sys/kernel/random/boot_id: too many open files"};
+  watched.check();
+  watched.check();
+  EXPECT_EQ(m_log.count(event::kMachineUnreadable), 1U);
+  EXPECT_EQ(m_changes, 0U);
+  m_fault.reset();
+  m_reading.state.vm_generation = 1;
+  watched.check();
+  EXPECT_EQ(m_changes, 1U) << "what changed meanwhile is not forgotten";
+  m_fault = Error{Errc::io, "again"};
+  watched.check();
+  EXPECT_EQ(m_log.count(event::kMachineUnreadable), 2U);
 }
 
 TEST(MachineWatch, ReadsThisMachine) {
