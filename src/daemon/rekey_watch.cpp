@@ -53,17 +53,18 @@ bool RekeyWatch::progress(const Waiting& one, Pending& pending, std::span<const 
 }
 
 void RekeyWatch::check(std::span<const protocol::PeerStatus> peers, TimePoint now) {
-  for (auto pending = m_pending.begin(); pending != m_pending.end();) {
-    std::erase_if(pending->waiting, [&](const Waiting& one) { return progress(one, *pending, peers, now); });
-    if (!pending->waiting.empty()) {
-      ++pending;
-      continue;
-    }
-    if (pending->done.rekeys.empty() && pending->first_error)
-      pending->handler(std::unexpected(*pending->first_error));
+  for (Pending& pending : m_pending)
+    std::erase_if(pending.waiting, [&](const Waiting& one) { return progress(one, pending, peers, now); });
+  const auto finished =
+      std::ranges::stable_partition(m_pending, [](const Pending& pending) { return !pending.waiting.empty(); });
+  // A handler may add a wait, and check again.
+  std::vector<Pending> done(std::move_iterator(finished.begin()), std::move_iterator(finished.end()));
+  m_pending.erase(finished.begin(), finished.end());
+  for (Pending& pending : done) {
+    if (pending.done.rekeys.empty() && pending.first_error)
+      pending.handler(std::unexpected(*pending.first_error));
     else
-      pending->handler(std::move(pending->done));
-    pending = m_pending.erase(pending);
+      pending.handler(std::move(pending.done));
   }
 }
 

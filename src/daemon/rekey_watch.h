@@ -22,7 +22,7 @@ class RekeyWatch {
   // `peers` as they are before the rekey is started; `failed` are those that could not start.
   void add(std::span<const protocol::PeerStatus> peers, std::vector<control::UnrekeyedPeer> failed, TimePoint deadline,
            Handler handler);
-  // After anything may have changed. Calls handlers.
+  // After anything may have changed. Calls handlers, which may call add() and check().
   void check(std::span<const protocol::PeerStatus> peers, TimePoint now);
 
   bool empty() const { return m_pending.empty(); }

@@ -107,6 +107,26 @@ TEST_F(RekeyWatchTest, APeerThatGoesIsNotWaitedFor) {
   EXPECT_EQ(m_results[1].error().code, Errc::not_found);
 }
 
+// As with two requests that stand behind one another on a connection.
+TEST_F(RekeyWatchTest, AHandlerMayAskForTheNextRekey) {
+  for (int i = 0; i < 2; ++i)
+    m_watch.add(m_peers, {}, kStart + 10s, [this](Result<control::RekeyResult> result) {
+      m_results.push_back(std::move(result));
+      wait_for({m_peers.data(), 1});
+      m_watch.check(m_peers, kStart);
+    });
+  for (PeerStatus& peer : m_peers)
+    ++peer.statistics.epochs;
+  m_watch.check(m_peers, kStart);
+  EXPECT_EQ(m_results.size(), 2U);
+  ++m_peers[0].statistics.epochs;
+  m_watch.check(m_peers, kStart);
+  ASSERT_EQ(m_results.size(), 4U);
+  for (const Result<control::RekeyResult>& result : m_results)
+    EXPECT_TRUE(result.has_value());
+  EXPECT_TRUE(m_watch.empty());
+}
+
 TEST_F(RekeyWatchTest, KeepsWaitsApart) {
   wait_for({m_peers.data(), 1});
   wait_for(std::span(m_peers).subspan(1));
