@@ -169,6 +169,7 @@ struct TlsConnect::Core : std::enable_shared_from_this<TlsConnect::Core> {
     deadline = std::make_unique<Timer>(loop, [this] { end(fail(Errc::timeout, describe("no answer in time"))); });
     deadline->set(Loop::now() + timeout);
     resolver.resolve(to, timeout, [this](Result<std::vector<Endpoint>> found) {
+      if (done) return;
       if (!found)
         return end(std::unexpected(
             Error{found.error().code == Errc::timeout ? Errc::timeout : Errc::unavailable, found.error().text}));

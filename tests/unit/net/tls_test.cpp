@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "fixture.h"
+#include "net/tls_socket.h"
 #include "net/tls_stream.h"
 
 namespace quipu::net {
@@ -211,6 +212,19 @@ TEST_F(MutualTls, NobodyListensOrNobodyAnswers) {
                           [&](auto result) { code = result.error().code; });
   run_until(loop, [&] { return code.has_value(); });
   EXPECT_EQ(*code, Errc::timeout);
+}
+
+// The attempt's time is over, and so is that of looking up the name.
+TEST_F(MutualTls, AnAttemptWhoseNameIsNotFoundInTimeAnswersOnce) {
+  int answers = 0;
+  Timer behind_both(loop, [&] { loop.stop(); });
+  const TlsConnect attempt(loop, pki.context("kme-a"), {"localhost", 7}, "kme-b", -std::chrono::seconds(1),
+                           [&](const auto&) {
+                             ++answers;
+                             behind_both.set(Loop::now());
+                           });
+  loop.run();
+  EXPECT_EQ(answers, 1);
 }
 
 TEST_F(MutualTls, ACancelledAttemptAnswersNobody) {
