@@ -57,6 +57,13 @@ void Epochs::confirm_current(TimePoint previous_dies) {
   if (m_previous) m_previous->dies = std::min(m_previous->dies, previous_dies);
 }
 
+bool Epochs::newly_under_attack() {
+  bool found = false;
+  for (auto* slot : {&m_current, &m_previous, &m_next})
+    if (*slot && !(*slot)->alarmed && (*slot)->keypair.under_attack()) found = (*slot)->alarmed = true;
+  return found;
+}
+
 void Epochs::expire(TimePoint now, IndexTable& indices) {
   for (auto* slot : {&m_current, &m_previous, &m_next})
     if (*slot && (*slot)->dies <= now) erase(*slot, indices);

@@ -25,6 +25,8 @@ struct Epoch {
     std::size_t qkd_keys = 0;
     bool simulated = false;
   } protection;
+
+  bool alarmed = false;  // it was told that somebody sends what does not open under it
 };
 
 // The slots current, previous and next of one peer: receive on all three, send on current. Erases what dies and gives
@@ -62,6 +64,9 @@ class Epochs {
   bool promote_next(std::uint64_t order, TimePoint dies, TimePoint previous_dies, IndexTable& indices);
   // Something opened under the current that we installed as initiator.
   void confirm_current(TimePoint previous_dies);
+
+  // Whether there is a keypair under attack that there was not at the last call.
+  bool newly_under_attack();
 
   // Erases what is past its end.
   void expire(TimePoint now, IndexTable& indices);

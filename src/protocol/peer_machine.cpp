@@ -83,8 +83,7 @@ void PeerMachine::note_kms_latency(Duration latency) {
 }
 
 void PeerMachine::raise_alarm(const Context& context) {
-  if (m_alarmed || m_epochs.current() == nullptr || !m_epochs.current()->keypair.under_attack()) return;
-  m_alarmed = true;
+  if (!m_epochs.newly_under_attack()) return;
   report(context, LogLevel::error, "failed_opens", "Somebody sends packets for this tunnel that do not open");
 }
 

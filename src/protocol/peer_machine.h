@@ -243,8 +243,7 @@ class PeerMachine {
   bool m_renamed = false;             // configured by another name: where that leads is believed whatever we know
   bool m_unannounced = false;         // the peer was not told of all of our fresh keys
   bool m_reply_now = false;           // the initiator waits for a first packet under its new keys
-  bool m_own_jump_permitted = false;  // the operator's word, good until a session is confirmed
-  bool m_alarmed = false;
+  bool m_own_jump_permitted = false;  // the operator's word, good for one jump, if any is needed
 
   QkdState m_qkd = QkdState::off;
   std::uint64_t m_order = 0;  // a sequence for crossing rule (b)

@@ -173,7 +173,6 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   m_immediate_retries = 0;
   m_last_reject.reset();
   m_mismatch.clear();
-  m_alarmed = false;
   m_rekey_jitter = random_duration(m_config.rekey_interval / kRekeyJitterDivisor, context.shared.rng);
   ++m_epoch_number;
   ++m_statistics.epochs;

@@ -182,6 +182,41 @@ TEST(Fault, AQuietReceiverIsNotTakenForDead) {
   EXPECT_EQ(world.a().status().statistics.attempts, 1U);
 }
 
+TEST(Fault, ManyPacketsThatDoNotOpenRaiseAnAlarmForEachEpoch) {
+  Options options;
+  options.key_limits.failed_opens = 3;
+  Started world(options);
+  ASSERT_TRUE(world.healthy());
+  std::optional<Bytes> genuine;
+  world.links[0].lose = [&](ByteView datagram) {
+    if (Device::is_data(datagram)) genuine.emplace(datagram.begin(), datagram.end());
+    return false;
+  };
+  const auto attack = [&](Bytes datagram) {
+    datagram.back() ^= 1U;
+    datagram[12] = 1;  // a counter that was not used yet
+    for (int i = 0; i < 4; ++i)
+      world.inject(0, datagram, world.a().endpoint);
+  };
+  world.a().send();
+  world.run(50ms);
+  const Bytes of_the_first = *genuine;
+  const auto epoch = world.b().status().epoch;
+  world.a().with_device(
+      [&](Device& device, Actions& actions) { ASSERT_TRUE(device.rekey_now(kFarEnd, world.now(), actions)); });
+  ASSERT_TRUE(world.run_until([&] { return world.b().status().epoch == epoch + 1; }, 2s));
+  // What is left of the first epoch still opens, and so can be attacked.
+  attack(of_the_first);
+  EXPECT_EQ(world.b().events("failed_opens"), 1U);
+  world.a().send();
+  world.run(50ms);
+  attack(*genuine);
+  EXPECT_EQ(world.b().events("failed_opens"), 2U);
+  attack(*genuine);
+  world.run(1s);
+  EXPECT_EQ(world.b().events("failed_opens"), 2U);
+}
+
 TEST(Fault, ANameIsLookedUpAgainWhenNobodyAnswers) {
   World world({});
   world.a().adjust = [](PeerConfig& peer) { peer.endpoint_name = "site-b.example:51900"; };
