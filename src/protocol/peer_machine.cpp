@@ -60,6 +60,11 @@ void PeerMachine::set_qkd_state(QkdState state, std::string_view why, const Cont
          std::move(fields));
 }
 
+// There is nothing left to stretch.
+void PeerMachine::no_epoch_left(std::string_view why, const Context& context) {
+  if (m_qkd == QkdState::stretch) set_qkd_state(QkdState::block, why, context);
+}
+
 // A handshake failed for want of keys: what that means is the policy's to say.
 void PeerMachine::kms_failed(std::string_view why, const Context& context) {
   ++m_statistics.kms_failures;
@@ -174,6 +179,7 @@ void PeerMachine::reset(const Context& context) {
   m_rekey_asked.reset();
   m_wish_due.reset();
   m_session_began = m_reply_now = m_abandon = false;
+  no_epoch_left("the keys were erased", context);
 }
 
 void PeerMachine::advance(const Context& context) {

@@ -83,6 +83,7 @@ class PeerMachine {
   void report_mismatch(const Context& context) const;
   OwnTerms own_terms() const;
   void set_qkd_state(QkdState state, std::string_view why, const Context& context);
+  void no_epoch_left(std::string_view why, const Context& context);
   void note_kms_latency(Duration latency);
   void raise_alarm(const Context& context);
   void kms_failed(std::string_view why, const Context& context);

@@ -200,8 +200,7 @@ void PeerMachine::session_ended(bool in_use, const Context& context) {
   m_reply_now = false;
   report(context, LogLevel::info, "session_expired",
          "The last keys of this tunnel reached their age, or were never confirmed, and were erased");
-  if (m_qkd != QkdState::stretch) return;
-  set_qkd_state(QkdState::block, "the last keys reached their age", context);
+  no_epoch_left("the last keys reached their age", context);
 }
 
 bool PeerMachine::send_frame(FrameKind kind, ByteView payload, const Context& context) {

@@ -215,6 +215,19 @@ TEST(Keys, OneOfTwoSourcesIsNotEnoughByDefault) {
   EXPECT_EQ(world.a().status().qkd, QkdState::block);
 }
 
+TEST(Keys, ASessionThatIsErasedWhileItIsStretchedLeavesABlock) {
+  Started world({});
+  ASSERT_TRUE(world.healthy());
+  world.kms.ends[0].available = world.kms.ends[1].available = false;
+  world.traffic(100ms, 60s);
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::stretch; }, 40s));
+  world.a().with_device([&](Device& device, Actions& actions) { device.erase_sessions(world.now(), actions); });
+  EXPECT_EQ(world.a().status().qkd, QkdState::block);
+  world.kms.ends[0].available = world.kms.ends[1].available = true;
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 10s));
+  EXPECT_EQ(world.a().status().qkd, QkdState::ok);
+}
+
 TEST(Keys, DifferentKeysAtTheTwoEndsMakeNoSession) {
   Started world({});
   world.kms.ends[1].wrong_keys = true;
