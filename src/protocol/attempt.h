@@ -47,8 +47,6 @@ class Attempt {
 
   Stamp stamp() const { return m_stamp; }
 
-  TimePoint first_sent() const { return m_first_sent; }
-
   int transmissions() const { return m_transmissions; }
 
   bool transmission_due(TimePoint now) const { return sent() && now >= m_next_send; }

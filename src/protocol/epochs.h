@@ -33,15 +33,11 @@ struct Epoch {
 // its index back.
 class Epochs {
  public:
-  enum class Slot : std::uint8_t { current, previous, next };
-
   Epoch* current() { return m_current ? &*m_current : nullptr; }
 
   const Epoch* current() const { return m_current ? &*m_current : nullptr; }
 
   const Epoch* next() const { return m_next ? &*m_next : nullptr; }
-
-  const Epoch* previous() const { return m_previous ? &*m_previous : nullptr; }
 
   // The epoch with this index of ours, if it is alive.
   Epoch* find(SessionIndex local, TimePoint now);

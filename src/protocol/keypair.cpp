@@ -163,13 +163,6 @@ bool Keypair::wants_rekey() const {
          std::ranges::any_of(m_receivers, far);
 }
 
-std::uint64_t Keypair::failed_opens() const {
-  std::uint64_t sum = 0;
-  for (const auto& lane : m_receivers)
-    if (lane != nullptr) sum += lane->failed_opens;
-  return sum;
-}
-
 bool Keypair::under_attack() const {
   return std::ranges::any_of(
       m_receivers, [this](const auto& lane) { return lane != nullptr && lane->failed_opens >= m_limits.failed_opens; });

@@ -58,11 +58,9 @@ class Keypair {
   // as received, but of a kind or with flags that this version does not know.
   Outcome<OpenedFrame> open(MutableBytes datagram);
 
-  // The three below look at all lanes: not while another thread is at work on one.
+  // The two below look at all lanes: not while another thread is at work on one.
   // A soft limit is reached in either direction of any lane.
   bool wants_rekey() const;
-  // Sum over the lanes.
-  std::uint64_t failed_opens() const;
   // Some lane has reached KeyLimits::failed_opens.
   bool under_attack() const;
 
