@@ -89,9 +89,14 @@ std::optional<Errc> error_of_lookup() {
 // Every connection attempt has a resolver of its own: the limit is the process's.
 TEST(Resolver, AllResolversShareOneLimit) {
   std::vector<LookupSlot> held;
-  while (auto slot = LookupSlot::take())
-    held.push_back(std::move(*slot));
-  EXPECT_LE(held.size(), LookupSlot::kMax);
+  // Lookups of other tests that nobody waited for give theirs back when they end.
+  Loop other_lookups;
+  run_until(other_lookups, [&] {
+    while (auto slot = LookupSlot::take())
+      held.push_back(std::move(*slot));
+    return held.size() >= LookupSlot::kMax;
+  });
+  EXPECT_EQ(held.size(), LookupSlot::kMax);
   EXPECT_EQ(error_of_lookup(), Errc::busy);
   held.clear();
   EXPECT_NE(error_of_lookup(), Errc::busy);
