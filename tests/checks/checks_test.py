@@ -14,6 +14,7 @@ import doc_samples
 import file_rules
 import layering
 import log_events
+import log_levels
 import man_pages
 import not_compiling
 import sans_io
@@ -364,6 +365,45 @@ class LogEvents(InTree):
         self.write("src/kms/a.cpp", self.CODE + "}\n")
         self.write("docs/logging.md", self.PAGE)
         self.assert_one(log_events, "docs/logging.md: nothing logs left_out")
+
+
+class LogLevels(InTree):
+    def tree(self, names="", daemon="", protocol="", rows="", steps=""):
+        """One event of each layer that is logged as it is listed, and what is given."""
+        head = "| event | level | what |\n|---|---|---|\n"
+        self.write("src/daemon/event_names.h", f'{HEAD}std::string_view kStarted = "started";\n{names}')
+        self.write("src/daemon/a.cpp", f'{HEAD}log.info(daemon::event::kStarted, "ready");\n{daemon}')
+        self.write("src/protocol/a.cpp", f"""{HEAD}report(context, first ? LogLevel::info : LogLevel::debug,
+            first ? "up" : "rekeyed", "text");\n{protocol}""")
+        listed = "| `up` | info | x |\n| `rekeyed` | debug | x |\n"
+        self.write("docs/logging.md", f"## Events of quipud\n\n{head}| `started` | info | x |\n{listed}{rows}\n## Others\n\n| `x` | info |\n")
+        self.write("docs/protocol.md", f"## 12. Events\n\n{head}{listed}{steps}".replace("`", ""))
+
+    def test_events_as_they_are_listed(self):
+        self.tree(protocol='report(context, worse ? LogLevel::error : LogLevel::info, "down", "text");', rows="| `down` | info, error | x |\n",
+                  steps="| down | info, error | x |\n")
+        self.assert_none(log_levels)
+
+    def test_name_that_is_never_used(self):
+        self.tree(names='std::string_view kGone = "gone";\n')
+        self.assert_one(log_levels, "kGone is used nowhere")
+
+    def test_row_without_code(self):
+        self.tree(steps="| gone | info | x |\n")
+        self.assert_one(log_levels, "docs/protocol.md:7: no code logs gone")
+
+    def test_code_without_row(self):
+        self.tree(protocol='report(context, LogLevel::error, "down", "text");')
+        self.assert_one(log_levels, "docs/protocol.md: down is missing")
+
+    def test_another_level(self):
+        self.tree(daemon="m_log.warning(\n    event::kStarted, text);\n")
+        self.assert_one(log_levels, "docs/logging.md:5: started is logged at level warning")
+
+    def test_level_that_no_code_has(self):
+        self.tree(names='std::string_view kStopped = "stopped";\n', daemon="log.info(event::kStopped, text);\n",
+                  rows="| `stopped` | info, error | x |\n")
+        self.assert_one(log_levels, "docs/logging.md:8: stopped: never at level error")
 
 
 class DocSamples(InTree):
