@@ -261,8 +261,8 @@ class ManPages(InTree):
         self.write("units/a.service", "[Unit]\nDocumentation=man:tool(8)\n")
         self.tool = self.write(
             "tool",
-            "#!/bin/sh\n[ $1 = show ] && exec printf 'Options:\\n  --json  As JSON\\n'\n"
-            "printf 'Options:\\n  --config TEXT  File\\n\\nSubcommands:\\n  show     Show\\n'\n",
+            "#!/bin/sh\n[ $1 = --help ] || exec printf 'Options:\\n  --json  As JSON\\n'\n"
+            "printf 'Options:\\n  --config TEXT  File\\n\\nSubcommands:\\n  show     Show\\n  show-all  All\\n'\n",
         )
         self.tool.chmod(0o755)
 
@@ -273,22 +273,23 @@ class ManPages(InTree):
         return faults
 
     def test_page_as_it_should_be(self):
-        self.assertEqual(self.faults(".BI \\-\\-config\n.BR show [ \\-\\-json ]\n"), [])
+        self.assertEqual(self.faults(".BI \\-\\-config\n.BR show [ \\-\\-json ]\n.B show\\-all\n"), [])
 
     def test_option_that_is_not_there(self):
-        faults = self.faults(".BI \\-\\-config\n.BI \\-\\-colour\n.B show\n")
+        faults = self.faults(".BI \\-\\-config\n.BI \\-\\-colour\n.B show\n.B show\\-all\n")
         self.assertEqual(len(faults), 1)
         self.assertIn("--colour, which tool does not have", faults[0])
 
     def test_option_left_out(self):
-        faults = self.faults(".B show\n")
+        faults = self.faults(".B show\n.B show\\-all\n")
         self.assertEqual(len(faults), 1)
         self.assertIn("does not name --config", faults[0])
 
     def test_verb_left_out(self):
-        faults = self.faults(".BI \\-\\-config\n")
-        self.assertEqual(len(faults), 1)
-        self.assertIn("does not name the verb show", faults[0])
+        for named, left_out in (("show", "show-all"), ("show\\-all", "show")):
+            faults = self.faults(f".BI \\-\\-config\n.B {named}\n")
+            self.assertEqual(len(faults), 1)
+            self.assertTrue(faults[0].endswith(f"does not name the verb {left_out}"), faults[0])
 
     def test_page_left_out(self):
         faults, _ = man_pages.check(self.top / "man", self.top / "units", [self.tool])

@@ -11,7 +11,7 @@ import sys
 import tree
 
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-VERB = re.compile(r"^  ([a-z]+) {2,}\S", re.MULTILINE)
+VERB = re.compile(r"^  ([a-z][a-z-]*) {2,}\S", re.MULTILINE)
 POINTER = re.compile(r"\bman:([\w.-]+)\((\d)\)")
 # Every verb has these: the page names them once.
 COMMON = {"--help"}
@@ -36,7 +36,7 @@ def check_page(page, program):
     # What an option of a verb does is told by `quipu VERB --help`.
     wanted = set(OPTION.findall(help_of(program))) if verbs else has
     yield from (f"{page}: does not name {option}" for option in sorted(wanted - named - COMMON))
-    missing = [verb for verb in verbs if not re.search(rf'^\.BR? "?{verb}\b', text, re.MULTILINE)]
+    missing = [verb for verb in verbs if not re.search(rf'^\.B[IR]? "?{verb}(?![\w-])', text, re.MULTILINE)]
     yield from (f"{page}: does not name the verb {verb}" for verb in missing)
 
 
