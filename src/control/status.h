@@ -89,7 +89,7 @@ struct TunnelStatus {
   std::optional<double> last_kms_failure_s{};  // age of the last of them
   std::uint64_t qkd_keys_used = 0;
   std::uint64_t qkd_keys_burnt = 0;
-  std::optional<double> key_runway_s{};  // absent while a KMS does not answer
+  std::optional<double> key_runway_s{};  // absent while a KMS gives no keys
   std::optional<double> rtt_ms{};
   bool simulated = false;  // a source is a simulation
   std::vector<KeySourceStatus> sources{};

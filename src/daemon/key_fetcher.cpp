@@ -123,7 +123,8 @@ void KeyFetcher::note_failure(const protocol::RequestKey& request, const Error& 
   const protocol::KeySource& from = request.source;
   Source& source = m_sources[{from.kms, from.peer}];
   source.health.asked = true;
-  source.health.reachable = error.code == Errc::exhausted || error.code == Errc::refused;
+  source.health.reachable =
+      error.code == Errc::exhausted || error.code == Errc::refused || error.code == Errc::not_permitted;
   source.health.last_error = error.text.empty() ? std::string(to_string(error.code)) : error.text;
   // What it had before the trouble is shown with its age, and is nothing to count on; asked anew behind the first call
   // that works.

@@ -176,7 +176,7 @@ control::TunnelStatus tunnel_status(const PeerStatus& peer, const TablePeer& set
   if (peer.rtt > Duration::zero()) out.rtt_ms = milliseconds(peer.rtt);
   out.sources = sources_of(settings, keys, net::Loop::now());
   // Of a stock that nobody can draw from, none lasts.
-  if (std::ranges::all_of(out.sources, [](const auto& source) { return source.reachable; }))
+  if (std::ranges::all_of(out.sources, [](const auto& source) { return source.last_error.empty(); }))
     out.key_runway_s = maybe_seconds(peer.key_runway_s);
   out.simulated = std::ranges::any_of(out.sources, &control::KeySourceStatus::simulated);
   out.reason = reason_of(peer, out);

@@ -170,6 +170,7 @@ TEST_F(KeyFetcherTest, WhoIsRefusedIsToldWhatTheKmsHasToKnow) {
     ASSERT_FALSE(refused.result.has_value());
     for (const char* part : {"does the KMS know SAE \"sae-a\" by the certificate in ", "sae-a.pem", "SAE \"sae-b\"?"})
       EXPECT_NE(refused.result.error().text.find(part), std::string::npos) << refused.result.error().text;
+    EXPECT_TRUE(m_fetcher.health("a", SaeId("sae-b")).reachable) << "it answered";
   }
   m_kms.refusal = etsi::ApiError{500, "", {}};
   EXPECT_EQ(ask(request("a")).result.error().text.find("certificate"), std::string::npos);
