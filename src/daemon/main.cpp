@@ -69,9 +69,9 @@ void set_remembered_guards() {
 std::optional<int> set_guards(const Options& options) {
   const auto plan = daemon::load_plan(options.config);
   if (!plan) {
-    report(plan.error(), service::kExitConfigurationInvalid);
+    const int code = report(plan.error(), service::exit_code_of(plan.error()));
     set_remembered_guards();
-    return service::kExitConfigurationInvalid;
+    return code;
   }
   if (const auto guarded = daemon::set_guards(*plan); !guarded) return report(guarded.error(), service::kExitFailure);
   return std::nullopt;
@@ -117,7 +117,9 @@ int main(int argc, char** argv) {
   if (options.guard) return 0;
   if (const auto ready = service::prepare_for_secrets(); !ready) return report(ready.error(), service::kExitFailure);
   auto settings = daemon::load_settings(options.config);
-  if (!settings) return report(settings.error(), service::kExitConfigurationInvalid);
+  if (!settings)
+    return report(settings.error(),
+                  options.check ? service::kExitConfigurationInvalid : service::exit_code_of(settings.error()));
   if (options.check) {
     std::cout << options.config << ": good, " << settings->peers.size() << " peer(s), " << settings->kms.size()
               << " KMS(s)\n";

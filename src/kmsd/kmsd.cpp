@@ -52,13 +52,6 @@ Result<void> require_own_id(const Configuration& configuration) {
   return fail(Errc::malformed, problem.text(configuration.file));
 }
 
-Result<Configuration> load(const std::string& file) {
-  QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(file, kMaxConfigurationSize));
-  auto parsed = config::parse_kmsd(text);
-  if (!parsed) return std::unexpected(config::to_error(file, parsed.error()));
-  return load_named_files(file, *std::move(parsed));
-}
-
 kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
   kms::KmeConfig to{.id = from.kme.id, .saes = {}, .peers = {}, .sources = {}, .limits = {}};
   for (const auto& sae : from.saes)
@@ -91,9 +84,10 @@ Result<Configuration> load_named_files(std::string file, config::KmsdConfig valu
 }
 
 Result<Configuration> load_configuration(const std::string& file) {
-  auto loaded = load(file);
-  if (!loaded) return fail(Errc::malformed, std::move(loaded.error().text));
-  return loaded;
+  QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(file, kMaxConfigurationSize));
+  auto parsed = config::parse_kmsd(text);
+  if (!parsed) return std::unexpected(config::to_error(file, parsed.error()));
+  return load_named_files(file, *std::move(parsed));
 }
 
 Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, service::SignalSource signals,
@@ -300,7 +294,10 @@ void Kmsd::stop(std::optional<Error> failure) {
 
 // Certificates and the log level take effect at once; what the core was built from needs a restart, and is said to.
 Result<control::ReloadResult> Kmsd::reload() {
-  QUIPU_TRY_ASSIGN(Configuration fresh, load_configuration(m_configuration.file));
+  auto loaded = load_configuration(m_configuration.file);
+  // Whatever it is that cannot be used: for whoever asked, the configuration is invalid.
+  if (!loaded) return fail(Errc::malformed, std::move(loaded.error().text));
+  Configuration fresh = *std::move(loaded);
   const config::KmsdDiff difference = config::diff(m_configuration.values, fresh.values);
   control::ReloadResult result;
   if (difference.log_level) result.changed.emplace_back("kme.log_level");

@@ -45,7 +45,7 @@ struct Configuration {
 
 // What the values name. Errors as the files' own.
 Result<Configuration> load_named_files(std::string file, config::KmsdConfig values);
-// Errc::malformed whatever it is that cannot be used: the text names the file, and the place in it where there is one.
+// The text of an error names the file, and the place in it where there is one.
 Result<Configuration> load_configuration(const std::string& file);
 
 // How it is told that this machine was restored or cloned.

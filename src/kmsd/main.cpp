@@ -80,7 +80,9 @@ int main(int argc, char** argv) {
   if (const auto code = parse_options(argc, argv, options)) return *code;
   if (const auto ready = service::prepare_for_secrets(); !ready) return complain(ready.error(), service::kExitFailure);
   auto configuration = kmsd::load_configuration(options.file);
-  if (!configuration) return complain(configuration.error(), service::kExitConfigurationInvalid);
+  if (!configuration)
+    return complain(configuration.error(),
+                    options.check ? service::kExitConfigurationInvalid : service::exit_code_of(configuration.error()));
   if (options.check) return check(*configuration);
   auto signals = service::SignalSource::create();
   if (!signals) return complain(signals.error(), service::kExitFailure);

@@ -10,6 +10,10 @@
 
 namespace quipu::service {
 
+int exit_code_of(const Error& error) {
+  return error.code == Errc::io ? kExitFailure : kExitConfigurationInvalid;
+}
+
 int complain(std::string_view program, const Error& error, int code) {
   fmt::print(stderr, "{}: {}\n", program, error.text.empty() ? to_string(error.code) : std::string_view(error.text));
   return code;

@@ -13,6 +13,10 @@ inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 2;
 inline constexpr int kExitConfigurationInvalid = 5;
 
+// That of a start whose configuration, or a file that it names, cannot be used. What cannot be read may come late, as a
+// mount does, and is worth another start; what is wrong in it is not.
+int exit_code_of(const Error& error);
+
 // "PROGRAM: what is wrong" on standard error. Returns the code.
 int complain(std::string_view program, const Error& error, int code);
 

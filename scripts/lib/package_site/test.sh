@@ -103,15 +103,28 @@ before="$(property quipud MainPID) $(property quipu-kmsd MainPID)"
 dpkg -i /var/tmp/*.deb
 [ "$(property quipud MainPID) $(property quipu-kmsd MainPID)" = "$before" ]
 
-# -- Without its key quipud does not start, and nothing leaves in clear.
+# -- From a shell, with what the units would be given.
+for daemon in quipud quipu-kmsd; do $daemon --check; done
+
+# -- Without its key quipud does not start, and nothing leaves in clear. It starts when the key is there.
 systemctl stop quipud
 unguard
 mv /etc/quipu/credentials/device.key /var/tmp/
 systemctl restart quipu-guard
 guarded
 if systemctl start quipud; then exit 1; fi
-is quipud ExecMainStatus 5
+is quipud ExecMainStatus 1
 guarded
+mv /var/tmp/device.key /etc/quipu/credentials/
+until_true is quipud ActiveState active
+systemctl stop quipud
+
+# -- With a key that is none it does not, however often.
+mv /etc/quipu/credentials/device.key /var/tmp/
+(umask 077 && echo nonsense >/etc/quipu/credentials/device.key)
+if systemctl start quipud; then exit 1; fi
+is quipud ExecMainStatus 5
+is quipud ActiveState failed
 mv /var/tmp/device.key /etc/quipu/credentials/
 
 # -- Nor without a configuration that can be read: what was last in effect is guarded.
