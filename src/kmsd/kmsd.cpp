@@ -7,6 +7,7 @@
 #include "config/diff.h"
 #include "kmsd/event_names.h"
 #include "kmsd/status.h"
+#include "net/local_address.h"
 #include "service/files.h"
 #include "service/notify.h"
 
@@ -145,6 +146,11 @@ Result<void> Kmsd::open_sockets() {
                                  on_etsi_request(id, caller, std::move(call));
                                },
                                m_log));
+  for (const Endpoint& listening : {m_etsi->local(), m_km_links->local()})
+    if (!net::is_address_here(listening.address))
+      m_log.warning(event::kListenAddressAbsent,
+                    "no interface has the address that is listened on: nobody gets through",
+                    {{"address", listening.text()}});
   return {};
 }
 

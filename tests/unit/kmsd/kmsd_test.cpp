@@ -168,6 +168,23 @@ class KmsdTest : public ::testing::Test {
   std::unique_ptr<Kmsd> daemon;
 };
 
+TEST_F(KmsdTest, SaysThatNoInterfaceHasTheAddressToListenOn) {
+  EXPECT_TRUE(sink.values("listen_address_absent", "address").empty());
+  daemon.reset();
+  config::KmsdConfig values = configuration_values();
+  values.km_link.listen = {*IpAddress::parse("192.0.2.77"), 0};  // RFC 5737: for documentation
+  auto loaded = load_named_files("kms.toml", std::move(values));
+  ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
+  auto signals = service::SignalSource::create();
+  ASSERT_TRUE(signals.has_value());
+  const auto started = Kmsd::start(loop, *std::move(loaded), std::move(*signals), log,
+                                   MachineSource{.read = [this] { return machine; }, .fd = -1});
+  ASSERT_TRUE(started.has_value()) << started.error().text;
+  const auto absent = sink.values("listen_address_absent", "address");
+  ASSERT_EQ(absent.size(), 1U);
+  EXPECT_TRUE(absent[0].starts_with("192.0.2.77:")) << absent[0];
+}
+
 TEST_F(KmsdTest, AnSaeGetsAKeyAndThePeerItsBinding) {
   const auto peer = connect_peer();
   acknowledge_leases(*peer);
