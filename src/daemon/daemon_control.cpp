@@ -25,13 +25,13 @@ struct Overloaded : Visitors... {
   using Visitors::operator()...;
 };
 
-// Those of `before` that no prefix of `after` holds.
-std::vector<std::string> no_longer_in(const std::vector<IpPrefix>& after, const std::vector<IpPrefix>& before) {
+// What the one plan protects and the other does not.
+std::vector<std::string> opened(const netlink::LinkPlan& before, const netlink::LinkPlan& after) {
   std::vector<std::string> out;
-  for (const IpPrefix& old : before)
-    if (std::ranges::none_of(
-            after, [&](const IpPrefix& prefix) { return prefix.length <= old.length && prefix.contains(old.address); }))
-      out.push_back(old.text());
+  for (const IpPrefix& prefix : before.prefixes)
+    if (!after.protects(prefix)) out.push_back(prefix.text());
+  for (const IpPrefix& network : after.local_networks)
+    if (before.protects(network)) out.push_back(network.text());
   return out;
 }
 
@@ -140,7 +140,7 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
   config::QuipudConfig config = settings.config;
   const netlink::LinkPlan plan = settings.plan;
   QUIPU_TRY_ASSIGN(control::ReloadResult result, m_engine->reconfigure(std::move(settings)));
-  result.unprotected = no_longer_in(plan.prefixes, m_plan.prefixes);
+  result.unprotected = opened(m_plan, plan);
   m_plan = plan;
   if (const auto remembered = remember_guards(m_config.device.state_dir, m_plan); !remembered)
     m_log.error(event::kGuardsNotStored, "what is protected could not be noted for a start without a configuration",

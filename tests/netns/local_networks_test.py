@@ -32,21 +32,23 @@ class LocalNetworks(unittest.TestCase):
     def way_to_the_other_kms(self):
         return self.a.namespace.ip("route", "get", self.b.km)
 
-    def reload(self, networks):
+    def reload(self, networks, opened):
         self.a.write_daemon_config([self.b], allowed=ALLOWED, device=f"local_networks = {networks}\n".replace("'", '"'))
-        self.assertEqual(self.a.control.result("reload")["changed"], ["device.local_networks"])
+        result = self.a.control.result("reload")
+        self.assertEqual(result["changed"], ["device.local_networks"])
+        self.assertEqual(result.get("unprotected", []), opened)
 
     def test_they_are_local_when_the_configuration_says_so(self):
         wait_until(lambda: self.warned_of("10.255.0.0/24", "km0"), "a warning at the start")
         self.assertIn("dev quipu0", self.way_to_the_other_kms())
-        self.reload(["10.255.0.0/24"])
+        self.reload(["10.255.0.0/24"], opened=["10.255.0.0/24"])
         self.assertIn("dev km0", self.way_to_the_other_kms())
         wait_until(lambda: self.a.reaches(self.b), "the KMSs reach each other, and the tunnel is up")
 
         lan = self.a.add_lan()
         wait_until(lambda: self.warned_of("192.168.1.0/24", "lan0"), "a warning of a network that came later")
         self.assertFalse(lan.pings("192.168.1.1"), "the answer goes into the tunnel")
-        self.reload(["10.255.0.0/24", "192.168.1.0/24"])
+        self.reload(["10.255.0.0/24", "192.168.1.0/24"], opened=["192.168.1.0/24"])
         self.assertTrue(lan.pings("192.168.1.1"))
 
         self.a.stop_daemon()
@@ -55,7 +57,7 @@ class LocalNetworks(unittest.TestCase):
         self.assertIn("blackhole", self.a.namespace.ip("route", "show", "table", "81", "10.0.0.0/8"))
         self.a.start_daemon()
         self.a.wait_ready()
-        self.reload(["192.168.1.0/24"])
+        self.reload(["192.168.1.0/24"], opened=[])
         self.assertIn("dev quipu0", self.way_to_the_other_kms(), "protected again")
 
 
