@@ -266,7 +266,11 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
   };
 
   Core(Loop& owner, Options chosen)
-      : loop(owner), options(std::move(chosen)), acceptor(owner.context()), pause(owner, [this] { accept(); }) {}
+      : loop(owner),
+        options(std::move(chosen)),
+        budget(options.senders),
+        acceptor(owner.context()),
+        pause(owner, [this] { accept(); }) {}
 
   Result<void> listen(const Endpoint& at) {
     error_code ec;
@@ -292,34 +296,48 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     });
   }
 
-  void make_room(const IpAddress& sender) {
+  // False when nobody has to give way to this sender.
+  bool make_room(const IpAddress& sender) {
     std::map<IpAddress, std::size_t> held;
     for (const auto& [id, one] : pending)
       ++held[one.sender];
     const bool own = held[sender] >= std::max<std::size_t>(options.max_pending / 4, 1);
-    if (!own && pending.size() < options.max_pending) return;
-    std::optional<std::tuple<std::size_t, bool, std::uint64_t>> worst;  // the smaller, the worse
+    if (!own && pending.size() < options.max_pending) return true;
+    std::optional<std::tuple<bool, std::size_t, bool, std::uint64_t>> worst;  // the smaller, the worse
     for (const auto& [id, one] : pending) {
       if (own && one.sender != sender) continue;
-      const std::tuple rank(pending.size() - held[one.sender], has_hello(one.socket->stream.native_handle()), id);
+      const std::tuple rank(budget.is_known(one.sender), pending.size() - held[one.sender],
+                            has_hello(one.socket->stream.native_handle()), id);
       worst = worst ? std::min(*worst, rank) : rank;
     }
     QUIPU_ASSERT(worst.has_value());
-    refuse(std::get<2>(*worst), {Errc::exhausted, "given up for a newer one: too many TLS handshakes at once"});
+    if (!own && std::get<0>(*worst) && !budget.is_known(sender)) return false;
+    refuse(std::get<3>(*worst), {Errc::exhausted, "given up for a newer one: too many TLS handshakes at once"});
+    return true;
+  }
+
+  // Resets the connection, which costs us nothing that lasts.
+  void turn_away(tcp::socket& socket, const Endpoint& from) {
+    error_code ignored;
+    std::ignore = socket.set_option(asio::socket_base::linger(true, 0), ignored);
+    std::ignore = socket.close(ignored);
+    if (options.on_refused) options.on_refused(from, {Errc::exhausted, "too many TLS handshakes of one sender"});
   }
 
   void begin(tcp::socket socket) {
     error_code ec;
     const Endpoint from = from_asio(socket.remote_endpoint(ec));
     if (ec || (options.admit && !options.admit(from))) return;  // the socket closes
-    make_room(sender_of(from.address));
+    const IpAddress sender = sender_of(from.address);
+    const auto keep = shared_from_this();
+    if (!budget.take(sender, Loop::now()) || !make_room(sender)) return turn_away(socket, from);
     if (closed) return;
     tune(socket);
     const std::uint64_t id = ++last_id;
     Pending& one = pending[id];
     one.socket = std::make_shared<TlsSocket::Core>(loop, std::move(socket), context);
     one.socket->remote = from;
-    one.sender = sender_of(from.address);
+    one.sender = sender;
     one.since = Loop::now();
     one.deadline = std::make_unique<Timer>(loop, [this, id] { overdue(id); });
     one.deadline->set(one.since + std::min(options.hello_timeout, options.handshake_timeout));
@@ -343,6 +361,7 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     if (ec) return refuse(id, stream_error(socket->stream, ec));
     auto identity = peer_identity(socket->stream.native_handle());
     if (!identity) return refuse(id, std::move(identity).error());
+    budget.know(found->second.sender, Loop::now());
     pending.erase(found);
     socket->peer = std::make_shared<const PeerIdentity>(std::move(*identity));
     options.on_accept(std::make_unique<TlsSocket>(socket));
@@ -369,6 +388,7 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
 
   Loop& loop;
   Options options;
+  HandshakeBudget budget;
   std::shared_ptr<const TlsContext> context;
   tcp::acceptor acceptor;
   Timer pause;

@@ -5,6 +5,7 @@
 
 #include "base/ip.h"
 #include "base/secret.h"
+#include "net/handshake_budget.h"
 #include "net/loop.h"
 #include "net/resolver.h"
 #include "net/tls.h"
@@ -60,9 +61,13 @@ class TlsAcceptor {
     Duration handshake_timeout = std::chrono::seconds(10);
     // Of these, until the client's first message has come in full.
     Duration hello_timeout = std::chrono::seconds(3);
-    // Handshakes under way, of which one sender (IPv6: a /64) may hold a quarter. A newcomer is not turned away: a
-    // sender at its limit loses one of its own, and when all are taken the sender that holds most loses one. First go
-    // those that have not said hello, then the oldest, so that half-open connections do not keep anybody out.
+    // Handshakes that each sender (IPv6: a /64) may begin; whoever exceeds this is hung up on before anything is
+    // computed for it.
+    HandshakeLimits senders = {};
+    // Handshakes under way, of which one sender may hold a quarter. A sender at this limit loses one of its own; when
+    // all are taken, the sender that holds most loses one, a stranger before one that has ended a handshake before.
+    // First go those that have not said hello, then the oldest, so that half-open connections do not keep anybody out.
+    // A stranger is turned away when all are of senders that are known.
     std::size_t max_pending = 64;
     // Asked before the handshake; empty: everybody.
     Callback<bool(const Endpoint& from)> admit = {};

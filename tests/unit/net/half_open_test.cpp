@@ -23,8 +23,11 @@ UniqueFd plain_socket(const Endpoint& at) {
 
 class HalfOpen : public ::testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { open({}); }
+
+  void open(const HandshakeLimits& senders) {
     TlsAcceptor::Options options;
+    options.senders = senders;
     options.max_pending = 8;  // and 2 of one address
     options.handshake_timeout = std::chrono::minutes(10);
     options.hello_timeout = hello_timeout;
@@ -113,6 +116,31 @@ TEST_F(HalfOpen, TheSilentGiveWayBeforeThoseThatSaidHello) {
   const Endpoint silent = hold(1);
   expect_welcome();
   EXPECT_EQ(refused, std::vector{silent});
+}
+
+TEST_F(HalfOpen, WhoIsKnownGivesWayLast) {
+  expect_welcome();
+  hold(1);  // the oldest of all
+  const Endpoint oldest_stranger = hold(2);
+  for (const std::uint8_t last : Bytes{3, 4, 5, 6, 7, 8, 9})
+    hold(last);
+  run_until(loop, [&] { return !refused.empty(); });
+  EXPECT_EQ(refused, std::vector{oldest_stranger});
+}
+
+TEST_F(HalfOpen, WhoBeginsTooManyIsHungUpOn) {
+  acceptor.reset();
+  open({.stranger = {.burst = 3, .interval = std::chrono::hours(1)},
+        .known = {.burst = 2, .interval = std::chrono::hours(1)}});
+  hold(2);
+  hold(2);
+  hold(2);
+  const Endpoint beyond = hold(2);
+  run_until(loop, [&] { return refused.size() >= 2; });  // the first had given way to the third: two of one address
+  EXPECT_EQ(refused.back(), beyond);
+  // Others are not kept from anything by that.
+  expect_welcome();
+  EXPECT_EQ(refused.size(), 2U);
 }
 
 class HalfOpenInTime : public HalfOpen {
