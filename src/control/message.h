@@ -72,7 +72,7 @@ struct ReloadResult {
   std::vector<std::string> removed{};  // likewise
   // Peers of quipud, and settings: "device.addresses", "kms.local (certificates)", "km_link certificates".
   std::vector<std::string> changed{};
-  std::vector<std::string> needs_restart{};  // settings ("kme.store") and sections ("link") that differ until then
+  std::vector<std::string> needs_restart{};  // settings ("kme.store") and sections ("link a-b") that differ until then
   std::vector<std::string> unprotected{};    // prefixes that are routed in clear from now on
 
   bool operator==(const ReloadResult&) const = default;

@@ -53,6 +53,15 @@ Result<void> require_own_id(const Configuration& configuration) {
   return fail(Errc::malformed, problem.text(configuration.file));
 }
 
+// "link a-b" for each that is not as it was.
+template <class T, class Name>
+void append_names(std::string_view section, const config::ListDiff<T>& difference, Name name,
+                  std::vector<std::string>& to) {
+  for (const auto* list : {&difference.added, &difference.changed, &difference.removed})
+    for (const T& one : *list)
+      to.push_back(fmt::format("{} {}", section, name(one)));
+}
+
 kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
   kms::KmeConfig to{.id = from.kme.id, .saes = {}, .peers = {}, .sources = {}, .limits = {}};
   for (const auto& sae : from.saes)
@@ -312,9 +321,9 @@ Result<control::ReloadResult> Kmsd::reload() {
   if (difference.km_link_tls || fresh.km_link.renewed_since(m_configuration.km_link))
     result.changed.emplace_back("km_link certificates");
   result.needs_restart = difference.needs_restart;
-  if (!difference.saes.empty()) result.needs_restart.emplace_back("sae");
-  if (!difference.peer_kmes.empty()) result.needs_restart.emplace_back("peer_kme");
-  if (!difference.links.empty()) result.needs_restart.emplace_back("link");
+  append_names("sae", difference.saes, [](const auto& sae) { return sae.id.value(); }, result.needs_restart);
+  append_names("peer_kme", difference.peer_kmes, [](const auto& kme) { return kme.id.value(); }, result.needs_restart);
+  append_names("link", difference.links, [](const auto& link) { return link.name; }, result.needs_restart);
   adopt(std::move(fresh));
   m_log.info(event::kReloaded, "the configuration was reloaded",
              {{"changed", fmt::format("{}", fmt::join(result.changed, ","))},

@@ -142,8 +142,8 @@ class Laboratory(unittest.TestCase):
         configuration.write_text(text.replace("skr_bit_s = 100000", "skr_bit_s = 99999"))
         for path, octets in old.items():
             path.write_bytes(octets)
-        self.assertEqual(run(*reload), changed + "takes effect at the next start: link\n")
-        self.assertEqual(run(*reload), "takes effect at the next start: link\n")
+        self.assertEqual(run(*reload), changed + "takes effect at the next start: link a-b\n")
+        self.assertEqual(run(*reload), "takes effect at the next start: link a-b\n")
         configuration.write_text("nonsense")
         done = subprocess.run(reload, capture_output=True, text=True)
         self.assertEqual(done.returncode, 5, done.stderr)
