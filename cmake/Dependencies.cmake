@@ -32,7 +32,7 @@ if(OPENSSL_ROOT_DIR)
   target_compile_options(quipu_options INTERFACE -ffile-prefix-map=${OPENSSL_INCLUDE_DIR}=.)
 endif()
 
-find_package(Boost 1.81 REQUIRED COMPONENTS json url)
+find_package(Boost 1.81 REQUIRED CONFIG COMPONENTS json url)
 find_package(fmt REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(SQLite3 REQUIRED)
