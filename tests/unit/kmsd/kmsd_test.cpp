@@ -159,6 +159,14 @@ class KmsdTest : public ::testing::Test {
     run_until(loop, [&] { return peer.heard<wire::Ack>().size() > before; });
   }
 
+  // In contact, with leases that may be carved.
+  std::unique_ptr<Peer> connect_leased_peer() {
+    auto peer = connect_peer();
+    acknowledge_leases(*peer);
+    exchange_ping(*peer);
+    return peer;
+  }
+
   test::Scratch scratch;
   net::TestPki pki;
   net::Loop loop;
@@ -186,9 +194,7 @@ TEST_F(KmsdTest, SaysThatNoInterfaceHasTheAddressToListenOn) {
 }
 
 TEST_F(KmsdTest, AnSaeGetsAKeyAndThePeerItsBinding) {
-  const auto peer = connect_peer();
-  acknowledge_leases(*peer);
-  exchange_ping(*peer);
+  const auto peer = connect_leased_peer();
   const auto client = connect_sae();
   client->say(kEncKeys);
   run_until(loop, [&] { return client->received.find("key_ID") != std::string::npos; });
@@ -210,9 +216,7 @@ TEST_F(KmsdTest, NoKeyIsSpentOnAClientThatHasGone) {
 }
 
 TEST_F(KmsdTest, AfterARollbackOfTheMachineNoKeyIsHandedOut) {
-  const auto peer = connect_peer();
-  acknowledge_leases(*peer);
-  exchange_ping(*peer);
+  const auto peer = connect_leased_peer();
   const auto client = connect_sae();
   client->say(kEncKeys.substr(0, 20));
   answer_another_client();
@@ -228,9 +232,7 @@ TEST_F(KmsdTest, AfterARollbackOfTheMachineNoKeyIsHandedOut) {
 
 // With the KM link go the hopes of a large request, and the small one behind it is next.
 TEST_F(KmsdTest, AfterARollbackOfTheMachineTheEndOfTheKmLinkHandsOutNoKey) {
-  auto peer = connect_peer();
-  acknowledge_leases(*peer);
-  exchange_ping(*peer);
+  auto peer = connect_leased_peer();
   std::unique_ptr<RawClient> large;
   std::unique_ptr<RawClient> small;
   do {  // again where this machine was so slow that the large one has waited long enough
@@ -250,9 +252,7 @@ TEST_F(KmsdTest, AfterARollbackOfTheMachineTheEndOfTheKmLinkHandsOutNoKey) {
 }
 
 TEST_F(KmsdTest, WithoutKnowingTheMachineNoKeyIsHandedOut) {
-  const auto peer = connect_peer();
-  acknowledge_leases(*peer);
-  exchange_ping(*peer);
+  const auto peer = connect_leased_peer();
   const auto client = connect_sae();
   client->say(kEncKeys.substr(0, 20));
   answer_another_client();
