@@ -259,6 +259,7 @@ TEST_F(KmsdTest, WithoutKnowingTheMachineNoKeyIsHandedOut) {
   machine = fail(Errc::io, "no boot id");
   client->say(kEncKeys.substr(20));
   run_until(loop, [&] { return daemon->failure().has_value(); });
+  ASSERT_TRUE(daemon->failure());
   EXPECT_NE(daemon->failure()->text.find("no boot id"), std::string::npos);
   daemon.reset();
   run_until(loop, [&] { return client->closed.has_value(); });
