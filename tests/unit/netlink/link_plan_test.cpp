@@ -26,6 +26,7 @@ TEST(LinkPlan, SortsAndMergesWhatSeveralPeersShare) {
 
 std::vector<std::string> texts(const std::vector<Route>& routes) {
   std::vector<std::string> out;
+  out.reserve(routes.size());
   for (const Route& route : routes)
     out.push_back(route.text());
   return out;
