@@ -78,7 +78,7 @@ std::string reason_while_up(const PeerStatus& peer, const std::string& kms) {
 
 std::string reason_of(const PeerStatus& peer, const control::TunnelStatus& out) {
   if (!peer.mismatch.empty()) return text_of(Reason::configured_differently, peer.mismatch);
-  const std::string kms = last_kms_error(out.sources);
+  std::string kms = last_kms_error(out.sources);
   if (out.state == control::TunnelState::up) return reason_while_up(peer, kms);
   if (out.state == control::TunnelState::blocked) return text_of(Reason::blocked, shortage(peer, kms));
   if (!peer.endpoint) return text_of(Reason::no_endpoint);
