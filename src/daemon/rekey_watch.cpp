@@ -2,6 +2,7 @@
 #include "daemon/rekey_watch.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "daemon/status_report.h"
 
@@ -55,11 +56,10 @@ bool RekeyWatch::progress(const Waiting& one, Pending& pending, std::span<const 
 void RekeyWatch::check(std::span<const protocol::PeerStatus> peers, TimePoint now) {
   for (Pending& pending : m_pending)
     std::erase_if(pending.waiting, [&](const Waiting& one) { return progress(one, pending, peers, now); });
-  const auto finished =
-      std::ranges::stable_partition(m_pending, [](const Pending& pending) { return !pending.waiting.empty(); });
   // A handler may add a wait, and check again.
-  std::vector<Pending> done(std::move_iterator(finished.begin()), std::move_iterator(finished.end()));
-  m_pending.erase(finished.begin(), finished.end());
+  std::vector<Pending> done;
+  for (Pending& pending : std::exchange(m_pending, {}))
+    (pending.waiting.empty() ? done : m_pending).push_back(std::move(pending));
   for (Pending& pending : done) {
     if (pending.done.rekeys.empty() && pending.first_error)
       pending.handler(std::unexpected(*pending.first_error));
