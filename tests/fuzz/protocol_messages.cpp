@@ -45,7 +45,8 @@ void decode(ByteView octets) {
 
 // What two ends that are not configured alike are told; a line in a log, whatever the peer wrote.
 void compare(ByteView octets) {
-  const OwnTerms own{.terms = {.sources = {{.low = SaeId("sae-a"), .high = SaeId("sae-b")}}}, .is_low = true};
+  const OwnTerms own{
+      .terms = {.sources = {{.low = SaeId("sae-a"), .high = SaeId("sae-b")}}}, .tunnel = {}, .is_low = true};
   const auto terms = decode_terms(octets);
   if (!terms) return;
   must(std::ranges::equal(encode_terms(*terms), octets));
