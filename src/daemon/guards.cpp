@@ -25,7 +25,11 @@ Result<void> set_guards(const netlink::LinkPlan& plan) {
 }
 
 Result<void> remember_guards(const std::string& state_dir, const netlink::LinkPlan& plan) {
-  return store::replace_file(list_in(state_dir), store::encode_guards({plan.prefixes, plan.local_networks}));
+  const std::string path = list_in(state_dir);
+  const std::string text = store::encode_guards({plan.prefixes, plan.local_networks});
+  // A full disk must not keep a daemon from starting that has nothing new to say.
+  if (service::read_text_file(path, kMaxListSize) == text) return {};
+  return store::replace_file(path, text);
 }
 
 Result<netlink::LinkPlan> remembered_guards(const std::string& state_dir) {
