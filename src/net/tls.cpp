@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/tls.h"
 
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -13,8 +12,8 @@
 
 #include "base/freed_by.h"
 #include "base/ip.h"
+#include "base/regular_file.h"
 #include "base/secret.h"
-#include "base/unique_fd.h"
 #include "net/tls_native.h"
 
 namespace quipu::net {
@@ -43,13 +42,13 @@ std::string last_reason() {
 }
 
 // Private keys pass through here, hence SecretBytes.
-Result<SecretBytes> read_file(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return fail_system(path);
+Result<SecretBytes> read_file(const std::string& path, mode_t closed_to = 0) {
+  QUIPU_TRY_ASSIGN(const RegularFile file, RegularFile::open(path));
+  QUIPU_TRY(file.require_closed_to(closed_to));
   SecretBytes buffer(kMaxPemSize + 1);
   std::size_t size = 0;
   while (size < buffer.size()) {
-    const ssize_t got = ::read(fd.get(), buffer.mutable_view().data() + size, buffer.size() - size);
+    const ssize_t got = ::read(file.fd.get(), buffer.mutable_view().data() + size, buffer.size() - size);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_system(path);
     if (got == 0) return SecretBytes::copy_of(buffer.view().first(size));
@@ -77,8 +76,9 @@ Result<std::vector<Certificate>> read_certificates(const std::string& path) {
   return out;
 }
 
+// A group may read it: Debian keeps such keys for the group ssl-cert.
 Result<PrivateKey> read_private_key(const std::string& path) {
-  QUIPU_TRY_ASSIGN(const SecretBytes pem, read_file(path));
+  QUIPU_TRY_ASSIGN(const SecretBytes pem, read_file(path, S_IRWXO));
   const Bio bio = memory_bio(pem);
   const auto no_passphrase = [](char*, int, int, void*) { return -1; };
   ERR_clear_error();

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/files.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 
 #include "base/encoding.h"
-#include "base/unique_fd.h"
+#include "base/regular_file.h"
 
 namespace quipu::service {
 namespace {
@@ -22,30 +20,19 @@ constexpr std::string_view kCredential = "credential:";
 constexpr std::pair<std::string_view, std::string_view> kUnitsCredentials[] = {{"quipu_", "/etc/quipu/credentials"},
                                                                                {"kms_", "/etc/quipu/kms-credentials"}};
 
-struct OpenFile {
-  UniqueFd fd;
-  std::string path;
-  struct stat status{};
-};
-
-Result<OpenFile> open_regular(std::string_view name) {
-  OpenFile file;
-  QUIPU_TRY_ASSIGN(file.path, resolve_file(name));
-  // O_NONBLOCK: a FIFO in the file's place must not hold up the daemon.
-  file.fd.reset(::open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!file.fd || ::fstat(file.fd.get(), &file.status) != 0) return fail_system(file.path);
-  if (!S_ISREG(file.status.st_mode)) return fail(Errc::malformed, file.path + ": not a regular file");
-  return file;
+Result<RegularFile> open_regular(std::string_view name) {
+  QUIPU_TRY_ASSIGN(std::string path, resolve_file(name));
+  return RegularFile::open(std::move(path));
 }
 
-Result<std::size_t> size_within(const OpenFile& file, std::size_t max) {
+Result<std::size_t> size_within(const RegularFile& file, std::size_t max) {
   const auto size = static_cast<std::uint64_t>(file.status.st_size);
   if (size > max) return fail(Errc::too_large, fmt::format("{}: {} octets, more than {}", file.path, size, max));
   return static_cast<std::size_t>(size);
 }
 
 // Fills `out` and proves that the file ends there: it could have changed since its size was asked for.
-Result<void> read_all(const OpenFile& file, MutableBytes out) {
+Result<void> read_all(const RegularFile& file, MutableBytes out) {
   std::size_t done = 0;
   while (done < out.size()) {
     const ssize_t got = ::read(file.fd.get(), out.data() + done, out.size() - done);
@@ -61,13 +48,8 @@ Result<void> read_all(const OpenFile& file, MutableBytes out) {
 
 // systemd hands credentials over in a folder that only the service can enter; group bits there are the mask of an
 // access control list.
-Result<void> require_private(const OpenFile& file, bool credential) {
-  const mode_t others = credential ? S_IRWXO : S_IRWXG | S_IRWXO;
-  if ((file.status.st_mode & others) != 0)
-    return fail(Errc::not_permitted,
-                fmt::format("{}: others may read or write this key (mode {:04o}); chmod 600 it, and make a new key if "
-                            "it was on a shared machine",
-                            file.path, file.status.st_mode & 07777U));
+Result<void> require_private(const RegularFile& file, bool credential) {
+  QUIPU_TRY(file.require_closed_to(credential ? S_IRWXO : S_IRWXG | S_IRWXO));
   if (file.status.st_uid != 0 && file.status.st_uid != ::geteuid())
     return fail(Errc::not_permitted, fmt::format("{}: belongs to user {}; chown it to root or to the daemon's user",
                                                  file.path, file.status.st_uid));
@@ -96,7 +78,7 @@ std::string state_directory(std::string fallback) {
 }
 
 Result<std::string> read_text_file(std::string_view name, std::size_t max) {
-  QUIPU_TRY_ASSIGN(const OpenFile file, open_regular(name));
+  QUIPU_TRY_ASSIGN(const RegularFile file, open_regular(name));
   QUIPU_TRY_ASSIGN(const std::size_t size, size_within(file, max));
   std::string out(size, '\0');
   QUIPU_TRY(read_all(file, {reinterpret_cast<std::uint8_t*>(out.data()), out.size()}));
@@ -104,7 +86,7 @@ Result<std::string> read_text_file(std::string_view name, std::size_t max) {
 }
 
 Result<SecretBytes> read_secret_file(std::string_view name, std::size_t max) {
-  QUIPU_TRY_ASSIGN(const OpenFile file, open_regular(name));
+  QUIPU_TRY_ASSIGN(const RegularFile file, open_regular(name));
   QUIPU_TRY(require_private(file, name.starts_with(kCredential)));
   QUIPU_TRY_ASSIGN(const std::size_t size, size_within(file, max));
   SecretBytes out(size);

@@ -44,6 +44,30 @@ TEST(TlsContext, TheCommonNameCountsOnlyWithoutOtherNames) {
   EXPECT_EQ(names_of({.common_name = "kme-b", .uris = {"urn:x"}, .dns = {}, .addresses = {}}), Names{"urn:x"});
 }
 
+// A FIFO would hold up the daemon at a reload for as long as nobody writes into it.
+TEST(TlsContext, ReadsRegularFilesOnly) {
+  const TestPki pki;
+  const TlsFiles good = pki.issue("a");
+  const std::string fifo = pki.path("fifo");
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  for (const TlsFiles& files : {TlsFiles{fifo, good.certificate, good.key}, TlsFiles{good.ca, fifo, good.key},
+                                TlsFiles{good.ca, good.certificate, fifo}})
+    EXPECT_EQ(load_error(files).text, fifo + ": not a regular file");
+}
+
+TEST(TlsContext, APrivateKeyIsNotForEverybodysEyes) {
+  const TestPki pki;
+  const TlsFiles files = pki.issue("a");
+  ASSERT_EQ(::chmod(files.key.c_str(), 0640), 0);
+  EXPECT_TRUE(TlsContext::load(files).has_value());
+  for (const mode_t open_to_all : {0604U, 0602U, 0644U}) {
+    ASSERT_EQ(::chmod(files.key.c_str(), open_to_all), 0);
+    const Error error = load_error(files);
+    EXPECT_EQ(error.code, Errc::not_permitted);
+    EXPECT_NE(error.text.find(files.key), std::string::npos) << error.text;
+  }
+}
+
 TEST(TlsContext, ErrorsNameTheFile) {
   const TestPki pki;
   const TlsFiles good = pki.issue("a");
@@ -64,7 +88,8 @@ TEST(TlsContext, ErrorsNameTheFile) {
   expect({good.ca, good.certificate, pki.path("empty")}, Errc::malformed, pki.path("empty"));
   expect({good.ca, good.certificate, good.certificate}, Errc::malformed, good.certificate);
   expect({good.ca, good.certificate, other.key}, Errc::conflict, other.key);
-  expect({good.ca, good.certificate, "/dev/zero"}, Errc::too_large, "/dev/zero");
+  pki.write("endless", std::string((std::size_t{1} << 20U) + 1, '\n'));
+  expect({good.ca, good.certificate, pki.path("endless")}, Errc::too_large, pki.path("endless"));
 }
 
 // One listener, and attempts to connect to it.
