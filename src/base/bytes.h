@@ -128,7 +128,7 @@ class ByteWriter {
       m_ok = false;
       return {};
     }
-    const MutableBytes out = m_out.subspan(m_size, n);
+    const MutableBytes out = m_out.subspan(m_size).first(n);
     m_size += n;
     return out;
   }
