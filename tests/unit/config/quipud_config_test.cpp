@@ -117,15 +117,15 @@ TEST(QuipudConfig, AnAddressHasItsPrefixLength) {
 TEST(QuipudConfig, ReportsEverythingAtOnceInTheOrderOfTheFile) {
   std::string text = with(kQuipudSample, "51900", "70000");
   text = with(text, "\"10.2.0.0/16\"", "\"10.2.0.1/16\"");
-  text = with(text, "name = \"quipu0\"\n", "");
+  text = with(text, "addresses = [\"10.70.0.1/24\", \"fd70::1/64\"]\n", "");
   text = with(text, "rekey_interval_s = 10", "rekey_interval_s = \"10\"");
   const auto config = parse_quipud(text);
   ASSERT_FALSE(config.has_value());
   ASSERT_EQ(config.error().size(), 4U) << problems_of(config);
   EXPECT_EQ(config.error()[0].text("F"),
-            "F:1:1: device.name: missing; add it: Name of the network interface, at most 15 octets.");
+            "F:1:1: device.addresses: missing; add it: Addresses of the interface with their prefix lengths.");
   EXPECT_EQ(config.error()[1].text("F"),
-            "F:3:1: device.listen_port: 70000 is out of range; it has to be an integer from 0 to 65535");
+            "F:4:1: device.listen_port: 70000 is out of range; it has to be an integer from 0 to 65535");
   EXPECT_EQ(config.error()[2].text("F"),
             "F:18:32: peer[1].allowed_ips: \"10.2.0.1/16\" has host bits set; "
             "write 10.2.0.0/16 for the network or 10.2.0.1/32 for the host");
