@@ -256,22 +256,43 @@ class PeerReader {
   UniqueValues m_prefixes{"prefix"};
 };
 
+// The prefix of a peer by which packets to an address go into its tunnel.
+const IpPrefix* protecting_prefix(const PeerConfig& peer, const DeviceConfig& device, const IpAddress& address) {
+  const int local = longest_match(device.local_networks, {address, address.bits()});
+  const auto found = std::ranges::find_if(
+      peer.allowed_ips, [&](const IpPrefix& prefix) { return prefix.contains(address) && prefix.length > local; });
+  return found == peer.allowed_ips.end() ? nullptr : &*found;
+}
+
 // The tunnel's own datagrams to such an endpoint would be routed into the tunnel. One that is given by name is checked
 // whenever it is resolved.
-void refuse_protected_endpoints(const std::vector<Section>& sections, const QuipudConfig& config) {
-  for (std::size_t i = 0; i < config.peers.size(); ++i) {
-    const auto& endpoint = config.peers[i].endpoint;
-    if (!endpoint || !endpoint->literal) continue;
-    const IpAddress& address = endpoint->literal->address;
-    const int local = longest_match(config.device.local_networks, {address, address.bits()});
-    for (const PeerConfig& other : config.peers)
-      for (const IpPrefix& prefix : other.allowed_ips)
-        if (prefix.contains(address) && prefix.length > local)
-          sections[i].add(
-              "endpoint",
-              fmt::format("lies inside {}, which allowed_ips of peer \"{}\" protects", prefix.text(), other.name),
-              "list allowed_ips that leave this address out, or its network in device.local_networks if it is this "
-              "site's own: the tunnel cannot run through itself");
+void refuse_protected_endpoint(const Section& section, const PeerConfig& peer, const QuipudConfig& config) {
+  if (!peer.endpoint || !peer.endpoint->literal) return;
+  for (const PeerConfig& other : config.peers)
+    if (const IpPrefix* prefix = protecting_prefix(other, config.device, peer.endpoint->literal->address))
+      section.add("endpoint",
+                  fmt::format("lies inside {}, which allowed_ips of peer \"{}\" protects", prefix->text(), other.name),
+                  "list allowed_ips that leave this address out, or its network in device.local_networks if it is this "
+                  "site's own: the tunnel cannot run through itself");
+}
+
+// Requests to such a KMS would wait for the tunnel, and the tunnel for its keys.
+void refuse_protected_kms(const Section& section, const PeerConfig& peer, const QuipudConfig& config) {
+  if (peer.qkd != QkdPolicy::required) return;
+  for (const SourceConfig& source : peer.sources) {
+    const KmsConfig* kms = config.find_kms(source.kms);
+    if (kms == nullptr || !kms->url.server.literal) continue;
+    const IpAddress& address = kms->url.server.literal->address;
+    const auto& own = config.device.addresses;
+    const bool this_machine = !unroutable({address, address.bits()}).empty() ||
+                              std::ranges::find(own, address, &IpPrefix::address) != own.end();
+    if (this_machine) continue;
+    if (const IpPrefix* prefix = protecting_prefix(peer, config.device, address))
+      section.add("sources",
+                  fmt::format("kms \"{}\" at {} lies inside {}, which allowed_ips protects", kms->name,
+                              kms->url.server.host, prefix->text()),
+                  "list allowed_ips that leave this address out, or its network in device.local_networks if it is this "
+                  "site's own: the tunnel cannot wait for keys that come through it");
   }
 }
 
@@ -308,7 +329,10 @@ Parsed<QuipudConfig> parse_quipud(std::string_view text) {
   const std::vector<Section> peers = root.has("peer") ? root.tables("peer") : std::vector<Section>{};
   for (const Section& peer : peers)
     config.peers.push_back(reader.read(peer));
-  refuse_protected_endpoints(peers, config);
+  for (std::size_t i = 0; i < peers.size(); ++i) {
+    refuse_protected_endpoint(peers[i], config.peers[i], config);
+    refuse_protected_kms(peers[i], config.peers[i], config);
+  }
   if (!problems.empty()) return std::unexpected(std::move(problems).sorted());
   return config;
 }

@@ -223,6 +223,21 @@ TEST(QuipudConfig, RefusesAnEndpointThatATunnelProtects) {
   EXPECT_THAT(problems_of(parse_quipud(two)), HasSubstr("which allowed_ips of peer \"dc-c\" protects"));
 }
 
+TEST(QuipudConfig, RefusesAKmsBehindTheTunnelThatNeedsItsKeys) {
+  const std::string behind = with(kQuipudSample, "127.0.0.1:8014", "10.2.0.9:8014");
+  EXPECT_EQ(
+      problems_of(parse_quipud(behind)),
+      "FILE:21:1: peer[1].sources: kms \"local\" at 10.2.0.9 lies inside 10.2.0.0/16, which allowed_ips protects; "
+      "list allowed_ips that leave this address out, or its network in device.local_networks if it is this site's "
+      "own: the tunnel cannot wait for keys that come through it");
+  // It is this site's own; the machine's own; behind another tunnel; or not needed for this one.
+  EXPECT_EQ(problems_of(parse_quipud(with(behind, "listen_port", "local_networks = [\"10.2.0.0/24\"]\nlisten_port"))),
+            "");
+  EXPECT_EQ(problems_of(parse_quipud(with(behind, "10.70.0.1/24", "10.2.0.9/24"))), "");
+  EXPECT_EQ(refusal("127.0.0.1:8014", "10.3.0.9:8014"), "");
+  EXPECT_EQ(problems_of(parse_quipud(with(behind, "[[peer]]", "[[peer]]\nqkd = \"preferred\""))), "");
+}
+
 TEST(QuipudConfig, LocalNetworksAreRoutedAsIfThereWereNoTunnel) {
   const auto with_local = [](std::string_view networks, std::string_view endpoint) {
     return with(with(kQuipudSample, "listen_port", "local_networks = " + std::string(networks) + "\nlisten_port"),
