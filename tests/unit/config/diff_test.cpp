@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "samples.h"
 
 namespace quipu::config {
@@ -17,9 +19,8 @@ QuipudConfig quipud(std::string_view text) {
 }
 
 std::vector<std::string> names(const std::vector<PeerConfig>& peers) {
-  std::vector<std::string> out;
-  for (const PeerConfig& peer : peers)
-    out.push_back(peer.name);
+  std::vector<std::string> out(peers.size());
+  std::ranges::transform(peers, out.begin(), &PeerConfig::name);
   return out;
 }
 

@@ -98,7 +98,7 @@ TEST(Keypair, SealsWhatStandsInPlace) {
   EXPECT_EQ(buffer, [&] {
     Bytes other(buffer.size());
     Pair again = make_pair();
-    (void)again.initiator.seal(Lane(0), FrameKind::ip, text, other);
+    EXPECT_EQ(again.initiator.seal(Lane(0), FrameKind::ip, text, other), size);
     return other;
   }());
   const auto opened = pair.responder.open(MutableBytes(buffer).first(*size));
