@@ -103,6 +103,8 @@ class Laboratory(unittest.TestCase):
         site = self.sites[0]
         folder = pathlib.Path(site["folder"])
         sockets = ["--socket", site["control_socket"], "--kms-socket", site["kms_control_socket"]]
+        # A start guards the site's prefixes first: not in the namespace that this machine lives in.
+        inside = ["ip", "netns", "exec", site["network_namespace"]]
         for daemon, configuration, file, option in (("quipud", "quipu.toml", "peer.psk", []),
                                                     ("quipu-kmsd", "kms.toml", "kms-store.key", ["--kms"])):
             (folder / file).rename(folder / "away")
@@ -111,13 +113,14 @@ class Laboratory(unittest.TestCase):
                 self.assertEqual(done.returncode, 5, done.stderr)
                 self.assertIn(file, done.stderr)
                 for arguments, code in ((["--check"], 5), ([], 1)):
-                    done = subprocess.run([PROGRAMS / daemon, "--config", folder / configuration, *arguments],
+                    done = subprocess.run([*inside, PROGRAMS / daemon, "--config", folder / configuration, *arguments],
                                           capture_output=True, text=True)
                     self.assertEqual(done.returncode, code, done.stderr)
                     self.assertIn(file, done.stderr)
                 (folder / file).write_text("nonsense")
                 (folder / file).chmod(0o600)
-                done = subprocess.run([PROGRAMS / daemon, "--config", folder / configuration], capture_output=True, text=True)
+                done = subprocess.run([*inside, PROGRAMS / daemon, "--config", folder / configuration],
+                                      capture_output=True, text=True)
                 self.assertEqual(done.returncode, 5, done.stderr)
             finally:
                 (folder / "away").rename(folder / file)
