@@ -116,7 +116,7 @@ constexpr ConfigKey kKeys[] = {
     {.section = "link[]",
      .name = "name",
      .required = true,
-     .help = "Name in status, logs and metrics; alike at both ends."},
+     .help = "Name in status and logs; alike at both ends."},
     {.section = "link[]", .name = "peer_kme", .required = true, .help = "Id of the [[peer_kme]] at the other end."},
     {.section = "link[]", .name = "driver", .required = true, .help = "Name of the driver plugin."},
     {.section = "link[]",

@@ -78,7 +78,7 @@ constexpr ConfigKey kKeys[] = {
      .required = true,
      .help = "The certificate's private key, PEM."},
 
-    {.section = "peer[]", .name = "name", .required = true, .help = "Name in status, logs and metrics."},
+    {.section = "peer[]", .name = "name", .required = true, .help = "Name in status and logs."},
     {.section = "peer[]",
      .name = "public_key",
      .required = true,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Figures of one pool, as `quipu status` and the metrics show them.
+// Figures of one pool, as `quipu status` shows them.
 #pragma once
 
 #include <cstdint>
