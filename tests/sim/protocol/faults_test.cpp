@@ -11,14 +11,6 @@ namespace {
 
 using namespace protocol;
 
-bool is_initiation(ByteView datagram) {
-  return message_type(datagram) == MessageType::initiation;
-}
-
-bool is_response(ByteView datagram) {
-  return message_type(datagram) == MessageType::response;
-}
-
 TEST(Fault, ConfirmationsLostInOneDirectionLoseOnlyWhatTheLinkLoses) {
   Started world({});
   ASSERT_TRUE(world.healthy());

@@ -20,6 +20,14 @@ using protocol::PeerId;
 
 inline constexpr PeerId kFarEnd{1};
 
+inline bool is_initiation(ByteView datagram) {
+  return protocol::message_type(datagram) == protocol::MessageType::initiation;
+}
+
+inline bool is_response(ByteView datagram) {
+  return protocol::message_type(datagram) == protocol::MessageType::response;
+}
+
 // One direction.
 struct Link {
   Duration delay = 5ms;

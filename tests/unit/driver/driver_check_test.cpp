@@ -5,22 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "host_run.h"
+
 namespace quipu::driver {
 namespace {
 
 using testing::HasSubstr;
 using Part = CheckRefusal::Part;
-
-DriverHostConfig config_of(const std::string& plugin, Options options) {
-  DriverHostConfig config;
-  config.program = QUIPU_BINARY_DIR "/bin/quipu-driver";
-  config.plugin = QUIPU_BINARY_DIR "/test-drivers/" + plugin + ".so";
-  config.driver = "test";
-  config.link = "a-b";
-  config.options = std::move(options);
-  config.allow_simulated = true;
-  return config;
-}
 
 void expect_refusal(const DriverHostConfig& config, Part part, const std::optional<std::string>& option,
                     const std::string& reason) {
