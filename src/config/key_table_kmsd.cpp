@@ -113,10 +113,7 @@ constexpr ConfigKey kKeys[] = {
      .max = 4096,
      .help = "SAE ids served there."},
 
-    {.section = "link[]",
-     .name = "name",
-     .required = true,
-     .help = "Name in status and logs; alike at both ends."},
+    {.section = "link[]", .name = "name", .required = true, .help = "Name in status and logs; alike at both ends."},
     {.section = "link[]", .name = "peer_kme", .required = true, .help = "Id of the [[peer_kme]] at the other end."},
     {.section = "link[]", .name = "driver", .required = true, .help = "Name of the driver plugin."},
     {.section = "link[]",
