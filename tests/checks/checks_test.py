@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The checks can fail: each is given a tree with one fault in it, and has to find that fault and nothing else."""
 
+import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
 import unittest
+from unittest import mock
 
 import binaries
 import doc_paths
@@ -251,6 +253,16 @@ class Units(InTree):
         faults = self.faults(service + "NoSuchKey=yes")
         self.assertEqual(len(faults), 1)
         self.assertIn("NoSuchKey", faults[0])
+
+    def test_a_verification_that_fails_without_naming_the_unit(self):
+        """Whatever it says, and if it says nothing."""
+        for said in ("Failed to initialize manager", ""):
+            stand_in = self.write("bin/systemd-analyze", f'#!/bin/sh\n[ "$1" != verify ] || {{ echo "{said}" >&2; exit 1; }}\n')
+            stand_in.chmod(0o755)
+            with mock.patch.dict(os.environ, PATH=f"{stand_in.parent}:{os.environ['PATH']}"):
+                faults = self.faults("ExecStart=/bin/true")
+            self.assertEqual(len(faults), 1)
+            self.assertIn(said or "ended with 1", faults[0])
 
 
 class ManPages(InTree):
