@@ -6,11 +6,14 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cmath>
 #include <optional>
 
 namespace quipu::cli {
 namespace {
 
+using control::CertificateState;
+using control::CertificateStatus;
 using control::DeviceStatus;
 using control::KeyLinkStatus;
 using control::KeySourceStatus;
@@ -105,9 +108,43 @@ std::string keys_text(const TunnelStatus& tunnel) {
   return out + "\n";
 }
 
+bool is_well(const TunnelStatus& tunnel) {
+  return tunnel.state == TunnelState::up || tunnel.state == TunnelState::idle;
+}
+
+bool is_short_of_keys(const TunnelStatus& tunnel) {
+  return tunnel.qkd == QkdState::reduced || tunnel.qkd == QkdState::stretch ||
+         std::ranges::any_of(tunnel.sources,
+                             [](const KeySourceStatus& source) { return source.asked && !source.reachable; });
+}
+
+// Well by its state, and something is wrong all the same. The reason of an idle tunnel says only since when it is.
+bool is_degraded(const TunnelStatus& tunnel) {
+  const bool has_fault = tunnel.state == TunnelState::up && !tunnel.reason.empty();
+  return is_well(tunnel) && (has_fault || is_short_of_keys(tunnel));
+}
+
+std::string to_text(const CertificateStatus& certificate) {
+  const std::string left = duration_text(std::abs(certificate.remaining_s));
+  switch (certificate.state) {
+    case CertificateState::good:
+      return fmt::format("  certificate {}  ends {}  in {}\n", certificate.setting, certificate.not_after, left);
+    case CertificateState::ends_soon:
+      return fmt::format("  certificate {}  ENDS SOON  {}  in {}\n", certificate.setting, certificate.not_after, left);
+    case CertificateState::over:
+      return fmt::format("  certificate {}  OVER  {}  {} ago\n", certificate.setting, certificate.not_after, left);
+  }
+  return {};
+}
+
+bool any_is_over(const std::vector<CertificateStatus>& certificates) {
+  return std::ranges::any_of(certificates,
+                             [](const CertificateStatus& one) { return one.state == CertificateState::over; });
+}
+
 std::string to_text(const TunnelStatus& tunnel) {
-  std::string out = fmt::format("tunnel {}  {}{}\n", tunnel.peer, capitals(to_string(tunnel.state)),
-                                tunnel.simulated ? "  SIMULATED" : "");
+  std::string out = fmt::format("tunnel {}  {}{}{}\n", tunnel.peer, capitals(to_string(tunnel.state)),
+                                is_degraded(tunnel) ? "  DEGRADED" : "", tunnel.simulated ? "  SIMULATED" : "");
   if (!tunnel.reason.empty()) out += fmt::format("  reason {}\n", tunnel.reason);
   out +=
       fmt::format("  protection {}  (required {})\n",
@@ -147,17 +184,14 @@ std::string to_text(const PoolStatus& pool) {
   return out;
 }
 
-bool is_short_of_keys(const TunnelStatus& tunnel) {
-  return tunnel.qkd == QkdState::reduced || tunnel.qkd == QkdState::stretch ||
-         std::ranges::any_of(tunnel.sources,
-                             [](const KeySourceStatus& source) { return source.asked && !source.reachable; });
-}
-
 }  // namespace
 
 std::string to_text(const DeviceStatus& status) {
   std::string out = fmt::format("device {}  quipud {}  up {}  port {}\n  public key {}\n", status.device,
                                 status.version, duration_text(status.uptime_s), status.listen_port, status.public_key);
+  if (!status.reason.empty()) out += fmt::format("  reason {}\n", status.reason);
+  for (const CertificateStatus& certificate : status.certificates)
+    out += to_text(certificate);
   append_counts(out, "dropped", status.drops);
   if (status.cookies_sent > 0) out += fmt::format("  cookies sent {}\n", status.cookies_sent);
   append_counts(out, "queues full", status.queue_drops);
@@ -169,6 +203,8 @@ std::string to_text(const DeviceStatus& status) {
 std::string to_text(const KmsStatus& status) {
   std::string out = fmt::format("KMS {}  quipu-kmsd {}  up {}  serves {}  requests {}\n", status.kme, status.version,
                                 duration_text(status.uptime_s), fmt::join(status.saes, ", "), status.requests);
+  for (const CertificateStatus& certificate : status.certificates)
+    out += to_text(certificate);
   append_counts(out, "refused, by HTTP status:", status.refused);
   for (const PoolStatus& pool : status.pools)
     out += to_text(pool);
@@ -177,14 +213,11 @@ std::string to_text(const KmsStatus& status) {
 
 ExitCode judge(const DeviceStatus& status) {
   const auto& tunnels = status.tunnels;
-  const auto is_well = [](const TunnelStatus& tunnel) {
-    return tunnel.state == TunnelState::up || tunnel.state == TunnelState::idle;
-  };
   if (std::ranges::any_of(tunnels, [](const TunnelStatus& tunnel) { return tunnel.state == TunnelState::blocked; }))
     return ExitCode::policy_block;
   if (!tunnels.empty() && std::ranges::none_of(tunnels, is_well)) return ExitCode::down;
-  return std::ranges::all_of(tunnels, is_well) && std::ranges::none_of(tunnels, is_short_of_keys) ? ExitCode::ok
-                                                                                                  : ExitCode::degraded;
+  const bool all_well = std::ranges::all_of(tunnels, is_well) && std::ranges::none_of(tunnels, is_degraded);
+  return all_well && status.reason.empty() && !any_is_over(status.certificates) ? ExitCode::ok : ExitCode::degraded;
 }
 
 ExitCode judge(const KmsStatus& status) {
@@ -194,7 +227,8 @@ ExitCode judge(const KmsStatus& status) {
     return std::ranges::all_of(pool.links, [](const KeyLinkStatus& link) { return link.state == "running"; });
   };
   if (!pools.empty() && std::ranges::none_of(pools, is_up)) return ExitCode::down;
-  return std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run) ? ExitCode::ok : ExitCode::degraded;
+  const bool all_well = std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run);
+  return all_well && !any_is_over(status.certificates) ? ExitCode::ok : ExitCode::degraded;
 }
 
 ExitCode graver(ExitCode a, ExitCode b) {

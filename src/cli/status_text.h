@@ -13,9 +13,10 @@ namespace quipu::cli {
 std::string to_text(const control::DeviceStatus& status);
 std::string to_text(const control::KmsStatus& status);
 
-// policy_block when a tunnel is blocked, down when none is up or idle, degraded when some are not or keys run short.
+// policy_block when a tunnel is blocked, down when none is up or idle, degraded when some are not, when keys run short,
+// when anything has a reason to say though it is up, and when a certificate is over.
 ExitCode judge(const control::DeviceStatus& status);
-// down when no KM link is up, degraded when some are not or a QKD link does not run.
+// down when no KM link is up, degraded when some are not, a QKD link does not run, or a certificate is over.
 ExitCode judge(const control::KmsStatus& status);
 // The graver of two.
 ExitCode graver(ExitCode a, ExitCode b);

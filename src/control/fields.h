@@ -15,6 +15,14 @@ namespace quipu::control {
 template <class S, class T>
 concept Is = std::same_as<std::remove_const_t<S>, T>;
 
+template <Is<CertificateStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("setting", s.setting);
+  f("state", s.state);
+  f("not_after", s.not_after);
+  f("remaining_s", s.remaining_s);
+}
+
 template <Is<HandshakeCounters> S, class F>
 void each_field(S& s, F&& f) {
   f("initiated", s.initiated);
@@ -90,6 +98,8 @@ void each_field(S& s, F&& f) {
   f("drops", s.drops);
   f("cookies_sent", s.cookies_sent);
   f("queue_drops", s.queue_drops);
+  f("reason", s.reason);
+  f("certificates", s.certificates);
 }
 
 template <Is<KeyLinkStatus> S, class F>
@@ -129,6 +139,7 @@ void each_field(S& s, F&& f) {
   f("pools", s.pools);
   f("requests", s.requests);
   f("refused", s.refused);
+  f("certificates", s.certificates);
 }
 
 template <Is<ReloadResult> S, class F>
@@ -166,6 +177,10 @@ inline constexpr auto all_values(TunnelState /*type*/) {
 
 inline constexpr auto all_values(QkdState /*type*/) {
   return std::array{QkdState::ok, QkdState::reduced, QkdState::stretch, QkdState::block, QkdState::off};
+}
+
+inline constexpr auto all_values(CertificateState /*type*/) {
+  return std::array{CertificateState::good, CertificateState::ends_soon, CertificateState::over};
 }
 
 inline constexpr auto all_values(LinkState /*type*/) {

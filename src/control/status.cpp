@@ -55,6 +55,15 @@ std::string_view to_string(QkdState state) {
   return "unknown";
 }
 
+std::string_view to_string(CertificateState state) {
+  switch (state) {
+    case CertificateState::good: return "good";
+    case CertificateState::ends_soon: return "ends_soon";
+    case CertificateState::over: return "over";
+  }
+  return "unknown";
+}
+
 std::string_view to_string(LinkState state) {
   switch (state) {
     case LinkState::up: return "up";

@@ -22,8 +22,22 @@ enum class TunnelState { up, idle, connecting, down, blocked };
 // epoch that lives on because the KMS has none, or not at all.
 enum class QkdState { ok, reduced, stretch, block, off };
 
+// ends_soon: in less than 30 days.
+enum class CertificateState { good, ends_soon, over };
+
 std::string_view to_string(TunnelState state);
 std::string_view to_string(QkdState state);
+std::string_view to_string(CertificateState state);
+
+// Of a certificate by which others know this daemon.
+struct CertificateStatus {
+  std::string setting{};  // the key of the configuration that names its file: "km_link.cert"
+  CertificateState state = CertificateState::good;
+  std::string not_after{};  // the last second in which it is valid, RFC 3339 in UTC
+  double remaining_s = 0;   // negative when it is over
+
+  bool operator==(const CertificateStatus&) const = default;
+};
 
 struct HandshakeCounters {
   std::uint64_t initiated = 0;  // attempts of this end
@@ -109,6 +123,9 @@ struct DeviceStatus {
   // Packets of any tunnel that a full queue of the kernel lost: "tun", "udp_send", "udp_receive"; that were longer than
   // any packet may be: "tun_read"; and that the kernel would not take from us: "tun_write".
   std::map<std::string, std::uint64_t> queue_drops{};
+  // What is wrong with the interface or the routes, and so with all tunnels; empty when nothing is.
+  std::string reason{};
+  std::vector<CertificateStatus> certificates{};
 
   bool operator==(const DeviceStatus&) const = default;
 };
@@ -158,6 +175,7 @@ struct KmsStatus {
   std::vector<PoolStatus> pools{};
   std::uint64_t requests = 0;
   std::map<std::string, std::uint64_t> refused{};  // 014 requests by HTTP status
+  std::vector<CertificateStatus> certificates{};
 
   bool operator==(const KmsStatus&) const = default;
 };

@@ -7,6 +7,7 @@
 #include "daemon/kernel_queues.h"
 #include "daemon/status_report.h"
 #include "service/notify.h"
+#include "service/wall_clock.h"
 #include "tun/linux_tun.h"
 
 namespace quipu::daemon {
@@ -26,6 +27,7 @@ Result<std::unique_ptr<Daemon>> Daemon::create(std::string config_file, Settings
       new Daemon(std::move(config_file), std::move(signals), log, std::move(routes), std::move(stamps), machine));
   daemon->m_config = settings.config;
   daemon->m_plan = settings.plan;
+  daemon->m_certificates.set(certificates_of(settings));
   QUIPU_TRY(daemon->raise_link(settings));
   QUIPU_TRY(remember_guards(settings.config.device.state_dir, settings.plan));
   QUIPU_TRY_ASSIGN(daemon->m_udp, net::open_udp({.port = settings.config.device.listen_port}));
@@ -52,6 +54,7 @@ Daemon::Daemon(std::string config_file, service::SignalSource signals, service::
       m_routes(std::move(routes)),
       m_stamps(std::move(stamps)),
       m_machine(m_loop, log, machine, [this] { m_engine->erase_sessions(); }),
+      m_certificates(log),
       m_signal_watch(m_loop, m_signals.fd()),
       m_tick(m_loop, [this] { tick(); }) {}
 
@@ -94,6 +97,7 @@ void Daemon::tick() {
   service::notify_watchdog();
   m_log.flush();
   m_machine.check();
+  m_certificates.check(service::wall_now());
 }
 
 void Daemon::on_signals() {
@@ -120,18 +124,16 @@ void Daemon::stop() {
   m_log.info(event::kStopped, "stopped");
 }
 
-// A tunnel that is up carries nothing while its interface is down, and not everything beside a rule of others.
-void Daemon::tell_of_link(control::DeviceStatus& status) const {
-  for (control::TunnelStatus& tunnel : status.tunnels)
-    if (tunnel.reason.empty()) tunnel.reason = m_link->trouble();
-}
-
 control::DeviceStatus Daemon::status() const {
   control::DeviceStatus out = m_engine->status();
   out.version = kVersion;
   out.device = m_tun->name();
   out.uptime_s = seconds(net::Loop::now() - m_started);
-  tell_of_link(out);
+  // A tunnel that is up carries nothing while its interface is down, and not everything beside a rule of others.
+  out.reason = m_link->trouble();
+  for (control::TunnelStatus& tunnel : out.tunnels)
+    if (tunnel.reason.empty()) tunnel.reason = out.reason;
+  out.certificates = m_certificates.status(service::wall_now());
   out.queue_drops["tun"] = tun_queue_drops(m_tun->name());
   out.queue_drops["udp_receive"] = receive_queue_drops(m_udp->descriptors());
   return out;

@@ -44,7 +44,6 @@ class Daemon {
   Result<void> change_routes(const netlink::LinkPlan& plan);
   void log_reload(const control::ReloadResult& result);
   control::DeviceStatus status() const;
-  void tell_of_link(control::DeviceStatus& status) const;
   void stop();
 
   std::string m_config_file;
@@ -55,6 +54,7 @@ class Daemon {
   netlink::RouteSocket m_routes;
   store::StampFile m_stamps;
   MachineMonitor m_machine;
+  service::CertificateWatch m_certificates;
   TimePoint m_started = net::Loop::now();
   config::QuipudConfig m_config;
   netlink::LinkPlan m_plan;

@@ -139,9 +139,11 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
   QUIPU_TRY(change_routes(settings.plan));
   config::QuipudConfig config = settings.config;
   const netlink::LinkPlan plan = settings.plan;
+  const std::vector<service::Certificate> certificates = certificates_of(settings);
   QUIPU_TRY_ASSIGN(control::ReloadResult result, m_engine->reconfigure(std::move(settings)));
   result.unprotected = opened(m_plan, plan);
   m_plan = plan;
+  m_certificates.set(certificates);
   if (const auto remembered = remember_guards(m_config.device.state_dir, m_plan); !remembered)
     m_log.error(event::kGuardsNotStored, "what is protected could not be noted for a start without a configuration",
                 {error_field(remembered.error()), {"alarm", "yes"}});

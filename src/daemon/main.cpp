@@ -9,6 +9,7 @@
 #include "daemon/guards.h"
 #include "service/files.h"
 #include "service/program.h"
+#include "service/wall_clock.h"
 
 namespace {
 
@@ -96,6 +97,16 @@ int remove_guards_and_tell(const Options& options) {
   return 0;
 }
 
+int check(const Options& options, const daemon::Settings& settings) {
+  const auto notes = service::check_certificates(daemon::certificates_of(settings), service::wall_now());
+  if (!notes) return report(notes.error(), service::kExitConfigurationInvalid);
+  for (const std::string& note : *notes)
+    std::cout << note << "\n";
+  std::cout << options.config << ": good, " << settings.peers.size() << " peer(s), " << settings.kms.size()
+            << " KMS(s)\n";
+  return 0;
+}
+
 int run(const Options& options, service::SignalSource signals, daemon::Settings settings) {
   const auto sink = service::make_default_sink("quipud", service::LogFormat::text);
   service::FilteringSink log(*sink, settings.config.device.log_level, net::Loop::now);
@@ -120,11 +131,7 @@ int main(int argc, char** argv) {
   if (!settings)
     return report(settings.error(),
                   options.check ? service::kExitConfigurationInvalid : service::exit_code_of(settings.error()));
-  if (options.check) {
-    std::cout << options.config << ": good, " << settings->peers.size() << " peer(s), " << settings->kms.size()
-              << " KMS(s)\n";
-    return 0;
-  }
+  if (options.check) return check(options, *settings);
   auto signals = service::SignalSource::create();
   if (!signals) return report(signals.error(), service::kExitFailure);
   return run(options, std::move(*signals), std::move(*settings));

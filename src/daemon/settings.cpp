@@ -115,6 +115,13 @@ Result<Settings> load_settings(const std::string& file) {
   return settings;
 }
 
+std::vector<service::Certificate> certificates_of(const Settings& settings) {
+  std::vector<service::Certificate> out;
+  for (const KmsSettings& kms : settings.kms)
+    out.push_back({"kms." + kms.config.name + ".cert", kms.tls->own().not_after});
+  return out;
+}
+
 protocol::PeerConfig to_protocol(const PeerSettings& peer, const protocol::Policy& policy, protocol::PeerId id) {
   protocol::PeerConfig out;
   out.id = id;

@@ -12,6 +12,7 @@
 #include "net/tls.h"
 #include "netlink/link_plan.h"
 #include "protocol/device.h"
+#include "service/certificates.h"
 
 namespace quipu::daemon {
 
@@ -41,6 +42,9 @@ Result<netlink::LinkPlan> load_plan(const std::string& file);
 
 // The text names the file, and the place in it where there is one.
 Result<Settings> load_settings(const std::string& file);
+
+// Ours, of each KMS.
+std::vector<service::Certificate> certificates_of(const Settings& settings);
 
 // What the tunnel to this peer demands. The configuration was validated.
 protocol::Policy policy_of(const config::PeerConfig& peer, const config::QuipudConfig& config);

@@ -10,6 +10,7 @@
 #include "net/local_address.h"
 #include "service/files.h"
 #include "service/notify.h"
+#include "service/wall_clock.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -19,10 +20,6 @@ using std::chrono::seconds;
 constexpr std::size_t kMaxConfigurationSize = std::size_t{1} << 20;
 constexpr Duration kStopGrace = seconds(2);
 constexpr Duration kScrubInterval = seconds(20);
-
-WallTime wall_now() {
-  return std::chrono::time_point_cast<WallTime::duration>(std::chrono::system_clock::now());
-}
 
 std::string quoted_list(const std::vector<std::string>& names) {
   return names.empty() ? "nobody" : fmt::format("\"{}\"", fmt::join(names, "\", \""));
@@ -100,6 +97,11 @@ Result<Configuration> load_configuration(const std::string& file) {
   return load_named_files(file, *std::move(parsed));
 }
 
+std::vector<service::Certificate> certificates_of(const Configuration& configuration) {
+  return {{"etsi014.cert", configuration.etsi014.context->own().not_after},
+          {"km_link.cert", configuration.km_link.context->own().not_after}};
+}
+
 Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, service::SignalSource signals,
                                           service::FilteringSink& log, MachineSource machine) {
   std::unique_ptr<Kmsd> daemon(new Kmsd(loop, std::move(configuration), std::move(signals), log, std::move(machine)));
@@ -124,10 +126,12 @@ Kmsd::Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource s
       m_started(net::Loop::now()),
       m_machine_source(std::move(machine)),
       m_signals(std::move(signals)),
+      m_certificates(log),
       m_deadline(loop, [this] { on_timeout(); }),
       m_second(loop, [this] { on_second(); }),
       m_signal_watch(loop, m_signals.fd()) {
   m_signal_watch.on_readable([this] { on_signal(); });
+  m_certificates.set(certificates_of(m_configuration));
 }
 
 Kmsd::~Kmsd() = default;
@@ -135,7 +139,8 @@ Kmsd::~Kmsd() = default;
 Result<void> Kmsd::open_store_and_core() {
   const config::KmsdConfig& values = m_configuration.values;
   QUIPU_TRY_ASSIGN(m_store, store::SqliteStore::open(values.kme.store, std::move(m_configuration.store_key), m_rng));
-  QUIPU_TRY_ASSIGN(m_kme, kms::Kme::start(core_configuration(values), *m_store, m_rng, wall_now(), net::Loop::now()));
+  QUIPU_TRY_ASSIGN(m_kme,
+                   kms::Kme::start(core_configuration(values), *m_store, m_rng, service::wall_now(), net::Loop::now()));
   return {};
 }
 
@@ -174,14 +179,15 @@ Result<void> Kmsd::open_control() {
 }
 
 void Kmsd::start_links() {
-  const Links::Events events{.blocks =
-                                 [this](std::vector<kms::SourceBlock> blocks) {
-                                   perform(m_kme->blocks_received(std::move(blocks), wall_now(), net::Loop::now()));
-                                 },
-                             .peer_message =
-                                 [this](const std::string& link, SecretBytes message) {
-                                   perform(m_kme->driver_message(link, std::move(message), net::Loop::now()));
-                                 }};
+  const Links::Events events{
+      .blocks =
+          [this](std::vector<kms::SourceBlock> blocks) {
+            perform(m_kme->blocks_received(std::move(blocks), service::wall_now(), net::Loop::now()));
+          },
+      .peer_message =
+          [this](const std::string& link, SecretBytes message) {
+            perform(m_kme->driver_message(link, std::move(message), net::Loop::now()));
+          }};
   m_links = Links::start(m_loop, find_driver_files(), m_configuration.values.links, events, m_log);
 }
 
@@ -287,6 +293,7 @@ void Kmsd::on_second() {
   m_second.set(net::Loop::now() + seconds(1));
   m_log.flush();
   if (service::watchdog_interval()) service::notify_watchdog();
+  m_certificates.check(service::wall_now());
   if (!is_same_machine()) return;
   if (net::Loop::now() < m_next_scrub) return;
   m_next_scrub = net::Loop::now() + kScrubInterval;
@@ -342,6 +349,7 @@ void Kmsd::adopt(Configuration fresh) {
   values.kme.log_level = fresh.values.kme.log_level;
   values.km_link.tls = std::move(fresh.values.km_link.tls);
   values.etsi014.tls = std::move(fresh.values.etsi014.tls);
+  m_certificates.set(certificates_of(m_configuration));
 }
 
 std::string Kmsd::answer(const control::Request& request) {
@@ -356,11 +364,13 @@ std::string Kmsd::answer(const control::Request& request) {
 
 std::string Kmsd::status_json() const {
   const TimePoint now = net::Loop::now();
-  return control::to_json(make_status(m_configuration.values, {.pools = m_kme->status(wall_now(), now),
-                                                               .links = m_links->reports(),
-                                                               .requests = m_etsi->requests(),
-                                                               .refused = m_etsi->refused(),
-                                                               .uptime = now - m_started}));
+  return control::to_json(
+      make_status(m_configuration.values, {.pools = m_kme->status(service::wall_now(), now),
+                                           .links = m_links->reports(),
+                                           .requests = m_etsi->requests(),
+                                           .refused = m_etsi->refused(),
+                                           .uptime = now - m_started,
+                                           .certificates = m_certificates.status(service::wall_now())}));
 }
 
 }  // namespace quipu::kmsd

@@ -14,6 +14,7 @@
 #include "kmsd/km_links.h"
 #include "kmsd/links.h"
 #include "net/loop.h"
+#include "service/certificates.h"
 #include "service/control_server.h"
 #include "service/log_sinks.h"
 #include "service/machine.h"
@@ -47,6 +48,9 @@ struct Configuration {
 Result<Configuration> load_named_files(std::string file, config::KmsdConfig values);
 // The text of an error names the file, and the place in it where there is one.
 Result<Configuration> load_configuration(const std::string& file);
+
+// Ours, of both listeners.
+std::vector<service::Certificate> certificates_of(const Configuration& configuration);
 
 // How it is told that this machine was restored or cloned.
 struct MachineSource {
@@ -113,6 +117,7 @@ class Kmsd {
   service::SignalSource m_signals;
   std::unique_ptr<store::SqliteStore> m_store;
   TimePoint m_next_scrub;
+  service::CertificateWatch m_certificates;
   std::unique_ptr<kms::Kme> m_kme;
   std::unique_ptr<KmLinks> m_km_links;
   std::unique_ptr<EtsiServer> m_etsi;

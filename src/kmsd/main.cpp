@@ -10,6 +10,7 @@
 #include "kmsd/link_check.h"
 #include "service/notify.h"
 #include "service/program.h"
+#include "service/wall_clock.h"
 
 namespace {
 
@@ -47,6 +48,10 @@ int check(const kmsd::Configuration& configuration) {
     std::printf("%s\n", note.text(configuration.file).c_str());
   if (!links.problems.empty())
     return complain(config::to_error(configuration.file, links.problems), service::kExitConfigurationInvalid);
+  const auto notes = service::check_certificates(kmsd::certificates_of(configuration), service::wall_now());
+  if (!notes) return complain(notes.error(), service::kExitConfigurationInvalid);
+  for (const std::string& note : *notes)
+    std::printf("%s\n", note.c_str());
   std::printf("%s: good, %zu link(s), %zu peer KME(s)\n", configuration.file.c_str(), values.links.size(),
               values.peer_kmes.size());
   return 0;

@@ -19,6 +19,7 @@ struct Reports {
   std::uint64_t requests = 0;
   std::map<unsigned, std::uint64_t> refused;  // by HTTP status
   Duration uptime{};
+  std::vector<control::CertificateStatus> certificates{};
 };
 
 // What `quipu status` shows of this KME.

@@ -12,7 +12,7 @@ import tree
 PAGE = "docs/status.md"
 # Files, and the enumerations in them whose words are shown.
 WORDS = {
-    "src/control/status.cpp": {"TunnelState", "QkdState", "LinkState"},
+    "src/control/status.cpp": {"TunnelState", "QkdState", "LinkState", "CertificateState"},
     "src/protocol/status.cpp": {"DropReason"},
     "src/daemon/reasons.cpp": {"Reason"},
     "src/driver/driver_host.cpp": {"DeviceState", "HostState"},

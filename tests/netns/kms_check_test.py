@@ -104,6 +104,30 @@ class Check(Kms):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("good, 1 link(s), 1 peer KME(s)", done.stdout)
 
+    def test_certificates_that_end(self):
+        """What --check says of them."""
+        pki = self.folder / "pki"
+        for name in ("kme-a.pem", "kme-a.key"):
+            (pki / name).unlink()
+        run(PROGRAMS / "quipu", "pki", "issue", pki, "kme-a", "--days", "20", "--san", "IP:127.0.0.1")
+        done = self.check()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for setting in ("etsi014.cert", "km_link.cert"):
+            self.assertRegex(done.stdout, setting + r": the certificate ends at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ: have a new one")
+        self.make_old("kme-a")
+        done = self.check()
+        self.assertEqual(done.returncode, CONFIG_INVALID, done.stdout)
+        self.assertIn("etsi014.cert: the certificate is over since 20", done.stderr)
+
+    def make_old(self, name):
+        """A certificate that was over yesterday, for the same key."""
+        pki = self.folder / "pki"
+        extensions = self.folder / "extensions"
+        extensions.write_text(f"subjectAltName=DNS:{name}\n")
+        request = run("openssl", "req", "-new", "-key", pki / f"{name}.key", "-subj", f"/CN={name}")
+        (pki / f"{name}.pem").write_text(run("openssl", "x509", "-req", "-CA", pki / "ca.pem", "-CAkey", pki / "ca.key",
+                                             "-days", "-1", "-extfile", extensions, stdin=request))
+
     def test_what_only_the_certificate_knows(self):
         done = self.check('id = "kme-a"', 'id = "kme-0"')
         self.assertEqual(done.returncode, CONFIG_INVALID)

@@ -51,6 +51,8 @@ class Laboratory(unittest.TestCase):
             self.assertIn("+qkd(1)-simulated  (required", text)
             self.assertIn(f"pool with kme-{other['site']}  KM link UP  SIMULATED\n", text)
             self.assertIn("link a-b  driver sim  running  SIMULATED  SKR", text)
+            for setting in ("kms.local.cert", "etsi014.cert", "km_link.cert"):
+                self.assertRegex(text, f"  certificate {setting}  ends 20")
 
     def test_a_driver_that_is_started_again_stays_simulated(self):
         site = self.sites[0]
@@ -195,7 +197,7 @@ class Programs(unittest.TestCase):
             umask 077
             mkdir -p /etc/quipu/credentials && cd /etc/quipu/credentials
             "$0/quipu" pki ca . >/dev/null
-            "$0/quipu" pki issue . sae-a --san DNS:sae-a >/dev/null
+            "$0/quipu" pki issue . sae-a --san DNS:sae-a --days 20 >/dev/null
             "$0/quipu" genkey --out device.key
             "$0/quipu" genpsk --out dc-b.psk
             cat > /etc/quipu/quipu.toml
@@ -205,6 +207,7 @@ class Programs(unittest.TestCase):
         configuration = sample.partition("```toml\n")[2].partition("```")[0]
         environment = {name: value for name, value in os.environ.items() if name != "CREDENTIALS_DIRECTORY"}
         for text, code, told in ((configuration, 0, "good, 1 peer(s), 1 KMS(s)"),
+                                 (configuration, 0, "kms.local.cert: the certificate ends at 20"),
                                  (configuration.replace("quipu_dc-b.psk", "quipu_dc-c.psk"), 5, "/etc/quipu/credentials/dc-c.psk"),
                                  (configuration.replace('sae_id = "sae-a"', 'sae_id = "sae-x"'), 5,
                                   'kms.local.sae_id: is "sae-x", and the certificate in credential:quipu_sae-a.pem is that of "sae-a"')):

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others take away from a running tunnel is put back: interface set down and up, routes and rules flushed or deleted one by one."""
 
+import subprocess
 import unittest
 
 import support
@@ -125,6 +126,9 @@ class Restore(unittest.TestCase):
             self.assertIn('text="IPv6 rule of priority 50 (table 100)" alarm=yes', self.logged("bypassed")[-1])
             self.assertIn("lookup 100", self.a.namespace.ip("-6", "rule", "show", "pref", "50"))
             wait_until(lambda: "rule of priority 50" in self.a.tunnel(self.b)["reason"], "the status says so")
+            status = subprocess.run([support.PROGRAMS / "quipu", "--socket", self.a.control.path, "status"], capture_output=True, text=True)
+            self.assertEqual(status.returncode, 3, status.stdout)
+            self.assertRegex(status.stdout, r"  UP  DEGRADED.*\n  reason .*rule of priority 50")
         finally:
             self.a.namespace.ip("-6", "rule", "del", *foreign)
         wait_until(lambda: not self.a.tunnel(self.b)["reason"], "the status is clear again")

@@ -21,7 +21,7 @@ struct SiteKeys {
 
 crypto::Validity validity_of_a_lab() {
   const WallTime now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
-  return {.not_before = now - hours(1), .not_after = now + days(30)};
+  return {.not_before = now - hours(1), .not_after = now + days(90)};
 }
 
 Result<void> write_certificate(const std::filesystem::path& folder, const std::string& name,

@@ -72,9 +72,10 @@ ExitCode show(const Invocation& invocation, bool as_json) {
 void add_status(CLI::App& program, Invocation& invocation) {
   CLI::App& verb = add_verb(program, "status", "Show tunnels, keys and links of this site",
                             "Exit code: 0 all well (an idle tunnel is: nobody sends, and the next packet opens it); 1 "
-                            "not permitted to ask;\n3 degraded: some tunnels or links are down, or keys run short; 4 "
-                            "down: no tunnel, no KM link, or a daemon that\nis configured here does not run; 6 a "
-                            "tunnel is blocked because its policy wants keys that are not there.");
+                            "not permitted to ask;\n3 degraded: some tunnels or links are down, keys run short, a "
+                            "tunnel is up and has a reason to tell all the same,\nor a certificate is over; 4 down: "
+                            "no tunnel, no KM link, or a daemon that is configured here does not run;\n6 a tunnel is "
+                            "blocked because its policy wants keys that are not there.");
   auto as_json = std::make_shared<bool>(false);
   verb.add_flag("--json", *as_json,
                 "As one line of JSON: {\"schema_version\", \"device\", \"kms\"}, null for a daemon that does not run");

@@ -220,6 +220,62 @@ TEST(Judge, ShortKeysAreDegraded) {
   EXPECT_EQ(judge(device({tunnel})), ExitCode::degraded);
 }
 
+// What is up and wrong all the same: it is seen in the line that is read first, and by a program.
+TEST(Judge, ATunnelThatIsUpWithAReasonIsDegraded) {
+  auto tunnel = healthy_tunnel("b");
+  EXPECT_THAT(to_text(device({tunnel})), Not(HasSubstr("DEGRADED")));
+  tunnel.reason = "this may take packets away: IPv6 rule of priority 50 (table 100): remove it";
+  EXPECT_EQ(judge(device({tunnel})), ExitCode::degraded);
+  EXPECT_EQ(judge(device({healthy_tunnel("a"), tunnel})), ExitCode::degraded);
+  EXPECT_THAT(to_text(device({tunnel})), HasSubstr("tunnel b  UP  DEGRADED\n  reason this may take"));
+  tunnel.simulated = true;
+  EXPECT_THAT(to_text(device({tunnel})), HasSubstr("tunnel b  UP  DEGRADED  SIMULATED\n"));
+}
+
+TEST(Judge, TextAndExitCodeAgreeOnShortKeys) {
+  auto tunnel = healthy_tunnel("b");
+  tunnel.state = TunnelState::idle;
+  tunnel.reason = "nothing to send yet";
+  EXPECT_THAT(to_text(device({tunnel})), HasSubstr("tunnel b  IDLE\n"));
+  tunnel.sources[0].reachable = false;
+  EXPECT_THAT(to_text(device({tunnel})), HasSubstr("tunnel b  IDLE  DEGRADED\n"));
+  tunnel.state = TunnelState::down;
+  EXPECT_THAT(to_text(device({tunnel})), HasSubstr("tunnel b  DOWN\n"));
+}
+
+// An idle tunnel has its own reason, which says nothing of the interface.
+TEST(Judge, TheInterfacesTroubleIsThatOfIdleTunnelsToo) {
+  auto idle = healthy_tunnel("b");
+  idle.state = TunnelState::idle;
+  idle.reason = "nothing to send yet";
+  DeviceStatus status = device({idle});
+  EXPECT_EQ(judge(status), ExitCode::ok);
+  status.reason = "the interface quipu0 was set down";
+  EXPECT_EQ(judge(status), ExitCode::degraded);
+  EXPECT_THAT(to_text(status), HasSubstr("  reason the interface quipu0 was set down\n"));
+}
+
+TEST(Judge, ACertificateThatIsOverIsDegraded) {
+  control::CertificateStatus certificate{"km_link.cert", control::CertificateState::good, "2027-03-01T00:00:00Z",
+                                         30.5 * 86400};
+  DeviceStatus status = device({healthy_tunnel("b")});
+  KmsStatus site = kms(LinkState::up, "running");
+  const auto expect = [&](ExitCode code, const std::string& line) {
+    status.certificates = site.certificates = {certificate};
+    EXPECT_EQ(judge(status), code);
+    EXPECT_EQ(judge(site), code);
+    EXPECT_THAT(to_text(status), HasSubstr(line));
+    EXPECT_THAT(to_text(site), HasSubstr(line));
+  };
+  expect(ExitCode::ok, "  certificate km_link.cert  ends 2027-03-01T00:00:00Z  in 30 d 12 h\n");
+  certificate.state = control::CertificateState::ends_soon;
+  certificate.remaining_s = 7200;
+  expect(ExitCode::ok, "  certificate km_link.cert  ENDS SOON  2027-03-01T00:00:00Z  in 2 h 0 min\n");
+  certificate.state = control::CertificateState::over;
+  certificate.remaining_s = -7200;
+  expect(ExitCode::degraded, "  certificate km_link.cert  OVER  2027-03-01T00:00:00Z  2 h 0 min ago\n");
+}
+
 TEST(Judge, KmsNeedsItsLinks) {
   EXPECT_EQ(judge(kms(LinkState::connecting, "running")), ExitCode::down);
   EXPECT_EQ(judge(kms(LinkState::up, "failed: exit 1")), ExitCode::degraded);

@@ -66,7 +66,12 @@ DeviceStatus full_device() {
           .tunnels = {tunnel, TunnelStatus{.peer = "dc-c"}},
           .drops = {{"no_peer", 3}},
           .cookies_sent = 5,
-          .queue_drops = {{"udp_send", 4}}};
+          .queue_drops = {{"udp_send", 4}},
+          .reason = "d",
+          .certificates = {{.setting = "kms.local.cert",
+                            .state = CertificateState::over,
+                            .not_after = "2027-03-01T00:00:00Z",
+                            .remaining_s = -1.5}}};
 }
 
 KmsStatus full_kms() {
@@ -94,7 +99,11 @@ KmsStatus full_kms() {
                                 .blocks = 8,
                                 .bits = 9}}}},
           .requests = 10,
-          .refused = {{"503", 11}}};
+          .refused = {{"503", 11}},
+          .certificates = {{.setting = "km_link.cert",
+                            .state = CertificateState::ends_soon,
+                            .not_after = "2027-03-01T00:00:00Z",
+                            .remaining_s = 12}}};
 }
 
 TEST(Status, SurvivesJson) {

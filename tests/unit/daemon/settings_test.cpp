@@ -117,6 +117,15 @@ TEST_F(SettingsTest, RenewedCertificatesHaveAnotherDigest) {
   EXPECT_NE(before->kms.at(0).certificates, after->kms.at(0).certificates);
 }
 
+TEST_F(SettingsTest, KnowsWhenItsCertificatesEnd) {
+  const auto settings = load(text());
+  ASSERT_TRUE(settings.has_value()) << settings.error().text;
+  const auto certificates = certificates_of(*settings);
+  ASSERT_EQ(certificates.size(), 1U);
+  EXPECT_EQ(certificates[0].setting, "kms.local.cert");
+  EXPECT_EQ(certificates[0].not_after, settings->kms[0].tls->own().not_after);
+}
+
 TEST_F(SettingsTest, RefusesAnEndpointInsideAProtectedPrefix) {
   expect_refused(text("endpoint = \"10.2.3.4:51900\"\n"), "endpoint: lies inside 10.2.0.0/16");
 }

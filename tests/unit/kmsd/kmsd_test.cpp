@@ -61,17 +61,19 @@ class KmsdTest : public ::testing::Test {
  protected:
   void SetUp() override {
     stock_store();
+    start(configuration_values());
+  }
+
+  void start(config::KmsdConfig values) {
     auto signals = service::SignalSource::create();
     ASSERT_TRUE(signals.has_value());
-    auto loaded = configuration();
+    auto loaded = load_named_files("kms.toml", std::move(values));
     ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
     auto started = Kmsd::start(loop, *std::move(loaded), std::move(*signals), log,
                                MachineSource{.read = [this] { return machine; }, .fd = -1});
     ASSERT_TRUE(started.has_value()) << started.error().text;
     daemon = std::move(*started);
   }
-
-  Result<Configuration> configuration() { return load_named_files("kms.toml", configuration_values()); }
 
   config::KmsdConfig configuration_values() {
     const auto files = [this](const std::string& name) {
@@ -181,16 +183,20 @@ TEST_F(KmsdTest, SaysThatNoInterfaceHasTheAddressToListenOn) {
   daemon.reset();
   config::KmsdConfig values = configuration_values();
   values.km_link.listen = {*IpAddress::parse("192.0.2.77"), 0};  // RFC 5737: for documentation
-  auto loaded = load_named_files("kms.toml", std::move(values));
-  ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
-  auto signals = service::SignalSource::create();
-  ASSERT_TRUE(signals.has_value());
-  const auto started = Kmsd::start(loop, *std::move(loaded), std::move(*signals), log,
-                                   MachineSource{.read = [this] { return machine; }, .fd = -1});
-  ASSERT_TRUE(started.has_value()) << started.error().text;
+  start(std::move(values));
   const auto absent = sink.values("listen_address_absent", "address");
   ASSERT_EQ(absent.size(), 1U);
   EXPECT_TRUE(absent[0].starts_with("192.0.2.77:")) << absent[0];
+}
+
+TEST_F(KmsdTest, SaysThatItsCertificateIsOver) {
+  EXPECT_EQ(sink.count("certificate_over"), 0U);
+  daemon.reset();
+  config::KmsdConfig values = configuration_values();
+  values.etsi014.tls.cert = pki.issue_expired("kme-b-old").certificate;
+  values.etsi014.tls.key = pki.path("kme-b-old.key");
+  start(std::move(values));
+  EXPECT_EQ(sink.values("certificate_over", "setting"), std::vector<std::string>{"etsi014.cert"});
 }
 
 TEST_F(KmsdTest, AnSaeGetsAKeyAndThePeerItsBinding) {

@@ -50,6 +50,13 @@ control::KeyLinkStatus link_of(const LinkReport& link) {
       .links.at(0);
 }
 
+TEST(KmsStatus, ShowsTheCertificates) {
+  const control::CertificateStatus certificate{"km_link.cert", control::CertificateState::ends_soon, "then", 7};
+  Reports reports;
+  reports.certificates = {certificate};
+  EXPECT_EQ(make_status(configuration(), reports).certificates, std::vector{certificate});
+}
+
 TEST(KmsStatus, ShowsWhatALinkDelivered) {
   const auto link = link_of(running_link());
   EXPECT_EQ(link.name, "a-b");

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/certificates.h"
+
+#include <fmt/chrono.h>
+
+#include <algorithm>
+
+namespace quipu::service {
+namespace {
+
+using control::CertificateState;
+
+constexpr std::chrono::days kSoon{30};
+
+CertificateState state_of(const Certificate& certificate, WallTime now) {
+  if (now > certificate.not_after) return CertificateState::over;
+  return certificate.not_after - now < kSoon ? CertificateState::ends_soon : CertificateState::good;
+}
+
+std::string date_text(WallTime time) {
+  const auto whole = std::chrono::floor<std::chrono::seconds>(time);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(whole)));
+}
+
+}  // namespace
+
+control::CertificateStatus certificate_status(const Certificate& certificate, WallTime now) {
+  return {.setting = certificate.setting,
+          .state = state_of(certificate, now),
+          .not_after = date_text(certificate.not_after),
+          .remaining_s = std::chrono::duration<double>(certificate.not_after - now).count()};
+}
+
+Result<std::vector<std::string>> check_certificates(const std::vector<Certificate>& certificates, WallTime now) {
+  std::vector<std::string> notes;
+  for (const Certificate& certificate : certificates) {
+    const std::string end = date_text(certificate.not_after);
+    if (state_of(certificate, now) == CertificateState::over)
+      return fail(Errc::expired, fmt::format("{}: the certificate is over since {}, nobody accepts it: have a new one "
+                                             "issued, or set the clock right",
+                                             certificate.setting, end));
+    if (state_of(certificate, now) == CertificateState::ends_soon)
+      notes.push_back(fmt::format("{}: the certificate ends at {}: have a new one issued", certificate.setting, end));
+  }
+  return notes;
+}
+
+void CertificateWatch::set(const std::vector<Certificate>& certificates) {
+  std::vector<Watched> watched;
+  for (const Certificate& certificate : certificates) {
+    const auto known = std::ranges::find_if(m_watched, [&](const Watched& one) {
+      return one.certificate.setting == certificate.setting && one.certificate.not_after == certificate.not_after;
+    });
+    watched.push_back({certificate, known == m_watched.end() ? CertificateState::good : known->told});
+  }
+  m_watched = std::move(watched);
+}
+
+void CertificateWatch::check(WallTime now) {
+  for (Watched& one : m_watched) {
+    const CertificateState state = state_of(one.certificate, now);
+    if (state == std::exchange(one.told, state)) continue;
+    if (state == CertificateState::good) continue;  // the clock was set
+    const LogField setting{"setting", one.certificate.setting};
+    const LogField end{"not_after", date_text(one.certificate.not_after)};
+    if (state == CertificateState::over)
+      m_log.error("certificate_over", "a certificate of this daemon is no longer valid: nobody accepts it",
+                  {setting, end, {"alarm", "yes"}});
+    else
+      m_log.warning("certificate_ends_soon", "a certificate of this daemon ends in less than 30 days", {setting, end});
+  }
+}
+
+std::vector<control::CertificateStatus> CertificateWatch::status(WallTime now) const {
+  std::vector<control::CertificateStatus> out;
+  for (const Watched& one : m_watched)
+    out.push_back(certificate_status(one.certificate, now));
+  return out;
+}
+
+}  // namespace quipu::service

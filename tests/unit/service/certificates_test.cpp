@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/certificates.h"
+
+#include <gtest/gtest.h>
+
+#include "support/recorded_log.h"
+
+namespace quipu::service {
+namespace {
+
+using control::CertificateState;
+using std::chrono::days;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using test::RecordedLog;
+
+constexpr WallTime kEnd = std::chrono::sys_days(
+    std::chrono::year_month_day{std::chrono::year{2027}, std::chrono::month{3}, std::chrono::day{1}});  // 00:00 UTC
+const Certificate kCertificate{"km_link.cert", kEnd};
+
+TEST(Certificates, StatusSaysWhenOneEnds) {
+  const auto at = [](WallTime now) { return certificate_status(kCertificate, now); };
+  EXPECT_EQ(at(kEnd - days(30)),
+            (control::CertificateStatus{"km_link.cert", CertificateState::good, "2027-03-01T00:00:00Z", 30 * 86400.0}));
+  EXPECT_EQ(at(kEnd - days(30) + milliseconds(1)).state, CertificateState::ends_soon);
+  EXPECT_EQ(at(kEnd).state, CertificateState::ends_soon);
+  EXPECT_EQ(at(kEnd + milliseconds(500)).state, CertificateState::over);
+  EXPECT_EQ(at(kEnd + milliseconds(500)).remaining_s, -0.5);
+}
+
+TEST(Certificates, EachStateIsLoggedOnce) {
+  RecordedLog log;
+  CertificateWatch watch(log);
+  watch.set({{"etsi014.cert", kEnd + days(100)}, kCertificate});
+  for (const WallTime now : {kEnd - days(31), kEnd - days(29), kEnd - days(28)})
+    watch.check(now);
+  EXPECT_EQ(log.values("certificate_ends_soon", "setting"), std::vector<std::string>{"km_link.cert"});
+  EXPECT_EQ(log.values("certificate_ends_soon", "not_after"), std::vector<std::string>{"2027-03-01T00:00:00Z"});
+  EXPECT_EQ(log.count("certificate_over"), 0U);
+  watch.check(kEnd + seconds(1));
+  watch.check(kEnd + seconds(2));
+  EXPECT_EQ(log.values("certificate_over", "alarm"), std::vector<std::string>{"yes"});
+  EXPECT_EQ(watch.status(kEnd + seconds(2)).at(1).state, CertificateState::over);
+}
+
+TEST(Certificates, OneThatIsOverWhenItIsLoadedIsLoggedAsThat) {
+  RecordedLog log;
+  CertificateWatch watch(log);
+  watch.set({kCertificate});
+  watch.check(kEnd + days(1));
+  EXPECT_EQ(log.count("certificate_ends_soon"), 0U);
+  EXPECT_EQ(log.count("certificate_over"), 1U);
+}
+
+TEST(Certificates, AReloadTellsOfRenewedOnesOnly) {
+  RecordedLog log;
+  CertificateWatch watch(log);
+  const WallTime now = kEnd - days(1);
+  watch.set({kCertificate});
+  watch.check(now);
+  watch.set({kCertificate});
+  watch.check(now);
+  EXPECT_EQ(log.count("certificate_ends_soon"), 1U);
+  watch.set({{"km_link.cert", now + days(2)}});
+  watch.check(now);
+  EXPECT_EQ(log.count("certificate_ends_soon"), 2U);
+  watch.set({{"km_link.cert", now + days(825)}});
+  watch.check(now);
+  EXPECT_EQ(log.count("certificate_ends_soon"), 2U);
+  EXPECT_EQ(watch.status(now).at(0).state, CertificateState::good);
+}
+
+TEST(Certificates, ACheckNotesWhatEndsSoonAndRefusesWhatIsOver) {
+  const std::vector<Certificate> both{kCertificate, {"etsi014.cert", kEnd + days(100)}};
+  EXPECT_EQ(check_certificates(both, kEnd - days(40)), std::vector<std::string>{});
+  EXPECT_EQ(
+      check_certificates(both, kEnd - days(1)),
+      std::vector<std::string>{"km_link.cert: the certificate ends at 2027-03-01T00:00:00Z: have a new one issued"});
+  const auto over = check_certificates(both, kEnd + days(1));
+  ASSERT_FALSE(over.has_value());
+  EXPECT_EQ(over.error().code, Errc::expired);
+  EXPECT_TRUE(over.error().text.starts_with("km_link.cert: the certificate is over since 2027-03-01T00:00:00Z"));
+}
+
+}  // namespace
+}  // namespace quipu::service
