@@ -20,6 +20,7 @@ import log_levels
 import man_pages
 import not_compiling
 import sans_io
+import status_fields
 import status_words
 import units
 
@@ -357,6 +358,69 @@ class StatusWords(InTree):
     def test_words_that_moved_away(self):
         self.write("src/daemon/reasons.cpp", HEAD)
         self.assert_one(status_words, "src/daemon/reasons.cpp: no words found")
+
+
+class StatusFields(InTree):
+    FIELDS = """template <Is<LinkStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("age_s", s.age);
+}
+
+template <Is<DeviceStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("name", s.name);
+  f("links", s.m_links);
+}
+
+template <Is<KmsStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("link", s.link);
+}
+"""
+    TYPES = """struct LinkStatus {
+  std::optional<double> age{};
+};
+struct DeviceStatus {
+  std::string name{};
+  std::vector<LinkStatus> m_links{};
+};
+struct KmsStatus {
+  LinkStatus link{};  // the only one
+};
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.write("src/control/fields.h", HEAD + self.FIELDS)
+        self.write("src/control/status.h", HEAD + self.TYPES)
+
+    def page(self, *links, unit="s"):
+        head = "| `schema_version` | | 1 |\n"
+        rows = "".join(f"| `{field}` | {unit} | meaning |\n" for field in links)
+        self.write("docs/status.md", f"### `device`\n\n{head}| `name` | | x |\n| `links` | | x |\n\n"
+                                     f"### `device.links[]`, `kms.link`\n\n{rows}\n### `kms`\n\n{head}| `link` | | x |\n### Others\n\n| `up` | x |\n")
+
+    def test_fields_that_are_explained(self):
+        self.page("age_s")
+        self.assert_none(status_fields)
+
+    def test_field_left_out(self):
+        self.page()
+        self.assertEqual(status_fields.check(self.top)[0], [f"docs/status.md: {place}.age_s is not explained" for place in ("device.links[]", "kms.link")])
+
+    def test_field_that_is_not_there(self):
+        self.page("age_s", "size")
+        self.assertIn("docs/status.md: kms.link has no field size", status_fields.check(self.top)[0])
+
+    def test_another_unit(self):
+        self.page("age_s", unit="ms")
+        self.assertIn("docs/status.md: kms.link.age_s is in s", status_fields.check(self.top)[0])
+
+    def test_object_that_is_not_there(self):
+        self.page("age_s")
+        page = self.top / "docs" / "status.md"
+        page.write_text(page.read_text().replace("`kms.link`", "`kms.link`, `kms.others[]`"))
+        self.assert_one(status_fields, "there is no object kms.others[]")
 
 
 class LogEvents(InTree):
