@@ -19,6 +19,63 @@ become_root() {
 
 as_root() { (become_root "$@"); }
 
+# A process and all that it has started, the oldest first.
+family() {
+  local child
+  printf '%s\n' "$1"
+  # shellcheck disable=SC2013 # words, not lines
+  for child in $(cat "/proc/$1/task"/*/children 2>/dev/null); do family "$child"; done
+}
+
+is_running() { grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"; }
+
+# send SIGNAL PID...: also to what runs as root.
+send() {
+  local signal=$1 pid
+  shift
+  for pid in "$@"; do
+    kill -s "$signal" "$pid" 2>/dev/null || ! is_running "$pid" || sudo -n kill -s "$signal" "$pid" 2>/dev/null || true
+  done
+}
+
+# Ends all that this shell has in the background with what that has started: by SIGKILL what SIGTERM has not ended within 10 s.
+end_background() {
+  local job pid pids=() left give_up=$((SECONDS + 10))
+  for job in $(jobs -p); do mapfile -t -O ${#pids[@]} pids < <(family "$job"); done
+  send TERM "${pids[@]}"
+  while :; do
+    left=()
+    for pid in "${pids[@]}"; do ! is_running "$pid" || left+=("$pid"); done
+    [ ${#left[@]} -gt 0 ] || return 0
+    [ "$SECONDS" -lt "$give_up" ] || break
+    sleep 0.1
+  done
+  pids=()
+  for pid in "${left[@]}"; do mapfile -t -O ${#pids[@]} pids < <(family "$pid"); done
+  send KILL "${pids[@]}"
+}
+
+# Not by a process group: in one of its own, sudo could not ask for a password.
+interrupted() {
+  trap '' HUP INT TERM
+  end_background
+  printf '%s\n' "${0##*/}: ended by SIG$1" >&2 || true
+  exit $((128 + $(kill -l "$1")))
+}
+
+for signal in HUP INT TERM; do
+  # shellcheck disable=SC2064 # the name of now
+  trap "interrupted $signal" "$signal"
+done
+unset signal
+
+# Runs COMMAND... as if it stood there alone, but in the background, so that a signal to this script is answered while it runs. Without
+# job control the shell makes background commands ignore Ctrl-C; these shall not.
+attend() {
+  (trap - INT QUIT; "$@") &
+  wait $!
+}
+
 # run LABEL COMMAND...: output goes to build/log, into a file whose name is left in $run_log; a progress line is printed every 5 s;
 # a failure shows the end of the log without the lines that match $RUN_HIDE, and stops the script ($RUN_ADVICE says what to do).
 run() {

@@ -3,15 +3,22 @@
 """What the scripts do to the machine and to whoever calls them, up to the point where they would install or build something: on a copy
 of them, with stand-ins for the programs that reach further."""
 
+import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 DEBIAN = any(name in pathlib.Path("/etc/os-release").read_text() for name in ("VERSION_CODENAME=bookworm", "VERSION_CODENAME=trixie"))
+
+
+def kill_group(leader):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 class Scripts(unittest.TestCase):
@@ -38,15 +45,19 @@ class Scripts(unittest.TestCase):
     def setup_does(self, body):
         (self.tree / "scripts" / "setup").write_text(f"#!/bin/sh\n{body}\n")
 
+    def environment(self):
+        return {"PATH": f"{self.folder / 'programs'}:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.folder), "FOLDER": str(self.folder)}
+
     def script(self, *command):
-        environment = {"PATH": f"{self.folder / 'programs'}:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(self.folder),
-                       "FOLDER": str(self.folder)}
-        return subprocess.run(command, cwd=self.caller, env=environment, capture_output=True, text=True)
+        return subprocess.run(command, cwd=self.caller, env=self.environment(), capture_output=True, text=True)
+
+    def with_what_all_share(self, commands):
+        return ["bash", "-euo", "pipefail", "-c",
+                f"cd {self.tree}; . scripts/lib/common.sh; . scripts/lib/package_roots.sh; {commands}"]
 
     def sourced(self, commands):
         """Commands of a script, once what all of them share is there."""
-        return self.script("bash", "-euo", "pipefail", "-c",
-                           f"cd {self.tree}; . scripts/lib/common.sh; . scripts/lib/package_roots.sh; {commands}")
+        return self.script(*self.with_what_all_share(commands))
 
 
 class Running(Scripts):
@@ -66,6 +77,52 @@ class Running(Scripts):
         self.setup_does('printf "%s\\n" "$@" >"$FOLDER/set-up"; exit 1')
         self.script(self.tree / "scripts" / "test", "--openssl", "ssl")
         self.assertIn(str(self.caller / "ssl"), (self.folder / "set-up").read_text().splitlines())
+
+
+class Ended(Scripts):
+    """By a signal, while what the script has started is at work."""
+
+    # Begins, and stays where nothing but a signal ends it; whoever it starts has the other end of the pipe as well.
+    WORK = 'exec 9>"$FOLDER/pipe"; echo begun >&9; sleep infinity; true'
+
+    def end(self, number, *command):
+        (self.folder / "pipe").unlink(missing_ok=True)
+        os.mkfifo(self.folder / "pipe")
+        with open(self.folder / "said", "w+") as said, open(os.devnull, "w") as null:
+            script = subprocess.Popen(command, cwd=self.caller, env=self.environment(), stdout=null, stderr=said, start_new_session=True)
+            self.addCleanup(script.wait)
+            self.addCleanup(kill_group, script.pid)
+            with open(self.folder / "pipe", "rb", buffering=0) as pipe:
+                self.assertEqual(pipe.read(6), b"begun\n")
+                script.send_signal(number)
+                script.wait(timeout=60)
+                os.set_blocking(pipe.fileno(), False)
+                # The end of the pipe, and not None: nobody can write any more.
+                self.assertEqual(pipe.read(1), b"", f"the work goes on after {number.name}")
+            said.seek(0)
+            self.assertIn(f"ended by {number.name}", said.read())
+        self.assertEqual(script.returncode, 128 + number)
+
+    def test_a_step_ends_with_its_script(self):
+        self.stand_in("work", self.WORK)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            with self.subTest(number.name):
+                self.end(number, *self.with_what_all_share("run step work"))
+
+    def test_what_does_not_heed_it_is_killed(self):
+        self.stand_in("work", f"trap '' TERM; {self.WORK}")
+        self.end(signal.SIGTERM, *self.with_what_all_share("run step work"))
+
+    def test_the_setup_ends_with_its_script(self):
+        self.setup_does(self.WORK)
+        self.end(signal.SIGTERM, self.tree / "scripts" / "test")
+
+    def test_a_root_goes_once_nobody_writes_to_it(self):
+        self.stand_in("apt-get", "echo 'http://b.invalid/debian/|trixie'")
+        self.stand_in("debootstrap", f'for root in "$@"; do [ ! -d "${{root%/*}}" ] || mkdir -p "$root"; done; {self.WORK}')
+        (self.caller / "kept").mkdir()
+        self.end(signal.SIGTERM, self.tree / "scripts" / "package", "--release", "trixie", "--work", "kept")
+        self.assertEqual(list((self.caller / "kept").iterdir()), [])
 
 
 class Mirror(Scripts):
