@@ -25,7 +25,8 @@ CLEAN = BUILD / "tidy-clean"
 
 def git(*arguments):
     """Standard output of a git command, or None if it failed."""
-    done = subprocess.run(["git", *arguments], cwd=TOP, capture_output=True, text=True)
+    # Root may look at a tree that is somebody else's.
+    done = subprocess.run(["git", "-c", "safe.directory=*", *arguments], cwd=TOP, capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else None
 
 
@@ -48,7 +49,8 @@ def changed_files():
         print(".clang-tidy has changed: checking every file")
         return None
     print(f"checking what has changed since {base[:12]}")
-    return [TOP / name for name in git("diff", "--name-only", "--diff-filter=d", base).splitlines()]
+    changed = git("diff", "--name-only", "--diff-filter=d", base).splitlines()
+    return [TOP / name for name in changed + git("ls-files", "-o", "--exclude-standard").splitlines()]
 
 
 def include_name(header):

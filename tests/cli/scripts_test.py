@@ -125,6 +125,61 @@ class Ended(Scripts):
         self.assertEqual(list((self.caller / "kept").iterdir()), [])
 
 
+class Tests(Scripts):
+    """scripts/test, with stand-ins for what builds and tests."""
+
+    def setUp(self):
+        super().setUp()
+        subprocess.run(["git", "init", "-q", self.tree], check=True)
+        self.stand_in("cmake", "exit 0")
+        self.stand_in("clang-format-19", 'printf "%s\n" "$@" >>"$FOLDER/formatted"')
+        self.stand_in("ctest", """
+            [ -z "${ROOT_SINCE_SUDO-}" ] || echo "$*" >>"$FOLDER/as-root"
+            mkdir -p build/test; touch build/test/log
+            printf '%s\n' '100% tests passed, 0 tests failed out of 3' '' 'The following tests did not run:' '    2 - x.y (Skipped)'""")
+        (self.tree / "scripts" / "lib" / "tidy.py").write_text("")
+
+    def run_them(self):
+        return self.script(self.tree / "scripts" / "test")
+
+    def test_run_as_root_with_the_callers_settings(self):
+        self.stand_in("id", "echo 1000")
+        self.stand_in("sudo", 'while [ "${1#-}" != "$1" ]; do shift; done; exec env -i PATH="$PATH" FOLDER="$FOLDER" ROOT_SINCE_SUDO=1 "$@"')
+        done = self.run_them()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.folder / "as-root").read_text().splitlines(), [f"--preset {name}" for name in ("dev", "asan", "tsan")])
+
+    def test_are_not_begun_by_whoever_cannot_run_them(self):
+        self.stand_in("id", "echo 1000")
+        self.setup_does('touch "$FOLDER/set-up"')
+        # All programs but sudo.
+        done = self.script("bash", "-c", """
+            mkdir "$FOLDER/all"; ln -s /usr/bin/* "$FOLDER/all" 2>/dev/null; rm -f "$FOLDER/all/sudo"
+            PATH=$FOLDER/programs:$FOLDER/all exec "$0" """.strip(), self.tree / "scripts" / "test")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("install sudo", done.stderr)
+        self.assertFalse((self.folder / "set-up").exists())
+
+    def test_that_were_left_out_are_counted(self):
+        self.assertIn("dev\n100% tests passed, 0 tests failed out of 3, 1 skipped\n", self.run_them().stdout)
+
+    def test_see_what_is_not_added_yet(self):
+        (self.tree / "new.cpp").write_text("")
+        self.run_them()
+        self.assertIn("new.cpp", (self.folder / "formatted").read_text().splitlines())
+
+    @unittest.skipIf(os.geteuid() != 0, "files of several owners need root")
+    def test_leave_the_sources_owner_everything(self):
+        owner = 65534
+        for path in (self.tree, *self.tree.rglob("*")):
+            os.chown(path, owner, owner)
+        done = self.run_them()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("clang-tidy", done.stdout)
+        self.assertEqual({path.stat().st_uid for path in (self.tree / "build").rglob("*")}, {owner})
+        self.assertTrue((self.tree / "build" / "test" / "log").exists())
+
+
 class Mirror(Scripts):
     def mirror(self):
         return self.sourced("debian_mirror")
