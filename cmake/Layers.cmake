@@ -6,6 +6,10 @@ function(quipu_layer name)
   cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
   add_library(quipu_${name} STATIC ${ARG_SOURCES})
   target_link_libraries(quipu_${name} PUBLIC quipu_options ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+  if(QUIPU_FUZZ)
+    # What a fuzz target is to find its way through.
+    target_compile_options(quipu_${name} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()
 
 # quipu_program(NAME SOURCES file... LINKS library...)

@@ -36,7 +36,6 @@ if(QUIPU_FUZZ)
   if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     message(FATAL_ERROR "Fuzz targets need clang: configure with --preset asan or --preset fuzz")
   endif()
-  target_compile_options(quipu_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(QUIPU_HARDENING)
   # Of the processor: x86 and ARM each know one of these.
