@@ -27,13 +27,10 @@ class Restore(unittest.TestCase):
 
     def ours(self):
         """Our rules and routes, and the interface's addresses."""
-        ip = self.a.namespace.ip
-        routes = [line.strip() for family in ("-4", "-6")
-                  for words in (("rule", "show", "pref", "81"), ("route", "show", "table", "all", "proto", "81"))
-                  for line in ip(family, *words).splitlines()]
-        addresses = [line.split()[3] for line in ip("-o", "address", "show", "dev", "quipu0", "scope", "global").splitlines()]
+        routes = self.a.own_routes()
+        addresses = self.a.namespace.ip("-o", "address", "show", "dev", "quipu0", "scope", "global").splitlines()
         self.assertNotIn("", routes)
-        return sorted(routes), sorted(addresses)
+        return routes, sorted(line.split()[3] for line in addresses)
 
     def wait_for_whole(self, what):
         wait_until(lambda: self.ours() == self.whole, what)

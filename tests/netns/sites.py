@@ -223,6 +223,12 @@ class Site:
             total = (total ^ octet) * 0x100000001b3 % 2**64
         path.write_text(f"{text}sum {total:016x}\n")
 
+    def own_routes(self):
+        """Our rules, and our routes of every table."""
+        return sorted(line.strip() for family in ("-4", "-6")
+                      for words in (("rule", "show", "pref", "81"), ("route", "show", "table", "all", "proto", "81"))
+                      for line in self.namespace.ip(family, *words).splitlines())
+
     # --- what it says ---
 
     def status(self):
