@@ -4,13 +4,12 @@
 what `quipu-kmsd --check` says of a configuration that cannot work."""
 
 import pathlib
-import secrets
 import subprocess
 import tempfile
 import unittest
 
 import support
-from support import Namespace, PROGRAMS, run, wait_until
+from support import Namespace, PROGRAMS, fresh_name, run, wait_until
 
 CONFIG_INVALID = 5
 
@@ -68,7 +67,7 @@ class Kms(unittest.TestCase):
 class Identity(Kms):
     def setUp(self):
         super().setUp()
-        self.namespace = Namespace("kc" + secrets.token_hex(3))
+        self.namespace = Namespace(f"{fresh_name()}-kms")
         self.addCleanup(self.namespace.delete)
         for site in "ab":
             process = self.namespace.start(PROGRAMS / "quipu-kmsd", "--config", self.folder / f"{site}.toml",

@@ -22,7 +22,7 @@ import socket
 import subprocess
 import tempfile
 
-from support import Namespace, PROGRAMS, in_namespace, run, wait_until
+from support import Namespace, PROGRAMS, fresh_name, run, wait_until
 
 PKCS8_X25519_PREFIX_SIZE = 16  # of the 48 octets that DER needs for a private key
 SPKI_X25519_PREFIX_SIZE = 12
@@ -259,7 +259,7 @@ class World:
     """The outside, the KM network and so many sites; removed again by close()."""
 
     def __init__(self, count):
-        self.name = f"qtest-{secrets.token_hex(3)}"
+        self.name = fresh_name()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.namespaces = []
         self.sites = []

@@ -4,8 +4,13 @@
 import ctypes
 import os
 import pathlib
+import re
+import secrets
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -13,6 +18,8 @@ import unittest
 SKIPPED = 77
 PATIENCE_S = 30
 CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+NAMESPACES = pathlib.Path("/run/netns")
 
 PROGRAMS = pathlib.Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
 
@@ -77,9 +84,18 @@ class Namespace:
 
     def start(self, *command, log):
         """A program in this namespace; the process is the program itself, not a wrapper around it."""
+        test = os.getpid()
         with open(f"/run/netns/{self.name}") as handle:
             descriptor = handle.fileno()
-            enter = lambda: ctypes.CDLL(None).setns(descriptor, CLONE_NEWNET)
+
+            def enter():
+                libc = ctypes.CDLL(None)
+                libc.setns(descriptor, CLONE_NEWNET)
+                # It ends with the test, however that ends.
+                libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+                if os.getppid() != test:
+                    os._exit(1)
+
             with open(log, "ab") as output:
                 return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                                         preexec_fn=enter, start_new_session=True)
@@ -104,6 +120,24 @@ class Namespace:
         run("ip", "netns", "delete", self.name, check=False)
 
 
+def fresh_name():
+    """What the names of a test's namespaces and folders begin with. It tells whose they are: see remove_abandoned()."""
+    return f"qtest-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def remove_abandoned():
+    """The namespaces of tests that were killed, what still runs in them, and the folders that go with them."""
+    for path in NAMESPACES.glob("qtest-*"):
+        name = re.match(r"(qtest-(\d+)-[0-9a-f]{6})-", path.name)
+        if not name or pathlib.Path(f"/proc/{name[2]}").exists():
+            continue
+        for process in run("ip", "netns", "pids", path.name, check=False).split():
+            subprocess.run(["kill", "-KILL", process], capture_output=True)  # it may have ended by itself
+        run("ip", "netns", "delete", path.name, check=False)
+        for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{name[1]}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def why_not():
     """Why these tests cannot run here, or nothing."""
     if os.geteuid() != 0:
@@ -125,4 +159,5 @@ def main():
         sys.exit(SKIPPED)
     if PROGRAMS is None:
         sys.exit(f"usage: {sys.argv[0]} FOLDER-OF-PROGRAMS [unittest options]")
+    remove_abandoned()
     unittest.main(verbosity=2)
