@@ -2,9 +2,9 @@
 #include "etsi/etsi014_client.h"
 
 #include <algorithm>
-#include <array>
 #include <boost/json/serialize.hpp>
 
+#include "etsi/error_body.h"
 #include "etsi/json.h"
 #include "etsi/key_container.h"
 #include "etsi/percent.h"
@@ -13,8 +13,6 @@ namespace quipu::etsi {
 namespace {
 
 namespace json = boost::json;
-
-constexpr std::size_t kMaxMessage = 200;  // octets of a server's text that we repeat
 
 Result<std::string> target_of(std::string_view base, const SaeId& sae, std::string_view method) {
   if (sae.value().empty() || sae.value().size() > kMaxSaeIdSize)
@@ -66,56 +64,28 @@ Result<void> check_ids(const KeyIds& ids) {
   return {};
 }
 
-// A server's words made fit for a log line: one line of ASCII.
-std::string clean(std::string_view text) {
-  std::string out(text.substr(0, kMaxMessage));
-  for (char& c : out) {
-    if (c < ' ' || c > '~') c = ' ';
-  }
-  return out;
-}
-
-// What an error body says: by the standard, in the ways seen in the field, or nothing.
-std::string message_of(ByteView body) {
-  if (body.empty() || body.size() > kMaxRequestBody || body[0] == '<') return {};
-  const auto value = read_json(body);
-  if (!value) return clean(as_text(body));
-  if (!value->is_object()) return {};
-  for (const std::string_view name : {"message", "detail", "error"}) {
-    const json::value* member = value->get_object().if_contains(name);
-    if (member != nullptr && member->is_string()) return clean(std::string_view(member->get_string()));
-  }
-  return {};
-}
-
-bool speaks_of_exhaustion(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return c < 0x80 ? std::tolower(c) : c; });
-  constexpr std::array<std::string_view, 6> kWords = {"enough", "insufficient",  "exhaust",
-                                                      "no key", "not available", "unavailable"};
-  return std::ranges::any_of(kWords, [&](std::string_view word) { return text.contains(word); });
-}
-
 enum class Method { status, enc_keys, dec_keys };
 
-Errc code_of(Method method, unsigned http_status, const std::string& message) {
+Errc code_of(Method method, unsigned http_status, ByteView body) {
   if (method == Method::dec_keys) {
     for (const unsigned status : {400U, 401U, 403U, 404U, 409U, 412U, 504U}) {
       if (http_status == status) return Errc::not_found;
     }
   }
   if (http_status == 401 || http_status == 403) return Errc::not_permitted;
-  if (method == Method::enc_keys && http_status == 400 && speaks_of_exhaustion(message)) return Errc::exhausted;
+  if (method == Method::enc_keys && http_status == 400 && speaks_of_exhaustion(body)) return Errc::exhausted;
   if (http_status == 429 || (http_status == 503 && method == Method::enc_keys)) return Errc::exhausted;
   if (http_status == 408 || http_status >= 500) return Errc::unavailable;
   return Errc::refused;
 }
 
+// A success that we do not know (201, 206) may bring keys: no text is taken from it at all.
 Result<void> require_ok(Method method, unsigned http_status, ByteView body) {
   if (http_status == 200) return {};
-  const std::string message = message_of(body);
+  const std::string message = http_status < 300 ? std::string() : message_of(body);
   std::string text = "KME answered HTTP " + std::to_string(http_status);
   if (!message.empty()) text += ": " + message;
-  return fail(code_of(method, http_status, message), std::move(text));
+  return fail(code_of(method, http_status, body), std::move(text));
 }
 
 bool is_zero(ByteView bytes) {

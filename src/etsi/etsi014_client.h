@@ -37,7 +37,8 @@ Result<ClientRequest> dec_keys_request(std::string_view base, const SaeId& maste
 //                  the deadline, then choose another key
 //   refused        any other answer
 //   malformed, duplicate, too_large, out_of_range, bad_key   a 200 that breaks the rules: nothing of it was kept
-// The text names the HTTP status and the server's message, cut, in printable ASCII.
+// The text names the HTTP status and, above 2xx, the message of a JSON body, cut, in printable ASCII: nothing else of
+// the body, which may be a container that broke off.
 Result<Status> parse_status_reply(unsigned http_status, ByteView body);
 
 // Checks: number of keys as asked, every key of `size_bits` (0: any, but all alike and not empty), ids of 1 to

@@ -223,6 +223,8 @@ TEST(Refusals, ByStatusAndText) {
   EXPECT_EQ(enc_error(429, ""), Errc::exhausted);
   EXPECT_EQ(enc_error(400, R"({"message":"Not enough key material available"})"), Errc::exhausted);
   EXPECT_EQ(enc_error(400, R"({"detail":"Insufficient keys"})"), Errc::exhausted);
+  EXPECT_EQ(enc_error(400, "Not ENOUGH keys"), Errc::exhausted);
+  EXPECT_EQ(enc_error(400, "wrong size"), Errc::refused);
   EXPECT_EQ(enc_error(400, R"({"message":"size shall be a multiple of 8"})"), Errc::refused);
   EXPECT_EQ(enc_error(401, ""), Errc::not_permitted);
   EXPECT_EQ(enc_error(403, "<html>"), Errc::not_permitted);
@@ -240,9 +242,37 @@ TEST(Refusals, RepeatTheServersWordsCleaned) {
   const auto text = [](std::string_view body) { return parse_status_reply(500, as_bytes(body)).error().text; };
   EXPECT_EQ(text(R"({"message":"a\nb\u001b[1m"})"), "KME answered HTTP 500: a b [1m");
   EXPECT_EQ(text(R"({"detail":["x"]})"), "KME answered HTTP 500");
-  EXPECT_EQ(text("plain words"), "KME answered HTTP 500: plain words");
+  EXPECT_EQ(text(R"({"error":"e","message":"m","x":{"message":"y"}})"), "KME answered HTTP 500: m");
+  EXPECT_EQ(text(R"({"message":"SAE \"b\" is \u0061 \u00e9 \/"})"), "KME answered HTTP 500: SAE b is a /");
+  EXPECT_EQ(text("plain words"), "KME answered HTTP 500");
   EXPECT_EQ(text("<html><body>x</body></html>"), "KME answered HTTP 500");
-  EXPECT_LT(text(std::string(5000, 'x')).size(), 300U);
+  EXPECT_EQ(text(R"({"message":"cut)"), "KME answered HTTP 500");
+  EXPECT_EQ(text(R"({"message":")" + std::string(5000, 'x') + R"("})").size(), 223U);
+}
+
+// A gateway may give any status to what the KME answered, and cut it anywhere.
+TEST(Refusals, NeverRepeatAKey) {
+  const SecretBytes container = container_of({{"a", "the key of thirty-two octets long"}});
+  const std::string whole(as_text(container.view()));
+  const std::string key_text = "dGhlIGtleSBvZiB0aGlydHktdHdvIG9jdGV0cyBsb25n";
+  const std::size_t at = whole.find(key_text);
+  ASSERT_NE(at, std::string::npos);
+  const std::vector<std::string> bodies = {whole,
+                                           whole.substr(0, whole.size() - 1),
+                                           whole.substr(0, at + 20),
+                                           whole.substr(at),
+                                           R"({"message":")" + whole.substr(at),
+                                           R"({"keys":[{"message":")" + key_text + R"("}]})"};
+  for (const unsigned status : {201U, 203U, 206U, 400U, 404U, 500U, 502U, 503U}) {
+    for (const std::string& body : bodies) {
+      const std::string enc = parse_enc_keys_reply(status, as_bytes(body), 1, 256).error().text;
+      EXPECT_EQ(enc, "KME answered HTTP " + std::to_string(status)) << body;
+      const std::string dec = parse_dec_keys_reply(status, as_bytes(body), {{KeyId("a")}}, 256).error().text;
+      EXPECT_EQ(dec, enc) << body;
+    }
+  }
+  const std::string message = R"({"message":")" + key_text + R"("})";
+  EXPECT_EQ(parse_enc_keys_reply(206, as_bytes(message), 1, 256).error().text, "KME answered HTTP 206");
 }
 
 }  // namespace
