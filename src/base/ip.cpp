@@ -30,6 +30,11 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
   return out;
 }
 
+bool IpAddress::is_loopback() const {
+  if (family == IpFamily::v4) return octets[0] == 127;
+  return view().back() == 1 && std::ranges::all_of(view().first(15), [](std::uint8_t octet) { return octet == 0; });
+}
+
 IpAddress IpAddress::from_octets(ByteView octets) {
   QUIPU_ASSERT(octets.size() == 4 || octets.size() == 16);
   IpAddress out;

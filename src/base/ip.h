@@ -32,6 +32,9 @@ struct IpAddress {
 
   int bits() const { return family == IpFamily::v4 ? 32 : 128; }
 
+  // 127.0.0.0/8 or ::1.
+  bool is_loopback() const;
+
   std::string text() const;
 };
 

@@ -5,8 +5,10 @@
 
 namespace quipu::net {
 
-bool HandshakeBudget::take(const IpAddress& sender, TimePoint now) {
-  const bool known = is_known(sender);
+bool HandshakeBudget::take(const IpAddress& from, TimePoint now) {
+  if (from.is_loopback()) return true;
+  const bool known = is_known(from);
+  const IpAddress sender = known ? from : sender_of(from);
   Senders& senders = known ? m_known : m_strangers;
   const HandshakeRate& rate = known ? m_limits.known : m_limits.stranger;
   auto found = senders.find(sender);
@@ -20,11 +22,10 @@ bool HandshakeBudget::take(const IpAddress& sender, TimePoint now) {
   return true;
 }
 
-void HandshakeBudget::know(const IpAddress& sender, TimePoint now) {
-  if (is_known(sender)) return;
-  m_strangers.erase(sender);
+void HandshakeBudget::know(const IpAddress& from, TimePoint now) {
+  if (is_known(from)) return;
   forget_one(m_known, now);
-  m_known.emplace(sender, now);
+  m_known.emplace(from, now);
 }
 
 // Whoever floods has the latest time, and is not forgotten for it.

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // How many TLS handshakes each sender may begin. A handshake costs us a signature and a key exchange before we know who
 // asks: those of whoever floods must not delay the others.
+//
+// A stranger is counted with all that one host may own (sender_of in base/ip.h); a known sender by its own address, so
+// that its neighbours in a /64 spend nothing of its share. This host's loopback is not counted: there, all users have
+// one address, and any of them could spend what another needs.
 #pragma once
 
 #include <map>
@@ -25,17 +29,17 @@ struct HandshakeLimits {
   std::size_t max_senders = 1024;  // that are kept in mind, of strangers and of known ones each
 };
 
-// A sender is an address or a network (sender_of in base/ip.h). Reads no clock.
+// Reads no clock.
 class HandshakeBudget {
  public:
   explicit HandshakeBudget(const HandshakeLimits& limits) : m_limits(limits) {}
 
-  // Whether this sender may begin another one; if so it is counted.
-  bool take(const IpAddress& sender, TimePoint now);
-  // It has ended one with a certificate of ours.
-  void know(const IpAddress& sender, TimePoint now);
+  // Whether another one may begin from there; if so it is counted.
+  bool take(const IpAddress& from, TimePoint now);
+  // One from there has ended with a certificate of ours.
+  void know(const IpAddress& from, TimePoint now);
 
-  bool is_known(const IpAddress& sender) const { return m_known.contains(sender); }
+  bool is_known(const IpAddress& from) const { return m_known.contains(from); }
 
  private:
   // When what a sender has begun is forgotten; in the past when nothing is held against it.

@@ -261,8 +261,11 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
   struct Pending {
     std::shared_ptr<TlsSocket::Core> socket;
     std::unique_ptr<Timer> deadline;
-    IpAddress sender;
     TimePoint since;
+
+    const IpAddress& from() const { return socket->remote.address; }
+
+    IpAddress sender() const { return sender_of(from()); }
   };
 
   Core(Loop& owner, Options chosen)
@@ -296,22 +299,23 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     });
   }
 
-  // False when nobody has to give way to this sender.
-  bool make_room(const IpAddress& sender) {
+  // False when nobody has to give way to this newcomer.
+  bool make_room(const IpAddress& newcomer) {
+    const IpAddress sender = sender_of(newcomer);
     std::map<IpAddress, std::size_t> held;
     for (const auto& [id, one] : pending)
-      ++held[one.sender];
+      ++held[one.sender()];
     const bool own = held[sender] >= std::max<std::size_t>(options.max_pending / 4, 1);
     if (!own && pending.size() < options.max_pending) return true;
     std::optional<std::tuple<bool, std::size_t, bool, std::uint64_t>> worst;  // the smaller, the worse
     for (const auto& [id, one] : pending) {
-      if (own && one.sender != sender) continue;
-      const std::tuple rank(budget.is_known(one.sender), pending.size() - held[one.sender],
+      if (own && one.sender() != sender) continue;
+      const std::tuple rank(budget.is_known(one.from()), pending.size() - held[one.sender()],
                             has_hello(one.socket->stream.native_handle()), id);
       worst = worst ? std::min(*worst, rank) : rank;
     }
     QUIPU_ASSERT(worst.has_value());
-    if (!own && std::get<0>(*worst) && !budget.is_known(sender)) return false;
+    if (std::get<0>(*worst) && !budget.is_known(newcomer)) return false;
     refuse(std::get<3>(*worst), {Errc::exhausted, "given up for a newer one: too many TLS handshakes at once"});
     return true;
   }
@@ -321,30 +325,40 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     error_code ignored;
     std::ignore = socket.set_option(asio::socket_base::linger(true, 0), ignored);
     std::ignore = socket.close(ignored);
-    if (options.on_refused) options.on_refused(from, {Errc::exhausted, "too many TLS handshakes of one sender"});
+    if (options.on_refused) options.on_refused(from, {Errc::exhausted, "too many TLS handshakes at once"});
   }
 
   void begin(tcp::socket socket) {
     error_code ec;
     const Endpoint from = from_asio(socket.remote_endpoint(ec));
     if (ec || (options.admit && !options.admit(from))) return;  // the socket closes
-    const IpAddress sender = sender_of(from.address);
     const auto keep = shared_from_this();
-    if (!budget.take(sender, Loop::now()) || !make_room(sender)) return turn_away(socket, from);
+    if (!make_room(from.address)) return turn_away(socket, from);
     if (closed) return;
     tune(socket);
     const std::uint64_t id = ++last_id;
     Pending& one = pending[id];
     one.socket = std::make_shared<TlsSocket::Core>(loop, std::move(socket), context);
     one.socket->remote = from;
-    one.sender = sender;
     one.since = Loop::now();
     one.deadline = std::make_unique<Timer>(loop, [this, id] { overdue(id); });
     one.deadline->set(one.since + std::min(options.hello_timeout, options.handshake_timeout));
+    one.socket->stream.next_layer().async_wait(
+        tcp::socket::wait_read, [self = shared_from_this(), id](error_code error) { self->spoken_to(id, error); });
+  }
+
+  // The first octets have come, or the end of the connection.
+  void spoken_to(std::uint64_t id, error_code ec) {
+    const auto found = pending.find(id);
+    if (closed || found == pending.end()) return;
+    const std::shared_ptr<TlsSocket::Core> socket = found->second.socket;
+    if (!ec && socket->stream.next_layer().available(ec) == 0 && !ec) ec = asio::error::eof;
+    if (ec) return refuse(id, stream_error(socket->stream, ec));
+    if (!budget.take(found->second.from(), Loop::now()))
+      return refuse(id, {Errc::exhausted, "too many TLS handshakes of one sender"});
     // The operation works in the stream until its handler has run, also when the handshake was given up before.
-    one.socket->stream.async_handshake(
-        asio::ssl::stream_base::server,
-        [self = shared_from_this(), socket = one.socket, id](error_code error) { self->shaken(id, error); });
+    socket->stream.async_handshake(asio::ssl::stream_base::server, [self = shared_from_this(), socket,
+                                                                    id](error_code error) { self->shaken(id, error); });
   }
 
   void overdue(std::uint64_t id) {
@@ -361,7 +375,7 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     if (ec) return refuse(id, stream_error(socket->stream, ec));
     auto identity = peer_identity(socket->stream.native_handle());
     if (!identity) return refuse(id, std::move(identity).error());
-    budget.know(found->second.sender, Loop::now());
+    budget.know(found->second.from(), Loop::now());
     pending.erase(found);
     socket->peer = std::make_shared<const PeerIdentity>(std::move(*identity));
     options.on_accept(std::make_unique<TlsSocket>(socket));

@@ -61,13 +61,13 @@ class TlsAcceptor {
     Duration handshake_timeout = std::chrono::seconds(10);
     // Of these, until the client's first message has come in full.
     Duration hello_timeout = std::chrono::seconds(3);
-    // Handshakes that each sender (IPv6: a /64) may begin; whoever exceeds this is hung up on before anything is
-    // computed for it.
+    // Handshakes that each sender may begin: counted at the first octets that come, so that silence spends nothing.
+    // Whoever exceeds this is hung up on before anything is computed for it.
     HandshakeLimits senders = {};
-    // Handshakes under way, of which one sender may hold a quarter. A sender at this limit loses one of its own; when
-    // all are taken, the sender that holds most loses one, a stranger before one that has ended a handshake before.
-    // First go those that have not said hello, then the oldest, so that half-open connections do not keep anybody out.
-    // A stranger is turned away when all are of senders that are known.
+    // Connections without a handshake that has ended, of which one sender (IPv6: a /64) may hold a quarter. A sender at
+    // this limit loses one of its own; when all are taken, the sender that holds most loses one, a stranger before one
+    // that has ended a handshake before. First go those that have not said hello, then the oldest, so that half-open
+    // connections do not keep anybody out. A stranger is turned away where only senders that are known could make room.
     std::size_t max_pending = 64;
     // Asked before the handshake; empty: everybody.
     Callback<bool(const Endpoint& from)> admit = {};

@@ -13,6 +13,13 @@ TEST(IpAddress, ParsesAndPrints) {
     EXPECT_FALSE(IpAddress::parse(text).has_value()) << text;
 }
 
+TEST(IpAddress, KnowsLoopback) {
+  for (const std::string_view text : {"127.0.0.1", "127.255.255.255", "::1"})
+    EXPECT_TRUE(IpAddress::parse(text)->is_loopback()) << text;
+  for (const std::string_view text : {"128.0.0.1", "0.0.0.1", "::", "::2", "7f00::1"})
+    EXPECT_FALSE(IpAddress::parse(text)->is_loopback()) << text;
+}
+
 TEST(IpPrefix, MasksAndContains) {
   const auto prefix = IpPrefix::parse("10.1.2.3/20");
   ASSERT_TRUE(prefix.has_value());

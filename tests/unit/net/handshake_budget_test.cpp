@@ -50,6 +50,26 @@ TEST(HandshakeBudget, WhoIsKnownHasMore) {
   EXPECT_EQ(taken(budget, sender(1), kStart + milliseconds(20)), 1);
 }
 
+// Strangers of a /64 share; what they begin is not held against a neighbour that is known.
+TEST(HandshakeBudget, WhoIsKnownSharesWithNoNeighbour) {
+  HandshakeBudget budget(kLimits);
+  const IpAddress known = *IpAddress::parse("2001:db8::1");
+  const IpAddress neighbour = *IpAddress::parse("2001:db8::2");
+  budget.know(known, kStart);
+  EXPECT_FALSE(budget.is_known(neighbour));
+  EXPECT_EQ(taken(budget, neighbour, kStart), 3);
+  EXPECT_EQ(taken(budget, *IpAddress::parse("2001:db8::3"), kStart), 0);
+  EXPECT_EQ(taken(budget, known, kStart), 5);
+}
+
+TEST(HandshakeBudget, LoopbackIsNotCounted) {
+  HandshakeBudget budget(kLimits);
+  for (int i = 0; i < 1'000; ++i) {
+    EXPECT_TRUE(budget.take(*IpAddress::parse("127.0.0.1"), kStart));
+    EXPECT_TRUE(budget.take(*IpAddress::parse("::1"), kStart));
+  }
+}
+
 TEST(HandshakeBudget, WhoFloodsIsNotForgottenAmongManyOthers) {
   HandshakeBudget budget(kLimits);
   EXPECT_EQ(taken(budget, sender(1), kStart), 3);
