@@ -100,7 +100,7 @@ void KmsClient::send(std::shared_ptr<Call> call) {
   const Duration left = call->give_up - net::Loop::now();
   m_client.send(std::move(http), left,
                 [this, call = std::move(call)](std::expected<net::HttpResponse, net::HttpFailure> reply) mutable {
-                  if (!reply && !reply.error().maybe_processed && reply.error().error.code == Errc::unavailable)
+                  if (!reply && !reply.error().maybe_processed && reply.error().retryable)
                     return unreached(std::move(call), std::move(reply.error().error));
                   m_rounds = 0;
                   if (!reply) return call->handler(std::unexpected(std::move(reply.error().error)));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // One KMS as a SAE sees it: ETSI GS QKD 014 calls over one HTTPS client. Nothing that may have reached the KMS is sent
-// twice by itself. What certainly did not (nobody listens there) is tried again a few times within a second, once per
-// outage: daemons that start together find each other at once, and a KMS that stays away is not pressed.
+// twice by itself. What certainly did not (nobody listens there, or the connection broke before it stood) is tried
+// again a few times within a second, once per outage: daemons that start together find each other at once, and a KMS
+// that stays away is not pressed.
 #pragma once
 
 #include <memory>

@@ -217,6 +217,32 @@ TEST_F(KeyFetcherTest, AKmsThatComesUpLaterIsFoundWithinOneQuestion) {
   EXPECT_EQ(m_log.count(event::kKmsUnavailable), 0U);
 }
 
+// No request was made on a connection that never stood: nothing is spent by asking again.
+TEST_F(KeyFetcherTest, AConnectionThatBreaksInItsHandshakeIsMadeAgain) {
+  m_kms.stop();
+  m_kms.start({.handshake_timeout = Duration::zero()});
+  m_fetcher.fetch(request("a"));
+  run_until(m_loop, [&] { return m_kms.refused_connections > 0; }, "the first try");
+  m_kms.stop();
+  m_kms.start();
+  run_until(m_loop, [&] { return !m_answers.empty(); }, "the answer");
+  EXPECT_TRUE(m_answers.front().result.has_value()) << m_answers.front().result.error().text;
+  EXPECT_EQ(m_kms.enc_calls, 1U);
+}
+
+// The KMS may have handed out a key, which is lost; another one must be the caller's decision.
+TEST_F(KeyFetcherTest, ARequestThatMayHaveArrivedIsNotSentAgain) {
+  m_kms.hold = true;
+  m_fetcher.fetch(request("a"));
+  run_until(m_loop, [&] { return m_kms.held() == 1; }, "the request");
+  m_kms.stop();
+  m_kms.hold = false;
+  m_kms.start();
+  run_until(m_loop, [&] { return !m_answers.empty(); }, "the answer");
+  EXPECT_FALSE(m_answers.front().result.has_value());
+  EXPECT_EQ(m_kms.enc_calls, 0U);
+}
+
 TEST_F(KeyFetcherTest, AKeyThatComesAfterItsDeadlineIsStillDelivered) {
   m_kms.hold = true;
   RequestKey wanted = request("a");

@@ -55,10 +55,11 @@ KmsSettings TestKms::settings_for(const std::string& own, const std::string& nam
   return settings;
 }
 
-void TestKms::start() {
+void TestKms::start(const net::HttpsServerLimits& limits) {
   auto server = net::HttpsServer::open(
-      m_loop, Endpoint{*IpAddress::parse("127.0.0.1"), m_port}, m_tls, {},
-      [this](net::HttpRequest request, net::Responder responder) { serve(std::move(request), std::move(responder)); });
+      m_loop, Endpoint{*IpAddress::parse("127.0.0.1"), m_port}, m_tls, limits,
+      [this](net::HttpRequest request, net::Responder responder) { serve(std::move(request), std::move(responder)); },
+      [this](const Endpoint&, const Error&) { ++refused_connections; });
   ASSERT_TRUE(server.has_value()) << server.error().text;
   m_server = std::move(*server);
   m_port = m_server->local().port;

@@ -23,12 +23,13 @@ class TestKms {
   // How SAE `own` reaches this KMS.
   KmsSettings settings_for(const std::string& own, const std::string& name = "local");
   // A listener in the same place as the one that stop() closed, with the same keys.
-  void start();
+  void start(const net::HttpsServerLimits& limits = {});
   void stop();
 
   std::size_t enc_calls = 0;
   std::size_t dec_calls = 0;
   std::size_t status_calls = 0;
+  std::size_t refused_connections = 0;
 
   // Keys handed out to their master and not yet fetched by their slave.
   std::size_t keys_waiting() const { return m_keys.size(); }
