@@ -30,8 +30,7 @@ struct KmLinks::Dialer {
   KmeId peer;
   net::HostPort to;
   Backoff backoff;
-  std::optional<TimePoint> contact;  // since then
-  bool reported = false;             // a failure is told once, until it succeeds
+  bool reported = false;  // a failure is told once, until it succeeds
   std::unique_ptr<net::TlsConnector> connector;
   net::Timer retry;
 };
@@ -158,15 +157,15 @@ void KmLinks::dial_again(const KmeId& peer) {
   if (found == m_dialers.end()) return;
   Dialer& dialer = *found->second;
   const TimePoint now = net::Loop::now();
-  if (const auto contact = std::exchange(dialer.contact, std::nullopt)) dialer.backoff.contact_ended(now - *contact);
-  const Duration delay = dialer.backoff.next();
+  const Duration delay = dialer.backoff.next(now, m_rng);
   m_log.debug(event::kKmLinkDialsAgain, "a peer KME will be dialled again",
               {{"peer", peer.value()}, {"delay_ms", delay_text(delay)}});
   dialer.retry.set(now + delay);
 }
 
 void KmLinks::in_contact(const KmeId& peer) {
-  if (const auto found = m_dialers.find(peer); found != m_dialers.end()) found->second->contact = net::Loop::now();
+  if (const auto found = m_dialers.find(peer); found != m_dialers.end())
+    found->second->backoff.contact_made(net::Loop::now());
 }
 
 Endpoint KmLinks::local() const {

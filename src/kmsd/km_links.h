@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "config/kmsd_config.h"
+#include "crypto/rng.h"
 #include "kms/actions.h"
 #include "kmsd/refusal_log.h"
 #include "net/tls_stream.h"
@@ -38,7 +39,7 @@ class KmLinks {
   // Octets for a connection that has gone meanwhile are dropped: the core hears of its end, or already has.
   void send(kms::LinkId link, ByteView octets);
   void close(kms::LinkId link);
-  // The two ends have understood each other: once that has lasted, the connection's end is no reason to wait long.
+  // The two ends have understood each other: the end of such a connection is no reason to wait long.
   void in_contact(const KmeId& peer);
   // With the port that the kernel chose when 0 was configured.
   Endpoint local() const;
@@ -69,6 +70,7 @@ class KmLinks {
   std::map<KmeId, std::unique_ptr<Dialer>> m_dialers;
   std::map<kms::LinkId, std::unique_ptr<net::TlsStream>> m_streams;
   std::map<kms::LinkId, KmeId> m_stream_peers;
+  crypto::SystemRng m_rng;
   std::uint64_t m_last_link = 0;
 };
 

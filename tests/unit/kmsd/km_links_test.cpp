@@ -4,8 +4,11 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+
 #include "kms/link_message.h"
 #include "kmsd/backoff.h"
+#include "support/fixed_rng.h"
 #include "support/recorded_log.h"
 #include "unit/net/fixture.h"
 
@@ -15,7 +18,6 @@ namespace {
 using net::kLoopback;
 using test::RecordedLog;
 using test::run_until;
-using Names = std::vector<std::string>;
 
 class KmLinksTest : public ::testing::Test {
  protected:
@@ -63,20 +65,58 @@ class KmLinksTest : public ::testing::Test {
   std::vector<Errc> ended;
 };
 
-TEST(Backoff, DoublesUpToItsLongestAndStartsAgain) {
-  Backoff backoff;
-  Duration before = backoff.next();
-  EXPECT_EQ(before, Backoff::kFirst);
-  for (int i = 0; i < 20; ++i) {
-    const Duration next = backoff.next();
-    EXPECT_EQ(next, std::min(2 * before, Backoff::kLongest));
-    before = next;
+class BackoffTest : public ::testing::Test {
+ protected:
+  // Contact of that length, if any, and how long is waited after it.
+  Duration wait_after(std::optional<Duration> contact) {
+    if (contact) backoff.contact_made(now);
+    now += contact.value_or(Duration::zero());
+    const Duration delay = backoff.next(now, rng);
+    now += delay;
+    return delay;
   }
-  EXPECT_EQ(before, Backoff::kLongest);
-  backoff.contact_ended(Backoff::kLongest - std::chrono::milliseconds(1));
-  EXPECT_EQ(backoff.next(), Backoff::kLongest);
-  backoff.contact_ended(Backoff::kLongest);
-  EXPECT_EQ(backoff.next(), Backoff::kFirst);
+
+  // Between a half of it and all of it.
+  static void expect_about(Duration delay, Duration longest) {
+    EXPECT_GE(delay, longest / 2);
+    EXPECT_LE(delay, longest);
+  }
+
+  Backoff backoff;
+  tests::SeededRng rng{"backoff"};
+  TimePoint now{std::chrono::hours(1)};
+};
+
+TEST_F(BackoffTest, DoublesUpToItsLongest) {
+  Duration longest = Backoff::kFirst;
+  for (int i = 0; i < 20; ++i) {
+    expect_about(wait_after({}), longest);
+    longest = std::min(2 * longest, Backoff::kLongest);
+  }
+  EXPECT_EQ(longest, Backoff::kLongest);
+}
+
+// However many good connections ended in a row.
+TEST_F(BackoffTest, StartsAgainAfterGoodContact) {
+  for (int i = 0; i < 20; ++i)
+    expect_about(wait_after(Backoff::kGoodContact), Backoff::kFirst);
+  for (int i = 0; i < 20; ++i)
+    wait_after({});
+  expect_about(wait_after(Backoff::kGoodContact), Backoff::kFirst);
+  expect_about(wait_after({}), 2 * Backoff::kFirst);  // contact counts once
+}
+
+TEST_F(BackoffTest, DoesNotHammerAPeerThatHangsUpAfterContact) {
+  for (int i = 0; i < 20; ++i)
+    wait_after(Backoff::kGoodContact - std::chrono::milliseconds(1));
+  expect_about(wait_after(Duration::zero()), Backoff::kLongest);
+}
+
+TEST_F(BackoffTest, NoTwoPeersWaitTheSame) {
+  std::set<Duration> waits;
+  for (int i = 0; i < 100; ++i)
+    waits.insert(wait_after(Backoff::kGoodContact));
+  EXPECT_GT(waits.size(), 90U);
 }
 
 // Neither a handshake nor contact that ends at once brings the delay back.
@@ -89,7 +129,13 @@ TEST_F(KmLinksTest, APeerThatHangsUpIsDialledMoreAndMoreRarely) {
   const auto delays = [&] { return log.values("km_link_dials_again", "delay_ms"); };
   run_until(loop, [&] { return delays().size() >= 3; });
   EXPECT_EQ(connected, 3);
-  EXPECT_EQ(delays(), (Names{"100", "200", "400"}));
+  Duration longest = Backoff::kFirst;
+  for (const std::string& delay : delays()) {
+    const Duration waited = std::chrono::milliseconds(std::stoi(delay));
+    EXPECT_GE(waited, longest / 2);
+    EXPECT_LE(waited, longest);
+    longest *= 2;
+  }
 }
 
 // Not even the Goodbye of a core that ends the connection in the same turn: it is small enough for the rest of the
