@@ -136,7 +136,9 @@ void Association::link_disconnected(const std::string& reason) {
 Result<void> Association::dispatch(const wire::Goodbye& m) {
   m_site.report(LogLevel::warning, "km_link_refused", "The peer closed the KM link.",
                 {{"peer", m_config.id.value()}, {"reason", std::string(wire::to_string(m.reason))}});
-  if (m.reason == wire::GoodbyeReason::two_copies) {
+  // Who has not repeated our nonce knows nothing of copies: as after any other Goodbye, the next connection may do
+  // better.
+  if (m.reason == wire::GoodbyeReason::two_copies && m_contact.peer_is_alive()) {
     m_availability.refuse();
     m_site.alarm("this_kme_cloned",
                  "The peer has seen two copies of this KME. This run hands out no more keys of the pool: stop one copy "

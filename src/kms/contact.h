@@ -30,6 +30,9 @@ class ContactExchange {
   Result<void> receive(const wire::InventoryEnd& message);
   Result<void> receive(const wire::Merged& message);
 
+  // Whether the peer's Contact has come on this connection, with our nonce: its run is alive, and has judged ours.
+  bool peer_is_alive() const { return m_step > Step::contact; }
+
   // Once after each contact: whether the peer's run is another one than at the contact before. A connection that ended
   // between the two does not count.
   bool take_peer_restarted() { return std::exchange(m_peer_restarted, false); }

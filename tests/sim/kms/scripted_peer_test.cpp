@@ -32,6 +32,29 @@ TEST_F(ScriptedPeer, NoRequestBeforeContactAndNoContactAfterIt) {
   expect_goodbye(wire::GoodbyeReason::violation);
 }
 
+TEST_F(ScriptedPeer, TwoCopiesAreNotToldBeforeContact) {
+  const wire::Hello hello{1, KmeId("b"), KmeId("a"), instance, {}};
+  const auto alarms = [&] { return std::ranges::count(reports, "this_kme_cloned"); };
+  for (const bool greeted : {false, true}) {
+    if (greeted) say(hello);
+    say(wire::Goodbye{wire::GoodbyeReason::two_copies});
+    EXPECT_TRUE(closed);
+    EXPECT_EQ(pool().link, LinkState::down);
+    EXPECT_EQ(alarms(), 0);
+    closed = false;
+    take(kme->link_connected(kLink, KmeId("b"), now));
+  }
+  contact();
+  EXPECT_FALSE(closed);
+  // From one whose run is known to be alive it is final.
+  say(wire::Goodbye{wire::GoodbyeReason::two_copies});
+  EXPECT_EQ(pool().link, LinkState::refused);
+  EXPECT_EQ(alarms(), 1);
+  closed = false;
+  take(kme->link_connected(kLink, KmeId("b"), now));
+  EXPECT_TRUE(closed);
+}
+
 TEST_F(ScriptedPeer, AnswersToNothingAndGarbageEndTheConnection) {
   contact();
   say(wire::Ack{wire::RequestNumber(99)});
