@@ -121,7 +121,8 @@ struct DeviceStatus {
   std::map<std::string, std::uint64_t> drops{};  // datagrams that belong to no tunnel, by reason
   std::uint64_t cookies_sent = 0;                // answers to handshakes while too many came at once
   // Packets of any tunnel that a full queue of the kernel lost: "tun", "udp_send", "udp_receive"; that were longer than
-  // any packet may be: "tun_read"; and that the kernel would not take from us: "tun_write".
+  // any packet may be: "tun_read", "udp_too_long"; and that the kernel would not take from us: "tun_write",
+  // "udp_refused".
   std::map<std::string, std::uint64_t> queue_drops{};
   // What is wrong with the interface or the routes, and so with all tunnels; empty when nothing is.
   std::string reason{};

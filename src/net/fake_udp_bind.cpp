@@ -39,16 +39,20 @@ std::size_t FakeUdpBind::send(std::span<const OutDatagram> datagrams) {
   for (const OutDatagram& datagram : datagrams) {
     if (m_send_room && *m_send_room == 0) break;
     if (m_send_room) --*m_send_room;
+    ++done;
+    if (m_refusals > 0) {
+      --m_refusals;
+      ++m_stats.send_failed;
+      continue;
+    }
     const std::size_t step = datagram.segment_size == 0 ? datagram.payload.size() : datagram.segment_size;
     ByteView rest = datagram.payload;
     do {
       const ByteView segment = rest.first(std::min(step, rest.size()));
       rest = rest.subspan(segment.size());
       const FakeUdpNetwork::Packet packet{m_local, datagram.to, Bytes(segment.begin(), segment.end())};
-      ++m_stats.sent;
       if (!m_network.on_send || m_network.on_send(packet)) m_network.deliver(packet);
     } while (!rest.empty());
-    ++done;
   }
   return done;
 }
@@ -67,7 +71,6 @@ std::size_t FakeUdpBind::receive(std::span<InDatagram> datagrams) {
     in.size = packet.payload.size();
     in.from = packet.from;
     in.segment_size = 0;
-    ++m_stats.received;
     ++filled;
   }
   std::uint64_t count = 0;

@@ -45,6 +45,9 @@ class FakeUdpBind final : public UdpBind {
   // How many more datagrams send() takes before it says "full"; unlimited when not set.
   void limit_sends(std::optional<std::size_t> count) { m_send_room = count; }
 
+  // The next so many datagrams that are sent are refused.
+  void refuse(std::size_t datagrams) { m_refusals = datagrams; }
+
   std::size_t send(std::span<const OutDatagram> datagrams) override;
   std::size_t receive(std::span<InDatagram> datagrams) override;
 
@@ -63,6 +66,7 @@ class FakeUdpBind final : public UdpBind {
   Endpoint m_local;
   std::deque<FakeUdpNetwork::Packet> m_queue;
   std::optional<std::size_t> m_send_room;
+  std::size_t m_refusals = 0;
   UdpStats m_stats;
   UniqueFd m_readable;
   int m_readable_fd = -1;

@@ -174,16 +174,10 @@ class SystemUdpBind final : public UdpBind {
     return datagrams.first(n);
   }
 
-  void count_refusal(int error) {
-    ++m_stats.send_failed;
-    m_stats.last_send_error = error;
-  }
-
   std::size_t send_run(std::span<const OutDatagram> run) {
     std::optional<UdpSocket>& socket = socket_for(run[0]);
     if (!socket || !socket->allow_fragments(run[0].may_fragment)) {
-      for (std::size_t i = 0; i < run.size(); ++i)
-        count_refusal(EAFNOSUPPORT);
+      m_stats.send_failed += run.size();
       return run.size();
     }
     std::size_t done = 0;
@@ -202,7 +196,7 @@ class SystemUdpBind final : public UdpBind {
       if (errno == EIO && segment_count(part[0]) > 1) {
         split(*socket, part[0]);  // an interface without checksum offload
       } else {
-        count_refusal(errno);
+        ++m_stats.send_failed;
       }
       ++done;
     }
@@ -218,10 +212,7 @@ class SystemUdpBind final : public UdpBind {
       header.msg_namelen = m_batch.addresses[n].size;
       if (segment_count(datagram) > 1) add_segment_size(header, m_batch.controls[n], datagram.segment_size);
     }
-    const int sent = ::sendmmsg(socket.fd(), m_batch.headers.data(), static_cast<unsigned>(n), 0);
-    for (int i = 0; i < sent; ++i)
-      m_stats.sent += segment_count(datagrams[static_cast<std::size_t>(i)]);
-    return sent;
+    return ::sendmmsg(socket.fd(), m_batch.headers.data(), static_cast<unsigned>(n), 0);
   }
 
   // Segmentation for kernels and interfaces that have none. What does not fit into the socket is lost.
@@ -230,11 +221,7 @@ class SystemUdpBind final : public UdpBind {
     for (ByteView rest = datagram.payload; !rest.empty();) {
       const ByteView segment = rest.first(std::min<std::size_t>(datagram.segment_size, rest.size()));
       rest = rest.subspan(segment.size());
-      if (::sendto(socket.fd(), segment.data(), segment.size(), 0, to.get(), to.size) >= 0) {
-        ++m_stats.sent;
-      } else {
-        count_refusal(errno);
-      }
+      if (::sendto(socket.fd(), segment.data(), segment.size(), 0, to.get(), to.size) < 0) ++m_stats.send_failed;
     }
   }
 
@@ -277,7 +264,6 @@ class SystemUdpBind final : public UdpBind {
       arrived[kept].size = m_batch.headers[i].msg_len;
       arrived[kept].from = *from;
       arrived[kept].segment_size = received_segment_size(header);
-      ++m_stats.received;
       ++kept;
     }
     return kept;

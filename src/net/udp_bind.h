@@ -31,12 +31,10 @@ struct InDatagram {
   ByteView payload() const { return ByteView(buffer).first(size); }
 };
 
+// Datagrams that were lost here.
 struct UdpStats {
-  std::uint64_t sent = 0;  // datagrams, after segmentation
-  std::uint64_t received = 0;
   std::uint64_t send_failed = 0;  // refused by the kernel one by one (no route, too large, firewall)
   std::uint64_t truncated = 0;    // longer than the caller's buffer, dropped
-  int last_send_error = 0;        // errno
 };
 
 class UdpBind {

@@ -461,12 +461,18 @@ TEST_F(EngineTest, AKeyThatComesAfterTheStopStartsNothing) {
   EXPECT_FALSE(tunnel(site).handshakes.initiated > 0 || tunnel(site).state == control::TunnelState::connecting);
 }
 
-TEST_F(EngineTest, DatagramsThatFindNoRoomAreCountedApart) {
+TEST_F(EngineTest, DatagramsThatAreLostHereAreCountedByWhatLostThem) {
+  const auto lost = [&](const char* where) { return m_a.engine->status().queue_drops.at(where); };
   send(m_a, "before");
   expect_arrival(m_b, "before");
+  m_a.udp.refuse(1);
+  send(m_a, "refused");
+  run_until(m_loop, [&] { return lost("udp_refused") == 1; }, "the count");
+  m_network.deliver({m_b.address, m_a.address, Bytes(70'000)});
+  run_until(m_loop, [&] { return lost("udp_too_long") == 1; }, "the count");
   m_a.udp.limit_sends(0);
   send(m_a, "no room");
-  run_until(m_loop, [&] { return m_a.engine->status().queue_drops.at("udp_send") > 0; }, "the count");
+  run_until(m_loop, [&] { return lost("udp_send") > 0; }, "the count");
 }
 
 TEST_F(EngineTest, PacketsThatTheInterfaceRefusesAreShown) {

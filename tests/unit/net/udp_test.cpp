@@ -64,8 +64,6 @@ TEST(UdpBind, CarriesBatchesOfBothFamiliesThroughOnePort) {
   std::ranges::sort(arrived);
   std::ranges::sort(payloads);
   EXPECT_EQ(arrived, payloads);
-  EXPECT_EQ(a->stats().sent, 150U);
-  EXPECT_EQ(b->stats().received, 150U);
 }
 
 TEST(UdpBind, TellsTheSender) {
@@ -108,7 +106,6 @@ TEST(UdpBind, OneRefusedDatagramDoesNotStopTheOthers) {
   EXPECT_EQ(a->send(batch), 3U);
   EXPECT_EQ(received(*b), (std::vector<std::string>{"one", "three"}));
   EXPECT_EQ(a->stats().send_failed, 1U);
-  EXPECT_EQ(a->stats().last_send_error, EMSGSIZE);
 }
 
 TEST(UdpBind, CutsSegments) {
@@ -117,7 +114,6 @@ TEST(UdpBind, CutsSegments) {
   const OutDatagram datagram{.to = at(b->port()), .payload = as_bytes("aaabbbcc"), .segment_size = 3};
   EXPECT_EQ(a->send({&datagram, 1}), 1U);
   EXPECT_EQ(received(*b), (std::vector<std::string>{"aaa", "bbb", "cc"}));
-  EXPECT_EQ(a->stats().sent, 3U);
 }
 
 TEST(UdpBind, OneFamilyOnly) {
