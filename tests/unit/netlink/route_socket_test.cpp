@@ -1,31 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plans applied to a real kernel, each test in a network namespace of its own:
-//
-//   quipu0 (TUN, the tunnel) ---- protected prefixes
-//   up0    (TUN, the uplink) ---- default route; what leaves in clear can be read from its descriptor
+// Plans applied to a real kernel.
 #include "netlink/route_socket.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
-#include <linux/if_tun.h>
-#include <net/if.h>
-#include <netinet/in.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
-#include <cstdlib>
-#include <functional>
-#include <string>
-#include <thread>
-
-#include "base/unique_fd.h"
+#include "kernel_test.h"
 
 namespace quipu::netlink {
 namespace {
@@ -34,114 +17,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-void in_namespace(const std::function<void()>& body) {
-  std::thread([&] {
-    ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << "these tests need root";
-    ASSERT_EQ(std::system("ip link set lo up"), 0);
-    body();
-  }).join();
-}
-
-UniqueFd open_tun(const std::string& name) {
-  UniqueFd device(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  ifreq request{};
-  name.copy(request.ifr_name, IFNAMSIZ - 1);
-  request.ifr_flags = IFF_TUN | IFF_NO_PI;
-  EXPECT_EQ(::ioctl(device.get(), TUNSETIFF, &request), 0);
-  return device;
-}
-
-void run(const std::string& command) {
-  ASSERT_EQ(std::system(command.c_str()), 0) << command;
-}
-
-std::string output_of(const std::string& command) {
-  std::string out;
-  FILE* pipe = ::popen(command.c_str(), "r");
-  if (pipe == nullptr) return out;
-  std::array<char, 256> chunk{};
-  while (std::fgets(chunk.data(), chunk.size(), pipe) != nullptr)
-    out += chunk.data();
-  ::pclose(pipe);
-  return out;
-}
-
-constexpr std::string_view kCanary = "in clear";
-
-// Sends one datagram to the discard port; false when the kernel refuses, as it does for a blackhole.
-bool send_canary(const std::string& to) {
-  const Endpoint endpoint = {IpAddress::parse(to).value(), 9};
-  if (endpoint.address.family == IpFamily::v4) {
-    const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(endpoint.port);
-    std::memcpy(&address.sin_addr, endpoint.address.octets.data(), 4);
-    return ::sendto(socket.get(), kCanary.data(), kCanary.size(), 0, reinterpret_cast<sockaddr*>(&address),
-                    sizeof address) > 0;
-  }
-  const UniqueFd socket(::socket(AF_INET6, SOCK_DGRAM, 0));
-  sockaddr_in6 address{};
-  address.sin6_family = AF_INET6;
-  address.sin6_port = htons(endpoint.port);
-  std::memcpy(&address.sin6_addr, endpoint.address.octets.data(), 16);
-  return ::sendto(socket.get(), kCanary.data(), kCanary.size(), 0, reinterpret_cast<sockaddr*>(&address),
-                  sizeof address) > 0;
-}
-
-// How many canaries wait on a TUN. A send puts the packet into the device's queue before it returns.
-int canaries(const UniqueFd& device) {
-  int count = 0;
-  std::array<char, 2048> packet{};
-  for (;;) {
-    const ssize_t size = ::read(device.get(), packet.data(), packet.size());
-    if (size < 0) return count;
-    if (std::string_view(packet.data(), static_cast<std::size_t>(size)).ends_with(kCanary)) ++count;
-  }
-}
-
-UniqueFd open_uplink() {
-  UniqueFd uplink = open_tun("up0");
-  run("ip addr add 198.51.100.1/24 dev up0 && ip -6 addr add 2001:db8:ffff::1/64 dev up0 nodad && ip link set up0 up");
-  run("ip route add default dev up0 metric 100 && ip -6 route add default dev up0 metric 100");
-  return uplink;
-}
-
-LinkPlan plan_of(const std::vector<std::string>& allowed_ips,
-                 const std::vector<std::string>& addresses = {"10.70.0.1/24", "2001:db8:70::1/64"}, int mtu = 1420,
-                 const std::vector<std::string>& local_networks = {}) {
-  LinkConfig config{"quipu0", mtu, {}, {}, {}, {}};
-  for (const std::string& text : addresses)
-    config.addresses.push_back(IpPrefix::parse(text).value());
-  for (const std::string& text : allowed_ips)
-    config.allowed_ips.push_back(IpPrefix::parse(text).value());
-  for (const std::string& text : local_networks)
-    config.local_networks.push_back(IpPrefix::parse(text).value());
-  return plan_link(config).value();
-}
-
-LinkPlan plan_with_local(const std::vector<std::string>& allowed_ips, const std::vector<std::string>& local_networks) {
-  return plan_of(allowed_ips, {"10.70.0.1/24"}, 1420, local_networks);
-}
-
-std::string all_that_is_ours() {
-  return output_of(
-      "ip rule show pref 81; ip -6 rule show pref 81; ip route show table all proto 81; "
-      "ip -6 route show table all proto 81");
-}
-
-RouteSocket open_socket() {
-  auto socket = RouteSocket::open();
-  EXPECT_TRUE(socket);
-  return std::move(*socket);
-}
-
-#define EXPECT_OK(expression)                                 \
-  do {                                                        \
-    const auto quipu_r = (expression);                        \
-    EXPECT_TRUE(quipu_r.has_value()) << quipu_r.error().text; \
-  } while (false)
 
 TEST(RouteSocket, AppliesAPlanAsIpShowsIt) {
   in_namespace([] {
