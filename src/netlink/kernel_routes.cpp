@@ -4,13 +4,17 @@
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netlink/attr.h>
 #include <netlink/cache.h>
+#include <netlink/msg.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/route.h>
+#include <netlink/route/rtnl.h>
 #include <netlink/route/rule.h>
 
 #include <array>
+#include <limits>
 
 #include "base/freed_by.h"
 #include "netlink/route_socket.h"
@@ -20,6 +24,7 @@ namespace {
 
 constexpr int kDumpAttempts = 5;  // a dump starts over when the table changes under it
 
+using NlCallbacks = std::unique_ptr<nl_cb, FreedBy<nl_cb_put>>;
 using NlAddress = std::unique_ptr<nl_addr, FreedBy<nl_addr_put>>;
 using NlCache = std::unique_ptr<nl_cache, FreedBy<nl_cache_free>>;
 using NlLink = std::unique_ptr<rtnl_link, FreedBy<rtnl_link_put>>;
@@ -77,18 +82,25 @@ std::uint8_t type_of(Route::Kind kind) {
   return RTN_UNSPEC;
 }
 
-NlRoute build_route(const Route& route, int interface) {
+// With our protocol, whatever the other one's is.
+NlRoute build_route(const KernelRoute& route) {
   NlRoute out(rtnl_route_alloc());
   QUIPU_ASSERT(out != nullptr);
-  const bool tunnel = route.kind == Route::Kind::tunnel;
   rtnl_route_set_family(out.get(), static_cast<std::uint8_t>(system_family(route.prefix.address.family)));
   QUIPU_ASSERT(rtnl_route_set_dst(out.get(), to_nl(route.prefix).get()) == 0);
   rtnl_route_set_table(out.get(), route.table == Route::Table::main ? RT_TABLE_MAIN : kRouteTable);
   rtnl_route_set_protocol(out.get(), kRouteProtocol);
-  rtnl_route_set_priority(out.get(), route.metric());
-  QUIPU_ASSERT(rtnl_route_set_type(out.get(), type_of(route.kind)) == 0);
-  rtnl_route_set_scope(out.get(), tunnel ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
-  if (!tunnel) return out;
+  rtnl_route_set_priority(out.get(), route.metric);
+  QUIPU_ASSERT(rtnl_route_set_type(out.get(), static_cast<std::uint8_t>(route.type)) == 0);
+  rtnl_route_set_scope(out.get(), RT_SCOPE_UNIVERSE);
+  return out;
+}
+
+NlRoute build_route(const Route& route, int interface) {
+  NlRoute out = build_route(
+      KernelRoute{.prefix = route.prefix, .table = route.table, .metric = route.metric(), .type = type_of(route.kind)});
+  if (route.kind != Route::Kind::tunnel) return out;
+  rtnl_route_set_scope(out.get(), RT_SCOPE_LINK);
   rtnl_nexthop* hop = rtnl_route_nh_alloc();
   QUIPU_ASSERT(hop != nullptr);
   rtnl_route_nh_set_ifindex(hop, interface);
@@ -121,13 +133,39 @@ NlRule build_rule(IpFamily family) {
   return out;
 }
 
-KernelRule read_rule(rtnl_rule* rule) {
-  std::uint8_t protocol = RTPROT_UNSPEC;  // stays when the rule names none
-  rtnl_rule_get_protocol(rule, &protocol);
-  return {.priority = rtnl_rule_get_prio(rule),
-          .table = rtnl_rule_get_table(rule),
-          .action = rtnl_rule_get_action(rule),
-          .protocol = protocol};
+// Any attribute but these says for which packets the rule is, or which answers of its table count: those too that are
+// newer than libnl.
+void take_attribute(const nlattr* attribute, KernelRule& rule) {
+  switch (nla_type(attribute)) {
+    case FRA_PRIORITY: rule.priority = nla_get_u32(attribute); return;
+    case FRA_TABLE: rule.table = nla_get_u32(attribute); return;
+    case FRA_PROTOCOL: rule.protocol = nla_get_u8(attribute); return;
+    case FRA_SUPPRESS_PREFIXLEN:
+      if (nla_get_u32(attribute) == std::numeric_limits<std::uint32_t>::max()) return;  // none
+      break;
+    default: break;
+  }
+  rule.for_all_packets = false;
+}
+
+std::optional<KernelRule> read_rule(nlmsghdr* message) {
+  if (message->nlmsg_type != RTM_NEWRULE || !nlmsg_valid_hdr(message, sizeof(fib_rule_hdr))) return std::nullopt;
+  const auto* header = static_cast<const fib_rule_hdr*>(nlmsg_data(message));
+  if (header->family != AF_INET && header->family != AF_INET6) return std::nullopt;
+  KernelRule rule{.family = header->family == AF_INET ? IpFamily::v4 : IpFamily::v6,
+                  .table = header->table,
+                  .action = header->action,
+                  .for_all_packets = header->tos == 0 && (header->flags & FIB_RULE_INVERT) == 0};
+  int left = nlmsg_attrlen(message, sizeof *header);
+  for (const nlattr* attribute = nlmsg_attrdata(message, sizeof *header); nla_ok(attribute, left) != 0;
+       attribute = nla_next(attribute, &left))
+    take_attribute(attribute, rule);
+  return rule;
+}
+
+int on_rule(nl_msg* message, void* rules) {
+  if (const auto rule = read_rule(nlmsg_hdr(message))) static_cast<std::vector<KernelRule>*>(rules)->push_back(*rule);
+  return NL_OK;
 }
 
 std::string rule_text(IpFamily family) {
@@ -135,14 +173,26 @@ std::string rule_text(IpFamily family) {
          std::to_string(kRulePriority);
 }
 
+template <class Attempt>
+Result<void> dump_whole(std::string_view what, Attempt attempt) {
+  int error = -NLE_DUMP_INTR;
+  for (int count = 0; count < kDumpAttempts && error == -NLE_DUMP_INTR; ++count)
+    error = attempt();
+  if (error < 0) return std::unexpected(explain(what, error));
+  return {};
+}
+
 template <class Allocate>
 Result<NlCache> dump(std::string_view what, Allocate allocate) {
   nl_cache* cache = nullptr;
-  int error = -NLE_DUMP_INTR;
-  for (int attempt = 0; attempt < kDumpAttempts && error == -NLE_DUMP_INTR; ++attempt)
-    error = allocate(&cache);
-  if (error < 0) return std::unexpected(explain(what, error));
+  QUIPU_TRY(dump_whole(what, [&] { return allocate(&cache); }));
   return NlCache(cache);
+}
+
+Result<void> remove_built(nl_sock* socket, const NlRoute& route, const IpPrefix& prefix) {
+  const int error = rtnl_route_delete(socket, route.get(), 0);
+  if (error >= 0 || error == -NLE_OBJ_NOTFOUND) return {};
+  return std::unexpected(explain("removing the route to " + prefix.text(), error));
 }
 
 NlInterfaceAddress build_address(const IpPrefix& address, int interface) {
@@ -238,35 +288,40 @@ Result<void> add_route(nl_sock* socket, const Route& route, int interface) {
 }
 
 Result<void> remove_route(nl_sock* socket, const Route& route, int interface) {
-  const NlRoute built = build_route(route, interface);
-  const int error = rtnl_route_delete(socket, built.get(), 0);
-  if (error >= 0 || error == -NLE_OBJ_NOTFOUND) return {};
-  return std::unexpected(explain("removing the route to " + route.prefix.text(), error));
+  return remove_built(socket, build_route(route, interface), route.prefix);
 }
 
-Result<std::vector<KernelRule>> list_rules(nl_sock* socket, IpFamily family) {
-  QUIPU_TRY_ASSIGN(const NlCache cache, dump("reading the rules", [&](nl_cache** result) {
-                     return rtnl_rule_alloc_cache(socket, AF_UNSPEC, result);
-                   }));
+Result<void> remove_route(nl_sock* socket, const KernelRoute& route) {
+  return remove_built(socket, build_route(route), route.prefix);
+}
+
+Result<std::vector<KernelRule>> list_rules(nl_sock* socket) {
   std::vector<KernelRule> out;
-  for (nl_object* object = nl_cache_get_first(cache.get()); object != nullptr; object = nl_cache_get_next(object)) {
-    auto* rule = reinterpret_cast<rtnl_rule*>(object);
-    if (rtnl_rule_get_family(rule) == system_family(family)) out.push_back(read_rule(rule));
-  }
+  const NlCallbacks callbacks(nl_cb_alloc(NL_CB_DEFAULT));
+  QUIPU_ASSERT(callbacks != nullptr);
+  nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_rule, &out);
+  QUIPU_TRY(dump_whole("reading the rules", [&] {
+    out.clear();
+    const int error = nl_rtgen_request(socket, RTM_GETRULE, AF_UNSPEC, NLM_F_DUMP);
+    return error < 0 ? error : nl_recvmsgs(socket, callbacks.get());
+  }));
   return out;
 }
 
+// Without NLM_F_EXCL: the kernel does not compare all selectors, and would refuse it beside a rule that has some.
 Result<void> add_rule(nl_sock* socket, IpFamily family) {
   const NlRule built = build_rule(family);
-  if (const int error = rtnl_rule_add(socket, built.get(), NLM_F_EXCL); error < 0)
+  if (const int error = rtnl_rule_add(socket, built.get(), 0); error < 0)
     return std::unexpected(explain("adding " + rule_text(family), error));
   return {};
 }
 
-Result<void> remove_rule(nl_sock* socket, IpFamily family) {
+Result<void> remove_rules(nl_sock* socket, IpFamily family) {
   const NlRule built = build_rule(family);
-  const int error = rtnl_rule_delete(socket, built.get(), 0);
-  if (error >= 0 || error == -NLE_OBJ_NOTFOUND) return {};
+  int error = 0;
+  while (error >= 0)
+    error = rtnl_rule_delete(socket, built.get(), 0);
+  if (error == -NLE_OBJ_NOTFOUND) return {};
   return std::unexpected(explain("removing " + rule_text(family), error));
 }
 

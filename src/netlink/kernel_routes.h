@@ -33,10 +33,13 @@ struct KernelRoute {
 
 // A rule of policy routing.
 struct KernelRule {
+  IpFamily family = IpFamily::v4;
   std::uint32_t priority = 0;
   std::uint32_t table = 0;
   int action = 0;    // FR_ACT_...
   int protocol = 0;  // RTPROT_...
+  // No selector (from, iif, fwmark ...) leaves packets out, and no answer of the table is ignored.
+  bool for_all_packets = true;
 };
 
 struct KernelAddress {
@@ -65,12 +68,14 @@ Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket);
 Result<void> add_route(nl_sock* socket, const Route& route, int interface);
 // Removing what is not there is no error.
 Result<void> remove_route(nl_sock* socket, const Route& route, int interface);
-// In the order of the kernel's questions.
-Result<std::vector<KernelRule>> list_rules(nl_sock* socket, IpFamily family);
-// The rule that has our table asked. Errc::conflict when it exists.
+// One of ours that has no interface, of whatever metric.
+Result<void> remove_route(nl_sock* socket, const KernelRoute& route);
+// Of each family in the order of the kernel's questions.
+Result<std::vector<KernelRule>> list_rules(nl_sock* socket);
+// The rule that has our table asked; also beside one that the kernel takes for its equal.
 Result<void> add_rule(nl_sock* socket, IpFamily family);
-// Removing what is not there is no error.
-Result<void> remove_rule(nl_sock* socket, IpFamily family);
+// All of this priority, table and protocol. Removing what is not there is no error.
+Result<void> remove_rules(nl_sock* socket, IpFamily family);
 Result<void> add_address(nl_sock* socket, const IpPrefix& address, int interface);
 Result<void> remove_address(nl_sock* socket, const IpPrefix& address, int interface);
 

@@ -15,14 +15,23 @@ bool is_local_table(const KernelRule& rule) {
   return rule.action == FR_ACT_TO_TBL && rule.table == RT_TABLE_LOCAL;
 }
 
-bool is_ours(const KernelRule& rule) {
-  return rule.protocol == kRouteProtocol && rule.priority == kRulePriority && rule.table == kRouteTable;
+bool is_own_table(const KernelRule& rule) {
+  return rule.action == FR_ACT_TO_TBL && rule.table == kRouteTable;
+}
+
+// Somebody else's that says the same is as good as ours; one that leaves packets out is not.
+bool is_guard(const KernelRule& rule) {
+  return is_own_table(rule) && rule.priority == kRulePriority && rule.for_all_packets;
 }
 
 // It decides where packets go, before our rule is asked; one that drops them does no harm.
 bool comes_before_ours(const KernelRule& rule) {
   const bool routes = rule.action == FR_ACT_TO_TBL || rule.action == FR_ACT_GOTO;
-  return rule.priority <= kRulePriority && routes && !is_local_table(rule) && !is_ours(rule);
+  return rule.priority <= kRulePriority && routes && !is_local_table(rule) && !is_own_table(rule);
+}
+
+bool has_guard(std::span<const KernelRule> rules, IpFamily family) {
+  return std::ranges::any_of(rules, [&](const KernelRule& rule) { return rule.family == family && is_guard(rule); });
 }
 
 bool is_blackhole(const KernelRoute& route) {
@@ -30,9 +39,23 @@ bool is_blackhole(const KernelRoute& route) {
          route.metric == Route{Route::Kind::blackhole, Route::Table::own, route.prefix}.metric();
 }
 
+// Whoever set it: no packet that it is for is routed elsewhere.
+bool drops(const KernelRoute& route) {
+  return route.type == RTN_BLACKHOLE || route.type == RTN_UNREACHABLE || route.type == RTN_PROHIBIT;
+}
+
 // An older configuration's, or somebody else's.
 bool is_stale_throw(const KernelRoute& route, const LinkPlan& plan) {
   return route.table == Route::Table::own && route.type == RTN_THROW && plan.protects(route.prefix);
+}
+
+// An older configuration's: what it protected is within a local network by now, which the main table routes.
+bool is_stale_blackhole(const KernelRoute& route, const LinkPlan& plan) {
+  return is_blackhole(route) && longest_match(plan.local_networks, route.prefix) >= 0 && !plan.protects(route.prefix);
+}
+
+bool is_stale(const KernelRoute& route, const LinkPlan& plan) {
+  return route.protocol == kRouteProtocol && (is_stale_throw(route, plan) || is_stale_blackhole(route, plan));
 }
 
 bool is_foreign_tunnel(const KernelRoute& route) {
@@ -76,9 +99,13 @@ std::string name_of(IpFamily family) {
   return family == IpFamily::v4 ? "IPv4" : "IPv6";
 }
 
-std::string text_of(const KernelRule& rule, IpFamily family) {
-  return name_of(family) + " rule of priority " + std::to_string(rule.priority) +
+std::string text_of(const KernelRule& rule) {
+  return name_of(rule.family) + " rule of priority " + std::to_string(rule.priority) +
          (rule.action == FR_ACT_GOTO ? std::string(" (goto)") : " (table " + std::to_string(rule.table) + ")");
+}
+
+std::string stale_text(const KernelRoute& route) {
+  return std::string("removal of the ") + (route.type == RTN_THROW ? "throw " : "blackhole ") + route.prefix.text();
 }
 
 }  // namespace
@@ -96,48 +123,39 @@ struct RouteSocket::State {
   }
 
   // Those of `wanted` that are not there yet. All are tried; the error is the first one's.
-  Result<void> add_routes(const std::vector<Route>& wanted, int interface) const {
-    QUIPU_TRY_ASSIGN(const auto present, list_routes(get()));
+  Result<void> add_routes(const std::vector<Route>& wanted, std::span<const KernelRoute> present, int interface) const {
     Result<void> outcome;
     for (const Route& route : missing_from(wanted, planned(present, interface)))
       if (Result<void> added = add_route(get(), route, interface); !added && outcome) outcome = std::move(added);
     return outcome;
   }
 
-  // Nothing else of an older configuration lets packets out.
-  Result<void> remove_stale_throws(const LinkPlan& plan) const {
-    QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
+  // Nothing else of an older configuration lets packets out, or keeps a local network's from the main table.
+  Result<void> remove_stale(std::span<const KernelRoute> routes, const LinkPlan& plan) const {
     for (const KernelRoute& route : routes)
-      if (is_stale_throw(route, plan) && route.protocol == kRouteProtocol)
-        QUIPU_TRY(remove_route(get(), {Route::Kind::local, Route::Table::own, route.prefix}, 0));
+      if (is_stale(route, plan)) QUIPU_TRY(remove_route(get(), route));
     return {};
   }
 
   Result<void> add_rules(const LinkPlan& plan) const {
-    for (const IpFamily family : plan.families()) {
-      QUIPU_TRY_ASSIGN(const auto rules, list_rules(get(), family));
-      if (std::ranges::none_of(rules, is_ours)) QUIPU_TRY(add_rule(get(), family));
-    }
+    QUIPU_TRY_ASSIGN(const auto rules, list_rules(get()));
+    for (const IpFamily family : plan.families())
+      if (!has_guard(rules, family)) QUIPU_TRY(add_rule(get(), family));
     return {};
   }
 
-  // Without a blackhole of a family, our table has nothing to say about it.
+  // While nothing of a family is dropped there, our table has nothing to say about it.
   Result<void> remove_idle_rules(std::span<const IpPrefix> removed) const {
-    QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
+    QUIPU_TRY_ASSIGN(auto routes, list_routes(get()));
+    std::erase_if(routes, [](const KernelRoute& route) { return route.table != Route::Table::own; });
     for (const IpFamily family : {IpFamily::v4, IpFamily::v6}) {
-      const auto of_family = [&](const KernelRoute& route) {
-        return route.prefix.address.family == family && route.protocol == kRouteProtocol &&
-               route.table == Route::Table::own;
-      };
-      const bool concerned =
-          std::ranges::any_of(removed, [&](const IpPrefix& p) { return p.address.family == family; });
-      if (!concerned ||
-          std::ranges::any_of(routes, [&](const KernelRoute& r) { return of_family(r) && is_blackhole(r); }))
-        continue;
-      QUIPU_TRY(remove_rule(get(), family));
+      const auto of_family = [family](const IpPrefix& prefix) { return prefix.address.family == family; };
+      if (std::ranges::none_of(removed, of_family)) continue;
+      if (std::ranges::any_of(routes, [&](const KernelRoute& r) { return of_family(r.prefix) && drops(r); })) continue;
+      QUIPU_TRY(remove_rules(get(), family));
       for (const KernelRoute& route : routes)
-        if (of_family(route) && route.type == RTN_THROW)
-          QUIPU_TRY(remove_route(get(), {Route::Kind::local, Route::Table::own, route.prefix}, 0));
+        if (of_family(route.prefix) && route.type == RTN_THROW && route.protocol == kRouteProtocol)
+          QUIPU_TRY(remove_route(get(), route));
     }
     return {};
   }
@@ -171,12 +189,12 @@ struct RouteSocket::State {
   }
 
   Result<void> inspect_rules(const LinkPlan& plan, Findings& out) const {
+    QUIPU_TRY_ASSIGN(const auto rules, list_rules(get()));
     for (const IpFamily family : plan.families()) {
-      QUIPU_TRY_ASSIGN(const auto rules, list_rules(get(), family));
-      if (std::ranges::none_of(rules, is_ours))
+      if (!has_guard(rules, family))
         out.missing_guards.push_back(name_of(family) + " rule of priority " + std::to_string(kRulePriority));
       for (const KernelRule& rule : rules)
-        if (comes_before_ours(rule)) out.bypasses.push_back(text_of(rule, family));
+        if (rule.family == family && comes_before_ours(rule)) out.bypasses.push_back(text_of(rule));
     }
     return {};
   }
@@ -197,9 +215,10 @@ Result<RouteSocket> RouteSocket::open() {
 }
 
 Result<void> RouteSocket::guard(const LinkPlan& plan) {
-  const Result<void> routes = m_state->add_routes(plan.guards(), 0);
+  QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
+  const Result<void> routes = m_state->add_routes(plan.guards(), present, 0);
   const Result<void> rules = m_state->add_rules(plan);
-  const Result<void> stale = m_state->remove_stale_throws(plan);
+  const Result<void> stale = m_state->remove_stale(present, plan);
   return !routes ? routes : !rules ? rules : stale;
 }
 
@@ -207,7 +226,8 @@ Result<void> RouteSocket::apply(const LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), plan.name));
   QUIPU_TRY(bring_up(m_state->get(), plan.name, plan.mtu));
   QUIPU_TRY(m_state->add_addresses(plan.addresses, interface));
-  return m_state->add_routes(plan.tunnels(), interface);
+  QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
+  return m_state->add_routes(plan.tunnels(), present, interface);
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to) {
@@ -265,7 +285,9 @@ Result<Findings> RouteSocket::inspect(const LinkPlan& plan) {
   for (const Route& route : missing_from(plan.guards(), present))
     out.missing_guards.push_back(route.text());
   for (const KernelRoute& route : routes) {
-    if (is_foreign_tunnel(route) || is_stale_throw(route, plan))
+    if (is_stale(route, plan))
+      out.missing_guards.push_back(stale_text(route));
+    else if (is_foreign_tunnel(route) || is_stale_throw(route, plan))
       out.bypasses.push_back("route to " + route.prefix.text() + " in table " + std::to_string(kRouteTable));
     if (is_connected(route, interface) && plan.protects(route.prefix))
       out.connected.push_back({route.prefix, interface_name(route.interface)});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies link plans to the kernel (rtnetlink by libnl). Blocking calls of well under a millisecond each, for start,
-// reload and stop; one thread at a time. Needs CAP_NET_ADMIN for everything that changes something.
+// Applies link plans to the kernel (rtnetlink by libnl). One thread at a time. Calls block while the kernel lists its
+// routes, those of all tables: well under a millisecond where there are a few hundred, longer in proportion to more.
+// Needs CAP_NET_ADMIN for everything that changes something.
 #pragma once
 
 #include <memory>
@@ -29,8 +30,9 @@ struct ConnectedNetwork {
 // The kernel as it is, measured by a plan.
 struct Findings {
   bool link_up = true;
-  // What somebody else, or the kernel itself, took away: rules, blackholes and throws; and, of an interface that is up,
-  // tunnel routes and addresses (the kernel takes those away with an interface that goes down).
+  // What somebody else, or the kernel itself, took away: rules, blackholes and throws, and those of an older
+  // configuration that came back; and, of an interface that is up, tunnel routes and addresses (the kernel takes those
+  // away with an interface that goes down).
   std::vector<std::string> missing_guards;
   std::vector<std::string> missing_tunnels;
   // What of somebody else's takes packets of a protected prefix away: rules that are asked before ours, routes in our
@@ -50,7 +52,8 @@ class RouteSocket {
   ~RouteSocket();
 
   // Step 1, before the TUN device is opened: the plan's guards, and a rule for each family; those that exist are left
-  // alone. When one cannot be set, the others are even so. Local networks of an older plan are protected again.
+  // alone. When one cannot be set, the others are even so. Local networks of an older plan are protected again, and
+  // what it protected is not where that is within a local network of this one.
   Result<void> guard(const LinkPlan& plan);
 
   // Step 2, once the interface exists: MTU, addresses, link up, routes. What is there already is kept, so it can be

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// What others, or an older configuration, left where the guards are.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "kernel_test.h"
+#include "netlink/route_socket.h"
+
+namespace quipu::netlink {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+TEST(GuardOfOthers, ARuleThatLeavesPacketsOutIsNotTheRule) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    const LinkPlan plan = plan_of({"10.2.0.0/16"});
+    RouteSocket socket = open_socket();
+    for (const std::string selector :
+         {"from 192.0.2.0/24", "to 192.0.2.0/24", "iif lo", "oif lo", "fwmark 7", "not", "tos 8", "ipproto tcp",
+          "sport 7", "dport 7", "uidrange 7-7", "suppress_prefixlength 16", "suppress_ifgroup 0"}) {
+      SCOPED_TRACE(selector);
+      run("ip rule add " + selector + " pref 81 table 81 protocol 81");
+      EXPECT_OK(socket.guard(plan));
+      EXPECT_FALSE(send_canary("10.2.3.4"));
+      EXPECT_THAT(output_of("ip rule show pref 81"), HasSubstr("81:\tfrom all lookup 81 proto 81"));
+      EXPECT_THAT(socket.inspect(plan)->bypasses, IsEmpty()) << "it has no other table asked";
+      run("ip rule del pref 81 table 81 protocol 81 && ip rule del pref 81 table 81 protocol 81");
+      run("ip rule add " + selector + " pref 81 table 81 protocol 81");
+      EXPECT_THAT(socket.inspect(plan)->missing_guards, ElementsAre("IPv4 rule of priority 81"));
+      run("ip rule del pref 81");
+    }
+    EXPECT_EQ(canaries(uplink), 0);
+  });
+}
+
+TEST(GuardOfOthers, AnEqualRuleOfSomebodyElseIsAsGoodAndStays) {
+  in_namespace([] {
+    run("ip rule add pref 81 table 81 protocol static");
+    const UniqueFd tunnel = open_tun("quipu0");
+    const LinkPlan plan = plan_of({"10.2.0.0/16"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan));
+    const auto rules = [] { return output_of("ip rule show pref 81 | sed 's/ *$//'"); };
+    EXPECT_EQ(rules(), "81:\tfrom all lookup 81 proto static\n");
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
+    EXPECT_THAT(socket.inspect(plan)->bypasses, IsEmpty());
+    run("ip rule add from 192.0.2.0/24 pref 81 table 81 protocol static");
+    EXPECT_OK(socket.remove_guards(plan.prefixes));
+    EXPECT_EQ(rules(), "81:\tfrom all lookup 81 proto static\n81:\tfrom 192.0.2.0/24 lookup 81 proto static\n");
+  });
+}
+
+TEST(GuardOfOthers, AThrowOfAnOlderConfigurationIsFoundAndRemoved) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    const LinkPlan plan = plan_with_local({"10.2.0.0/16"}, {"10.2.9.0/24"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan));
+    run("ip route add 10.2.4.0/24 dev up0");
+    for (const std::string metric : {"2", "7"}) {
+      run("ip route add throw 10.2.4.0/24 table 81 proto 81 metric " + metric);
+      EXPECT_TRUE(send_canary("10.2.4.1"));
+      EXPECT_EQ(canaries(uplink), 1) << "this test would not notice a leak";
+      const auto found = socket.inspect(plan);
+      EXPECT_THAT(found->missing_guards, ElementsAre("removal of the throw 10.2.4.0/24"));
+      EXPECT_THAT(found->bypasses, IsEmpty());
+      EXPECT_OK(socket.guard(plan));
+      EXPECT_FALSE(send_canary("10.2.4.1"));
+      EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
+    }
+    EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("throw 10.2.9.0/24"));
+  });
+}
+
+// Local networks without a route that is as specific: behind another router, with others.
+TEST(GuardOfOthers, WhatBecameALocalNetworkIsNoLongerDroppedAfterARestart) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const LinkPlan older = plan_of({"10.0.0.0/8", "10.1.0.0/16", "10.1.5.0/24", "10.3.0.0/16", "2001:db8:2::/48"});
+    const LinkPlan plan = plan_of({"10.0.0.0/8", "2001:db8::/32"}, {"10.70.0.1/24"}, 1420,
+                                  {"10.1.0.0/16", "2001:db8:2::/48", "2001:db8:ffff::/64"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(older));
+    const std::vector<std::string> targets = {"10.1.2.3", "10.1.5.9", "2001:db8:2::4"};
+    run("ip route add 10.0.0.0/12 dev up0 && ip -6 route add 2001:db8:2::/47 dev up0");
+    for (const std::string& to : targets)
+      EXPECT_FALSE(send_canary(to)) << to;
+    EXPECT_OK(socket.guard(plan));
+    for (const std::string& to : targets)
+      EXPECT_TRUE(send_canary(to)) << to;
+    EXPECT_EQ(canaries(uplink), 3);
+    EXPECT_FALSE(send_canary("10.3.2.3")) << "what nothing says to be local stays guarded";
+    EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("blackhole 10.3.0.0/16"));
+  });
+}
+
+// A blackhole of somebody else's in our table is as good as one of ours, so that none of ours is beside it.
+TEST(GuardOfOthers, AReloadLeavesTheRuleWhileAnythingIsDroppedInOurTable) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    run("ip route add blackhole 10.2.0.0/16 table 81 proto static metric 4294967295");
+    run("ip route add 10.2.3.0/24 dev up0");
+    const LinkPlan before = plan_of({"10.1.0.0/16", "10.2.0.0/16"});
+    const LinkPlan after = plan_of({"10.2.0.0/16"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(before));
+    const UniqueFd tunnel = open_tun("quipu0");
+    EXPECT_OK(socket.apply(before));
+    EXPECT_OK(socket.apply(before, after));
+    EXPECT_THAT(socket.inspect(after)->missing_guards, IsEmpty());
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    EXPECT_EQ(canaries(tunnel), 1);
+    EXPECT_OK(socket.remove(after));
+    EXPECT_FALSE(send_canary("10.2.3.4"));
+    run("ip route del blackhole 10.2.0.0/16 table 81 metric 4294967295");
+    EXPECT_OK(socket.remove_guards(before.prefixes));
+    EXPECT_THAT(all_that_is_ours(), IsEmpty());
+  });
+}
+
+}  // namespace
+}  // namespace quipu::netlink
