@@ -29,7 +29,7 @@ Result<std::unique_ptr<Daemon>> Daemon::create(std::string config_file, Settings
   daemon->m_plan = settings.plan;
   daemon->m_certificates.set(certificates_of(settings));
   QUIPU_TRY(daemon->raise_link(settings));
-  QUIPU_TRY(remember_guards(settings.config.device.state_dir, settings.plan));
+  daemon->note_guards();
   QUIPU_TRY_ASSIGN(daemon->m_udp, net::open_udp({.port = settings.config.device.listen_port}));
   const Engine::Outside outside{.loop = daemon->m_loop,
                                 .tun = *daemon->m_tun,

@@ -42,6 +42,7 @@ class Daemon {
   Result<control::ReloadResult> reload();
   Result<control::ReloadResult> apply(Settings settings);
   Result<void> change_routes(const netlink::LinkPlan& plan);
+  void note_guards();
   void log_reload(const control::ReloadResult& result);
   control::DeviceStatus status() const;
   void stop();

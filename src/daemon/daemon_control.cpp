@@ -144,9 +144,7 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
   result.unprotected = opened(m_plan, plan);
   m_plan = plan;
   m_certificates.set(certificates);
-  if (const auto remembered = remember_guards(m_config.device.state_dir, m_plan); !remembered)
-    m_log.error(event::kGuardsNotStored, "what is protected could not be noted for a start without a configuration",
-                {error_field(remembered.error()), {"alarm", "yes"}});
+  note_guards();
   append_kms(changes.kms.added, result.added);
   append_kms(changes.kms.removed, result.removed);
   append_kms(changes.kms.changed, result.changed);
@@ -165,6 +163,12 @@ Result<control::ReloadResult> Daemon::apply(Settings settings) {
   m_config = std::move(config);
   m_link->check();
   return result;
+}
+
+void Daemon::note_guards() {
+  if (const auto remembered = remember_guards(m_plan); !remembered)
+    m_log.error(event::kGuardsNotStored, "what is protected could not be noted for a start without a configuration",
+                {error_field(remembered.error()), {"alarm", "yes"}});
 }
 
 void Daemon::log_reload(const control::ReloadResult& result) {

@@ -13,27 +13,27 @@ namespace {
 
 constexpr std::size_t kMaxListSize = std::size_t{16} << 20;
 
-std::string list_in(const std::string& state_dir) {
-  return state_dir + "/guards";
-}
-
 }  // namespace
+
+std::string guard_list_file() {
+  return service::state_directory("/var/lib/quipu") + "/guards";
+}
 
 Result<void> set_guards(const netlink::LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(auto routes, netlink::RouteSocket::open());
   return routes.guard(plan);
 }
 
-Result<void> remember_guards(const std::string& state_dir, const netlink::LinkPlan& plan) {
-  const std::string path = list_in(state_dir);
+Result<void> remember_guards(const netlink::LinkPlan& plan) {
+  const std::string path = guard_list_file();
   const std::string text = store::encode_guards({plan.prefixes, plan.local_networks});
   // A full disk must not keep a daemon from starting that has nothing new to say.
   if (service::read_text_file(path, kMaxListSize) == text) return {};
   return store::replace_file(path, text);
 }
 
-Result<netlink::LinkPlan> remembered_guards(const std::string& state_dir) {
-  QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(list_in(state_dir), kMaxListSize));
+Result<netlink::LinkPlan> remembered_guards() {
+  QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(guard_list_file(), kMaxListSize));
   store::GuardList list = store::decode_guards(text);
   std::ranges::sort(list.prefixes);
   std::ranges::sort(list.local_networks);

@@ -15,9 +15,12 @@ namespace quipu::daemon {
 // As RouteSocket::guard.
 Result<void> set_guards(const netlink::LinkPlan& plan);
 
+// Where what was last in effect is listed: in the folder that the service manager gives, else in /var/lib/quipu. Not in
+// device.state_dir, which nobody knows where the configuration cannot be read.
+std::string guard_list_file();
 // Remembers, durably, what the plan guards; and what was remembered, of a plan that has no more than that.
-Result<void> remember_guards(const std::string& state_dir, const netlink::LinkPlan& plan);
-Result<netlink::LinkPlan> remembered_guards(const std::string& state_dir);
+Result<void> remember_guards(const netlink::LinkPlan& plan);
+Result<netlink::LinkPlan> remembered_guards();
 
 struct RemovedGuards {
   std::vector<IpPrefix> removed;

@@ -15,8 +15,6 @@ namespace {
 
 using namespace quipu;
 
-constexpr const char* kStateDirectory = "/var/lib/quipu";
-
 struct Options {
   std::string config = "/etc/quipu/quipu.toml";
   bool check = false;
@@ -55,12 +53,11 @@ int report(const Error& error, int code) {
 
 // Without a configuration, what was last in effect is the best guess at what is to be protected.
 void set_remembered_guards() {
-  const std::string folder = service::state_directory(kStateDirectory);
-  const auto plan = daemon::remembered_guards(folder);
+  const auto plan = daemon::remembered_guards();
   const auto guarded = plan ? daemon::set_guards(*plan) : std::unexpected(plan.error());
   if (guarded)
     std::cerr << "quipud: guarded instead: the " << plan->prefixes.size()
-              << " prefix(es) that were last in effect, as listed in " << folder << "/guards\n";
+              << " prefix(es) that were last in effect, as listed in " << daemon::guard_list_file() << "\n";
   else
     report({guarded.error().code, "NOTHING IS GUARDED: " + guarded.error().text}, service::kExitFailure);
 }

@@ -74,7 +74,9 @@ Result<std::string> resolve_file(std::string_view name) {
 
 std::string state_directory(std::string fallback) {
   const char* const directory = std::getenv("STATE_DIRECTORY");
-  return directory != nullptr ? directory : std::move(fallback);
+  if (directory == nullptr) return fallback;
+  const std::string_view folders = directory;
+  return std::string(folders.substr(0, folders.find(':')));
 }
 
 Result<std::string> read_text_file(std::string_view name, std::size_t max) {

@@ -16,7 +16,7 @@ namespace quipu::service {
 // have none of this name.
 Result<std::string> resolve_file(std::string_view name);
 
-// The folder for what outlives a run, as the service manager gives it; else `fallback`.
+// The folder for what outlives a run, as the service manager gives it (of several the first); else `fallback`.
 std::string state_directory(std::string fallback);
 
 // The octets of a regular file of at most `max` octets, for configuration and certificates.

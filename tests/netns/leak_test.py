@@ -181,12 +181,13 @@ class Leak(unittest.TestCase):
         seen = self.live_through_everything(guarded=True)
         self.assertEqual(sum(seen.values()), 0, seen)
 
-    def quipud(self, *options, **environment):
+    def quipud(self, *options):
         """Runs to its end in site a; the exit code."""
+        environment = {**os.environ, "STATE_DIRECTORY": str(self.a.service_state)}
         with self.a.folder.joinpath("quipud.log").open("ab") as log:
             command = ["ip", "netns", "exec", self.a.namespace.name, str(PROGRAMS / "quipud"), "--config",
                        str(self.a.folder / "quipu.toml"), *options]
-            return subprocess.run(command, stdout=log, stderr=log, env={**os.environ, **environment}).returncode
+            return subprocess.run(command, stdout=log, stderr=log, env=environment).returncode
 
     def leaked(self):
         """The canary's frames that get out of a gateway that is left as it is."""
@@ -273,7 +274,7 @@ class Leak(unittest.TestCase):
 
     def test_6_nor_when_the_configuration_cannot_be_read(self):
         self.a.stop_daemon()
-        config, guards = self.a.folder / "quipu.toml", self.a.folder / "guards"
+        config, guards = self.a.folder / "quipu.toml", self.a.service_state / "guards"
         text, before = config.read_text(), self.a.whole_log()
         self.assertEqual(guards.stat().st_mode & 0o777, 0o600)
         try:
@@ -281,10 +282,10 @@ class Leak(unittest.TestCase):
             for options in (("--guard",), ()):
                 self.remove_guards()
                 self.assertGreater(self.leaks(), 0, "this test would not notice a leak")
-                self.assertEqual(self.quipud(*options, STATE_DIRECTORY=str(self.a.folder)), 5)
+                self.assertEqual(self.quipud(*options), 5)
                 self.assertEqual(self.leaks(), 0)
             guards.unlink()
-            self.assertEqual(self.quipud("--guard", STATE_DIRECTORY=str(self.a.folder)), 5)
+            self.assertEqual(self.quipud("--guard"), 5)
         finally:
             config.write_text(text)
         told = self.a.whole_log().removeprefix(before)

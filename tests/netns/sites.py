@@ -90,6 +90,9 @@ class Site:
         self.letter = "abcdefgh"[number - 1]
         self.folder = world.folder / self.letter
         self.folder.mkdir()
+        # What the service manager gives: elsewhere than device.state_dir is.
+        self.service_state = self.folder / "service-state"
+        self.service_state.mkdir()
         self.namespace = Namespace(f"{world.name}-{self.letter}")
         world.namespaces.append(self.namespace)
         self.outer4, self.outer6 = f"198.18.{number}.2", f"2001:db8:{number}::2"
@@ -183,7 +186,7 @@ class Site:
 
     def start_daemon(self):
         self.daemon = self.namespace.start(PROGRAMS / "quipud", "--config", self.folder / "quipu.toml",
-                                           log=self.folder / "quipud.log")
+                                           log=self.folder / "quipud.log", STATE_DIRECTORY=str(self.service_state))
 
     def start_kms(self):
         self.kms = self.namespace.start(PROGRAMS / "quipu-kmsd", "--config", self.folder / "kms.toml",

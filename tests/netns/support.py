@@ -82,7 +82,7 @@ class Namespace:
     def run(self, *command, check=True):
         return run("ip", "netns", "exec", self.name, *command, check=check)
 
-    def start(self, *command, log):
+    def start(self, *command, log, **environment):
         """A program in this namespace; the process is the program itself, not a wrapper around it."""
         test = os.getpid()
         with open(f"/run/netns/{self.name}") as handle:
@@ -98,7 +98,7 @@ class Namespace:
 
             with open(log, "ab") as output:
                 return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                        preexec_fn=enter, start_new_session=True)
+                                        preexec_fn=enter, start_new_session=True, env={**os.environ, **environment})
 
     def joined_to(self, other, own_device, other_device):
         """A cable between two namespaces."""

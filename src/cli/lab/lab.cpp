@@ -23,9 +23,12 @@ std::int64_t boot_time_ns() {
 Result<void> start_daemon(Run& run, Site& site, const std::filesystem::path& program,
                           const std::string& configuration) {
   const std::filesystem::path log = site.folder / (program.filename().string() + ".log");
-  QUIPU_TRY_ASSIGN(const ProcessId process,
-                   start_in_namespace(site.network_namespace,
-                                      {program.string(), "--config", (site.folder / configuration).string()}, log));
+  // What is the machine's own in /var/lib stays as it is.
+  const std::string state = "STATE_DIRECTORY=" + (site.folder / "state").string();
+  QUIPU_TRY_ASSIGN(const ProcessId process, start_in_namespace(site.network_namespace,
+                                                               {"/usr/bin/env", state, program.string(), "--config",
+                                                                (site.folder / configuration).string()},
+                                                               log));
   site.processes.push_back(process);
   return save_run(run);
 }

@@ -110,5 +110,11 @@ TEST(Credential, LiesWhereTheUnitsLoadItFrom) {
   }
 }
 
+TEST(StateDirectory, IsTheFirstThatTheServiceManagerGives) {
+  EXPECT_EQ(state_directory("/var/lib/quipu"), "/var/lib/quipu");
+  const Environment environment("STATE_DIRECTORY", "/var/lib/one:/var/lib/two");
+  EXPECT_EQ(state_directory("/var/lib/quipu"), "/var/lib/one");
+}
+
 }  // namespace
 }  // namespace quipu::service
