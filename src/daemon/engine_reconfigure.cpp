@@ -43,6 +43,7 @@ Result<control::ReloadResult> Engine::reconfigure(Settings settings) {
   m_device.set_local_networks(m_plan.local_networks);
   const std::vector<std::string> renewed = m_keys.set_sources(std::move(settings.kms));
   control::ReloadResult result = apply(std::move(changes));
+  m_device.leave_protected_endpoints();
   for (const std::string& kms : renewed)
     result.changed.push_back("kms." + kms + " (certificates)");
   m_alarm_at = net::Loop::now();

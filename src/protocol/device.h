@@ -88,6 +88,9 @@ class Device {
   // Networks of this site's own, in place of those before: where the longest prefix that holds an address is one of
   // them, it is no peer's. Nothing is sealed for it or accepted from it, and a peer may be followed to it.
   void set_local_networks(std::span<const IpPrefix> networks);
+  // The end of all such changes: only what is protected after the last one counts. A peer that was followed to where
+  // some peer's prefix lies by now goes back to its configured endpoint.
+  void leave_protected_endpoints();
 
   // --- packets ---
   static bool is_data(ByteView datagram);

@@ -29,12 +29,6 @@ Result<void> claim(AllowedIps& allowed, const PeerConfig& config, const std::vec
   return {};
 }
 
-// Where a peer was followed to may have become protected.
-void recheck_endpoints(std::map<PeerId, PeerMachine>& peers, const AllowedIps& allowed) {
-  for (auto& [id, peer] : peers)
-    peer.leave_protected_endpoint(allowed);
-}
-
 bool same_session(const PeerConfig& a, const PeerConfig& b) {
   return a.public_key == b.public_key && a.psk == b.psk && a.policy == b.policy && a.tunnel == b.tunnel;
 }
@@ -60,7 +54,6 @@ Result<void> Device::add_peer(PeerConfig config, TimePoint now) {
   const PeerId id = config.id;
   state.ids_by_key.emplace(config.public_key, id);
   state.peers.try_emplace(id, std::move(config), state.shared.own.public_key);
-  recheck_endpoints(state.peers, state.allowed);
   return {};
 }
 
@@ -87,7 +80,6 @@ Result<void> Device::update_peer(PeerConfig config, TimePoint now, Actions& out)
     return fail_at(config.name, claimed.error());
   if (same_session(config, peer->config())) {
     peer->reconfigure(std::move(config));
-    recheck_endpoints(state.peers, state.allowed);
     return {};
   }
   QUIPU_TRY(remove_peer(config.id, now, out));
@@ -96,7 +88,11 @@ Result<void> Device::update_peer(PeerConfig config, TimePoint now, Actions& out)
 
 void Device::set_local_networks(std::span<const IpPrefix> networks) {
   m_state->allowed.set_local(networks);
-  recheck_endpoints(m_state->peers, m_state->allowed);
+}
+
+void Device::leave_protected_endpoints() {
+  for (auto& [id, peer] : m_state->peers)
+    peer.leave_protected_endpoint(m_state->allowed);
 }
 
 }  // namespace quipu::protocol

@@ -52,6 +52,7 @@ class EndpointTest : public testing::Test {
     other.allowed_ips = {*IpPrefix::parse("203.0.113.0/24")};
     other.policy.qkd = QkdUse::off;
     ASSERT_TRUE(m_world.b().device().add_peer(std::move(other), m_world.now()));
+    m_world.b().device().leave_protected_endpoints();
   }
 
   Started m_world{{}};
@@ -73,6 +74,7 @@ TEST_F(EndpointTest, AnAddressOfALocalNetworkIsFollowedAndLeftWhenItIsNoLongerOn
   m_world.inject(0, intercepted(), kInside);
   EXPECT_EQ(m_world.b().status().endpoint, kInside);
   m_world.b().device().set_local_networks({});
+  m_world.b().device().leave_protected_endpoints();
   EXPECT_EQ(m_world.b().status().endpoint, m_before);
 }
 

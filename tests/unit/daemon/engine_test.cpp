@@ -280,6 +280,27 @@ TEST_F(EngineTest, AReloadAddsAndRemovesPeers) {
   EXPECT_EQ(tunnel(m_a).state, control::TunnelState::up);
 }
 
+// Where its peer is has become neither protected nor a local network: in between it would have been protected.
+TEST_F(EngineTest, AReloadLeavesOnlyAnAddressThatIsProtectedAtItsEnd) {
+  const auto with = [this](bool protects, bool local) {
+    Settings out = settings(m_b);
+    PeerSettings& peer = out.peers[0];
+    peer.config.endpoint.reset();
+    if (protects) peer.config.allowed_ips.push_back(*IpPrefix::parse("192.0.0.0/16"));
+    out.config.peers[0] = peer.config;
+    if (local) out.plan.local_networks = {*IpPrefix::parse("192.0.2.0/24")};
+    return out;
+  };
+  ASSERT_TRUE(m_b.engine->reconfigure(with(true, true)).has_value());
+  send(m_a, "from where it is");
+  expect_arrival(m_b, "from where it is");
+  ASSERT_EQ(tunnel(m_b).endpoint, "192.0.2.1:51900");
+  ASSERT_TRUE(m_b.engine->reconfigure(with(false, false)).has_value());
+  EXPECT_EQ(tunnel(m_b).endpoint, "192.0.2.1:51900");
+  ASSERT_TRUE(m_b.engine->reconfigure(with(true, false)).has_value());
+  EXPECT_EQ(tunnel(m_b).endpoint, "");
+}
+
 TEST_F(EngineTest, TwoPeersMayChangePlaces) {
   Settings both = settings(m_a);
   add_third_peer(both);
