@@ -8,26 +8,20 @@
 namespace quipu::daemon {
 namespace {
 
-// Between two looks, so that another program that takes away what is put back does not keep the loop busy.
+// Between two looks, so that a storm of changes does not keep the loop busy.
 constexpr Duration kPause = std::chrono::milliseconds(100);
-// After a failure, which no notification may ever follow.
+// After a failure, which no notification may ever follow; and the longest pause.
 constexpr Duration kRetry = std::chrono::seconds(1);
+// A restoration that follows another one sooner is one of the same storm.
+constexpr Duration kCalm = std::chrono::seconds(10);
+// A connected network that was gone for less was told already: router advertisements can make it come and go.
+constexpr Duration kForgotten = std::chrono::minutes(1);
 
 std::string missing_text(const netlink::Findings& found) {
   std::string out;
   for (const auto* list : {&found.missing_guards, &found.missing_tunnels})
     for (const std::string& text : *list)
       out += (out.empty() ? "" : ", ") + text;
-  return out;
-}
-
-// What was not there at the last look; `known` is that look's, and becomes this one's.
-template <class T>
-std::vector<T> news(std::vector<T>& known, std::vector<T> now) {
-  std::vector<T> out;
-  for (const T& one : now)
-    if (std::ranges::find(known, one) == known.end()) out.push_back(one);
-  known = std::move(now);
   return out;
 }
 
@@ -40,9 +34,10 @@ LinkKeeper::LinkKeeper(net::Loop& loop, netlink::RouteMonitor monitor, netlink::
       m_plan(plan),
       m_log(log),
       m_watch(loop, m_monitor.fd()),
-      m_timer(loop, [this] { check(); }) {
+      m_timer(loop, [this] { check(); }),
+      m_pause(kPause) {
   m_watch.on_readable([this] {
-    if (m_monitor.take_changes()) check_in(kPause);
+    if (m_monitor.take_changes()) check_in(m_pause);
   });
   check_in(Duration::zero());
 }
@@ -68,13 +63,14 @@ void LinkKeeper::check() {
   tell_link(found->link_up);
   if (!found->missing_guards.empty() || !found->missing_tunnels.empty()) {
     const Result<void> done = restore(found->link_up);
+    slow_down();
     tell_restored(*found, done);
     if (!done) check_in(kRetry);
   } else {
     m_failure.clear();
   }
   tell_bypasses(std::move(found->bypasses));
-  tell_connected(std::move(found->connected));
+  tell_connected(found->connected);
 }
 
 // Both steps, whatever becomes of the first: a prefix whose blackhole cannot be set needs its tunnel all the more.
@@ -83,6 +79,14 @@ Result<void> LinkKeeper::restore(bool link_up) {
   if (!link_up) return done;
   Result<void> applied = m_routes.apply(m_plan);
   return done ? applied : done;
+}
+
+// What one event took away is back at once, even in several steps.
+void LinkKeeper::slow_down() {
+  const TimePoint now = net::Loop::now();
+  const bool storm = m_restored && now - *m_restored < kCalm;
+  m_pause = storm ? std::min(2 * m_pause, kRetry) : kPause;
+  m_restored = now;
 }
 
 void LinkKeeper::tell_link(bool up) {
@@ -117,17 +121,22 @@ std::string LinkKeeper::trouble() const {
 }
 
 void LinkKeeper::tell_bypasses(std::vector<std::string> bypasses) {
-  for (const std::string& text : news(m_bypasses, std::move(bypasses)))
-    m_log.warning(event::kBypassed, "the kernel asks this before it asks for the tunnel: packets may leave in clear",
-                  {{"text", text}, {"alarm", "yes"}});
+  for (const std::string& text : bypasses)
+    if (std::ranges::find(m_bypasses, text) == m_bypasses.end())
+      m_log.warning(event::kBypassed, "the kernel asks this before it asks for the tunnel: packets may leave in clear",
+                    {{"text", text}, {"alarm", "yes"}});
+  m_bypasses = std::move(bypasses);
 }
 
-void LinkKeeper::tell_connected(std::vector<netlink::ConnectedNetwork> connected) {
-  for (const netlink::ConnectedNetwork& network : news(m_connected, std::move(connected)))
-    m_log.warning(event::kConnectedProtected,
-                  "a connected network is protected: its hosts are reached through the tunnel only; list it if it is "
-                  "this site's own",
-                  {{"prefix", network.prefix.text()}, {"via", network.via}, {"setting", "device.local_networks"}});
+void LinkKeeper::tell_connected(const std::vector<netlink::ConnectedNetwork>& connected) {
+  const TimePoint now = net::Loop::now();
+  for (const netlink::ConnectedNetwork& network : connected)
+    if (m_connected.insert_or_assign(network, now).second)
+      m_log.warning(event::kConnectedProtected,
+                    "a connected network is protected: its hosts are reached through the tunnel only; list it if it is "
+                    "this site's own",
+                    {{"prefix", network.prefix.text()}, {"via", network.via}, {"setting", "device.local_networks"}});
+  std::erase_if(m_connected, [&](const auto& known) { return now - known.second > kForgotten; });
 }
 
 }  // namespace quipu::daemon

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the kernel's side of the tunnel as the plan says while the daemon runs: what others take away (a link set down
 // and up, flushed routes, deleted rules) is put back, and what of others bypasses it raises an alarm. Nobody else's
-// routes and rules are touched.
+// routes and rules are touched. Against a program that takes the same away again and again, it comes back ever less
+// often, down to once a second.
 //
 // An interface that an operator sets down stays down; only its guards are kept. It is made whole when it comes up.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,10 +36,11 @@ class LinkKeeper {
  private:
   void check_in(Duration pause);
   Result<void> restore(bool link_up);
+  void slow_down();
   void tell_link(bool up);
   void tell_restored(const netlink::Findings& found, const Result<void>& done);
   void tell_bypasses(std::vector<std::string> bypasses);
-  void tell_connected(std::vector<netlink::ConnectedNetwork> connected);
+  void tell_connected(const std::vector<netlink::ConnectedNetwork>& connected);
 
   netlink::RouteMonitor m_monitor;
   netlink::RouteSocket& m_routes;
@@ -47,10 +50,12 @@ class LinkKeeper {
   net::Timer m_timer;
   std::optional<TimePoint> m_due;
   std::optional<TimePoint> m_last;
+  Duration m_pause;  // between two looks
+  std::optional<TimePoint> m_restored;
   bool m_link_up = true;
   std::string m_failure;  // that was told
   std::vector<std::string> m_bypasses;
-  std::vector<netlink::ConnectedNetwork> m_connected;
+  std::map<netlink::ConnectedNetwork, TimePoint> m_connected;  // that were told, and when they were last seen
 };
 
 }  // namespace quipu::daemon

@@ -24,7 +24,7 @@ struct ConnectedNetwork {
   IpPrefix prefix;
   std::string via;  // interface name
 
-  bool operator==(const ConnectedNetwork&) const = default;
+  auto operator<=>(const ConnectedNetwork&) const = default;
 };
 
 // The kernel as it is, measured by a plan.

@@ -38,6 +38,23 @@ class LocalNetworks(unittest.TestCase):
         self.assertEqual(result["changed"], ["device.local_networks"])
         self.assertEqual(result.get("unprotected", []), opened)
 
+    def test_a_network_that_comes_and_goes_is_told_once(self):
+        # Each further network that is told shows that the machine was looked at, with and without the one in question.
+        further = 0
+
+        def looked():
+            nonlocal further
+            further += 1
+            self.a.namespace.ip("address", "add", f"10.201.{further}.1/24", "dev", "km0")
+            wait_until(lambda: self.warned_of(f"10.201.{further}.0/24", "km0"), "a further network is told")
+
+        for _ in range(3):
+            self.a.namespace.ip("address", "add", "10.200.0.1/24", "dev", "km0")
+            looked()
+            self.a.namespace.ip("address", "del", "10.200.0.1/24", "dev", "km0")
+            looked()
+        self.assertEqual(self.a.whole_log().count("prefix=10.200.0.0/24 "), 1)
+
     def test_they_are_local_when_the_configuration_says_so(self):
         wait_until(lambda: self.warned_of("10.255.0.0/24", "km0"), "a warning at the start")
         self.assertIn("dev quipu0", self.way_to_the_other_kms())

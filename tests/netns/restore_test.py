@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others take away from a running tunnel is put back: interface set down and up, routes and rules flushed or deleted one by one."""
 
+import datetime
 import subprocess
 import unittest
 
@@ -112,6 +113,21 @@ class Restore(unittest.TestCase):
                 self.a.namespace.ip(*words)
                 wait_until(lambda: len(self.logged("routes_restored")) > before, "it is told")
                 self.wait_for_whole("it is back")
+        self.assertEqual(self.leaks(), 0)
+
+    def test_against_a_program_that_deletes_it_again_and_again_it_comes_once_a_second(self):
+        rule = ("-4", "rule", "del", "pref", "81")
+        before = len(self.logged("routes_restored"))
+
+        def restored_often():
+            self.a.namespace.ip(*rule, check=False)
+            return len(self.logged("routes_restored")) >= before + 8
+
+        wait_until(restored_often, "it is put back each time")
+        times = [datetime.datetime.fromisoformat(line.split()[0].rstrip("Z")) for line in self.logged("routes_restored")[before:]]
+        # Never too early, however slow this machine is.
+        self.assertGreater((times[-1] - times[-2]).total_seconds(), 0.9)
+        self.wait_for_whole("it is back")
         self.assertEqual(self.leaks(), 0)
 
     def test_a_rule_of_somebody_else_raises_an_alarm_and_is_left_alone(self):
