@@ -65,6 +65,14 @@ class Demo(unittest.TestCase):
         self.assertIn("figures.json: No such file", done.stderr)
         self.assertNotIn("Traceback", done.stderr)
 
+    def test_figures_are_not_made_anew(self):
+        """Root may not, where the file is another's and the folder like /tmp."""
+        figures = self.folder / "figures.json"
+        done = subprocess.run([sys.executable, "-B", DEMO, "--bin", self.folder, "--json", figures], env={"PATH": str(self.folder)},
+                              capture_output=True, text=True)
+        self.assertIn("figures.json: No such file", done.stderr)
+        self.assertFalse(figures.exists())
+
 
 if __name__ == "__main__":
     unittest.main()
