@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 REKEY_INTERVAL_S = 2
@@ -62,11 +63,14 @@ def call(*arguments, **options):
 
 def control(path, verb, **members):
     """One request over a daemon's control socket."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(30)
-        connection.connect(path)
-        connection.sendall(json.dumps({"verb": verb, **members}).encode() + b"\n")
-        reply = json.loads(connection.makefile().readline())
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(path)
+            connection.sendall(json.dumps({"verb": verb, **members}).encode() + b"\n")
+            reply = json.loads(connection.makefile().readline())
+    except (OSError, ValueError) as error:
+        raise Failure(f"the daemon at {path} does not answer '{verb}': {error}") from error
     if not reply["ok"]:
         raise Failure(f"{verb} at {path}: {reply['error']['message']}")
     return reply["result"]
@@ -94,15 +98,21 @@ class Laboratory:
         return self
 
     def __exit__(self, kind, error, trace):
-        if kind is not None:
-            self.show_logs()
-        self.take_down()
+        try:
+            if kind is not None:
+                self.show_logs()
+        finally:
+            is_gone = self.take_down()
+        # Where something else went wrong before, that is what is told.
+        if kind is None and not is_gone:
+            raise Failure(f"the two sites were not taken down whole; 'quipu lab down {self.id}' tries again")
 
     def take_down(self, **options):
+        """Whether nothing of it is left; what is left, `quipu` says."""
         # Whoever is impatient now would leave two sites behind.
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
-        subprocess.run([self.quipu, "lab", "down", self.id], check=False, **options)
+        return subprocess.run([self.quipu, "lab", "down", self.id], check=False, **options).returncode == 0
 
     def show_logs(self):
         for site in self.sites:
@@ -127,14 +137,21 @@ class Laboratory:
         resident = {}
         for site in self.sites:
             for pid, _ in site["processes"]:
-                status = pathlib.Path(f"/proc/{pid}/status").read_text()
-                name = pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-                resident[f"{site['site']}/{name}"] = round(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024, 1)
+                memory = re.search(r"Name:\s+(\S+)\n(?s:.*)VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())
+                if not memory:
+                    raise Failure(f"a daemon of site {site['site']} has ended")
+                resident[f"{site['site']}/{memory[1]}"] = round(int(memory[2]) / 1024, 1)
         return resident
 
     def show_status(self, site):
         sockets = ["--socket", self.sites[site]["control_socket"], "--kms-socket", self.sites[site]["kms_control_socket"]]
         subprocess.run([self.quipu, *sockets, "status"], check=False)
+
+
+def pam_is_needed(shadow=pathlib.Path("/etc/shadow")):
+    """sshd's yes or no: without PAM, sshd lets nobody in whose password is locked, not by a key either; with it, what this machine's
+    administrator has set up for logins applies, which is no matter of the demonstration."""
+    return "yes" if re.search(r"^root:!", shadow.read_text(), re.MULTILINE) else "no"
 
 
 class SshServer:
@@ -148,12 +165,6 @@ class SshServer:
             call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.folder / name)
         pathlib.Path("/run/sshd").mkdir(exist_ok=True)
         settings = self.folder / "sshd_config"
-def pam_is_needed(shadow=pathlib.Path("/etc/shadow")):
-    """sshd's yes or no: without PAM, sshd lets nobody in whose password is locked, not by a key either; with it, what this machine's
-    administrator has set up for logins applies, which is no matter of the demonstration."""
-    return "yes" if re.search(r"^root:!", shadow.read_text(), re.MULTILINE) else "no"
-
-
         settings.write_text(
             f"ListenAddress {self.laboratory.sites[1]['tunnel_address']}:22\nHostKey {self.folder}/host\nPidFile none\n"
             f"AuthorizedKeysFile {self.folder}/user.pub\nStrictModes no\nUsePAM {pam_is_needed()}\nPermitRootLogin yes\n"
@@ -182,7 +193,8 @@ class Probe:
 
     def __init__(self, laboratory, folder):
         self.output = folder / "probe"
-        self.command = laboratory.inside(0) + ["ping", "-n", "-i", str(1 / PROBES_PER_S), laboratory.sites[1]["tunnel_address"]]
+        address = laboratory.sites[1]["tunnel_address"]
+        self.command = laboratory.inside(0) + ["ping", "-n", "-D", "-i", str(1 / PROBES_PER_S), address]
 
     def __enter__(self):
         self.file = open(self.output, "wb")
@@ -194,7 +206,7 @@ class Probe:
             self.stop()
 
     def stop(self):
-        """Sent and lost, by the numbers that came back."""
+        """How many were sent, and when each was answered, by its number."""
         self.process.send_signal(signal.SIGINT)
         self.process.wait()
         self.file.close()
@@ -202,11 +214,62 @@ class Probe:
         counts = re.search(r"(\d+) packets transmitted, (\d+) received", text)
         if not counts:
             raise Failure("ping printed no summary")
-        sent = int(counts[1])
-        answered = {int(number) for number in re.findall(r"icmp_seq=(\d+)", text)}
-        # The last request may still have been under way when ping was stopped.
-        missing = sorted(set(range(1, sent + 1)) - answered - {sent})
-        return sent, missing
+        replies = re.findall(r"^\[([\d.]+)\] \d+ bytes from .* icmp_seq=(\d+)", text, re.MULTILINE)
+        return int(counts[1]), {int(number): float(time_s) for time_s, number in replies}
+
+
+class QueueWatch:
+    """Looks at the counters of full queues ten times a second: `spans` of wall-clock time, from one look to the next, in which they
+    moved."""
+
+    def __init__(self, laboratory):
+        self.laboratory, self.spans, self.error = laboratory, [], None
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.over.set()
+        self.thread.join()
+        if kind is None and self.error:
+            raise self.error
+
+    def watch(self):
+        try:
+            begin, count = time.time(), dropped(self.laboratory)[1]
+            ending = False
+            while not ending:
+                ending = self.over.wait(0.1)
+                looked = time.time()
+                before, count = count, dropped(self.laboratory)[1]
+                if count != before:
+                    self.spans.append((begin, time.time()))
+                begin = looked
+        except Failure as failure:
+            self.error = failure
+
+
+def sending_time(number, answered):
+    """About when a probe without an answer was sent, by its nearest neighbours with one."""
+    before = max((n for n in answered if n < number), default=None)
+    after = min((n for n in answered if n > number), default=None)
+    if before is None:
+        return answered[after] - (after - number) / PROBES_PER_S
+    if after is None:
+        return answered[before] + (number - before) / PROBES_PER_S
+    return answered[before] + (answered[after] - answered[before]) * (number - before) / (after - before)
+
+
+def lost_probes(missing, answered, spans):
+    """Those of the missing ones that no full queue explains: none was full at the time."""
+    if not answered:
+        return missing
+    times = {number: sending_time(number, answered) for number in missing}
+    # The time of an answer is later than that of its request, by what queues hold; a tenth of a second holds all of them.
+    return [number for number in missing if not any(begin - 0.1 <= times[number] <= end + 0.1 for begin, end in spans)]
 
 
 def sha256(path):
@@ -261,10 +324,15 @@ def dropped_since(laboratory, before):
 
 def rekeys_back_to_back(laboratory):
     """Latencies in ms of rekeys with the key fetched ahead, and of those without."""
-    initiator = next(site for site in (0, 1) if laboratory.tunnel(site)["initiator"])
+    initiator = next((site for site in (0, 1) if laboratory.tunnel(site)["initiator"]), None)
+    if initiator is None:
+        raise Failure("neither site says that it begins the handshakes")
     warm, cold = [], []
     while len(warm) < LATENCY_REKEYS and len(cold) < LATENCY_REKEYS:
-        for rekey in control(laboratory.sites[initiator]["control_socket"], "rekey")["rekeys"]:
+        rekeys = control(laboratory.sites[initiator]["control_socket"], "rekey")["rekeys"]
+        if not rekeys:
+            raise Failure(f"after {len(warm) + len(cold)} rekeys on request the tunnel was not rekeyed again")
+        for rekey in rekeys:
             (warm if rekey["key_prefetched"] else cold).append(rekey["latency_ms"])
     return warm, cold
 
@@ -277,10 +345,12 @@ def measure(laboratory, folder, least_bytes):
     laboratory.show_status(0)
     laboratory.show_status(1)
     resident, before = laboratory.idle_rss_mib(), dropped(laboratory)
-    with SshServer(laboratory, folder) as server, Probe(laboratory, folder) as probe:
+    with QueueWatch(laboratory) as queues, SshServer(laboratory, folder) as server, Probe(laboratory, folder) as probe:
         say(f"copying files by scp, at least {least_bytes >> 20} MiB and {LEAST_REKEYS} rekeys (every {REKEY_INTERVAL_S} s)")
         carried, busy_s, whole, rekeys = copy_files(laboratory, server, folder, least_bytes)
-        sent, missing = probe.stop()
+        sent, answered = probe.stop()
+    # The last request may still have been under way when ping was stopped.
+    missing = sorted(set(range(1, sent)) - set(answered))
     rekey_drops, queue_drops = dropped_since(laboratory, before)
     say(f"{LATENCY_REKEYS} rekeys back to back")
     warm, cold = rekeys_back_to_back(laboratory)
@@ -290,7 +360,7 @@ def measure(laboratory, folder, least_bytes):
         "scp_sha256_match": whole,
         "scp_mbit_per_s": round(carried * 8 / busy_s / 1e6, 1),
         "rekeys": rekeys,
-        "packets_lost": sum(rekey_drops.values()) + max(0, len(missing) - queue_drops),
+        "packets_lost": sum(rekey_drops.values()) + max(len(lost_probes(missing, answered, queues.spans)), len(missing) - queue_drops),
         "rekey_drops": {reason: count for reason, count in rekey_drops.items() if count},
         "queue_drops": queue_drops,
         "probes_sent": sent,
@@ -353,7 +423,7 @@ def main():
         # What an earlier run has left there is not this one's, however it ends.
         write_figures(options.json, {"ok": False, "error": "the demonstration did not come to its end"})
         figures = demonstrate(options)
-    except Failure as failure:
+    except (Failure, OSError) as failure:
         write_figures(options.json, {"ok": False, "error": str(failure)})
         sys.exit(f"demo: {failure}")
     print(json.dumps(figures, indent=2))

@@ -1,15 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What scripts/demo says where it cannot begin: a sentence that says what to do. The demonstration itself needs root and minutes."""
+"""What scripts/demo says where it cannot begin or go on: a sentence that says what to do; and how it counts what was lost. The
+demonstration itself needs root and minutes."""
 
 import json
 import pathlib
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib" / "demo.py"
+sys.path.insert(0, str(DEMO.parent))
+import demo  # its folder has to be known first
 
 
 class Demo(unittest.TestCase):
@@ -72,6 +78,131 @@ class Demo(unittest.TestCase):
                               capture_output=True, text=True)
         self.assertIn("figures.json: No such file", done.stderr)
         self.assertFalse(figures.exists())
+
+    def laboratory_that(self, when_down, processes=()):
+        """A stand-in for `quipu`, whose laboratory is no more than its description."""
+        sites = [{"site": letter, "folder": str(self.folder), "control_socket": str(self.folder / "none"), "processes": processes,
+                  "kms_control_socket": str(self.folder / "none")} for letter in "ab"]
+        program = self.folder / "quipu"
+        up = json.dumps({"tunnel_up_s": 1, "sites": sites})
+        program.write_text(f"#!/bin/sh\ncase $* in\n*lab\\ up*) echo '{up}' ;;\n*lab\\ down*) {when_down} ;;\nesac\n")
+        program.chmod(0o755)
+
+    def test_a_daemon_that_has_ended_is_told(self):
+        for tool in ("ip", "ping", "scp", "ssh", "ssh-keygen", "sshd"):
+            (self.folder / tool).touch(0o755)
+        # No process has this number.
+        self.laboratory_that("true", [[1 << 30, 1]])
+        figures = self.folder / "figures.json"
+        figures.touch()
+        done = subprocess.run([sys.executable, "-B", DEMO, "--bin", self.folder, "--json", figures], env={"PATH": str(self.folder)},
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertNotIn("Traceback", done.stderr)
+        self.assertIn(str(1 << 30), json.loads(figures.read_text())["error"])
+
+    def test_what_was_not_taken_down_is_told(self):
+        for number in demo.ENDING:
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.laboratory_that("exit 1")
+        with self.assertRaisesRegex(demo.Failure, "lab down"), demo.Laboratory(self.folder):
+            pass
+        with self.assertRaisesRegex(demo.Failure, "the first"), demo.Laboratory(self.folder):
+            raise demo.Failure("the first")
+        self.laboratory_that("exit 0")
+        with demo.Laboratory(self.folder):
+            pass
+
+
+class Daemon:
+    """Answers every request over its control socket alike."""
+
+    def __init__(self, path, answer):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(str(path))
+        self.socket.listen()
+        self.answer = answer
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        try:
+            while True:
+                with self.socket.accept()[0] as connection:
+                    connection.makefile().readline()
+                    connection.sendall(self.answer)
+        except OSError:
+            pass
+
+    def close(self):
+        # It wakes whoever waits in accept.
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+
+class Control(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = str(pathlib.Path(folder.name) / "control.sock")
+
+    def daemon(self, answer):
+        self.addCleanup(Daemon(self.path, answer).close)
+
+    def test_nobody_listens(self):
+        with self.assertRaisesRegex(demo.Failure, "does not answer 'status'"):
+            demo.control(self.path, "status")
+
+    def test_no_answer(self):
+        self.daemon(b"")
+        with self.assertRaisesRegex(demo.Failure, "does not answer 'status'"):
+            demo.control(self.path, "status")
+
+    def test_a_tunnel_that_is_not_rekeyed(self):
+        self.daemon(b'{"ok": true, "result": {"tunnels": [{"initiator": true}], "rekeys": []}}\n')
+        with self.assertRaisesRegex(demo.Failure, "after 0 rekeys"):
+            demo.rekeys_back_to_back(self.laboratory())
+
+    def test_nobody_begins(self):
+        self.daemon(b'{"ok": true, "result": {"tunnels": [{"initiator": false}], "rekeys": []}}\n')
+        with self.assertRaisesRegex(demo.Failure, "neither site"):
+            demo.rekeys_back_to_back(self.laboratory())
+
+    def laboratory(self):
+        laboratory = demo.Laboratory(pathlib.Path(self.path).parent)
+        laboratory.sites = [{"control_socket": self.path}] * 2
+        return laboratory
+
+
+class Lost(unittest.TestCase):
+    # From 100 s on, one each 5 ms.
+    ANSWERED = {number: 100 + number / demo.PROBES_PER_S for number in range(1, 1001)}
+
+    def lost(self, missing, spans):
+        answered = {number: at for number, at in self.ANSWERED.items() if number not in missing}
+        return demo.lost_probes(sorted(missing), answered, spans)
+
+    def test_a_full_queue_explains_what_was_sent_then(self):
+        self.assertEqual(self.lost({400}, [(101.95, 102.05)]), [])
+        self.assertEqual(self.lost({1}, [(99.9, 100.02)]), [])
+        self.assertEqual(self.lost({1000}, [(104.95, 105.05)]), [])
+
+    def test_and_nothing_else(self):
+        self.assertEqual(self.lost({400}, []), [400])
+        self.assertEqual(self.lost({400, 800}, [(101.95, 102.05)]), [800])
+        # A second without an answer is not all of that queue's.
+        self.assertEqual(self.lost(set(range(400, 600)), [(101.95, 102.052)]), list(range(431, 600)))
+
+    def test_no_answer_at_all(self):
+        self.assertEqual(demo.lost_probes([1, 2], {}, [(0, 1000)]), [1, 2])
+
+
+class Passwords(unittest.TestCase):
+    def test_pam_lets_root_in_where_the_password_is_locked(self):
+        with tempfile.TemporaryDirectory() as folder:
+            shadow = pathlib.Path(folder) / "shadow"
+            for line, needed in (("root:!*:1:", "yes"), ("root:!:1:", "yes"), ("root:*:1:", "no"), ("root:$y$x:1:", "no")):
+                shadow.write_text(f"{line}\ndaemon:!:1:\n")
+                self.assertEqual(demo.pam_is_needed(shadow), needed, line)
 
 
 if __name__ == "__main__":
