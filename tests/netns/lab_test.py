@@ -267,6 +267,28 @@ class LaboratoryThatIsLeft(unittest.TestCase):
         self.assertIsNotNone(left.poll())
         self.gone(name)
 
+    def test_what_cannot_be_removed_is_told_and_tried_again(self):
+        name = "k" + secrets.token_hex(3)
+        # `ip netns delete` cannot remove it: it is no file.
+        in_the_way = pathlib.Path(f"/run/netns/quipu-lab-{name}-a")
+        in_the_way.mkdir(parents=True)
+        self.addCleanup(subprocess.run, ["rmdir", in_the_way], capture_output=True)
+        (ROOT / name).mkdir(parents=True)
+        self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", name], capture_output=True)
+        done = subprocess.run([PROGRAMS / "quipu", "lab", "down", name], capture_output=True, text=True)
+        self.assertEqual(done.returncode, ERROR, done.stdout)
+        self.assertIn(in_the_way.name, done.stderr)
+        self.assertTrue((ROOT / name).exists())
+        in_the_way.rmdir()
+        run(PROGRAMS / "quipu", "lab", "down", name)
+        self.gone(name)
+
+    def test_only_root_takes_one_down(self):
+        # In a user namespace without a map everybody is nobody.
+        done = subprocess.run(["unshare", "--user", PROGRAMS / "quipu", "lab", "down", "nobodys"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, ERROR, done.stdout)
+        self.assertIn("run it as root", done.stderr)
+
     def test_a_demonstration_that_is_ended_early_leaves_nothing(self):
         # A terminal's Ctrl-C goes to all that the demonstration has started.
         for number, to in ((signal.SIGTERM, os.kill), (signal.SIGINT, os.killpg)):

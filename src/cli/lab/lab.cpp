@@ -72,16 +72,22 @@ Result<void> build(Run& run, const Programs& programs, const LabOptions& options
   return wait_for_ping(run);
 }
 
-void tear_down(const Run& run) {
+// Ends and removes what it can; the last of what it could not is the error.
+Result<void> tear_down(const Run& run) {
+  Result<void> outcome;
+  const auto note = [&](const Result<void>& done) {
+    if (!done) outcome = done;
+  };
   for (const Site& site : run.sites)
     for (auto process = site.processes.rbegin(); process != site.processes.rend(); ++process)
-      stop_process(*process, kStopPatience);
+      note(stop_process(*process, kStopPatience));
   // What a crashed run did not come to save, and what others started there, would live on in a namespace without a
   // name.
   for (const Site& site : run.sites)
     for (const ProcessId& process : processes_in_namespace(site.network_namespace))
-      stop_process(process, kStopPatience);
-  remove_topology(run);
+      note(stop_process(process, kStopPatience));
+  note(remove_topology(run));
+  return outcome;
 }
 
 // Takes away all that a run has made but its logs, which go to a folder that is no run's. Where they are; nothing when
@@ -128,10 +134,11 @@ Result<UpResult> up(const std::string& id, const std::filesystem::path& root, co
   std::filesystem::create_directories(run.folder, error);
   if (error) return fail(Errc::io, run.folder.string() + ": " + error.message());
   if (const auto built = build(run, programs, options); !built) {
-    tear_down(run);
+    const auto torn_down = tear_down(run);
     Error failure = built.error();
     if (const std::string logs = keep_logs_only(run); !logs.empty())
       failure.text += "; the daemons' logs are in " + logs;
+    if (!torn_down) failure.text += "; not all of it was taken down: " + torn_down.error().text;
     return std::unexpected(std::move(failure));
   }
   return UpResult{.run = run, .tunnel_up_s = static_cast<double>(boot_time_ns() - run.first_exec_ns) * 1e-9};
@@ -144,7 +151,8 @@ Result<void> down(const std::string& id, const std::filesystem::path& root, bool
   const bool had_logs = !keep_files && std::filesystem::remove_all(run.kept_logs(), error) > 0;
   if (had_logs && !std::filesystem::exists(run.folder, error)) return {};
   QUIPU_TRY_ASSIGN(run, load_run(id, root));
-  tear_down(run);
+  // Where something is left, so are the files: `down` can be tried again.
+  QUIPU_TRY(tear_down(run));
   if (keep_files) return {};
   std::filesystem::remove_all(run.folder, error);
   return error ? Result<void>(fail(Errc::io, run.folder.string() + ": " + error.message())) : Result<void>();

@@ -25,7 +25,7 @@ struct UpResult {
 
 Result<UpResult> up(const std::string& id, const std::filesystem::path& root, const LabOptions& options);
 // Ends the daemons in reverse order of their start, removes namespaces and files, the logs of a failed `up` too.
-// `keep_files` leaves logs and stores.
+// `keep_files` leaves logs and stores. What cannot be ended or removed is an error, and leaves the files as well.
 Result<void> down(const std::string& id, const std::filesystem::path& root, bool keep_files);
 
 }  // namespace quipu::cli::lab

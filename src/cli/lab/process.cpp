@@ -149,17 +149,22 @@ bool is_running(const ProcessId& process) {
   return process.pid > 0 && start_time_of(process.pid) == process.start_time && process.start_time != 0;
 }
 
-void stop_process(const ProcessId& process, std::chrono::milliseconds patience) {
+Result<void> stop_process(const ProcessId& process, std::chrono::milliseconds patience) {
   // The descriptor is opened before the identity is checked: from then on the number cannot be given to another
   // process.
   const UniqueFd handle(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
-  if (!handle || !is_running(process)) return;
+  if (!handle || !is_running(process)) return {};
+  const std::string name = "process " + std::to_string(process.pid);
+  bool ended = false;
   for (const int signal : {SIGTERM, SIGKILL}) {
-    ::syscall(SYS_pidfd_send_signal, handle.get(), signal, nullptr, 0);
+    if (::syscall(SYS_pidfd_send_signal, handle.get(), signal, nullptr, 0) != 0 && errno != ESRCH)
+      return fail_system(name);
     pollfd waiting{handle.get(), POLLIN, 0};
-    if (::poll(&waiting, 1, static_cast<int>(patience.count())) > 0) break;
+    ended = ::poll(&waiting, 1, static_cast<int>(patience.count())) > 0;
+    if (ended) break;
   }
   ::waitpid(process.pid, nullptr, WNOHANG);
+  return ended ? Result<void>() : Result<void>(fail(Errc::timeout, name + " does not end, not even by SIGKILL"));
 }
 
 }  // namespace quipu::cli::lab

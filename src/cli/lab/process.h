@@ -34,7 +34,8 @@ Result<ProcessId> start_in_namespace(const std::string& network_namespace, const
 // All that run in a network namespace but the caller, by number; none when there is no such namespace.
 std::vector<ProcessId> processes_in_namespace(const std::string& network_namespace);
 bool is_running(const ProcessId& process);
-// SIGTERM, then SIGKILL once `patience` is over. A process that is gone already is no error.
-void stop_process(const ProcessId& process, std::chrono::milliseconds patience);
+// SIGTERM, then SIGKILL once `patience` is over. A process that is gone already is no error; one that may not be
+// signalled, or that has not ended after as much patience again, is.
+Result<void> stop_process(const ProcessId& process, std::chrono::milliseconds patience);
 
 }  // namespace quipu::cli::lab

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/lab/topology.h"
 
-#include <tuple>
-
 namespace quipu::cli::lab {
 namespace {
 
@@ -27,10 +25,15 @@ Result<void> make_topology(const Run& run) {
   return {};
 }
 
-void remove_topology(const Run& run) {
-  // A namespace that was never made is not worth a message: this also clears what a crashed run left.
-  for (const Site& site : run.sites)
-    std::ignore = exit_status_of({"ip", "netns", "delete", site.network_namespace});
+Result<void> remove_topology(const Run& run) {
+  Result<void> outcome;
+  for (const Site& site : run.sites) {
+    std::error_code error;
+    if (!std::filesystem::exists("/run/netns/" + site.network_namespace, error)) continue;
+    if (const auto removed = run_program({"ip", "netns", "delete", site.network_namespace}); !removed)
+      outcome = removed;
+  }
+  return outcome;
 }
 
 }  // namespace quipu::cli::lab

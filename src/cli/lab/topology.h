@@ -8,6 +8,7 @@ namespace quipu::cli::lab {
 
 // Needs root; leaves what it made so far when it fails (remove_topology takes away whatever is there).
 Result<void> make_topology(const Run& run);
-void remove_topology(const Run& run);
+// What was never made is no error; a namespace that cannot be removed is.
+Result<void> remove_topology(const Run& run);
 
 }  // namespace quipu::cli::lab

@@ -2,6 +2,7 @@
 #include "cli/lab/lab.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -45,6 +46,13 @@ ExitCode up(const Options& options) {
                site.kms_control_socket().string(), site.letter);
   fmt::print("  'quipu lab status' shows whether its daemons run; 'quipu lab down {}' removes it\n", options.id);
   return ExitCode::ok;
+}
+
+ExitCode down(const Options& options) {
+  if (::geteuid() != 0)
+    return report(
+        fail(Errc::not_permitted, "a laboratory's daemons and namespaces are root's: run it as root").error());
+  return finish(lab::down(options.id, kRoot, options.keep_files));
 }
 
 bool is_whole(const lab::Run& run) {
@@ -92,7 +100,7 @@ void add_down(CLI::App& parent, Invocation& invocation) {
   auto options = std::make_shared<Options>();
   verb.add_option("id", options->id, "Name of the run")->capture_default_str();
   verb.add_flag("--keep-files", options->keep_files, "Leave logs, configuration and stores");
-  on_run(verb, invocation, [options] { return finish(lab::down(options->id, kRoot, options->keep_files)); });
+  on_run(verb, invocation, [options] { return down(*options); });
 }
 
 void add_lab_status(CLI::App& parent, Invocation& invocation) {
