@@ -22,7 +22,7 @@ class World {
  public:
   World() {
     m_scenario.with_key("one", 0).with_key("two", 1);
-    tests::SeededRng rng("world");
+    test::SeededRng rng("world");
     for (const std::uint32_t index : {1U, 2U}) {
       m_scenario.initiator_index = SessionIndex(index);
       m_initiations.push_back(*m_scenario.initiate(rng));
@@ -42,7 +42,7 @@ class World {
     if (m_scenario.receive(message)) must(is(message, 0) || is(message, 3));
     if (const auto response = initiation.consume_response(message, m_scenario.initiator_keys)) {
       must(is(message, attempt * 3 + 1));
-      must(tests::agree(response->secrets, m_secrets[attempt]));
+      must(test::agree(response->secrets, m_secrets[attempt]));
     }
     if (initiation.consume_reject(message)) must(is(message, attempt * 3 + 2));
   }
@@ -59,7 +59,7 @@ class World {
            std::ranges::equal(before_mac2(message), before_mac2(m_genuine[which]));
   }
 
-  tests::Scenario m_scenario;
+  test::Scenario m_scenario;
   std::vector<Initiation> m_initiations;
   std::vector<Bytes> m_genuine;  // message 1, message 2, reject of the first attempt, then of the second
   std::vector<SessionSecrets> m_secrets;

@@ -75,8 +75,8 @@ class Session {
   static constexpr std::size_t kMaxSent = 64;
 
   static SessionSecrets secrets(bool initiator) {
-    static const auto done = tests::run(tests::Scenario());
-    SessionSecrets out = tests::copy_of(initiator ? done->initiator : done->responder);
+    static const auto done = test::run(test::Scenario());
+    SessionSecrets out = test::copy_of(initiator ? done->initiator : done->responder);
     out.lanes = kMaxLanes;
     return out;
   }

@@ -10,7 +10,7 @@
 #include "crypto/hash.h"
 #include "crypto/rng.h"
 
-namespace quipu::tests {
+namespace quipu::test {
 
 // Block i of the stream is SHA-512(name || i as u32).
 class SeededRng final : public crypto::Rng {
@@ -54,4 +54,4 @@ class ScriptedRng final : public crypto::Rng {
   std::size_t m_used = 0;
 };
 
-}  // namespace quipu::tests
+}  // namespace quipu::test

@@ -10,7 +10,7 @@
 #include "protocol/keypair.h"
 #include "support/fixed_rng.h"
 
-namespace quipu::tests {
+namespace quipu::test {
 
 template <std::size_t N>
 Secret<N> secret_named(const std::string& name) {
@@ -123,4 +123,4 @@ inline protocol::SessionSecrets copy_of(const protocol::SessionSecrets& secrets)
           secrets.lanes};
 }
 
-}  // namespace quipu::tests
+}  // namespace quipu::test

@@ -7,7 +7,7 @@
 
 #include "base/encoding.h"
 
-namespace quipu::tests {
+namespace quipu::test {
 
 // For literals in tests: text that is not hexadecimal ends the program.
 inline Bytes hex(std::string_view text) {
@@ -25,4 +25,4 @@ std::array<std::uint8_t, N> hex_array(std::string_view text) {
   return out;
 }
 
-}  // namespace quipu::tests
+}  // namespace quipu::test

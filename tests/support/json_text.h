@@ -8,7 +8,7 @@
 
 #include "base/encoding.h"
 
-namespace quipu::tests {
+namespace quipu::test {
 
 // Names and texts must need no escapes.
 class JsonText {
@@ -65,4 +65,4 @@ class JsonText {
   bool m_first = true;
 };
 
-}  // namespace quipu::tests
+}  // namespace quipu::test

@@ -14,7 +14,7 @@
 namespace quipu::sim {
 namespace {
 
-using tests::SeededRng;
+using test::SeededRng;
 
 // One end with the blocks that it delivered and the messages that are under way to it.
 struct End {

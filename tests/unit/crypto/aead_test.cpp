@@ -8,8 +8,8 @@
 namespace quipu::crypto {
 namespace {
 
-using tests::hex;
-using tests::hex_array;
+using test::hex;
+using test::hex_array;
 
 // Test case 16 of the GCM specification by McGrew and Viega.
 struct Case16 {

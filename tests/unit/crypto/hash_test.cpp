@@ -10,7 +10,7 @@
 namespace quipu::crypto {
 namespace {
 
-using tests::hex;
+using test::hex;
 
 Bytes counting(std::uint8_t first, std::size_t n) {
   Bytes out(n);

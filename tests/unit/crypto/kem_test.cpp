@@ -100,8 +100,8 @@ Bytes numbered(std::string_view name, std::size_t i, std::size_t size) {
 
 TEST(MlKem, AgreesWithAnIndependentImplementation) {
   for (std::size_t i = 0; i < std::size(kVectors); ++i) {
-    tests::ScriptedRng seed(numbered("seed", i, 64));
-    tests::ScriptedRng message(numbered("message", i, 32));
+    test::ScriptedRng seed(numbered("seed", i, 64));
+    test::ScriptedRng message(numbered("message", i, 32));
     const KemKeyPair pair = generate_kem(seed);
     EXPECT_EQ(to_hex(half(sha512({pair.encapsulation_key}))), kVectors[i].encapsulation_key) << i;
     auto made = encapsulate(pair.encapsulation_key, message);
@@ -135,7 +135,7 @@ TEST(MlKem, RandomnessDecidesEverything) {
 
 // FIPS 203 section 7.2: each 12-bit coefficient must be below q = 3329.
 TEST(MlKem, RefusesCoefficientsBeyondTheModulus) {
-  tests::SeededRng rng("modulus");
+  test::SeededRng rng("modulus");
   const KemKeyPair pair = generate_kem(rng);
   for (const std::size_t coefficient : {0U, 1U, 400U, 767U}) {
     KemEncapsulationKey key = pair.encapsulation_key;

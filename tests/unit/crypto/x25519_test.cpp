@@ -9,7 +9,7 @@
 namespace quipu::crypto {
 namespace {
 
-using tests::hex_array;
+using test::hex_array;
 
 X25519PrivateKey private_key(std::string_view hex) {
   return X25519PrivateKey(hex_array<32>(hex));
@@ -44,7 +44,7 @@ TEST(X25519, AgreesAsInRfc7748Section61) {
 }
 
 TEST(X25519, RefusesPointsOfSmallOrder) {
-  tests::SeededRng rng("small order");
+  test::SeededRng rng("small order");
   const X25519PrivateKey key = generate_x25519(rng);
   for (const std::string_view point : {
            "0000000000000000000000000000000000000000000000000000000000000000",

@@ -83,7 +83,7 @@ class BackoffTest : public ::testing::Test {
   }
 
   Backoff backoff;
-  tests::SeededRng rng{"backoff"};
+  test::SeededRng rng{"backoff"};
   TimePoint now{std::chrono::hours(1)};
 };
 

@@ -19,15 +19,15 @@ Endpoint endpoint(std::string_view text) {
 
 // An initiator and the responder that it floods.
 struct CookieTest : testing::Test {
-  tests::Scenario scenario;
-  tests::SeededRng rng{"cookies"};
+  test::Scenario scenario;
+  test::SeededRng rng{"cookies"};
   CookieChecker checker{scenario.responder.public_key};
   CookieGenerator generator{scenario.responder.public_key};
   Endpoint from = endpoint("192.0.2.1:51900");
   Bytes message = fresh_message();
 
   Bytes fresh_message() {
-    tests::SeededRng own("message of the flood");
+    test::SeededRng own("message of the flood");
     return scenario.initiate(own)->message();
   }
 

@@ -9,10 +9,10 @@
 namespace quipu::protocol {
 namespace {
 
-using tests::agree;
-using tests::run;
-using tests::Scenario;
-using tests::SeededRng;
+using test::agree;
+using test::run;
+using test::Scenario;
+using test::SeededRng;
 
 void expect_agreement(const Scenario& scenario) {
   const auto done = run(scenario);
@@ -94,13 +94,13 @@ TEST(Handshake, ANewMessage1SharesNothingWithTheOld) {
 
 TEST(Handshake, OtherPreSharedKeyIsRefusedInMessage1) {
   Scenario scenario;
-  scenario.responder_psk = tests::secret_named<32>("other");
+  scenario.responder_psk = test::secret_named<32>("other");
   EXPECT_EQ(run(scenario).error(), Errc::authentication);
 }
 
 TEST(Handshake, MessageToAnotherStaticKeyFailsAtMac1) {
   Scenario scenario;
-  scenario.expected_responder = tests::identity_named("somebody else").public_key;
+  scenario.expected_responder = test::identity_named("somebody else").public_key;
   EXPECT_EQ(run(scenario).error(), Errc::authentication);
 }
 
@@ -116,7 +116,7 @@ TEST(Handshake, StrangerIsNotFound) {
 // Whoever lacks the initiator's private key cannot speak in its name, though it knows the pre-shared key.
 TEST(Handshake, InitiatorWithoutItsPrivateKeyIsRefused) {
   Scenario scenario;
-  scenario.initiator.private_key = tests::secret_named<32>("impostor");
+  scenario.initiator.private_key = test::secret_named<32>("impostor");
   EXPECT_EQ(run(scenario).error(), Errc::authentication);
 }
 

@@ -15,7 +15,7 @@ struct Pair {
 
 // With every lane that there can be.
 Pair make_pair(const KeyLimits& limits = {}) {
-  auto done = tests::run(tests::Scenario());
+  auto done = test::run(test::Scenario());
   done->initiator.lanes = done->responder.lanes = kMaxLanes;
   return {Keypair(std::move(done->initiator), limits), Keypair(std::move(done->responder), limits)};
 }
@@ -51,13 +51,13 @@ TEST(Keypair, CarriesFramesBothWaysOnEveryLane) {
 }
 
 TEST(Keypair, KnowsNoLaneThatWasNotAgreed) {
-  tests::Scenario scenario;
+  test::Scenario scenario;
   scenario.payload.lanes = 3;
   scenario.answer.lanes = 2;
-  auto done = tests::run(scenario);
+  auto done = test::run(scenario);
   EXPECT_EQ(done->initiator.lanes, 2);
   EXPECT_EQ(done->responder.lanes, 2);
-  auto all_lanes = tests::copy_of(done->initiator);
+  auto all_lanes = test::copy_of(done->initiator);
   all_lanes.lanes = kMaxLanes;
   Keypair sender(std::move(all_lanes));
   Keypair initiator(std::move(done->initiator));

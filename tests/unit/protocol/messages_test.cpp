@@ -11,8 +11,8 @@
 namespace quipu::protocol {
 namespace {
 
-using tests::Scenario;
-using tests::SeededRng;
+using test::Scenario;
+using test::SeededRng;
 
 Bytes flipped(const Bytes& message, std::size_t bit) {
   Bytes out = message;
@@ -170,7 +170,7 @@ TEST(SmallOrder, StaticKeysAreRefused) {
 InitiationPayload full_payload(std::size_t keys, std::size_t policy_size) {
   InitiationPayload payload{Stamp(1), TunnelId(2), Bytes(policy_size, 3), 4, {}};
   for (std::size_t i = 0; i < keys; ++i)
-    payload.keys.push_back(tests::qkd_key_named("key " + std::to_string(i), static_cast<std::uint8_t>(i)).reference);
+    payload.keys.push_back(test::qkd_key_named("key " + std::to_string(i), static_cast<std::uint8_t>(i)).reference);
   return payload;
 }
 

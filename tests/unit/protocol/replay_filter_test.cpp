@@ -77,7 +77,7 @@ TEST(ReplayFilter, JumpsBeyondTheWholeWindow) {
 
 // Walks of several characters: dense, with gaps, with jumps of about a window, and far back.
 TEST(ReplayFilter, AgreesWithItsSlowDefinition) {
-  tests::SeededRng rng("replay walk");
+  test::SeededRng rng("replay walk");
   for (const std::uint64_t reach : {3U, 70U, 5000U, 8192U, 8300U, 20000U}) {
     ReplayFilter filter;
     SlowFilter slow;

@@ -78,14 +78,14 @@ class Secrecy : public testing::Test {
     m_scenario.with_key("first", 0).with_key("second", 2);
     const auto octets = [](std::string name, std::size_t n) {
       Bytes out(n);
-      tests::SeededRng(std::move(name)).fill(out);
+      test::SeededRng(std::move(name)).fill(out);
       return out;
     };
     const Bytes i = octets("initiator's", 96);  // ephemeral, then d || z
     const Bytes r = octets("responder's", 64);  // ephemeral, then m
-    tests::ScriptedRng initiator_rng(i);
-    tests::ScriptedRng responder_rng(r);
-    auto done = tests::run(m_scenario, initiator_rng, responder_rng);
+    test::ScriptedRng initiator_rng(i);
+    test::ScriptedRng responder_rng(r);
+    auto done = test::run(m_scenario, initiator_rng, responder_rng);
     ASSERT_TRUE(done);
     m_done = std::move(*done);
 
@@ -98,8 +98,8 @@ class Secrecy : public testing::Test {
     m_secrets.ss = dh(s_i.private_key, s_r.public_key);
     m_secrets.ee = dh(e_i, crypto::x25519_public_key(e_r));
     m_secrets.se = dh(s_i.private_key, crypto::x25519_public_key(e_r));
-    tests::ScriptedRng kem_seed(Bytes(i.begin() + 32, i.end()));
-    tests::ScriptedRng kem_message(Bytes(r.begin() + 32, r.end()));
+    test::ScriptedRng kem_seed(Bytes(i.begin() + 32, i.end()));
+    test::ScriptedRng kem_message(Bytes(r.begin() + 32, r.end()));
     const auto kem = crypto::encapsulate(crypto::generate_kem(kem_seed).encapsulation_key, kem_message);
     m_secrets.kem = array_of(kem->shared_secret.view());
     m_secrets.pre_shared = array_of(m_scenario.initiator_psk.view());
@@ -162,8 +162,8 @@ class Secrecy : public testing::Test {
     return psk("quipu v1 psk2", joined({length, secrets.qkd0, length, secrets.qkd1}), writer.written());
   }
 
-  tests::Scenario m_scenario;
-  tests::Finished m_done;
+  test::Scenario m_scenario;
+  test::Finished m_done;
   Secrets m_secrets;
 };
 
@@ -171,7 +171,7 @@ TEST_F(Secrecy, ScheduleIsTheOneInUse) {
   const Keys derived = derive(m_secrets);
   EXPECT_EQ(to_hex(derived.chaining_key), to_hex(m_done.initiator.chaining_key.view()));
   EXPECT_EQ(derived.transcript, m_done.initiator.transcript);
-  EXPECT_TRUE(tests::agree(m_done.initiator, m_done.responder));
+  EXPECT_TRUE(test::agree(m_done.initiator, m_done.responder));
 }
 
 TEST_F(Secrecy, X25519EphemeralStaticCounts) {

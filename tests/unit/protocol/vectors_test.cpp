@@ -16,10 +16,10 @@
 namespace quipu::protocol {
 namespace {
 
-using tests::JsonText;
-using tests::Scenario;
-using tests::ScriptedRng;
-using tests::SeededRng;
+using test::JsonText;
+using test::Scenario;
+using test::ScriptedRng;
+using test::SeededRng;
 
 const std::string kPath = std::string(QUIPU_SOURCE_DIR) + "/tests/vectors/wire-v1.json";
 
@@ -114,7 +114,7 @@ void write_handshake(JsonText& json, const std::string& name, const Scenario& sc
   const Bytes responder_random = octets_named(name + ", responder", 64);
   ScriptedRng initiator_rng(initiator_random);
   ScriptedRng responder_rng(responder_random);
-  auto done = tests::run(scenario, initiator_rng, responder_rng);
+  auto done = test::run(scenario, initiator_rng, responder_rng);
   ASSERT_TRUE(done);
   write_inputs(json, name, scenario, initiator_random, responder_random);
   json.hex("message_1", done->message1).hex("message_2", done->message2);
