@@ -267,24 +267,26 @@ void PeerMachine::handle_reject(ByteView message, const Context& context) {
     return;
   }
   ++m_statistics.rejects_received;
-  const bool told = m_last_reject == reject->reason;
-  m_last_reject = reject->reason;
   m_mismatch.clear();
+  tell_reject(reject->reason, context);
+  obey_reject(*reject, context);
+}
+
+// Each reason once, until another one comes.
+void PeerMachine::tell_reject(RejectReason reason, const Context& context) {
+  const bool told = std::exchange(m_last_reject, reason) == reason;
   // All others are healed by the next attempt, or have a line of their own.
-  const bool lacks_keys = reject->reason == RejectReason::kms_unavailable;
+  const bool lacks_keys = reason == RejectReason::kms_unavailable;
   report(context,
          told         ? LogLevel::debug
          : lacks_keys ? LogLevel::warning
                       : LogLevel::info,
-         "handshake_rejected", "The peer refused this handshake", {{"reason", std::string(to_string(reject->reason))}});
-  switch (reject->reason) {
-    case RejectReason::key_unknown: {
-      end_attempt(KeysGo::burn, context);
-      const bool at_once = m_immediate_retries < kImmediateRetries;
-      retry_at_once_or_back_off(context.now);
-      if (!at_once) kms_failed("the peer's KMS does not know the keys that the KMS here gives", context);
-      break;
-    }
+         "handshake_rejected", "The peer refused this handshake", {{"reason", std::string(to_string(reason))}});
+}
+
+void PeerMachine::obey_reject(const Reject& reject, const Context& context) {
+  switch (reject.reason) {
+    case RejectReason::key_unknown: keys_were_unknown(context); break;
     case RejectReason::expired:
       end_attempt(KeysGo::burn, context);
       retry_at_once_or_back_off(context.now);
@@ -298,9 +300,16 @@ void PeerMachine::handle_reject(ByteView message, const Context& context) {
       end_attempt(KeysGo::keep, context);
       back_off(context.now);
       break;
-    case RejectReason::policy_mismatch: policies_differ(*reject, context); break;
-    case RejectReason::stamp_stale: stamp_was_stale(*reject, context); break;
+    case RejectReason::policy_mismatch: policies_differ(reject, context); break;
+    case RejectReason::stamp_stale: stamp_was_stale(reject, context); break;
   }
+}
+
+void PeerMachine::keys_were_unknown(const Context& context) {
+  end_attempt(KeysGo::burn, context);
+  const bool at_once = m_immediate_retries < kImmediateRetries;
+  retry_at_once_or_back_off(context.now);
+  if (!at_once) kms_failed("the peer's KMS does not know the keys that the KMS here gives", context);
 }
 
 void PeerMachine::policies_differ(const Reject& reject, const Context& context) {

@@ -108,6 +108,9 @@ class PeerMachine {
   void back_off(TimePoint now);
   void retry_at_once_or_back_off(TimePoint now);
   void abandon_attempt(const Context& context);
+  void tell_reject(RejectReason reason, const Context& context);
+  void obey_reject(const Reject& reject, const Context& context);
+  void keys_were_unknown(const Context& context);
   void policies_differ(const Reject& reject, const Context& context);
   void stamp_was_stale(const Reject& reject, const Context& context);
   void install(SessionSecrets secrets, AcceptedKeys accepted, const Context& context);
