@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
-#include "base/version.h"
 #include "daemon/daemon.h"
 #include "daemon/event_names.h"
 #include "daemon/guards.h"
@@ -24,7 +23,7 @@ struct Options {
 };
 
 // An exit code, when there is nothing more to do.
-std::optional<int> parse_options(int argc, char** argv, Options& options) {
+std::optional<int> read_options(int argc, char** argv, Options& options) {
   CLI::App app("Quipu's tunnel daemon: carries packets between sites under keys from X25519, ML-KEM-768 and QKD.");
   app.add_option("--config", options.config, "Configuration file")->capture_default_str();
   auto* check = app.add_flag("--check", options.check,
@@ -38,13 +37,7 @@ std::optional<int> parse_options(int argc, char** argv, Options& options) {
       ->needs(remove);
   check->excludes(guard, remove);
   guard->excludes(remove);
-  app.set_version_flag("--version", kVersion);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : service::kExitUsage;
-  }
-  return std::nullopt;
+  return service::parse_options(app, argc, argv);
 }
 
 int report(const Error& error, int code) {
@@ -118,7 +111,7 @@ int run(const Options& options, service::SignalSource signals, daemon::Settings 
 
 int main(int argc, char** argv) {
   Options options;
-  if (const auto code = parse_options(argc, argv, options)) return *code;
+  if (const auto code = read_options(argc, argv, options)) return *code;
   if (options.remove_guards) return remove_guards_and_tell(options);
   if (!options.check)
     if (const auto code = set_guards(options)) return *code;

@@ -26,19 +26,13 @@ int complain(const Error& error, int code) {
 }
 
 // An exit code, when there is nothing more to do.
-std::optional<int> parse_options(int argc, char** argv, Options& options) {
+std::optional<int> read_options(int argc, char** argv, Options& options) {
   CLI::App app("The key management system of one Quipu site (ETSI GS QKD 014)", "quipu-kmsd");
   app.add_option("--config", options.file, "Configuration file")->capture_default_str();
   app.add_flag("--check", options.check,
                "Read the configuration and every file it names, ask the drivers about their options (no device is "
                "touched), say what is wrong, and end: 0 when all is good, 5 when not");
-  app.set_version_flag("--version", kVersion);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : service::kExitUsage;
-  }
-  return std::nullopt;
+  return service::parse_options(app, argc, argv);
 }
 
 int check(const kmsd::Configuration& configuration) {
@@ -82,7 +76,7 @@ int run(kmsd::Configuration configuration, service::SignalSource signals) {
 
 int main(int argc, char** argv) {
   Options options;
-  if (const auto code = parse_options(argc, argv, options)) return *code;
+  if (const auto code = read_options(argc, argv, options)) return *code;
   if (const auto ready = service::prepare_for_secrets(); !ready) return complain(ready.error(), service::kExitFailure);
   auto configuration = kmsd::load_configuration(options.file);
   if (!configuration)

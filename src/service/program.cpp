@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/version.h"
 #include "crypto/self_test.h"
 #include "service/lock_down.h"
 
@@ -12,6 +14,17 @@ namespace quipu::service {
 
 int exit_code_of(const Error& error) {
   return error.code == Errc::io ? kExitFailure : kExitConfigurationInvalid;
+}
+
+std::optional<int> parse_options(CLI::App& app, int argc, char** argv) {
+  app.set_version_flag("--version", kVersion);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version arrive here too, as success.
+    return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  return std::nullopt;
 }
 
 int complain(std::string_view program, const Error& error, int code) {

@@ -2,9 +2,14 @@
 // What the programs of both daemons have in common before there is a daemon.
 #pragma once
 
+#include <optional>
 #include <string_view>
 
 #include "base/result.h"
+
+namespace CLI {
+class App;
+}
 
 namespace quipu::service {
 
@@ -16,6 +21,9 @@ inline constexpr int kExitConfigurationInvalid = 5;
 // That of a start whose configuration, or a file that it names, cannot be used. What cannot be read may come late, as a
 // mount does, and is worth another start; what is wrong in it is not.
 int exit_code_of(const Error& error);
+
+// Adds --version and reads the command line. An exit code, when there is nothing more to do.
+std::optional<int> parse_options(CLI::App& app, int argc, char** argv);
 
 // "PROGRAM: what is wrong" on standard error. Returns the code.
 int complain(std::string_view program, const Error& error, int code);

@@ -24,7 +24,7 @@ KEPT_TO = (
     (r"linux/if_tun\.h", {"tun"}, True),
     (r"systemd/", {"service"}, True),
     (r"seccomp\.h", {"service", "driver"}, True),
-    (r"CLI/", {"cli", "daemon", "kmsd"}, True),
+    (r"CLI/", {"cli", "daemon", "kmsd", "service"}, True),
     (r"sodium", {"base", "crypto"}, True),
 )
 MAX_HEAVY_SOURCES = 4
