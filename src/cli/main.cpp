@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -30,7 +32,16 @@ void add_options(CLI::App& program, Invocation& invocation) {
     add(program, invocation);
 }
 
+// Several verbs hold private keys: no core dump, and no other process of the same user that reads the memory.
+quipu::Result<void> forbid_dumps() {
+  constexpr rlimit kNone{};
+  if (::setrlimit(RLIMIT_CORE, &kNone) != 0) return quipu::fail_system("setrlimit(RLIMIT_CORE)");
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return quipu::fail_system("prctl(PR_SET_DUMPABLE)");
+  return {};
+}
+
 int run(int argc, char** argv) {
+  if (const auto forbidden = forbid_dumps(); !forbidden) return static_cast<int>(quipu::cli::report(forbidden.error()));
   if (const auto tested = quipu::crypto::self_test(); !tested)
     return static_cast<int>(quipu::cli::report(tested.error()));
   Invocation invocation;

@@ -4,6 +4,10 @@
 
 import base64
 import os
+import pathlib
+import resource
+import shutil
+import socket
 import subprocess
 
 import program
@@ -24,6 +28,26 @@ class Keys(program.ProgramTest):
         for line in lines:
             self.assertTrue(line.endswith("\n"))
             self.assertEqual(len(base64.b64decode(line[:-1], validate=True)), 32)
+
+    def test_memory_with_keys_is_shown_to_nobody(self):
+        """Neither by a core dump nor to other processes of the user, who is not root here: of root's everything belongs to root."""
+        other_user = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
+        allow = lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+        program_of_theirs = shutil.copy(self.program, self.folder)
+        self.folder.chmod(0o755)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.settimeout(30)
+            listener.bind(str(self.folder / "control.sock"))
+            listener.listen()
+            (self.folder / "control.sock").chmod(0o666)
+            with subprocess.Popen([program_of_theirs, "--socket", self.folder / "control.sock", "rekey"], preexec_fn=allow,
+                                  stderr=subprocess.DEVNULL, **other_user) as process:
+                # It waits for an answer meanwhile.
+                with listener.accept()[0]:
+                    limits = pathlib.Path(f"/proc/{process.pid}/limits").read_text()
+                    owner = os.stat(f"/proc/{process.pid}/mem").st_uid
+        self.assertRegex(limits, r"Max core file size +0 +0 ")
+        self.assertEqual(owner, 0)
 
     def test_public_key_of_a_known_key(self):
         for end in ("\n", "\r\n", ""):
