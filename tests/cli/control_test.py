@@ -26,16 +26,20 @@ class Control(program.ProgramTest):
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(self.folder / name))
             listener.listen()
+            listener.settimeout(30)
 
             def serve():
                 with listener.accept()[0] as connection:
+                    connection.settimeout(30)
                     asked.append(connection.makefile().readline())
                     connection.sendall(answer)
 
-            thread = threading.Thread(target=serve)
+            thread = threading.Thread(target=serve, daemon=True)
             thread.start()
-            yield asked
-            thread.join()
+            try:
+                yield asked
+            finally:
+                thread.join()
 
     def test_no_daemon(self):
         done = self.quipu(*self.sockets(), "status", expect=program.DOWN)
