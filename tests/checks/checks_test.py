@@ -321,6 +321,11 @@ class DocPaths(InTree):
         self.write("ARCHITECTURE.md", "First `net/loop.h`,\nthen `net/gone.cpp: run`.\n")
         self.assert_one(doc_paths, "ARCHITECTURE.md:2: there is no file net/gone.cpp")
 
+    def test_script_that_is_not_there(self):
+        self.write("scripts/test", "#!/bin/sh\n")
+        self.write("ARCHITECTURE.md", "`scripts/test`\nand `scripts/gone`.\n")
+        self.assert_one(doc_paths, "ARCHITECTURE.md:2: there is no file scripts/gone")
+
     def test_function_that_is_not_there(self):
         self.write("src/net/loop.cpp", HEAD + "// stop() is elsewhere\nvoid Loop::run() {}\n")
         self.write("ARCHITECTURE.md", "`net/loop.cpp: run, stop`\n")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The way through the code that ARCHITECTURE.md tells exists: each `file` is there, below src or the top, and has each function
-that stands behind it in `file: function, function`. Usage: doc_paths.py TOP"""
+that stands behind it in `file: function, function`; so is each script. Usage: doc_paths.py TOP"""
 
 import pathlib
 import re
@@ -10,7 +10,7 @@ import sys
 import tree
 
 PAGE = "ARCHITECTURE.md"
-FILE = re.compile(r"`([\w/.-]+\.(?:h|cpp|md|py))(?:: ([\w,\s]+))?`")
+FILE = re.compile(r"`([\w/.-]+\.(?:h|cpp|md|py)|scripts/[\w/.-]+)(?:: ([\w,\s]+))?`")
 
 
 def check(top):
