@@ -26,10 +26,10 @@ def check_file(path, static_openssl, forbidden):
         yield f"{path}: shows {len(shown)} symbols of OpenSSL, such as {shown[0]}"
     contents = pathlib.Path(path).read_bytes()
     for text in forbidden:
-        at = contents.find(text.encode())
-        if at >= 0:
-            found = re.match(rb"[ -~]*", contents[at : at + 200])[0].decode()
-            yield f"{path}: names where it was built: {found}"
+        # From the beginning of a path, not in the middle of one: a tree in /src has nothing to do with /usr/src/.
+        found = re.search(rb"(?<![\w.])" + re.escape(text.encode()) + rb"[ -~]{,200}", contents)
+        if found:
+            yield f"{path}: names where it was built: {found[0].decode()}"
 
 
 def check(paths, static_openssl=False, forbidden=()):

@@ -233,6 +233,11 @@ class Binaries(InTree):
         self.assertEqual(len(faults), 1)
         self.assertIn("/build/here/a.c", faults[0])
 
+    def test_place_within_another(self):
+        library = self.library("-fvisibility=hidden")
+        for within in ("/here/", "uild/here/", "/her/"):
+            self.assertEqual(binaries.check([library], forbidden=[within])[0], [])
+
 
 @unittest.skipUnless(shutil.which("systemd-analyze"), "needs systemd-analyze")
 class Units(InTree):
