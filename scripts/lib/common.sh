@@ -107,19 +107,20 @@ run() {
 last_line() { tail -c 2000 "$1" | tr '\r' '\n' | grep -a '[[:graph:]]' | tail -n 1 | tr -cd '[:print:]' | cut -c1-90; }
 
 apts_mirror() {
-  # shellcheck disable=SC2016 # apt fills these in
+  # shellcheck disable=SC2016 # apt fills in what is in single quotes
   apt-get indextargets --format '$(REPO_URI)|$(CODENAME)' 'Created-By: Packages' 'Origin: Debian' | sort -u |
-    sed -n 's#^\(.*\)|\(bookworm\|trixie\)$#\1#p' | head -n 1
+    sed -n "s#^\(.*\)|\(bookworm\|trixie\)$1\$#\1#p" | head -n 1
 }
 
-# The mirror of Debian's main archive that this machine's apt uses, whatever its release.
+# The mirror of Debian's main archive that this machine's apt uses, whatever its release. With -security: that of the security
+# updates, or nothing where apt uses none.
 debian_mirror() {
-  local from list
-  from=$(apts_mirror)
-  if [ -z "$from" ]; then
+  local from list part=${1:-}
+  from=$(apts_mirror "$part")
+  if [ -z "$from$part" ]; then
     # Only from its lists does apt know which one is Debian's.
     run "apt-get update" as_root apt-get -q update >&2
-    from=$(apts_mirror)
+    from=$(apts_mirror "$part")
   fi
   # Debian's images for clouds have a file of mirrors, one a line, which only apt can read.
   case $from in
@@ -129,6 +130,6 @@ debian_mirror() {
       from=$(sed -n 's#^[[:space:]]*\([a-z+]*:[^[:space:]]*\).*#\1#p' "$list" | head -n 1)
       ;;
   esac
-  [ -n "$from" ] || die "no Debian mirror found in apt's configuration: add one"
+  [ -n "$from$part" ] || die "no Debian mirror found in apt's configuration: add one"
   printf '%s\n' "$from"
 }

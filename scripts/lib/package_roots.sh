@@ -3,14 +3,16 @@
 # shellcheck shell=bash disable=SC2016 # what is in single quotes is for the shell inside
 
 make_root() {
-  local release=$1 root=$2 packages=$3 from
+  local release=$1 root=$2 packages=$3 from updates
   from=$(debian_mirror)
+  updates=$(debian_mirror -security)
   rm -rf --one-file-system "$root"
   run "$release: a fresh root" debootstrap --variant=minbase --include="$packages" \
     --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$release" "$root" "$from"
   # These roots are thrown away: nothing in them has to survive a power cut.
   echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/unsafe-io"
-  printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$from" "$release" >"$root/etc/apt/sources.list"
+  printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$from" "$release" \
+    ${updates:+"$updates" "$release-security"} >"$root/etc/apt/sources.list"
   cp -f /etc/resolv.conf "$root/etc/resolv.conf"
   # How this machine reaches its mirror (a proxy, say) holds inside as well.
   apt-config dump | grep -E '^Acquire::(https?::|Check-)' >"$root/etc/apt/apt.conf.d/zz-mirror" || true

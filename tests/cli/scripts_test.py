@@ -207,6 +207,83 @@ class Mirror(Scripts):
         self.assertIn("no Debian mirror found", done.stderr)
 
 
+@unittest.skipIf("VERSION_CODENAME=bookworm" not in pathlib.Path("/etc/os-release").read_text(), "Debian 13 has its own OpenSSL")
+class OpenSsl(Scripts):
+    """The one that scripts/setup builds on Debian 12."""
+
+    def setUp(self):
+        super().setUp()
+        shutil.copy(TOP / "scripts" / "setup", self.tree / "scripts")
+        self.stand_in("dpkg-query", "echo install ok installed")
+        self.debian_has("http://b.invalid/debian/|bookworm", "http://b.invalid/security/|bookworm-security", newest="3.5.7-1~deb13u3")
+        self.cache = self.folder / ".cache" / "quipu"
+
+    def debian_has(self, *mirrors, newest, update=0):
+        # The source cannot be had: a build ends there.
+        self.stand_in("apt-get", f"""
+            case $* in
+              indextargets*) printf '%s\\n' '{"' '".join(mirrors)}' ;;
+              *update) echo asked >>"$FOLDER/asked"; exit {update} ;;
+              *--dsc-only*) ! grep -sqxF "${{*##*=}}" "$FOLDER/not-held" ;;
+              *source*) echo "${{*##*=}}" >"$FOLDER/building"; exit 1 ;;
+            esac""")
+        self.stand_in("apt-cache", f"printf 'Version: %s\\n' 3.5.5-1 {newest} 3.5.6-1")
+
+    def built_before(self, version):
+        folder = self.cache / f"openssl-{version}"
+        (folder / "include" / "openssl").mkdir(parents=True)
+        (folder / "include" / "openssl" / "opensslv.h").touch()
+        recipe = (TOP / "scripts" / "setup").read_text().partition("openssl_recipe=")[2].partition("\n")[0]
+        (folder / "QUIPU_RECIPE").write_text(recipe)
+        (folder / "QUIPU_SOURCE_VERSION").write_text(f"{version}\n")
+        (self.cache / "openssl").symlink_to(folder.name)
+
+    def builds(self):
+        """The version of which the source is fetched, or None."""
+        path = self.folder / "building"
+        path.unlink(missing_ok=True)
+        done = self.script("bash", self.tree / "scripts" / "setup", "build")
+        self.assertEqual(done.returncode, 1 if path.exists() else 0, done.stderr)
+        return path.read_text().strip() if path.exists() else None
+
+    def rows(self):
+        """Of the sources that apt was told, without what is the same in each of them."""
+        return [row.split()[2:] for row in (self.cache / "openssl-apt" / "sources.list").read_text().splitlines()]
+
+    def test_is_that_of_the_security_updates(self):
+        self.assertEqual(self.builds(), "3.5.7-1~deb13u3")
+        self.assertEqual(self.rows(), [["http://b.invalid/debian/", "trixie", "main"],
+                                       ["http://b.invalid/security/", "trixie-security", "main"]])
+
+    def test_is_that_of_the_main_archive_where_apt_uses_no_more(self):
+        self.debian_has("http://b.invalid/debian/|bookworm", newest="3.5.7-1")
+        self.assertEqual(self.builds(), "3.5.7-1")
+        self.assertEqual(self.rows(), [["http://b.invalid/debian/", "trixie", "main"]])
+
+    def test_is_built_again_for_an_update(self):
+        self.built_before("3.5.7-1~deb13u2")
+        self.assertEqual(self.builds(), "3.5.7-1~deb13u3")
+
+    def test_is_the_newest_that_the_mirror_holds(self):
+        (self.folder / "not-held").write_text("3.5.7-1~deb13u3\n")
+        self.assertEqual(self.builds(), "3.5.6-1")
+        self.built_before("3.5.6-1")
+        self.assertIsNone(self.builds())
+
+    def test_stays_while_there_is_no_update(self):
+        self.built_before("3.5.7-1~deb13u3")
+        for _ in range(2):
+            self.assertIsNone(self.builds())
+        self.assertEqual((self.folder / "asked").read_text(), "asked\n", "once a day is enough")
+
+    def test_stays_where_nobody_can_be_asked(self):
+        self.built_before("3.5.7-1~deb13u2")
+        self.debian_has("http://b.invalid/debian/|bookworm", newest="3.5.7-1~deb13u3", update=100)
+        self.assertIsNone(self.builds())
+        self.debian_has(newest="3.5.7-1~deb13u3", update=100)
+        self.assertIsNone(self.builds())
+
+
 class Packages(Scripts):
     def package(self, folder="kept"):
         """As far as to the first root: there is no mirror."""
@@ -232,6 +309,15 @@ class Packages(Scripts):
         written = [self.tree / "build", *(self.tree / "build").rglob("*")]
         self.assertGreater(len(written), 1)
         self.assertEqual({path.stat().st_uid for path in written}, {owner})
+
+    def test_are_made_of_security_updates_too(self):
+        self.stand_in("apt-get", "echo 'http://b.invalid/debian/|trixie'; echo 'http://b.invalid/security/|trixie-security'")
+        self.stand_in("debootstrap", 'mkdir -p "$FOLDER/root/etc/apt/apt.conf.d" "$FOLDER/root/etc/dpkg/dpkg.cfg.d"')
+        done = self.sourced('make_root bookworm "$FOLDER/root" systemd')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        rows = (self.folder / "root" / "etc" / "apt" / "sources.list").read_text().splitlines()
+        self.assertEqual([row.split()[2:] for row in rows], [["http://b.invalid/debian/", "bookworm", "main"],
+                                                             ["http://b.invalid/security/", "bookworm-security", "main"]])
 
     @unittest.skipIf(not shutil.which("dpkg"), "Debian's order of versions is dpkg's")
     def test_an_upgrade_of_the_system_replaces_them(self):
