@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Quipu driver ABI, version 1: what a shared object must provide to feed key material from a QKD device, or random
- * octets from a generator, into Quipu's key management system.
+ * Quipu driver ABI, version 1: what a shared object must provide to feed key material from a QKD device into Quipu's
+ * key management system.
  *
  * A driver exports exactly one symbol, the constant `quipu_driver` of type struct quipu_driver. It is loaded by the
  * program quipu-driver, one process per device, which has no capability, no right to start programs and no memory in
@@ -23,12 +23,12 @@
  * Host callbacks may be called from any thread, and from within calls of the host, between the start of open and the
  * end of close.
  *
- * Key octets go through deliver_block and deliver_entropy only: never into a log line, telemetry, or a file. While the
+ * Key octets go through deliver_block only: never into a log line, telemetry, or a file. While the
  * driver holds them they are in memory from secret_alloc, or in memory as good.
  *
- * Structures grow at their end. Each begins with its size as its maker compiled it; fields beyond that size do not
- * exist, and reserved fields are zero. Where a reserved field gets a meaning, zero means what a driver that does not
- * know it means, so the number of the ABI stays.
+ * A structure keeps its size for as long as the ABI keeps its number. Where `size` is set by the driver, the host
+ * refuses a smaller one. Reserved fields are zero; where one gets a meaning, zero means what a driver that does not
+ * know it means.
  *
  * Every function returns QUIPU_OK or one of the codes below. The reason for people goes through the log callback.
  */
@@ -61,11 +61,17 @@ extern "C" {
 #define QUIPU_E_UNSUPPORTED 6 /* not something that this driver or device does */
 #define QUIPU_E_CLOSED 7      /* the host is going away: stop delivering */
 
-/* Roles: what a driver supplies (struct quipu_driver.roles, a sum). */
+/*
+ * Roles: what a driver supplies (struct quipu_driver.roles, a sum). This host takes QUIPU_ROLE_KEY alone and refuses a
+ * driver with another role.
+ */
 #define QUIPU_ROLE_KEY 1u     /* blocks of key that a device at the other end of a link delivers there too */
 #define QUIPU_ROLE_ENTROPY 2u /* random octets that are known here only */
 
-/* Capabilities (struct quipu_driver.capabilities, a sum). */
+/*
+ * Capabilities (struct quipu_driver.capabilities, a sum). This host never calls pull of its own accord, and refuses a
+ * driver without QUIPU_CAP_PUSH.
+ */
 #define QUIPU_CAP_PUSH 1u /* delivers blocks as they arise */
 #define QUIPU_CAP_PULL 2u /* delivers blocks when asked (pull) */
 #define QUIPU_CAP_PEER_MESSAGES                                                                                   \
@@ -192,7 +198,10 @@ struct quipu_host {
    */
   int (*deliver_block)(struct quipu_host_context* context, const struct quipu_block* block);
 
-  /* Random octets of an entropy source, 1 to QUIPU_MAX_ENTROPY_OCTETS. Results as above. */
+  /*
+   * Random octets of an entropy source, 1 to QUIPU_MAX_ENTROPY_OCTETS. Results as above; QUIPU_E_UNSUPPORTED from a
+   * host that takes none, as this one.
+   */
   int (*deliver_entropy)(struct quipu_host_context* context, const uint8_t* octets, size_t octet_count);
 
   /*

@@ -15,6 +15,8 @@ using Clock = std::chrono::steady_clock;
 using Verdict = std::expected<CheckedDriver, CheckRefusal>;
 using Part = CheckRefusal::Part;
 
+constexpr std::size_t kMaxReason = 4096;  // octets, after which nothing more is added
+
 Verdict refuse(Part part, std::string reason, std::optional<std::string> option = std::nullopt) {
   return std::unexpected(CheckRefusal{part, std::move(option), std::move(reason)});
 }
@@ -68,7 +70,7 @@ class Answer {
   Result<std::optional<Verdict>> on_log(ByteView body) {
     QUIPU_TRY_ASSIGN(const LogMessage message, parse_log(body));
     if (message.level != LogLevel::error) return std::nullopt;
-    m_reason += (m_reason.empty() ? "" : "; ") + message.text;
+    if (m_reason.size() < kMaxReason) m_reason += (m_reason.empty() ? "" : "; ") + message.text;
     return std::nullopt;
   }
 
@@ -102,7 +104,8 @@ std::expected<CheckedDriver, CheckRefusal> check_driver(const DriverHostConfig& 
   Channel channel(process->socket(), Direction::from_driver);
   std::ignore = channel.send(FrameType::check, *question);  // a process that has gone already is noticed below
   Answer answer(config);
-  for (;;) {
+  // A plugin that never stops talking has frames waiting all the time.
+  while (Clock::now() < end) {
     auto frame = channel.receive();
     if (!frame) {
       const bool gone = frame.error().code == Errc::closed;
@@ -115,8 +118,9 @@ std::expected<CheckedDriver, CheckRefusal> check_driver(const DriverHostConfig& 
     }
     std::ignore = channel.flush();
     const auto events = static_cast<short>(channel.waiting_to_send() ? POLLIN | POLLOUT : POLLIN);
-    if (!wait(process->socket(), events, end)) return refuse(Part::driver, "the driver does not answer, and was ended");
+    if (!wait(process->socket(), events, end)) break;
   }
+  return refuse(Part::driver, "the driver does not answer, and was ended");
 }
 
 }  // namespace quipu::driver

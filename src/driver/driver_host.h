@@ -96,9 +96,6 @@ class DriverEvents {
   // Answer with acknowledge(1) once the block is dealt with: this is what lets the driver go on.
   virtual void on_block(DriverBlock block) = 0;
 
-  // Counts against the same window as a block.
-  virtual void on_entropy(SecretBytes /*octets*/) {}
-
   // To be carried to the driver at the other end of the link (send_peer_message there).
   virtual void on_peer_message(SecretBytes /*message*/) {}
 
@@ -145,7 +142,7 @@ class DriverHost {
   std::optional<TimePoint> next_deadline() const;
   void handle_deadline(TimePoint now);
 
-  // So many blocks (or deliveries of entropy) are dealt with.
+  // So many blocks are dealt with.
   void acknowledge(std::uint32_t count = 1);
   // Errc::unavailable when no driver runs, unsupported when it takes no peer messages, busy when its pipe is full,
   // too_large.

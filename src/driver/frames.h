@@ -30,7 +30,6 @@ enum class FrameType : std::uint8_t {
   hello = 65,
   opened,
   block,
-  entropy,
   peer_message_out,
   telemetry,
   log,

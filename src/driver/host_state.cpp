@@ -42,6 +42,14 @@ Result<void> accept_identity(const DriverIdentity& identity, const DriverHostCon
     return fail(Errc::conflict, config.plugin + " holds the driver \"" + identity.name +
                                     "\", and the configuration names \"" + config.driver +
                                     "\": give the file the name of its driver");
+  if (!identity.key_source || identity.entropy_source)
+    return fail(Errc::unsupported, "driver " + identity.name +
+                                       " supplies random octets, which Quipu has no use for: a link takes a driver "
+                                       "whose only role is that of a key source (QUIPU_ROLE_KEY)");
+  if (!identity.push)
+    return fail(Errc::unsupported, "driver " + identity.name +
+                                       " gives keys only when asked, and Quipu does not ask: a link takes a driver "
+                                       "that delivers them as they arise (QUIPU_CAP_PUSH)");
   if (identity.simulated && !config.allow_simulated)
     return fail(Errc::policy,
                 "driver " + identity.name +
@@ -138,7 +146,6 @@ Result<void> DriverHost::State::handle_frame(Frame frame, TimePoint now) {
     case FrameType::hello: return on_hello(frame.body.view());
     case FrameType::opened: return on_opened();
     case FrameType::block: return on_block(frame.body.view());
-    case FrameType::entropy: return on_entropy(std::move(frame.body));
     case FrameType::peer_message_out: return on_peer_message(std::move(frame.body));
     case FrameType::telemetry: return on_telemetry(frame.body.view());
     case FrameType::log: return on_log(frame.body.view(), now);
@@ -182,14 +189,6 @@ Result<void> DriverHost::State::on_block(ByteView body) {
     return fail(Errc::malformed, "the driver sent a block whose simulated flag contradicts what the driver is");
   ++status.blocks;
   events.on_block(std::move(block));
-  return {};
-}
-
-Result<void> DriverHost::State::on_entropy(SecretBytes octets) {
-  QUIPU_TRY(take_from_window());
-  if (!status.identity->entropy_source || octets.empty() || octets.size() > QUIPU_MAX_ENTROPY_OCTETS)
-    return fail(Errc::malformed, "the driver sent random octets that it may not send");
-  events.on_entropy(std::move(octets));
   return {};
 }
 

@@ -13,8 +13,8 @@ inline constexpr std::size_t kMaxPeerMessage = 65536;
 
 // The body of an open or check message; an error when the options are beyond what driver.h permits.
 Result<Bytes> open_message(const DriverHostConfig& config);
-// Whether this is the driver that the configuration wants: Errc::conflict when it has another name, Errc::policy when
-// it is simulated and may not be.
+// Whether this is the driver that the configuration wants: Errc::conflict when it has another name, Errc::unsupported
+// when it supplies something else than keys as they arise, Errc::policy when it is simulated and may not be.
 Result<void> accept_identity(const DriverIdentity& identity, const DriverHostConfig& config);
 
 // stopped -> spawn -> starting -> (hello, opened) -> running -> ending -> backoff -> spawn ...
@@ -51,7 +51,6 @@ struct DriverHost::State {
   Result<void> on_hello(ByteView body);
   Result<void> on_opened();
   Result<void> on_block(ByteView body);
-  Result<void> on_entropy(SecretBytes octets);
   Result<void> on_peer_message(SecretBytes message);
   Result<void> on_telemetry(ByteView body);
   Result<void> on_log(ByteView body, TimePoint now);

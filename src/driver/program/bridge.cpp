@@ -36,6 +36,11 @@ void free_secret(struct quipu_host_context* /*context*/, void* memory, std::size
   if (memory != nullptr) secret_free(memory, size);
 }
 
+// The role has no taker yet: a driver that declares it is refused before it is opened.
+int deliver_entropy(struct quipu_host_context* /*context*/, const std::uint8_t* /*octets*/, std::size_t /*count*/) {
+  return QUIPU_E_UNSUPPORTED;
+}
+
 std::optional<WallTime> wall_time(std::int64_t nanoseconds) {
   using std::chrono::duration_cast;
   if (nanoseconds <= 0) return std::nullopt;
@@ -122,15 +127,6 @@ int Bridge::deliver_block(struct quipu_host_context* context, const struct quipu
     return self.refuse("a block of a size or with a failure probability that is not permitted was refused");
   if (const int credit = self.take_credit(); credit != QUIPU_OK) return credit;
   self.send(FrameType::block, encode_block_head(head), {block->octets, block->octet_count});
-  return QUIPU_OK;
-}
-
-int Bridge::deliver_entropy(struct quipu_host_context* context, const std::uint8_t* octets, std::size_t count) {
-  Bridge& self = bridge_of(context);
-  if (!self.m_identity.entropy_source || octets == nullptr || count == 0 || count > QUIPU_MAX_ENTROPY_OCTETS)
-    return self.refuse("random octets of a size that is not permitted, or from no entropy source, were refused");
-  if (const int credit = self.take_credit(); credit != QUIPU_OK) return credit;
-  self.send(FrameType::entropy, {octets, count});
   return QUIPU_OK;
 }
 

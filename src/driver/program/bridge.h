@@ -27,7 +27,6 @@ class Bridge {
 
  private:
   static int deliver_block(struct quipu_host_context* context, const struct quipu_block* block);
-  static int deliver_entropy(struct quipu_host_context* context, const std::uint8_t* octets, std::size_t count);
   static int peer_send(struct quipu_host_context* context, const std::uint8_t* octets, std::size_t count);
   static void log_text(struct quipu_host_context* context, std::uint32_t level, const char* text);
 

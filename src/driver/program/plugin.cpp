@@ -6,6 +6,13 @@
 #include "driver/messages.h"
 
 namespace quipu::driver {
+
+// What drivers have been built with: a structure of another size is another ABI.
+static_assert(QUIPU_DRIVER_ABI == 1 && sizeof(void*) == 8);
+static_assert(sizeof(struct quipu_driver) == 176 && sizeof(struct quipu_host) == 136);
+static_assert(sizeof(struct quipu_block) == 72 && sizeof(struct quipu_telemetry) == 360);
+static_assert(sizeof(struct quipu_pull) == 32 && sizeof(struct quipu_option) == 16);
+
 namespace {
 
 std::string last_load_error() {

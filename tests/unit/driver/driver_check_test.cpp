@@ -53,6 +53,9 @@ TEST(DriverCheck, RefusesWhatADriverHostWouldRefuse) {
   expect_refusal(other, Part::driver, std::nullopt, "holds the driver \"test\"");
   expect_refusal(config_of("future_abi", {}), Part::driver, std::nullopt, "was made for driver ABI 2");
   expect_refusal(config_of("no_such_file", {}), Part::driver, std::nullopt, "cannot be loaded");
+  expect_refusal(config_of("only_pull", {}), Part::driver, std::nullopt, "gives keys only when asked");
+  expect_refusal(config_of("only_entropy", {}), Part::driver, std::nullopt, "supplies random octets");
+  expect_refusal(config_of("also_entropy", {}), Part::driver, std::nullopt, "supplies random octets");
   DriverHostConfig no_program = config_of("good", {});
   no_program.program = "/nowhere/quipu-driver";
   expect_refusal(no_program, Part::driver, std::nullopt, "starting /nowhere/quipu-driver");
@@ -63,6 +66,20 @@ TEST(DriverCheck, OutlivesADriverThatCrashesOrHangs) {
   const auto hung = check_driver(config_of("good", {{"mode", "hang"}}), std::chrono::milliseconds(50));
   ASSERT_FALSE(hung);
   EXPECT_THAT(hung.error().reason, HasSubstr("does not answer"));
+}
+
+TEST(DriverCheck, EndsADriverThatNeverStopsTalking) {
+  const auto talking = check_driver(config_of("good", {{"mode", "chatter"}}), std::chrono::milliseconds(50));
+  ASSERT_FALSE(talking);
+  EXPECT_THAT(talking.error().reason, HasSubstr("does not answer"));
+}
+
+TEST(DriverCheck, KeepsOnlySoManyReasons) {
+  const auto verbose = check_driver(config_of("good", {{"mode", "verbose"}}), std::chrono::minutes(1));
+  ASSERT_FALSE(verbose);
+  EXPECT_EQ(verbose.error().part, Part::options);
+  EXPECT_THAT(verbose.error().reason, HasSubstr("a reason among many; a reason among many"));
+  EXPECT_LT(verbose.error().reason.size(), 6000U);
 }
 
 }  // namespace

@@ -120,6 +120,18 @@ TEST(DriverHost, RefusesASimulatedDriverUnlessItIsPermitted) {
   EXPECT_FALSE(run.host.next_deadline());
 }
 
+// A link with one of these would run, and stay without keys.
+TEST(DriverHost, RefusesADriverThatSuppliesSomethingElseThanKeysAsTheyArise) {
+  for (const auto& [plugin, reason] :
+       {std::pair{"only_pull", "gives keys only when asked"}, std::pair{"only_entropy", "supplies random octets"},
+        std::pair{"also_entropy", "supplies random octets"}}) {
+    HostRun run(config_of(plugin));
+    ASSERT_TRUE(run.until_state(HostState::failed)) << plugin;
+    EXPECT_THAT(run.problem(), HasSubstr(reason));
+    EXPECT_FALSE(run.host.next_deadline());
+  }
+}
+
 struct Unloadable {
   const char* plugin;
   const char* sentence;

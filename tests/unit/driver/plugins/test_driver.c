@@ -3,6 +3,7 @@
 #include <asm/sockios.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <quipu/driver.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,9 @@
 #endif
 #ifndef TEST_SIZE
 #define TEST_SIZE sizeof(struct quipu_driver)
+#endif
+#ifndef TEST_ROLES
+#define TEST_ROLES QUIPU_ROLE_KEY
 #endif
 #ifndef TEST_CAPABILITIES
 #define TEST_CAPABILITIES \
@@ -116,6 +120,11 @@ static int test_open(const struct quipu_host* host, const struct quipu_option* o
   return QUIPU_OK;
 }
 
+__attribute__((unused)) static void chatter(const struct quipu_host* host, unsigned lines) {
+  for (unsigned i = 0; i < lines; ++i)
+    host->log(host->context, QUIPU_LOG_ERROR, "a reason among many");
+}
+
 __attribute__((unused)) static int test_check(const struct quipu_host* host, const struct quipu_option* options,
                                               size_t option_count, size_t* wrong) {
   int has_mode = 0;
@@ -124,6 +133,8 @@ __attribute__((unused)) static int test_check(const struct quipu_host* host, con
       has_mode = 1;
       if (strcmp(options[i].value, "hang") == 0) hang();
       if (strcmp(options[i].value, "crash") == 0) raise(SIGKILL);
+      if (strcmp(options[i].value, "chatter") == 0) chatter(host, UINT_MAX);
+      if (strcmp(options[i].value, "verbose") == 0) return chatter(host, 10000), QUIPU_E_OPTION;
     } else if (strcmp(options[i].key, "blocks") != 0) {
       host->log(host->context, QUIPU_LOG_INFO, "reading options");
       host->log(host->context, QUIPU_LOG_ERROR, "unknown option");
@@ -302,7 +313,7 @@ QUIPU_DRIVER_EXPORT const struct quipu_driver quipu_driver = {
     .size = TEST_SIZE,
     .name = "test",
     .version = "1",
-    .roles = QUIPU_ROLE_KEY,
+    .roles = TEST_ROLES,
     .capabilities = TEST_CAPABILITIES,
     .technology = QUIPU_TECH_DV_BB84,
     .open = test_open,
