@@ -314,6 +314,12 @@ void Kmsd::stop(std::optional<Error> failure) {
   m_etsi->stop(kStopGrace, [this] { m_loop.stop(); });
 }
 
+// Until a restart the core goes by the id that it was started with, and other KMEs refuse a certificate that does not
+// name it.
+bool Kmsd::names_this_run(const TlsEnd& km_link) const {
+  return km_link.context->own().is(m_configuration.values.kme.id.value());
+}
+
 // Certificates and the log level take effect at once; what the core was built from needs a restart, and is said to.
 Result<control::ReloadResult> Kmsd::reload() {
   auto loaded = load_configuration(m_configuration.file);
@@ -325,9 +331,9 @@ Result<control::ReloadResult> Kmsd::reload() {
   if (difference.log_level) result.changed.emplace_back("kme.log_level");
   if (difference.etsi014_tls || fresh.etsi014.renewed_since(m_configuration.etsi014))
     result.changed.emplace_back("etsi014 certificates");
-  if (difference.km_link_tls || fresh.km_link.renewed_since(m_configuration.km_link))
-    result.changed.emplace_back("km_link certificates");
   result.needs_restart = difference.needs_restart;
+  if (difference.km_link_tls || fresh.km_link.renewed_since(m_configuration.km_link))
+    (names_this_run(fresh.km_link) ? result.changed : result.needs_restart).emplace_back("km_link certificates");
   append_names("sae", difference.saes, [](const auto& sae) { return sae.id.value(); }, result.needs_restart);
   append_names("peer_kme", difference.peer_kmes, [](const auto& kme) { return kme.id.value(); }, result.needs_restart);
   append_names("link", difference.links, [](const auto& link) { return link.name; }, result.needs_restart);
@@ -340,14 +346,16 @@ Result<control::ReloadResult> Kmsd::reload() {
 
 // The rest stays as it is, so that the next reload says again what needs a restart.
 void Kmsd::adopt(Configuration fresh) {
-  m_km_links->set_context(fresh.km_link.context);
+  if (names_this_run(fresh.km_link)) {
+    m_km_links->set_context(fresh.km_link.context);
+    m_configuration.km_link = std::move(fresh.km_link);
+    m_configuration.values.km_link.tls = std::move(fresh.values.km_link.tls);
+  }
   m_etsi->set_context(fresh.etsi014.context);
   m_log.set_level(fresh.values.kme.log_level);
-  m_configuration.km_link = std::move(fresh.km_link);
   m_configuration.etsi014 = std::move(fresh.etsi014);
   config::KmsdConfig& values = m_configuration.values;
   values.kme.log_level = fresh.values.kme.log_level;
-  values.km_link.tls = std::move(fresh.values.km_link.tls);
   values.etsi014.tls = std::move(fresh.values.etsi014.tls);
   m_certificates.set(certificates_of(m_configuration));
 }

@@ -101,6 +101,7 @@ class Kmsd {
   void forget_abandoned();
   void stop(std::optional<Error> failure);
   Result<control::ReloadResult> reload();
+  bool names_this_run(const TlsEnd& km_link) const;
   void adopt(Configuration fresh);
   std::string answer(const control::Request& request);
   std::string status_json() const;

@@ -2,7 +2,9 @@
 // The whole daemon in this process, on loopback: its SAE and its peer KME are played by the test.
 #include "kmsd/kmsd.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include "crypto/hash.h"
 #include "kms/link_message.h"
@@ -67,7 +69,7 @@ class KmsdTest : public ::testing::Test {
   void start(config::KmsdConfig values) {
     auto signals = service::SignalSource::create();
     ASSERT_TRUE(signals.has_value());
-    auto loaded = load_named_files("kms.toml", std::move(values));
+    auto loaded = load_named_files(scratch.path("kms.toml"), std::move(values));
     ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
     auto started = Kmsd::start(loop, *std::move(loaded), std::move(*signals), log,
                                MachineSource{.read = [this] { return machine; }, .fd = -1});
@@ -297,6 +299,26 @@ TEST_F(KmsdTest, AnUnknownSaeDoesNotFillTheLog) {
   }
   ASSERT_EQ(sink.values("sae_unknown", "error").size(), 1U);
   EXPECT_THAT(sink.values("sae_unknown", "error")[0], testing::HasSubstr("of quipu:sae-x"));
+}
+
+// Of the new identity nothing is shown before the restart that makes it ours: the other KME knows the old one.
+TEST_F(KmsdTest, AReloadWithAnotherIdKeepsTheCertificateOfTheOldOne) {
+  const net::TlsFiles renamed = pki.issue("kme-c");
+  const std::string files =
+      fmt::format("ca = \"{}\"\ncert = \"{}\"\nkey = \"{}\"\n", renamed.ca, renamed.certificate, renamed.key);
+  scratch.write("kms.toml", fmt::format("[kme]\nid = \"kme-c\"\nstore = \"{}\"\nstore_key_file = \"{}\"\n"
+                                        "[etsi014]\nlisten = \"127.0.0.1:8014\"\n{}"
+                                        "[km_link]\nlisten = \"127.0.0.1:8020\"\n{}"
+                                        "[[sae]]\nid = \"sae-b\"\n",
+                                        scratch.path("kms.db"), scratch.path("store.key"), files, files));
+  ASSERT_EQ(::raise(SIGHUP), 0);
+  run_until(loop, [&] { return sink.count("reloaded") + sink.count("reload_failed") > 0; });
+  ASSERT_EQ(sink.values("reload_failed", "error"), std::vector<std::string>{});
+  EXPECT_THAT(sink.values("reloaded", "changed").at(0), testing::Not(testing::HasSubstr("km_link certificates")));
+  EXPECT_THAT(sink.values("reloaded", "needs_restart").at(0),
+              testing::AllOf(testing::HasSubstr("kme.id"), testing::HasSubstr("km_link certificates")));
+  ASSERT_FALSE(testing::Test::HasFailure());
+  connect_peer();  // which expects "kme-b"
 }
 
 // The other KME would refuse us, and only its log would tell.
