@@ -49,10 +49,24 @@ Result<bool> Accept::passes(const SourceBlock& block, const BlockDigest& digest)
   if (record) return refuse(block, true, "block_repeated", "A block that was here before was refused.");
   QUIPU_TRY_ASSIGN(const bool seen, m_pool.has_digest(digest));
   if (seen) return refuse(block, true, "block_equal", "A block with the octets of an earlier one was refused.");
-  if (m_pool.books().held + m_pool.books().stock + block.key.size() > m_site.config.limits.pool_octets ||
-      m_pool.blocks().size() >= kMaxPoolBlocks)
-    return refuse(block, false, "pool_full", "A block was refused: the pool is full.");
+  if (!has_room(block.key.size(), false)) return refuse_for_want_of_room(block);
+  if (has_room(block.key.size(), true)) m_full = false;
   return true;
+}
+
+bool Accept::has_room(std::size_t octets, bool with_reserve) const {
+  const auto usable = [&](std::uint64_t limit) { return with_reserve ? limit - limit / 8 : limit; };
+  return m_pool.books().held + m_pool.books().stock + octets <= usable(m_site.config.limits.pool_octets) &&
+         m_pool.blocks().size() < usable(kMaxPoolBlocks);
+}
+
+// A pool that nobody draws much from is full for good, and at its brim each key makes room for a moment.
+bool Accept::refuse_for_want_of_room(const SourceBlock& block) {
+  if (!std::exchange(m_full, true))
+    return refuse(block, false, "pool_full",
+                  "The pool is full: blocks are refused until keys have been taken from it.");
+  ++m_refused;
+  return false;
 }
 
 void Accept::advance_mark(const SourceBlock& block) {

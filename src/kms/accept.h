@@ -38,6 +38,9 @@ class Accept {
 
  private:
   Result<bool> passes(const SourceBlock& block, const BlockDigest& digest);
+  // With an eighth of the pool kept free, or nothing.
+  bool has_room(std::size_t octets, bool with_reserve) const;
+  bool refuse_for_want_of_room(const SourceBlock& block);
   bool refuse(const SourceBlock& block, bool alarm, std::string_view event, std::string_view why);
   void forget_old();
   void advance_mark(const SourceBlock& block);
@@ -53,6 +56,7 @@ class Accept {
   std::deque<std::pair<TimePoint, BlockId>> m_missing;  // the peer did not have it; when to ask for voiding
   std::optional<WallTime> m_forgotten;                  // when old records were last dropped
   std::uint64_t m_refused = 0;
+  bool m_full = false;  // and it was said; until an eighth of the pool is free again
 };
 
 }  // namespace quipu::kms

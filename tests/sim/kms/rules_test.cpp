@@ -343,17 +343,6 @@ TEST_F(Rules, ABlockThatItsSourceHasLongPassedIsRefused) {
   EXPECT_EQ(reported("block_stale"), 1);
 }
 
-TEST_F(Rules, AFullPoolTakesNoMore) {
-  Limits limits;
-  limits.pool_octets = 8'192;
-  World small(12, 2, limits);
-  small.start(kA);
-  for (int i = 0; i < 4; ++i)
-    small.make_block(kA, kB, 4'096, true, false);
-  EXPECT_EQ(small.pool(kA, kB).books.received, 8'192U);
-  EXPECT_EQ(small.pool(kA, kB).refused_blocks, 2U);
-}
-
 // --- copies ---
 
 TEST_F(Rules, ACloneIsNoticedAndBothCopiesRefused) {
