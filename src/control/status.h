@@ -98,7 +98,7 @@ struct TunnelStatus {
   std::optional<double> rekey_p50_ms{};
   std::optional<double> rekey_p99_ms{};
   std::optional<double> rekey_cold_ms{};       // the median of those that had to wait for a KMS
-  std::uint64_t reduced_epochs = 0;            // with fewer QKD keys than wanted
+  std::uint64_t reduced_epochs = 0;            // with fewer QKD keys than sources
   std::uint64_t kms_failures = 0;              // handshakes that failed for want of a key from either end's KMS
   std::optional<double> last_kms_failure_s{};  // age of the last of them
   std::uint64_t qkd_keys_used = 0;

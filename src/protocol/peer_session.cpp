@@ -180,8 +180,7 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   report(context, first ? LogLevel::info : LogLevel::debug, first ? "session_up" : "rekeyed",
          first ? "The tunnel is up" : "New keys are in use",
          {{"epoch", std::to_string(m_epoch_number)}, {"protection", protection}});
-  const bool reduced = decide(m_config.policy, epoch.protection.qkd_keys, true) == KeyDecision::proceed_reduced &&
-                       m_config.policy.qkd == QkdUse::preferred;
+  const bool reduced = decide(m_config.policy, epoch.protection.qkd_keys, true) == KeyDecision::proceed_reduced;
   if (reduced) {
     ++m_statistics.reduced_epochs;
     report(context, LogLevel::warning, "epoch_reduced", "This epoch has fewer QKD keys than sources",

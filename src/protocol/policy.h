@@ -65,8 +65,8 @@ std::string protection_text(std::size_t qkd_keys, bool simulated);
 
 enum class QkdState : std::uint8_t {
   off,      // the policy uses no QKD keys
-  ok,       // epochs are made with the keys that the policy asks for
-  reduced,  // `preferred`, and the present epoch has none or not all
+  ok,       // epochs are made with a key of each source
+  reduced,  // the present epoch has fewer, and the policy allows it
   stretch,  // `required`, no key to be had: the present epoch goes on up to its max_key_age
   block,    // `required`, no key to be had, and no epoch left: data stops
 };

@@ -186,7 +186,7 @@ TEST(Keys, OffAsksNobody) {
   EXPECT_EQ(world.a().status().qkd, QkdState::off);
 }
 
-TEST(Keys, OneOfTwoSourcesIsEnoughWhenThePolicySaysSo) {
+TEST(Keys, OneOfTwoSourcesIsEnoughWhenThePolicySaysSoAndIsReported) {
   for (const bool at_initiator : {true, false}) {
     Options options;
     options.sources = 2;
@@ -195,10 +195,16 @@ TEST(Keys, OneOfTwoSourcesIsEnoughWhenThePolicySaysSo) {
     ASSERT_TRUE(world.healthy());
     EXPECT_EQ(world.a().status().protection, "x25519+mlkem768+psk+qkd(2)");
     world.kms.ends[at_initiator ? 0 : 1].slots_down = {0};
-    world.traffic(100ms, 30s);
+    world.traffic(100ms, 60s);
     world.run(30s);
     EXPECT_EQ(world.a().status().protection, "x25519+mlkem768+psk+qkd(1)");
     EXPECT_EQ(world.b().status().protection, "x25519+mlkem768+psk+qkd(1)");
+    EXPECT_EQ(world.a().status().qkd, QkdState::reduced);
+    EXPECT_EQ(world.b().status().qkd, QkdState::reduced);
+    EXPECT_EQ(world.a().events("epoch_reduced"), world.a().status().statistics.reduced_epochs);
+    EXPECT_GE(world.a().events("epoch_reduced"), 1U);
+    world.kms.ends[at_initiator ? 0 : 1].slots_down = {};
+    world.run(30s);
     EXPECT_EQ(world.a().status().qkd, QkdState::ok);
   }
 }
