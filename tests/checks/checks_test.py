@@ -112,7 +112,16 @@ class Layering(InTree):
         self.assert_include("src/crypto/a.cpp", '"aead.h"', "not relative to src")
 
     def test_openssl_outside(self):
-        self.assert_include("src/daemon/a.cpp", "<openssl/evp.h>", "kept to crypto, net")
+        self.assert_include("src/daemon/a.cpp", "<openssl/evp.h>", "kept to crypto, net/tls.cpp")
+
+    def test_openssl_in_another_file_of_net(self):
+        self.assert_include("src/net/a.cpp", "<openssl/ssl.h>", "kept to crypto, net/tls.cpp")
+
+    def test_openssl_where_tls_is(self):
+        self.assert_include("src/net/tls.cpp", "<openssl/ssl.h>", None)
+
+    def test_sodium_in_another_file_of_base(self):
+        self.assert_include("src/base/a.cpp", "<sodium.h>", "kept to base/encoding.cpp, base/secret_arena.cpp, crypto")
 
     def test_beast_in_a_header(self):
         self.assert_include("src/net/a.h", "<boost/beast/core.hpp>", "in a header")
