@@ -312,11 +312,6 @@ const KmsConfig* QuipudConfig::find_kms(std::string_view name) const {
   return found == kms.end() ? nullptr : &*found;
 }
 
-const PeerConfig* QuipudConfig::find_peer(std::string_view name) const {
-  const auto found = std::ranges::find(peers, name, &PeerConfig::name);
-  return found == peers.end() ? nullptr : &*found;
-}
-
 Parsed<QuipudConfig> parse_quipud(std::string_view text) {
   auto document = parse_document(text);
   if (!document) return std::unexpected(std::move(document).error());

@@ -88,7 +88,6 @@ struct QuipudConfig {
   bool operator==(const QuipudConfig&) const = default;
 
   const KmsConfig* find_kms(std::string_view name) const;
-  const PeerConfig* find_peer(std::string_view name) const;
 };
 
 // Never throws, reads nothing but `text`. All problems are reported at once.

@@ -169,30 +169,15 @@ Result<ClientRequest> status_request(std::string_view base, const SaeId& slave) 
   return ClientRequest{.post = false, .target = std::move(target), .body = {}};
 }
 
-Result<ClientRequest> enc_keys_request(std::string_view base, const SaeId& slave, const KeyRequest& request,
-                                       const Dialect& dialect) {
+Result<ClientRequest> enc_keys_request(std::string_view base, const SaeId& slave, const KeyRequest& request) {
   QUIPU_TRY_ASSIGN(std::string target, target_of(base, slave, "enc_keys"));
-  if (!dialect.use_get) {
-    QUIPU_TRY_ASSIGN(const json::object body, object_of(request));
-    return ClientRequest{.post = true, .target = std::move(target), .body = body_of(body)};
-  }
-  if (!request.additional_slave_sae_ids.empty() || !request.extension_mandatory.empty() ||
-      !request.extension_optional.empty())
-    return fail(Errc::unsupported, "enc_keys by GET cannot carry further SAEs or extensions");
-  if (request.number) target += "?number=" + std::to_string(*request.number);
-  if (request.size_bits) target += (request.number ? "&size=" : "?size=") + std::to_string(*request.size_bits);
-  return ClientRequest{.post = false, .target = std::move(target), .body = {}};
+  QUIPU_TRY_ASSIGN(const json::object body, object_of(request));
+  return ClientRequest{.post = true, .target = std::move(target), .body = body_of(body)};
 }
 
-Result<ClientRequest> dec_keys_request(std::string_view base, const SaeId& master, const KeyIds& ids,
-                                       const Dialect& dialect) {
+Result<ClientRequest> dec_keys_request(std::string_view base, const SaeId& master, const KeyIds& ids) {
   QUIPU_TRY_ASSIGN(std::string target, target_of(base, master, "dec_keys"));
   QUIPU_TRY(check_ids(ids));
-  if (dialect.use_get) {
-    if (ids.ids.size() != 1) return fail(Errc::unsupported, "dec_keys by GET carries exactly one key id");
-    target += "?key_ID=" + percent_encode(ids.ids[0].value());
-    return ClientRequest{.post = false, .target = std::move(target), .body = {}};
-  }
   json::array list;
   for (const KeyId& id : ids.ids)
     list.push_back(json::object{{"key_ID", id.value()}});

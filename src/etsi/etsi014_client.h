@@ -10,11 +10,6 @@
 
 namespace quipu::etsi {
 
-// How one KME wants to be asked. The default is what the standard calls general.
-struct Dialect {
-  bool use_get = false;  // GET wherever the standard allows it, for servers without POST
-};
-
 struct ClientRequest {
   bool post = false;
   std::string target;     // path and query
@@ -22,12 +17,10 @@ struct ClientRequest {
 };
 
 // `base` is the path part of the KME's URL, usually empty. Errc::out_of_range when an id is empty or too long or a
-// count exceeds the caps of etsi014.h; Errc::unsupported when the dialect is GET and the call needs POST.
+// count exceeds the caps of etsi014.h. Keys are asked for by POST, which every KME has to take.
 Result<ClientRequest> status_request(std::string_view base, const SaeId& slave);
-Result<ClientRequest> enc_keys_request(std::string_view base, const SaeId& slave, const KeyRequest& request,
-                                       const Dialect& dialect = {});
-Result<ClientRequest> dec_keys_request(std::string_view base, const SaeId& master, const KeyIds& ids,
-                                       const Dialect& dialect = {});
+Result<ClientRequest> enc_keys_request(std::string_view base, const SaeId& slave, const KeyRequest& request);
+Result<ClientRequest> dec_keys_request(std::string_view base, const SaeId& master, const KeyIds& ids);
 
 // What a reply with `http_status` means when it is not a usable 200:
 //   exhausted      no key now: back off (503, 429, or 400 whose text speaks of too little key material)

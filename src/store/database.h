@@ -105,7 +105,7 @@ class Database {
 
   std::string m_path;
   std::unique_ptr<sqlite3, Close> m_connection;
-  std::map<const char*, std::unique_ptr<sqlite3_stmt, Finalize>> m_statements;
+  std::map<std::string_view, std::unique_ptr<sqlite3_stmt, Finalize>> m_statements;  // by their text
 };
 
 // Rolls back unless committed.

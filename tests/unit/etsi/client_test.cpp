@@ -43,13 +43,8 @@ TEST(ClientRequest, WhatTheClientAsksTheServerUnderstands) {
                         .extension_optional = {{"q_y", "{\"z\":null}"}}};
   EXPECT_EQ(served(*enc_keys_request("", kSae, full)), Call(EncKeysCall{kSae, full}));
   EXPECT_EQ(served(*enc_keys_request("", kSae, {})), Call(EncKeysCall{kSae, {}}));
-  for (const KeyRequest& simple :
-       {KeyRequest{}, KeyRequest{.number = 3}, KeyRequest{.size_bits = 128}, KeyRequest{.number = 3, .size_bits = 128}})
-    EXPECT_EQ(served(*enc_keys_request("", kSae, simple, {.use_get = true})), Call(EncKeysCall{kSae, simple}));
   const KeyIds ids{{KeyId("x/y"), KeyId("z")}};
   EXPECT_EQ(served(*dec_keys_request("", kSae, ids)), Call(DecKeysCall{kSae, ids}));
-  const KeyIds one{{KeyId("x&y=%")}};
-  EXPECT_EQ(served(*dec_keys_request("", kSae, one, {.use_get = true})), Call(DecKeysCall{kSae, one}));
 }
 
 TEST(ClientRequest, BasePathComesFirst) {
@@ -59,10 +54,6 @@ TEST(ClientRequest, BasePathComesFirst) {
 TEST(ClientRequest, Refusals) {
   EXPECT_EQ(status_request("", SaeId()).error().code, Errc::out_of_range);
   EXPECT_EQ(status_request("", SaeId(std::string(256, 'x'))).error().code, Errc::out_of_range);
-  const Dialect get{.use_get = true};
-  EXPECT_EQ(enc_keys_request("", kSae, {.additional_slave_sae_ids = {SaeId("c")}}, get).error().code,
-            Errc::unsupported);
-  EXPECT_EQ(dec_keys_request("", kSae, {{KeyId("a"), KeyId("b")}}, get).error().code, Errc::unsupported);
   EXPECT_EQ(dec_keys_request("", kSae, {}).error().code, Errc::out_of_range);
   EXPECT_EQ(dec_keys_request("", kSae, {{KeyId(std::string(65, 'a'))}}).error().code, Errc::out_of_range);
   EXPECT_EQ(enc_keys_request("", kSae, {.extension_mandatory = {{"x", "{"}}}).error().code, Errc::malformed);
