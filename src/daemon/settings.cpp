@@ -117,6 +117,7 @@ Result<Settings> load_settings(const std::string& file) {
 
 std::vector<service::Certificate> certificates_of(const Settings& settings) {
   std::vector<service::Certificate> out;
+  out.reserve(settings.kms.size());
   for (const KmsSettings& kms : settings.kms)
     out.push_back({"kms." + kms.config.name + ".cert", kms.tls->own().not_after});
   return out;

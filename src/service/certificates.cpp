@@ -47,6 +47,7 @@ Result<std::vector<std::string>> check_certificates(const std::vector<Certificat
 
 void CertificateWatch::set(const std::vector<Certificate>& certificates) {
   std::vector<Watched> watched;
+  watched.reserve(certificates.size());
   for (const Certificate& certificate : certificates) {
     const auto known = std::ranges::find_if(m_watched, [&](const Watched& one) {
       return one.certificate.setting == certificate.setting && one.certificate.not_after == certificate.not_after;
@@ -73,6 +74,7 @@ void CertificateWatch::check(WallTime now) {
 
 std::vector<control::CertificateStatus> CertificateWatch::status(WallTime now) const {
   std::vector<control::CertificateStatus> out;
+  out.reserve(m_watched.size());
   for (const Watched& one : m_watched)
     out.push_back(certificate_status(one.certificate, now));
   return out;
