@@ -12,7 +12,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Not;
 
 TEST(GuardOfOthers, ARuleThatLeavesPacketsOutIsNotTheRule) {
   in_namespace([] {
