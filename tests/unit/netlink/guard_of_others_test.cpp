@@ -20,7 +20,7 @@ TEST(GuardOfOthers, ARuleThatLeavesPacketsOutIsNotTheRule) {
     const LinkPlan plan = plan_of({"10.2.0.0/16"});
     RouteSocket socket = open_socket();
     for (const std::string selector :
-         {"from 192.0.2.0/24", "to 192.0.2.0/24", "iif lo", "oif lo", "fwmark 7", "not", "tos 8", "ipproto tcp",
+         {"from 192.0.2.0/24", "to 192.0.2.0/24", "iif lo", "oif lo", "fwmark 7", "not", "tos 8", "ipproto 6",
           "sport 7", "dport 7", "uidrange 7-7", "suppress_prefixlength 16", "suppress_ifgroup 0"}) {
       SCOPED_TRACE(selector);
       run("ip rule add " + selector + " pref 81 table 81 protocol 81");
