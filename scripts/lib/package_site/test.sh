@@ -189,7 +189,7 @@ ip=$(command -v ip)
 mv "$(readlink -f "$ip")" /var/tmp/ip
 dpkg --purge quipu quipu-driver-dev >/var/tmp/purged 2>&1
 cat /var/tmp/purged
-grep -q 'blackhole routes .* stay until the next boot' /var/tmp/purged
+grep -q 'guards .* stay until the next boot' /var/tmp/purged
 [ "$(ls /etc/quipu)" = pki ]
 rmdir /etc/quipu/pki /etc/quipu
 if find / -xdev \( -path /var/tmp -o -path /var/log -o -path '/etc/systemd/system/*.service.d' \) -prune -o -name '*quipu*' -print | grep .; then exit 1; fi
