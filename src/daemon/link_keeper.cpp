@@ -2,6 +2,7 @@
 #include "daemon/link_keeper.h"
 
 #include <algorithm>
+#include <tuple>
 
 #include "daemon/event_names.h"
 
@@ -57,6 +58,8 @@ void LinkKeeper::check() {
   m_last = net::Loop::now();
   auto found = m_routes.inspect(m_plan);
   if (!found) {
+    // What is missing is not known; guards need no interface, and are there again in any case.
+    std::ignore = m_routes.guard(m_plan);
     tell_restored({}, std::unexpected(found.error()));
     return check_in(kRetry);
   }

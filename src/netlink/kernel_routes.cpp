@@ -62,6 +62,7 @@ Result<NlLink> get_link(nl_sock* socket, const std::string& name) {
   if (error == -NLE_OBJ_NOTFOUND || error == -NLE_NODEV)
     return fail(Errc::not_found, "interface " + name + " does not exist");
   if (error < 0) return std::unexpected(explain("interface " + name, error));
+  if (link == nullptr) return fail(Errc::io, "interface " + name + ": the kernel's answer is of something else");
   return NlLink(link);
 }
 
@@ -108,18 +109,56 @@ NlRoute build_route(const Route& route, int interface) {
   return out;
 }
 
-std::optional<KernelRoute> read_route(rtnl_route* route, int family) {
-  const std::uint32_t table = rtnl_route_get_table(route);
-  if (rtnl_route_get_family(route) != family || (table != RT_TABLE_MAIN && table != kRouteTable)) return std::nullopt;
-  const auto prefix = from_nl(rtnl_route_get_dst(route), family);
-  if (!prefix) return std::nullopt;
-  rtnl_nexthop* hop = rtnl_route_get_nnexthops(route) > 0 ? rtnl_route_nexthop_n(route, 0) : nullptr;
-  return KernelRoute{.prefix = *prefix,
-                     .table = table == RT_TABLE_MAIN ? Route::Table::main : Route::Table::own,
-                     .metric = rtnl_route_get_priority(route),
-                     .type = rtnl_route_get_type(route),
-                     .protocol = rtnl_route_get_protocol(route),
-                     .interface = hop != nullptr ? rtnl_route_nh_get_ifindex(hop) : 0};
+struct RawRoute {
+  IpPrefix prefix;
+  std::uint32_t table = 0;
+  std::uint32_t metric = 0;
+  int interface = 0;
+};
+
+void take_attribute(const nlattr* attribute, RawRoute& route) {
+  switch (nla_type(attribute)) {
+    case RTA_TABLE: route.table = nla_get_u32(attribute); return;
+    case RTA_PRIORITY: route.metric = nla_get_u32(attribute); return;
+    case RTA_OIF: route.interface = static_cast<int>(nla_get_u32(attribute)); return;
+    case RTA_DST: {
+      const ByteView octets(static_cast<const std::uint8_t*>(nla_data(attribute)),
+                            static_cast<std::size_t>(nla_len(attribute)));
+      if (octets.size() == route.prefix.address.view().size()) route.prefix.address = IpAddress::from_octets(octets);
+      return;
+    }
+    default: return;
+  }
+}
+
+// Only what counts here is looked at: libnl refuses a whole list for one route of a kind that it does not know.
+// A route with several hops has no interface.
+std::optional<KernelRoute> read_route(nlmsghdr* message) {
+  if (!nlmsg_valid_hdr(message, sizeof(rtmsg))) return std::nullopt;
+  const auto* header = static_cast<const rtmsg*>(nlmsg_data(message));
+  const bool is_ip = header->rtm_family == AF_INET || header->rtm_family == AF_INET6;
+  if (!is_ip || (header->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
+  const std::array<std::uint8_t, 16> zeros{};
+  const std::size_t size = header->rtm_family == AF_INET ? 4 : 16;
+  RawRoute raw{.prefix = {IpAddress::from_octets(ByteView(zeros).first(size)), header->rtm_dst_len},
+               .table = header->rtm_table};
+  int left = nlmsg_attrlen(message, sizeof *header);
+  for (const nlattr* attribute = nlmsg_attrdata(message, sizeof *header); nla_ok(attribute, left) != 0;
+       attribute = nla_next(attribute, &left))
+    take_attribute(attribute, raw);
+  if (raw.table != RT_TABLE_MAIN && raw.table != kRouteTable) return std::nullopt;
+  return KernelRoute{.prefix = raw.prefix,
+                     .table = raw.table == RT_TABLE_MAIN ? Route::Table::main : Route::Table::own,
+                     .metric = raw.metric,
+                     .type = header->rtm_type,
+                     .protocol = header->rtm_protocol,
+                     .interface = raw.interface};
+}
+
+int on_route(nl_msg* message, void* routes) {
+  if (const auto route = read_route(nlmsg_hdr(message)))
+    static_cast<std::vector<KernelRoute>*>(routes)->push_back(*route);
+  return NL_OK;
 }
 
 NlRule build_rule(IpFamily family) {
@@ -180,6 +219,20 @@ Result<void> dump_whole(std::string_view what, Attempt attempt) {
     error = attempt();
   if (error < 0) return std::unexpected(explain(what, error));
   return {};
+}
+
+// Each message goes to `take`, with `out` as its argument.
+template <class Item>
+Result<void> dump_messages(std::string_view what, nl_sock* socket, int type, int family, nl_recvmsg_msg_cb_t take,
+                           std::vector<Item>& out) {
+  const NlCallbacks callbacks(nl_cb_alloc(NL_CB_DEFAULT));
+  QUIPU_ASSERT(callbacks != nullptr);
+  nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, take, &out);
+  return dump_whole(what, [&] {
+    out.clear();
+    const int error = nl_rtgen_request(socket, type, family, NLM_F_DUMP);
+    return error < 0 ? error : nl_recvmsgs(socket, callbacks.get());
+  });
 }
 
 template <class Allocate>
@@ -250,22 +303,15 @@ Result<void> bring_down(nl_sock* socket, const std::string& name) {
 Result<std::vector<KernelRoute>> list_routes(nl_sock* socket) {
   std::vector<KernelRoute> out;
   for (const int family : {AF_INET, AF_INET6}) {
-    QUIPU_TRY_ASSIGN(const NlCache cache, dump("reading the routes", [&](nl_cache** result) {
-                       return rtnl_route_alloc_cache(socket, family, 0, result);
-                     }));
-    for (nl_object* object = nl_cache_get_first(cache.get()); object != nullptr; object = nl_cache_get_next(object))
-      if (const auto route = read_route(reinterpret_cast<rtnl_route*>(object), family)) out.push_back(*route);
+    std::vector<KernelRoute> of_family;
+    QUIPU_TRY(dump_messages("reading the routes", socket, RTM_GETROUTE, family, on_route, of_family));
+    out.insert(out.end(), of_family.begin(), of_family.end());
   }
   return out;
 }
 
 std::optional<KernelRoute> route_of(nlmsghdr* message) {
-  rtnl_route* parsed = nullptr;
-  if (rtnl_route_parse(message, &parsed) < 0) return std::nullopt;
-  const NlRoute route(parsed);
-  const int family = rtnl_route_get_family(parsed);
-  if (family != AF_INET && family != AF_INET6) return std::nullopt;
-  return read_route(parsed, family);
+  return read_route(message);
 }
 
 Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket) {
@@ -297,14 +343,7 @@ Result<void> remove_route(nl_sock* socket, const KernelRoute& route) {
 
 Result<std::vector<KernelRule>> list_rules(nl_sock* socket) {
   std::vector<KernelRule> out;
-  const NlCallbacks callbacks(nl_cb_alloc(NL_CB_DEFAULT));
-  QUIPU_ASSERT(callbacks != nullptr);
-  nl_cb_set(callbacks.get(), NL_CB_VALID, NL_CB_CUSTOM, on_rule, &out);
-  QUIPU_TRY(dump_whole("reading the rules", [&] {
-    out.clear();
-    const int error = nl_rtgen_request(socket, RTM_GETRULE, AF_UNSPEC, NLM_F_DUMP);
-    return error < 0 ? error : nl_recvmsgs(socket, callbacks.get());
-  }));
+  QUIPU_TRY(dump_messages("reading the rules", socket, RTM_GETRULE, AF_UNSPEC, on_rule, out));
   return out;
 }
 

@@ -123,5 +123,31 @@ TEST(GuardOfOthers, AReloadLeavesTheRuleWhileAnythingIsDroppedInOurTable) {
   });
 }
 
+// libnl gives up a whole list of routes at one with a lightweight tunnel, which then fails whatever is asked next.
+TEST(GuardOfOthers, ARouteOfAKindThatWeDoNotKnowIsInNobodysWay) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    run("ip route add 10.99.1.0/24 encap ip id 42 dst 198.51.100.7 dev up0");
+    run("ip -6 route add 2001:db8:99::/48 encap seg6 mode encap segs 2001:db8:98::1 dev up0");
+    const LinkPlan plan = plan_of({"10.2.0.0/16", "2001:db8:2::/48"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_OK(socket.apply(plan));
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    EXPECT_TRUE(send_canary("2001:db8:2::4"));
+    EXPECT_EQ(canaries(tunnel), 2);
+    run("ip rule del pref 81 && ip route add 10.2.4.0/24 encap ip id 43 dst 198.51.100.8 dev up0 table 81");
+    const auto found = socket.inspect(plan);
+    ASSERT_TRUE(found.has_value()) << found.error().text;
+    EXPECT_THAT(found->missing_guards, ElementsAre("IPv4 rule of priority 81"));
+    EXPECT_THAT(found->bypasses, ElementsAre("route to 10.2.4.0/24 in table 81"));
+    run("ip route del 10.2.4.0/24 table 81");
+    EXPECT_OK(socket.remove(plan));
+    EXPECT_OK(socket.remove_guards(plan.prefixes));
+    EXPECT_THAT(all_that_is_ours(), IsEmpty());
+  });
+}
+
 }  // namespace
 }  // namespace quipu::netlink
