@@ -48,9 +48,10 @@ std::string_view unroutable(const IpPrefix& prefix) {
   return {};
 }
 
-// A network, or nothing when the text is none: what is wrong with it was added.
+// A network, or nothing when the text is none: what is wrong with it was added. Without its length it is refused: taken
+// for one host, the rest of the network that was meant would stay unprotected.
 std::optional<IpPrefix> read_network(const Section& section, std::string_view key, const ListItem& item) {
-  const auto prefix = IpPrefix::parse(item.text);
+  const auto prefix = item.text.contains('/') ? IpPrefix::parse(item.text) : std::nullopt;
   if (!prefix) {
     section.add_at(item.position, key, fmt::format("\"{}\" is not a prefix", item.text),
                    "write it as in 10.2.0.0/16 or fd02::/64");

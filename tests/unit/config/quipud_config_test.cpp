@@ -139,15 +139,18 @@ TEST(QuipudConfig, RefusesAllowedIpsThatNoTunnelLeadsTo) {
     return problems_of(parse_quipud(with(named, "\"10.2.0.0/16\"", "\"" + std::string(prefix) + "\"")));
   };
   for (const std::string_view prefix :
-       {"0.0.0.0", "127.0.0.0/8", "127.0.0.1", "224.0.0.0/4", "239.1.0.0/16", "255.255.255.255", "::", "::1",
-        "::ffff:0:0/96", "::ffff:10.0.0.0/104", "fe80::/10", "fe80::1", "ff00::/8", "ff02::1"})
+       {"0.0.0.0/32", "127.0.0.0/8", "127.0.0.1/32", "224.0.0.0/4", "239.1.0.0/16", "255.255.255.255/32", "::/128",
+        "::1/128", "::ffff:0:0/96", "::ffff:10.0.0.0/104", "fe80::/10", "fe80::1/128", "ff00::/8", "ff02::1/128"})
     EXPECT_THAT(refusal_of(prefix), AllOf(StartsWith("FILE:19:32: peer[1].allowed_ips: \"" + std::string(prefix)),
                                           HasSubstr("addresses only")));
   for (const std::string_view prefix :
        {"0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "::/0", "8000::/1", "169.254.0.0/16", "10.70.0.0/24", "fd70::/64"})
     EXPECT_EQ(refusal_of(prefix), "");
-  for (const std::string_view own : {"10.70.0.1", "10.70.0.1/32", "fd70::1/128"})
+  for (const std::string_view own : {"10.70.0.1/32", "fd70::1/128"})
     EXPECT_THAT(refusal_of(own), AllOf(StartsWith("FILE:19:32: "), HasSubstr("this device's own address")));
+  // Whoever forgets the length means a network: the rest of it would go out in clear.
+  for (const std::string_view bare : {"10.2.0.0", "10.2.0.5", "fd02::"})
+    EXPECT_THAT(refusal_of(bare), AllOf(StartsWith("FILE:19:32: "), HasSubstr("is not a prefix; write it as in")));
 }
 
 TEST(QuipudConfig, RefusesValuesOutOfRange) {
