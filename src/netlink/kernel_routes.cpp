@@ -44,14 +44,13 @@ NlAddress to_nl(const IpPrefix& prefix) {
   return out;
 }
 
-// Empty for anything but IP. The address of a default route has no octets.
+// Empty for anything but IP.
 std::optional<IpPrefix> from_nl(nl_addr* address, int family) {
   if (address == nullptr || (family != AF_INET && family != AF_INET6)) return std::nullopt;
   std::array<std::uint8_t, 16> octets{};
   const std::size_t full = family == AF_INET ? 4 : 16;
-  const std::size_t size = nl_addr_get_len(address);
-  if (size != 0 && size != full) return std::nullopt;
-  if (size != 0) std::memcpy(octets.data(), nl_addr_get_binary_addr(address), size);
+  if (nl_addr_get_len(address) != full) return std::nullopt;
+  std::memcpy(octets.data(), nl_addr_get_binary_addr(address), full);
   const auto length = static_cast<int>(nl_addr_get_prefixlen(address));
   return IpPrefix{IpAddress::from_octets(ByteView(octets).first(full)), length};
 }
@@ -109,54 +108,8 @@ NlRoute build_route(const Route& route, int interface) {
   return out;
 }
 
-struct RawRoute {
-  IpPrefix prefix;
-  std::uint32_t table = 0;
-  std::uint32_t metric = 0;
-  int interface = 0;
-};
-
-void take_attribute(const nlattr* attribute, RawRoute& route) {
-  switch (nla_type(attribute)) {
-    case RTA_TABLE: route.table = nla_get_u32(attribute); return;
-    case RTA_PRIORITY: route.metric = nla_get_u32(attribute); return;
-    case RTA_OIF: route.interface = static_cast<int>(nla_get_u32(attribute)); return;
-    case RTA_DST: {
-      const ByteView octets(static_cast<const std::uint8_t*>(nla_data(attribute)),
-                            static_cast<std::size_t>(nla_len(attribute)));
-      if (octets.size() == route.prefix.address.view().size()) route.prefix.address = IpAddress::from_octets(octets);
-      return;
-    }
-    default: return;
-  }
-}
-
-// Only what counts here is looked at: libnl refuses a whole list for one route of a kind that it does not know.
-// A route with several hops has no interface.
-std::optional<KernelRoute> read_route(nlmsghdr* message) {
-  if (!nlmsg_valid_hdr(message, sizeof(rtmsg))) return std::nullopt;
-  const auto* header = static_cast<const rtmsg*>(nlmsg_data(message));
-  const bool is_ip = header->rtm_family == AF_INET || header->rtm_family == AF_INET6;
-  if (!is_ip || (header->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
-  const std::array<std::uint8_t, 16> zeros{};
-  const std::size_t size = header->rtm_family == AF_INET ? 4 : 16;
-  RawRoute raw{.prefix = {IpAddress::from_octets(ByteView(zeros).first(size)), header->rtm_dst_len},
-               .table = header->rtm_table};
-  int left = nlmsg_attrlen(message, sizeof *header);
-  for (const nlattr* attribute = nlmsg_attrdata(message, sizeof *header); nla_ok(attribute, left) != 0;
-       attribute = nla_next(attribute, &left))
-    take_attribute(attribute, raw);
-  if (raw.table != RT_TABLE_MAIN && raw.table != kRouteTable) return std::nullopt;
-  return KernelRoute{.prefix = raw.prefix,
-                     .table = raw.table == RT_TABLE_MAIN ? Route::Table::main : Route::Table::own,
-                     .metric = raw.metric,
-                     .type = header->rtm_type,
-                     .protocol = header->rtm_protocol,
-                     .interface = raw.interface};
-}
-
 int on_route(nl_msg* message, void* routes) {
-  if (const auto route = read_route(nlmsg_hdr(message)))
+  if (const auto route = route_of(nlmsg_hdr(message)))
     static_cast<std::vector<KernelRoute>*>(routes)->push_back(*route);
   return NL_OK;
 }
@@ -310,8 +263,29 @@ Result<std::vector<KernelRoute>> list_routes(nl_sock* socket) {
   return out;
 }
 
+// Only what counts here is looked at: libnl refuses a whole list for one route of a kind that it does not know.
+// A route with several hops has no interface.
 std::optional<KernelRoute> route_of(nlmsghdr* message) {
-  return read_route(message);
+  std::array<nlattr*, RTA_MAX + 1> found{};
+  if (nlmsg_parse(message, sizeof(rtmsg), found.data(), RTA_MAX, nullptr) < 0) return std::nullopt;
+  const auto* header = static_cast<const rtmsg*>(nlmsg_data(message));
+  const bool is_ip = header->rtm_family == AF_INET || header->rtm_family == AF_INET6;
+  if (!is_ip || (header->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
+  const auto number = [&](int type, std::uint32_t otherwise) {
+    const nlattr* attribute = found[static_cast<std::size_t>(type)];
+    return attribute != nullptr ? nla_get_u32(attribute) : otherwise;
+  };
+  const std::uint32_t table = number(RTA_TABLE, header->rtm_table);
+  if (table != RT_TABLE_MAIN && table != kRouteTable) return std::nullopt;
+  const std::size_t size = header->rtm_family == AF_INET ? 4 : 16;
+  std::array<std::uint8_t, 16> octets{};  // a default route has none
+  if (found[RTA_DST] != nullptr) nla_memcpy(octets.data(), found[RTA_DST], static_cast<int>(size));
+  return KernelRoute{.prefix = {IpAddress::from_octets(ByteView(octets).first(size)), header->rtm_dst_len},
+                     .table = table == RT_TABLE_MAIN ? Route::Table::main : Route::Table::own,
+                     .metric = number(RTA_PRIORITY, 0),
+                     .type = header->rtm_type,
+                     .protocol = header->rtm_protocol,
+                     .interface = static_cast<int>(number(RTA_OIF, 0))};
 }
 
 Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket) {
