@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Connections that never end their TLS handshake must not keep a genuine client out.
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/socket.h>
 
-#include <cstdlib>
 #include <functional>
-#include <thread>
 #include <vector>
 
 #include "base/unique_fd.h"
 #include "fixture.h"
 #include "net/sockaddr.h"
 #include "net/tls_socket.h"
+#include "support/network_namespace.h"
 
 namespace quipu::net {
 namespace {
@@ -143,11 +141,7 @@ class HalfOpenFromAfar : public HalfOpen {
   void SetUp() override { at.address = IpAddress::from_octets(Bytes{192, 0, 2, 1}); }
 
   static void in_namespace(const std::function<void()>& body) {
-    std::thread([&] {
-      ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << "these tests need root";
-      ASSERT_EQ(std::system("ip link set lo up && ip addr add 192.0.2.1/24 dev lo"), 0);
-      body();
-    }).join();
+    test::in_network_namespace("ip link set lo up && ip addr add 192.0.2.1/24 dev lo", body);
   }
 };
 

@@ -9,8 +9,8 @@
 #include <gtest/gtest.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,20 +20,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <string>
-#include <thread>
 
+#include "base/freed_by.h"
 #include "base/unique_fd.h"
 #include "netlink/route_socket.h"
+#include "support/network_namespace.h"
 
 namespace quipu::netlink {
 
 inline void in_namespace(const std::function<void()>& body) {
-  std::thread([&] {
-    ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << "these tests need root";
-    ASSERT_EQ(std::system("ip link set lo up"), 0);
-    body();
-  }).join();
+  test::in_network_namespace("ip link set lo up", body);
 }
 
 inline UniqueFd open_tun(const std::string& name) {
@@ -64,23 +62,15 @@ inline constexpr std::string_view kCanary = "in clear";
 
 // Sends one datagram to the discard port; false when the kernel refuses, as it does for a blackhole.
 inline bool send_canary(const std::string& to) {
-  const Endpoint endpoint = {IpAddress::parse(to).value(), 9};
-  if (endpoint.address.family == IpFamily::v4) {
-    const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(endpoint.port);
-    std::memcpy(&address.sin_addr, endpoint.address.octets.data(), 4);
-    return ::sendto(socket.get(), kCanary.data(), kCanary.size(), 0, reinterpret_cast<sockaddr*>(&address),
-                    sizeof address) > 0;
-  }
-  const UniqueFd socket(::socket(AF_INET6, SOCK_DGRAM, 0));
-  sockaddr_in6 address{};
-  address.sin6_family = AF_INET6;
-  address.sin6_port = htons(endpoint.port);
-  std::memcpy(&address.sin6_addr, endpoint.address.octets.data(), 16);
-  return ::sendto(socket.get(), kCanary.data(), kCanary.size(), 0, reinterpret_cast<sockaddr*>(&address),
-                  sizeof address) > 0;
+  addrinfo hints{};
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_DGRAM;
+  addrinfo* found = nullptr;
+  EXPECT_EQ(::getaddrinfo(to.c_str(), "9", &hints, &found), 0) << to;
+  const std::unique_ptr<addrinfo, FreedBy<::freeaddrinfo>> address(found);
+  if (address == nullptr) return false;
+  const UniqueFd socket(::socket(address->ai_family, address->ai_socktype, 0));
+  return ::sendto(socket.get(), kCanary.data(), kCanary.size(), 0, address->ai_addr, address->ai_addrlen) > 0;
 }
 
 // How many canaries wait on a TUN. A send puts the packet into the device's queue before it returns.

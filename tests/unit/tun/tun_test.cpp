@@ -7,17 +7,16 @@
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <functional>
-#include <thread>
 
 #include "base/ip.h"
 #include "base/unique_fd.h"
+#include "support/network_namespace.h"
 #include "tun/fake_tun.h"
 #include "tun/linux_tun.h"
 
@@ -25,10 +24,7 @@ namespace quipu::tun {
 namespace {
 
 void in_namespace(const std::function<void()>& body) {
-  std::thread([&] {
-    ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << "these tests need root";
-    body();
-  }).join();
+  test::in_network_namespace("ip link set lo up", body);
 }
 
 // Address 10.99.0.1/24 and up, by the oldest interface there is, so that this test needs no other layer.

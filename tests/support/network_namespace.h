@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sched.h>
+
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <thread>
+
+namespace quipu::test {
+
+// Runs `body` in a network namespace of its own, in which `set_up`, a shell command, was run first. The namespace ends
+// with it, and with the descriptors that it leaves.
+inline void in_network_namespace(const std::string& set_up, const std::function<void()>& body) {
+  std::thread([&] {
+    ASSERT_EQ(::unshare(CLONE_NEWNET), 0) << "these tests need root";
+    ASSERT_EQ(std::system(set_up.c_str()), 0) << set_up;
+    body();
+  }).join();
+}
+
+}  // namespace quipu::test
