@@ -13,9 +13,9 @@ namespace quipu::protocol {
 struct Epoch {
   Keypair keypair;
   bool initiator = false;
-  bool confirmed = false;  // the peer is known to hold it
-  bool carried = false;    // more than keepalives went over it
-  Stamp stamp;             // of its message 1
+  bool confirmed = false;            // the peer is known to hold it
+  std::optional<TimePoint> carried;  // since when more than keepalives goes over it
+  Stamp stamp;                       // of its message 1
   std::uint64_t order =
       0;  // when its message 1 was accepted (responder) or it was installed (initiator), as a sequence
   TimePoint made;

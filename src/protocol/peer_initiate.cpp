@@ -158,7 +158,7 @@ void PeerMachine::attempt_timed_out(const Context& context) {
   m_unanswered_since.reset();
   m_rekey_asked.reset();
   if (m_epochs.current() == nullptr) return;
-  m_epochs.current()->carried = false;
+  m_epochs.current()->carried.reset();
   if (m_epochs.current()->confirmed) return;
   m_epochs.erase_current(context.shared.indices);
   session_ended(false, context);
@@ -230,7 +230,7 @@ void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const C
   Epoch epoch{Keypair(std::move(secrets), context.shared.key_limits),
               true,
               false,
-              m_rekey_asked.has_value(),
+              m_rekey_asked ? std::optional(context.now) : std::nullopt,
               m_attempt->stamp(),
               ++m_order,
               context.now,

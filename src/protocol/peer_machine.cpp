@@ -81,6 +81,15 @@ void PeerMachine::kms_failed(std::string_view why, const Context& context) {
   }
 }
 
+// When the end that leaves the handshakes to the other tells that none came. A peer that is not heard is no matter of
+// keys: attempt_reason() sees to it.
+std::optional<TimePoint> PeerMachine::overdue_at() const {
+  const Epoch* current = m_epochs.current();
+  if (m_regular || m_unanswered_since || current == nullptr || !current->carried) return std::nullopt;
+  if (m_config.policy.keys_needed() == 0 || m_qkd == QkdState::stretch) return std::nullopt;
+  return std::max(current->made + interval(), *current->carried) + std::min(interval(), kAttemptDeadline);
+}
+
 // The percentile is kept, because the interval is asked for at every turn.
 void PeerMachine::note_kms_latency(Duration latency) {
   m_statistics.kms.add(latency);
@@ -185,7 +194,7 @@ void PeerMachine::reset(const Context& context) {
 void PeerMachine::advance(const Context& context) {
   if (m_abandon) abandon_attempt(context);
   const bool had_session = m_epochs.current() != nullptr;
-  const bool in_use = had_session && m_epochs.current()->carried;
+  const bool in_use = had_session && m_epochs.current()->carried.has_value();
   m_epochs.expire(context.now, context.shared.indices);
   if (had_session && m_epochs.current() == nullptr) session_ended(in_use, context);
   if (m_epochs.current() == nullptr && !m_without_session) m_without_session = context.now;
@@ -197,6 +206,8 @@ void PeerMachine::advance(const Context& context) {
   progress_fetch_ahead(context);
   if (m_attempt) progress_attempt(context);
   if (const auto due = attempt_due(); due && *due <= context.now) begin_attempt(context);
+  if (const auto overdue = overdue_at(); overdue && *overdue <= context.now)
+    set_qkd_state(QkdState::stretch, "the peer starts no handshake: does its KMS give keys?", context);
   flush_queue(context);
   keep_alive(context);
 }
@@ -219,6 +230,7 @@ std::optional<TimePoint> PeerMachine::next_deadline(TimePoint now) const {
   if (announcement_wanted(now)) consider(now);
   if (fetch_ahead_wanted(now)) consider(std::max(now, m_ahead_not_before));
   consider(attempt_due());
+  consider(overdue_at());
   consider(keepalive_due());
   return next;
 }

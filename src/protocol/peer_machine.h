@@ -84,6 +84,7 @@ class PeerMachine {
   OwnTerms own_terms() const;
   void set_qkd_state(QkdState state, std::string_view why, const Context& context);
   void no_epoch_left(std::string_view why, const Context& context);
+  std::optional<TimePoint> overdue_at() const;
   void note_kms_latency(Duration latency);
   void raise_alarm(const Context& context);
   void kms_failed(std::string_view why, const Context& context);

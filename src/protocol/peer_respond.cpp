@@ -171,9 +171,15 @@ void PeerMachine::respond(AnswerKeeper::Asking asking, std::vector<HeldKey> held
     return;
   }
   m_statistics.keys_used += keys.size();
-  m_epochs.set_next(Epoch{Keypair(std::move(answer->secrets), context.shared.key_limits), false, false, false,
-                          asking.initiation.payload().stamp, m_answer.order(), context.now,
-                          next_dies(context.now, context.now), protection},
+  m_epochs.set_next(Epoch{Keypair(std::move(answer->secrets), context.shared.key_limits),
+                          false,
+                          false,
+                          {},
+                          asking.initiation.payload().stamp,
+                          m_answer.order(),
+                          context.now,
+                          next_dies(context.now, context.now),
+                          protection},
                     context.shared.indices);
   m_answer.answer(answer->message, true, context.now);
   send_handshake(std::move(answer->message), m_answer.from(), context);

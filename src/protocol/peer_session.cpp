@@ -49,7 +49,7 @@ std::unexpected<Errc> PeerMachine::queue(ByteView packet, TimePoint now) {
 void PeerMachine::note_sent_data(Epoch& epoch, std::size_t size, TimePoint now) {
   ++m_statistics.tx_packets;
   m_statistics.tx_bytes += size;
-  epoch.carried = true;
+  if (!epoch.carried) epoch.carried = now;
   if (!m_unanswered_since) m_unanswered_since = now;
   note_sent(now);
 }
@@ -73,7 +73,7 @@ Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, con
     return std::unexpected(frame.error());
   }
   if (frame->kind == FrameKind::ip) {
-    epoch->carried = true;
+    if (!epoch->carried) epoch->carried = now;
     if (!m_reply_since) m_reply_since = now;
   }
   if (opened_under(*epoch, frame->newest, shared, now)) follow(from, allowed);

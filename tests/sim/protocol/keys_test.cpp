@@ -126,6 +126,32 @@ TEST(Keys, AKeyThatIsUnknownThereIsBurntAndAnotherOneTried) {
   EXPECT_TRUE(world.healthy());
 }
 
+// The responder's own KMS works: all it has to go by is the age of its epoch.
+TEST(Keys, AnOutageAtTheInitiatorIsToldAtBothEnds) {
+  Started world({});
+  world.traffic(100ms, 100s);
+  world.run(12s);
+  world.kms.ends[0].available = false;
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::stretch; }, 20s));
+  EXPECT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::stretch; }, 6s));
+  EXPECT_TRUE(world.b().status().session_up);
+  world.kms.ends[0].available = true;
+  ASSERT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::ok; }, 6s));
+  EXPECT_EQ(world.b().events("qkd_state"), 2U);
+}
+
+// An epoch that nothing went over is followed by none: the first packet finds it old, and no key is lacking.
+TEST(Keys, AnIdleEpochIsNotTakenForAnOutage) {
+  Started world({});
+  world.a().send();
+  world.run(30s);
+  ASSERT_GT(world.b().status().key_age, 15s);
+  world.traffic(100ms, 30s);
+  world.run(30s);
+  EXPECT_EQ(world.b().events("qkd_state"), 0U);
+  EXPECT_TRUE(world.healthy());
+}
+
 TEST(Keys, AnOutageStretchesTheEpochAndThenBlocks) {
   Started world({});
   world.traffic(100ms, 100s);
