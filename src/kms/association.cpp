@@ -309,8 +309,10 @@ void Association::count_rates() {
   const Books& books = m_pool.books();
   const auto grown = [](std::uint64_t now, std::uint64_t before) { return now > before ? now - before : 0; };
   m_production.add(grown(books.stock + consumed(books), m_counted.stock + consumed(m_counted)), m_site.now);
-  m_consumption.add(grown(consumed(books), consumed(m_counted)), m_site.now);
+  // Not what is leased: leases are stores for later, taken many keys at a time.
+  m_consumption.add(grown(m_delivery.spent_octets(), m_counted_spent), m_site.now);
   m_counted = books;
+  m_counted_spent = m_delivery.spent_octets();
 }
 
 etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) const {
@@ -360,7 +362,7 @@ PoolStatus Association::status(WallTime wall, TimePoint now) const {
   if (oldest && *oldest <= wall) status.oldest_age_s = std::chrono::duration<double>(wall - *oldest).count();
   status.production_bit_s = m_production.bit_s(now);
   status.consumption_bit_s = m_consumption.bit_s(now);
-  if (const double loss = status.consumption_bit_s - status.production_bit_s; loss > 0)
+  if (const double loss = status.consumption_bit_s - status.production_bit_s; loss > 0 && m_consumption.settled(now))
     status.runway_s = 8 * static_cast<double>(m_pool.books().stock) / loss;
   return status;
 }

@@ -112,7 +112,8 @@ class Association {
   bool m_end_reported = false;             // of serving
   RateMeter m_production;
   RateMeter m_consumption;
-  Books m_counted;     // what the meters have seen
+  Books m_counted;  // what the meters have seen
+  std::uint64_t m_counted_spent = 0;
   Books m_before_run;  // as the store had them
 };
 

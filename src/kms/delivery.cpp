@@ -12,8 +12,10 @@ void Delivery::reply(RequestId request, EtsiReply reply) {
 EtsiReply Delivery::counted(etsi::KeyContainer container) {
   container.simulated = m_pool.simulated();
   m_delivered_keys += container.keys.size();
-  for (const etsi::Key& key : container.keys)
+  for (const etsi::Key& key : container.keys) {
     m_delivered_octets += key.bytes.size();
+    m_spent_octets += (key.bytes.size() + kSlotSize - 1) / kSlotSize * kSlotSize;
+  }
   return container;
 }
 

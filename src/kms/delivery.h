@@ -53,6 +53,9 @@ class Delivery {
 
   std::uint64_t delivered_octets() const { return m_delivered_octets; }
 
+  // What those keys took of the pool: whole slots.
+  std::uint64_t spent_octets() const { return m_spent_octets; }
+
  private:
   struct EncWait {
     SaeId master;
@@ -101,6 +104,7 @@ class Delivery {
   std::uint64_t m_received_binding = 0;  // the highest of the peer's run
   std::uint64_t m_delivered_keys = 0;
   std::uint64_t m_delivered_octets = 0;
+  std::uint64_t m_spent_octets = 0;
 };
 
 }  // namespace quipu::kms

@@ -20,6 +20,9 @@ class RateMeter {
     m_at = now;
   }
 
+  // Whether it has counted for as long as its window. Before that, one amount says nothing of a rate.
+  bool settled(TimePoint now) const { return seconds(now - m_start) >= kWindow; }
+
   // Exponential window of one minute; before the first minute has passed, over the time that has.
   double bit_s(TimePoint now) const {
     const double age = std::max(seconds(now - m_start), 1.0);

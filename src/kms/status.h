@@ -37,8 +37,9 @@ struct PoolStatus {
   std::uint64_t refused_blocks = 0;    // by hygiene or for want of room, in this run
   std::optional<double> oldest_age_s;  // of the oldest block in stock; absent when empty or the clock went back
   double production_bit_s = 0;         // averaged over about a minute: material that became usable
-  double consumption_bit_s = 0;        // likewise: material that was leased by either end
-  std::optional<double> runway_s;      // stock / (consumption - production); absent while stock does not shrink
+  double consumption_bit_s = 0;        // likewise: keys that were handed out here
+  // stock / (consumption - production); absent while stock does not shrink, and in the first minute of the run
+  std::optional<double> runway_s;
 };
 
 }  // namespace quipu::kms
