@@ -105,7 +105,7 @@ class KmLink {
   TimePoint m_received_at;
   std::uint32_t m_last_number = 0;
   std::map<wire::RequestNumber, Unanswered> m_unanswered;  // in order of sending
-  std::string m_reason = "not connected yet";
+  std::string m_reason;
 };
 
 }  // namespace quipu::kms

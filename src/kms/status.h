@@ -24,7 +24,7 @@ std::string_view to_string(LinkState state);
 struct PoolStatus {
   KmeId peer;
   LinkState link = LinkState::down;
-  std::string link_reason;  // why it is not up; empty when it is
+  std::string link_reason;  // why it is not up; empty when it is, and before the first connection
   bool contacted = false;   // in this run
   bool serving = false;     // enc_keys and dec_keys are answered with keys
   bool simulated = false;   // some material that this run had in the pool came from a simulated device

@@ -30,17 +30,23 @@ struct KmLinks::Dialer {
   KmeId peer;
   net::HostPort to;
   Backoff backoff;
-  bool reported = false;  // a failure is told once, until it succeeds
+  std::string failure;  // of the last call; empty after a success
   std::unique_ptr<net::TlsConnector> connector;
   net::Timer retry;
+};
+
+struct KmLinks::Awaited {
+  Awaited(KmLinks& owner, const KmeId& peer) : patience(owner.m_loop, [&owner, peer] { owner.miss(peer); }) {}
+
+  net::Timer patience;
 };
 
 Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::KmLinkConfig& config,
                                                const std::vector<config::PeerKmeConfig>& peers,
                                                std::shared_ptr<const net::TlsContext> context,
                                                const std::function<bool(const KmeId&)>& dials, Events events,
-                                               LogSink& log) {
-  std::unique_ptr<KmLinks> links(new KmLinks(loop, peers, std::move(events), log));
+                                               LogSink& log, Duration patience) {
+  std::unique_ptr<KmLinks> links(new KmLinks(loop, peers, std::move(events), log, patience));
   KmLinks* const self = links.get();
   links->m_context = std::move(context);
   auto listener = net::TlsListener::open(
@@ -50,19 +56,25 @@ Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::Km
   if (!listener) return fail_at("KM link at " + config.listen.text(), listener.error());
   links->m_listener = *std::move(listener);
   for (const config::PeerKmeConfig& peer : peers) {
-    if (!dials(peer.id)) continue;
-    auto& dialer = links->m_dialers[peer.id] = std::make_unique<Dialer>(*links, peer);
-    dialer->retry.set(net::Loop::now());
+    if (dials(peer.id)) {
+      auto& dialer = links->m_dialers[peer.id] = std::make_unique<Dialer>(*links, peer);
+      dialer->retry.set(net::Loop::now());
+    } else {
+      links->m_awaited[peer.id] = std::make_unique<Awaited>(*links, peer.id);
+      links->lost(peer.id);
+    }
   }
   return links;
 }
 
-KmLinks::KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log)
+KmLinks::KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log,
+                 Duration patience)
     : m_loop(loop),
       m_log(log),
       m_strangers(loop, log, event::kKmLinkRefused, "a KM link was refused"),
       m_certified(loop, log, event::kKmLinkRefused, "a KM link was refused whose certificate is of our authority"),
-      m_events(std::move(events)) {
+      m_events(std::move(events)),
+      m_patience(patience) {
   for (const config::PeerKmeConfig& peer : peers)
     m_peers.push_back(peer.id);
 }
@@ -74,7 +86,7 @@ void KmLinks::accept(std::unique_ptr<net::TlsStream> stream) {
   for (const std::string& name : names) {
     const KmeId peer(name);
     if (std::ranges::find(m_peers, peer) == m_peers.end()) continue;
-    if (!m_dialers.contains(peer)) return adopt(std::move(stream), peer);
+    if (!m_dialers.contains(peer)) return stands(keep(std::move(stream), peer), peer);
     // Were both ends to dial, each new connection would replace the other's.
     return m_certified.note(stream->remote(), {Errc::conflict, "it is of " + name +
                                                                    ", but the KME with the lower id dials, which is "
@@ -84,21 +96,36 @@ void KmLinks::accept(std::unique_ptr<net::TlsStream> stream) {
                                                                ", for whom there is no [[peer_kme]]"});
 }
 
-void KmLinks::adopt(std::unique_ptr<net::TlsStream> stream, const KmeId& peer) {
+kms::LinkId KmLinks::keep(std::unique_ptr<net::TlsStream> stream, const KmeId& peer) {
   const kms::LinkId link(++m_last_link);
   net::TlsStream& kept = *(m_streams[link] = std::move(stream));
   m_stream_peers.emplace(link, peer);
-  m_log.info(event::kKmLinkConnected, "a KM link stands", {{"peer", peer.value()}, {"from", kept.remote().text()}});
-  kept.start({.on_message = [this, link](ByteView message) { m_events.received(link, message); },
+  kept.start({.on_message = [this, link, peer](ByteView message) { received(link, peer, message); },
               .on_closed = [this, link, peer](const Error& reason) { ended(link, peer, reason); }});
+  return link;
+}
+
+void KmLinks::stands(kms::LinkId link, const KmeId& peer) {
+  if (const auto found = m_dialers.find(peer); found != m_dialers.end()) found->second->failure.clear();
+  m_log.info(event::kKmLinkConnected, "a KM link stands",
+             {{"peer", peer.value()}, {"from", m_streams.at(link)->remote().text()}});
   m_events.connected(link, peer);
+}
+
+void KmLinks::received(kms::LinkId link, const KmeId& peer, ByteView message) {
+  if (m_unanswered.erase(link) > 0) stands(link, peer);
+  m_events.received(link, message);
 }
 
 void KmLinks::ended(kms::LinkId link, const KmeId& peer, const Error& reason) {
   m_streams.erase(link);
   m_stream_peers.erase(link);
+  if (m_unanswered.erase(link) > 0) {
+    Dialer& dialer = *m_dialers.at(peer);
+    return failed(dialer, {reason.code, dialer.to.text() + ": " + reason.text});
+  }
   m_events.disconnected(link, reason);
-  dial_again(peer);
+  lost(peer);
 }
 
 void KmLinks::send(kms::LinkId link, ByteView octets) {
@@ -126,7 +153,7 @@ void KmLinks::close(kms::LinkId link) {
   m_loop.post([stream = std::shared_ptr<net::TlsStream>(std::move(found->second))] {});
   m_streams.erase(found);
   m_stream_peers.erase(link);
-  dial_again(peer);
+  lost(peer);
 }
 
 void KmLinks::set_context(std::shared_ptr<const net::TlsContext> context) {
@@ -141,25 +168,53 @@ void KmLinks::dial(Dialer& dialer) {
 }
 
 void KmLinks::dialed(Dialer& dialer, Result<std::unique_ptr<net::TlsStream>> result) {
-  if (result) {
-    dialer.reported = false;
-    return adopt(*std::move(result), dialer.peer);
-  }
-  if (!dialer.reported)
-    m_log.warning(event::kKmLinkUnreachable, "a peer KME does not answer; trying on",
-                  {{"peer", dialer.peer.value()}, {"to", dialer.to.text()}, error_field(result.error())});
-  dialer.reported = true;
-  dial_again(dialer.peer);
+  if (!result) return failed(dialer, result.error());
+  m_unanswered.insert(keep(*std::move(result), dialer.peer));
 }
 
-void KmLinks::dial_again(const KmeId& peer) {
-  const auto found = m_dialers.find(peer);
-  if (found == m_dialers.end()) return;
-  Dialer& dialer = *found->second;
+// Logged once, until a call succeeds.
+void KmLinks::failed(Dialer& dialer, const Error& reason) {
+  if (dialer.failure.empty())
+    m_log.warning(event::kKmLinkUnreachable, "a peer KME does not answer, or refuses us; trying on",
+                  {{"peer", dialer.peer.value()}, {"to", dialer.to.text()}, error_field(reason)});
+  dialer.failure = error_field(reason).value;
+  dial_again(dialer);
+}
+
+// A connection has ended.
+void KmLinks::lost(const KmeId& peer) {
+  if (const auto found = m_dialers.find(peer); found != m_dialers.end()) return dial_again(*found->second);
+  m_awaited.at(peer)->patience.set(net::Loop::now() + m_patience);
+}
+
+bool KmLinks::has_connection(const KmeId& peer) const {
+  return std::ranges::any_of(m_stream_peers, [&](const auto& each) { return each.second == peer; });
+}
+
+void KmLinks::miss(const KmeId& peer) {
+  if (has_connection(peer)) return;
+  m_log.warning(event::kKmLinkAwaited,
+                "a peer KME does not call us, which the one with the lower id has to do: does it run, and does its "
+                "[[peer_kme]] have this address?",
+                {{"peer", peer.value()}, {"address", local().text()}});
+}
+
+std::map<KmeId, std::string> KmLinks::attempts() const {
+  std::map<KmeId, std::string> out;
+  for (const auto& [peer, dialer] : m_dialers)
+    out[peer] = dialer->failure.empty()
+                    ? "calling " + peer.value() + " at " + dialer->to.text()
+                    : "calling " + peer.value() + " again and again, which failed last: " + dialer->failure;
+  for (const auto& [peer, awaited] : m_awaited)
+    out[peer] = "waiting for " + peer.value() + " to call us on " + local().text();
+  return out;
+}
+
+void KmLinks::dial_again(Dialer& dialer) {
   const TimePoint now = net::Loop::now();
   const Duration delay = dialer.backoff.next(now, m_rng);
   m_log.debug(event::kKmLinkDialsAgain, "a peer KME will be dialled again",
-              {{"peer", peer.value()}, {"delay_ms", delay_text(delay)}});
+              {{"peer", dialer.peer.value()}, {"delay_ms", delay_text(delay)}});
   dialer.retry.set(now + delay);
 }
 

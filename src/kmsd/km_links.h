@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The TLS connections of the KM links: listens for peers that dial us, dials those that we have to, again and again
 // with a growing delay. Numbers each connection for the core and moves messages; what they say is the core's business.
+//
+// In TLS 1.3 who dials has done its part of the handshake before the other end has judged its certificate: to us, and
+// to the core, a dialled connection stands when the peer's first message has come, which says that it was accepted.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "base/log.h"
@@ -26,12 +30,15 @@ class KmLinks {
     std::function<void(kms::LinkId, const Error& reason)> disconnected;
   };
 
+  // How long a peer that has to call us may be missing before that is logged.
+  static constexpr Duration kPatience = std::chrono::seconds(30);
+
   // `dials`: whether this end opens the connection with that peer. `log` outlives this.
   static Result<std::unique_ptr<KmLinks>> open(net::Loop& loop, const config::KmLinkConfig& config,
                                                const std::vector<config::PeerKmeConfig>& peers,
                                                std::shared_ptr<const net::TlsContext> context,
                                                const std::function<bool(const KmeId&)>& dials, Events events,
-                                               LogSink& log);
+                                               LogSink& log, Duration patience = kPatience);
   KmLinks(const KmLinks&) = delete;
   KmLinks& operator=(const KmLinks&) = delete;
   ~KmLinks();
@@ -43,20 +50,30 @@ class KmLinks {
   void in_contact(const KmeId& peer);
   // With the port that the kernel chose when 0 was configured.
   Endpoint local() const;
+  // For each peer, what this end does while it has no connection with it, and how that went last.
+  std::map<KmeId, std::string> attempts() const;
   // For connections made from now on.
   void set_context(std::shared_ptr<const net::TlsContext> context);
 
  private:
   struct Dialer;
+  struct Awaited;
 
-  KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log);
+  KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log,
+          Duration patience);
 
   void accept(std::unique_ptr<net::TlsStream> stream);
-  void adopt(std::unique_ptr<net::TlsStream> stream, const KmeId& peer);
+  kms::LinkId keep(std::unique_ptr<net::TlsStream> stream, const KmeId& peer);
+  void stands(kms::LinkId link, const KmeId& peer);
+  void received(kms::LinkId link, const KmeId& peer, ByteView message);
   void ended(kms::LinkId link, const KmeId& peer, const Error& reason);
   void dial(Dialer& dialer);
   void dialed(Dialer& dialer, Result<std::unique_ptr<net::TlsStream>> result);
-  void dial_again(const KmeId& peer);
+  void failed(Dialer& dialer, const Error& reason);
+  void dial_again(Dialer& dialer);
+  void lost(const KmeId& peer);
+  bool has_connection(const KmeId& peer) const;
+  void miss(const KmeId& peer);
 
   net::Loop& m_loop;
   LogSink& m_log;
@@ -67,9 +84,12 @@ class KmLinks {
   std::vector<KmeId> m_peers;
   std::shared_ptr<const net::TlsContext> m_context;
   std::unique_ptr<net::TlsListener> m_listener;
+  Duration m_patience;
   std::map<KmeId, std::unique_ptr<Dialer>> m_dialers;
+  std::map<KmeId, std::unique_ptr<Awaited>> m_awaited;  // all other peers
   std::map<kms::LinkId, std::unique_ptr<net::TlsStream>> m_streams;
   std::map<kms::LinkId, KmeId> m_stream_peers;
+  std::set<kms::LinkId> m_unanswered;  // dialled, and the peer has said nothing yet: the core knows nothing of them
   crypto::SystemRng m_rng;
   std::uint64_t m_last_link = 0;
 };

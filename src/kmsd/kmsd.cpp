@@ -266,7 +266,7 @@ void Kmsd::on_signal() {
     if (*signal == service::Signal::terminate) return stop(std::nullopt);
     service::notify_reloading();
     if (const auto result = reload(); !result)
-      m_log.error(event::kReloadFailed, "the configuration was not reloaded; the old one stays",
+      m_log.error(event::kReloadRefused, "the configuration was not reloaded; the old one stays",
                   {error_field(result.error())});
     service::notify_ready();
   }
@@ -374,6 +374,7 @@ std::string Kmsd::status_json() const {
   const TimePoint now = net::Loop::now();
   return control::to_json(
       make_status(m_configuration.values, {.pools = m_kme->status(service::wall_now(), now),
+                                           .attempts = m_km_links->attempts(),
                                            .links = m_links->reports(),
                                            .requests = m_etsi->requests(),
                                            .refused = m_etsi->refused(),

@@ -36,10 +36,17 @@ control::KeyLinkStatus link_status(const config::LinkConfig& config, const LinkR
   return status;
 }
 
-control::PoolStatus pool_status(const kms::PoolStatus& pool) {
+// Why it ended last, and what is done to have it again.
+std::string link_reason(const kms::PoolStatus& pool, const std::map<KmeId, std::string>& attempts) {
+  const auto attempt = attempts.find(pool.peer);
+  if (to_control(pool.link) != control::LinkState::down || attempt == attempts.end()) return pool.link_reason;
+  return pool.link_reason.empty() ? attempt->second : pool.link_reason + "; " + attempt->second;
+}
+
+control::PoolStatus pool_status(const kms::PoolStatus& pool, const std::map<KmeId, std::string>& attempts) {
   return {.peer_kme = pool.peer.value(),
           .km_link = to_control(pool.link),
-          .km_link_reason = pool.link_reason,
+          .km_link_reason = link_reason(pool, attempts),
           .simulated = pool.simulated,
           .stock_bits = pool.books.stock * 8,
           .leased_bits = pool.books.leased * 8,
@@ -61,7 +68,7 @@ control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& 
   for (const auto& sae : config.saes)
     status.saes.push_back(sae.id.value());
   for (const kms::PoolStatus& pool : reports.pools) {
-    status.pools.push_back(pool_status(pool));
+    status.pools.push_back(pool_status(pool, reports.attempts));
     for (const config::LinkConfig& link : config.links)
       if (const auto report = reports.links.find(link.name);
           link.peer_kme == pool.peer && report != reports.links.end())

@@ -19,10 +19,12 @@ using net::kLoopback;
 using test::RecordedLog;
 using test::run_until;
 
+const Bytes kWord{1};
+
 class KmLinksTest : public ::testing::Test {
  protected:
   // "kme-m" and its one peer, which is dialled at that port, or dials.
-  void open(const std::string& peer, bool dials, std::uint16_t port = 1) {
+  void open(const std::string& peer, bool dials, std::uint16_t port = 1, Duration patience = KmLinks::kPatience) {
     const config::KmLinkConfig own{.listen = kLoopback, .tls = {}};
     const config::PeerKmeConfig other{
         .id = KmeId(peer), .address = {.host = "127.0.0.1", .port = port, .literal = {}}, .saes = {}, .position = {}};
@@ -34,7 +36,8 @@ class KmLinksTest : public ::testing::Test {
                            .received = [this](kms::LinkId, ByteView) { ++received; },
                            .disconnected = [this](kms::LinkId, const Error& reason) { ended.push_back(reason.code); }};
     auto opened = KmLinks::open(
-        loop, own, {other}, pki.context("kme-m"), [dials](const KmeId&) { return dials; }, std::move(events), log);
+        loop, own, {other}, pki.context("kme-m"), [dials](const KmeId&) { return dials; }, std::move(events), log,
+        patience);
     ASSERT_TRUE(opened.has_value()) << opened.error().text;
     links = std::move(*opened);
   }
@@ -121,8 +124,11 @@ TEST_F(BackoffTest, NoTwoPeersWaitTheSame) {
 
 // Neither a handshake nor contact that ends at once brings the delay back.
 TEST_F(KmLinksTest, APeerThatHangsUpIsDialledMoreAndMoreRarely) {
-  auto listener = net::TlsListener::open(loop, kLoopback, pki.context("kme-z"), {},
-                                         [](std::unique_ptr<net::TlsStream> stream) { stream->close(); });
+  auto listener =
+      net::TlsListener::open(loop, kLoopback, pki.context("kme-z"), {}, [](std::unique_ptr<net::TlsStream> stream) {
+        ASSERT_TRUE(stream->send(kWord).has_value());
+        stream->close();
+      });
   ASSERT_TRUE(listener.has_value());
   on_connected = [this](kms::LinkId) { links->in_contact(KmeId("kme-z")); };
   open("kme-z", true, (*listener)->local().port);
@@ -143,8 +149,10 @@ TEST_F(KmLinksTest, APeerThatHangsUpIsDialledMoreAndMoreRarely) {
 TEST_F(KmLinksTest, NothingFollowsAMessageThatFoundNoRoom) {
   std::vector<std::unique_ptr<net::TlsStream>> silent;  // read nothing
   auto listener =
-      net::TlsListener::open(loop, kLoopback, pki.context("kme-z"), {},
-                             [&](std::unique_ptr<net::TlsStream> stream) { silent.push_back(std::move(stream)); });
+      net::TlsListener::open(loop, kLoopback, pki.context("kme-z"), {}, [&](std::unique_ptr<net::TlsStream> stream) {
+        ASSERT_TRUE(stream->send(kWord).has_value());
+        silent.push_back(std::move(stream));
+      });
   ASSERT_TRUE(listener.has_value());
   const Bytes longest(kms::wire::kMaxMessageSize);
   const Bytes goodbye(2);
@@ -166,6 +174,68 @@ TEST_F(KmLinksTest, NothingFollowsAMessageThatFoundNoRoom) {
     run_until(loop, [&] { return closed; });
     EXPECT_EQ(shortest, longest.size());
   }
+}
+
+// In TLS 1.3 the caller's handshake is done before the other end has looked at its certificate.
+TEST_F(KmLinksTest, AConnectionThatThePeerRefusesNeverStood) {
+  const net::TestPki others("another CA");
+  net::TlsFiles theirs = pki.issue("kme-z");
+  theirs.ca = others.ca();
+  bool refused = false;
+  auto listener = net::TlsListener::open(
+      loop, kLoopback, net::TestPki::load(theirs), {}, [](auto) { FAIL(); },
+      [&](const Endpoint&, const Error&) { refused = true; });
+  ASSERT_TRUE(listener.has_value());
+  open("kme-z", true, (*listener)->local().port);
+  run_until(loop, [&] { return log.count("km_link_dials_again") == 2; });
+  EXPECT_TRUE(refused);
+  EXPECT_EQ(connected, 0);
+  EXPECT_TRUE(ended.empty());
+  EXPECT_EQ(log.count("km_link_connected"), 0U);
+  EXPECT_EQ(log.count("km_link_unreachable"), 1U);
+  EXPECT_THAT(links->attempts().at(KmeId("kme-z")),
+              testing::AllOf(testing::HasSubstr("calling kme-z"), testing::HasSubstr("authentication"),
+                             testing::HasSubstr((*listener)->local().text())));
+}
+
+TEST_F(KmLinksTest, WhatFailedLastIsRememberedUntilItSucceeds) {
+  std::uint16_t port = 0;
+  {
+    const auto taken = net::TlsListener::open(loop, kLoopback, pki.context("kme-z"), {}, [](auto) {});
+    ASSERT_TRUE(taken.has_value());
+    port = (*taken)->local().port;
+  }
+  open("kme-z", true, port);
+  const std::string address = "127.0.0.1:" + std::to_string(port);
+  EXPECT_EQ(links->attempts().at(KmeId("kme-z")), "calling kme-z at " + address);
+  run_until(loop, [&] { return log.count("km_link_dials_again") > 0; });
+  EXPECT_THAT(links->attempts().at(KmeId("kme-z")),
+              testing::AllOf(testing::HasSubstr(address), testing::HasSubstr("refused")));
+  std::unique_ptr<net::TlsStream> accepted;
+  const auto listener = net::TlsListener::open(loop, {kLoopback.address, port, 0}, pki.context("kme-z"), {},
+                                               [&](std::unique_ptr<net::TlsStream> stream) {
+                                                 ASSERT_TRUE(stream->send(kWord).has_value());
+                                                 accepted = std::move(stream);
+                                               });
+  ASSERT_TRUE(listener.has_value());
+  run_until(loop, [&] { return connected == 1; });
+  EXPECT_EQ(links->attempts().at(KmeId("kme-z")), "calling kme-z at " + address);
+}
+
+TEST_F(KmLinksTest, APeerThatHasToCallUsIsMissedOnce) {
+  open("kme-a", false, 1, Duration::zero());
+  const std::string here = links->local().text();
+  EXPECT_EQ(links->attempts().at(KmeId("kme-a")), "waiting for kme-a to call us on " + here);
+  run_until(loop, [&] { return log.count("km_link_awaited") > 0; });
+  EXPECT_EQ(log.values("km_link_awaited", "peer"), std::vector<std::string>{"kme-a"});
+  EXPECT_EQ(log.values("km_link_awaited", "address"), std::vector{here});
+  Peer peer;
+  connect(peer, "kme-a");
+  run_until(loop, [&] { return connected == 1; });
+  EXPECT_EQ(log.count("km_link_awaited"), 1U);
+  peer.stream.reset();
+  run_until(loop, [&] { return log.count("km_link_awaited") == 2; });
+  EXPECT_EQ(ended.size(), 1U);
 }
 
 TEST_F(KmLinksTest, ThePeerThatIsDialledMayNotDial) {

@@ -312,13 +312,20 @@ TEST_F(KmsdTest, AReloadWithAnotherIdKeepsTheCertificateOfTheOldOne) {
                                         "[[sae]]\nid = \"sae-b\"\n",
                                         scratch.path("kms.db"), scratch.path("store.key"), files, files));
   ASSERT_EQ(::raise(SIGHUP), 0);
-  run_until(loop, [&] { return sink.count("reloaded") + sink.count("reload_failed") > 0; });
-  ASSERT_EQ(sink.values("reload_failed", "error"), std::vector<std::string>{});
+  run_until(loop, [&] { return sink.count("reloaded") + sink.count("reload_refused") > 0; });
+  ASSERT_EQ(sink.values("reload_refused", "error"), std::vector<std::string>{});
   EXPECT_THAT(sink.values("reloaded", "changed").at(0), testing::Not(testing::HasSubstr("km_link certificates")));
   EXPECT_THAT(sink.values("reloaded", "needs_restart").at(0),
               testing::AllOf(testing::HasSubstr("kme.id"), testing::HasSubstr("km_link certificates")));
   ASSERT_FALSE(testing::Test::HasFailure());
   connect_peer();  // which expects "kme-b"
+}
+
+TEST_F(KmsdTest, AConfigurationThatCannotBeReadIsRefused) {
+  scratch.write("kms.toml", "[kme]\nid = 7\n");
+  ASSERT_EQ(::raise(SIGHUP), 0);
+  run_until(loop, [&] { return sink.count("reload_refused") == 1; });
+  EXPECT_THAT(sink.values("reload_refused", "error").at(0), testing::HasSubstr("kms.toml:2:"));
 }
 
 // The other KME would refuse us, and only its log would tell.

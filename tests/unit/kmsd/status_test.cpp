@@ -57,6 +57,20 @@ TEST(KmsStatus, ShowsTheCertificates) {
   EXPECT_EQ(make_status(configuration(), reports).certificates, std::vector{certificate});
 }
 
+TEST(KmsStatus, SaysWhatIsDoneToHaveTheKmLink) {
+  Reports reports{.pools = {pool()}, .links = {}, .requests = 0, .refused = {}};
+  reports.attempts[KmeId("kme-b")] = "calling kme-b at 192.0.2.2:8020";
+  const auto reason = [&] { return make_status(configuration(), reports).pools.at(0).km_link_reason; };
+  EXPECT_EQ(reason(), "");
+  reports.pools[0].link = kms::LinkState::down;
+  EXPECT_EQ(reason(), "calling kme-b at 192.0.2.2:8020");
+  reports.pools[0].link_reason = "closed: the peer closed the connection";
+  EXPECT_EQ(reason(), "closed: the peer closed the connection; calling kme-b at 192.0.2.2:8020");
+  reports.pools[0].link = kms::LinkState::contacting;
+  reports.pools[0].link_reason = "comparing inventories";
+  EXPECT_EQ(reason(), "comparing inventories");
+}
+
 TEST(KmsStatus, ShowsWhatALinkDelivered) {
   const auto link = link_of(running_link());
   EXPECT_EQ(link.name, "a-b");
