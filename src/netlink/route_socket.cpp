@@ -104,6 +104,14 @@ std::string text_of(const KernelRule& rule) {
          (rule.action == FR_ACT_GOTO ? std::string(" (goto)") : " (table " + std::to_string(rule.table) + ")");
 }
 
+Result<NlSocket> connect() {
+  NlSocket socket(nl_socket_alloc());
+  QUIPU_ASSERT(socket != nullptr);
+  if (const int error = nl_connect(socket.get(), NETLINK_ROUTE); error < 0)
+    return std::unexpected(explain("opening a netlink socket", error));
+  return socket;
+}
+
 std::string stale_text(const KernelRoute& route) {
   return std::string("removal of the ") + (route.type == RTN_THROW ? "throw " : "blackhole ") + route.prefix.text();
 }
@@ -114,6 +122,12 @@ struct RouteSocket::State {
   NlSocket socket;
 
   nl_sock* get() const { return socket.get(); }
+
+  // First in each call: what one that failed has left unread would be taken for an answer to the next. Where none is to
+  // be had, the old one has to do.
+  void renew() {
+    if (auto fresh = connect()) socket = std::move(*fresh);
+  }
 
   // 0 while the interface does not exist.
   Result<int> index_if_any(const std::string& name) const {
@@ -207,14 +221,12 @@ RouteSocket& RouteSocket::operator=(RouteSocket&&) noexcept = default;
 RouteSocket::~RouteSocket() = default;
 
 Result<RouteSocket> RouteSocket::open() {
-  NlSocket socket(nl_socket_alloc());
-  QUIPU_ASSERT(socket != nullptr);
-  if (const int error = nl_connect(socket.get(), NETLINK_ROUTE); error < 0)
-    return std::unexpected(explain("opening a netlink socket", error));
+  QUIPU_TRY_ASSIGN(NlSocket socket, connect());
   return RouteSocket(std::make_unique<State>(std::move(socket)));
 }
 
 Result<void> RouteSocket::guard(const LinkPlan& plan) {
+  m_state->renew();
   QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
   const Result<void> routes = m_state->add_routes(plan.guards(), present, 0);
   const Result<void> rules = m_state->add_rules(plan);
@@ -223,6 +235,7 @@ Result<void> RouteSocket::guard(const LinkPlan& plan) {
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& plan) {
+  m_state->renew();
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), plan.name));
   QUIPU_TRY(bring_up(m_state->get(), plan.name, plan.mtu));
   QUIPU_TRY(m_state->add_addresses(plan.addresses, interface));
@@ -232,6 +245,7 @@ Result<void> RouteSocket::apply(const LinkPlan& plan) {
 
 Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to) {
   QUIPU_ASSERT(from.name == to.name);
+  m_state->renew();
   QUIPU_TRY(guard(to));
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), to.name));
   QUIPU_TRY(m_state->remove_routes(missing_from(from.tunnels(), to.tunnels()), interface));
@@ -243,6 +257,7 @@ Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to) {
 }
 
 Result<void> RouteSocket::remove(const LinkPlan& plan) {
+  m_state->renew();
   QUIPU_TRY_ASSIGN(const int interface, m_state->index_if_any(plan.name));
   if (interface == 0) return {};
   QUIPU_TRY(m_state->remove_routes(plan.tunnels(), interface));
@@ -251,6 +266,7 @@ Result<void> RouteSocket::remove(const LinkPlan& plan) {
 }
 
 Result<std::vector<IpPrefix>> RouteSocket::guards() {
+  m_state->renew();
   QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
   std::vector<IpPrefix> out;
   for (const KernelRoute& route : routes)
@@ -261,6 +277,7 @@ Result<std::vector<IpPrefix>> RouteSocket::guards() {
 }
 
 Result<void> RouteSocket::remove_guards(std::span<const IpPrefix> prefixes) {
+  m_state->renew();
   QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
   std::vector<Route> blackholes;
   for (const KernelRoute& route : routes) {
@@ -276,6 +293,7 @@ Result<void> RouteSocket::remove_guards(std::span<const IpPrefix> prefixes) {
 }
 
 Result<Findings> RouteSocket::inspect(const LinkPlan& plan) {
+  m_state->renew();
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), plan.name));
   Findings out;
   QUIPU_TRY_ASSIGN(out.link_up, is_up(m_state->get(), plan.name));

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <linux/rtnetlink.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -353,6 +354,26 @@ TEST(RouteSocket, SaysThatTheInterfaceDoesNotExist) {
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, Errc::not_found);
     EXPECT_THAT(result.error().text, HasSubstr("quipu0 does not exist"));
+  });
+}
+
+// An answer that nobody has read, as a failed request leaves it, would be taken for one to the next request.
+TEST(RouteSocket, NothingThatWaitsInTheSocketIsTakenForAnAnswer) {
+  in_namespace([] {
+    const UniqueFd probe(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const int number = probe.get() + 1;  // what the next descriptor to be opened gets
+    RouteSocket socket = open_socket();
+    struct {
+      nlmsghdr header;
+      rtgenmsg family;
+    } request{};
+    request.header.nlmsg_len = NLMSG_LENGTH(sizeof request.family);
+    request.header.nlmsg_type = RTM_GETRULE;
+    request.header.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    ASSERT_GT(::send(number, &request, request.header.nlmsg_len, 0), 0) << "it is not the socket";
+    const LinkPlan plan = plan_of({"10.2.0.0/16"});
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_EQ(socket.guards().value(), plan.prefixes);
   });
 }
 
