@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is taken away from a tunnel that runs, in a real kernel. tests/netns/restore_test.py has more of it.
+#include "daemon/link_keeper.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "daemon/event_names.h"
+#include "support/recorded_log.h"
+#include "support/run_until.h"
+#include "unit/netlink/kernel_test.h"
+
+namespace quipu::daemon {
+namespace {
+
+using namespace netlink;
+using testing::HasSubstr;
+
+class LinkKeeperTest : public testing::Test {
+ protected:
+  // In a network namespace where the tunnel is whole and kept so.
+  static void with_tunnel(const std::function<void(net::Loop&, LinkKeeper&, const test::RecordedLog&)>& body) {
+    in_namespace([&] {
+      const LinkPlan plan = plan_of({"10.2.0.0/16"});
+      RouteSocket routes = open_socket();
+      EXPECT_OK(routes.guard(plan));
+      const UniqueFd tunnel = open_tun("quipu0");
+      EXPECT_OK(routes.apply(plan));
+      net::Loop loop;
+      test::RecordedLog log;
+      LinkKeeper keeper(loop, std::move(*RouteMonitor::open("quipu0")), routes, plan, log);
+      body(loop, keeper, log);
+    });
+  }
+};
+
+TEST_F(LinkKeeperTest, GuardsAreSetAgainAlsoWhereTheInterfaceIsNotFound) {
+  with_tunnel([](net::Loop& loop, const LinkKeeper& keeper, const test::RecordedLog& log) {
+    run("ip link set quipu0 down && ip link set quipu0 name renamed0");
+    run("ip rule del pref 81 && ip route flush table 81 && ip route del blackhole 10.2.0.0/16 metric 4294967295");
+    test::run_until(loop, [&] { return log.count(event::kRoutesNotRestored) > 0; });
+    EXPECT_THAT(keeper.trouble(), HasSubstr("quipu0 does not exist"));
+    EXPECT_THAT(output_of("ip rule show pref 81"), HasSubstr("lookup 81 proto 81"));
+    for (const std::string table : {"81", "main"})
+      EXPECT_THAT(output_of("ip route show table " + table), HasSubstr("blackhole 10.2.0.0/16 proto 81"));
+    run("ip link set renamed0 name quipu0 && ip link set quipu0 up");
+    test::run_until(loop, [&] { return log.count(event::kRoutesRestored) > 0 && keeper.trouble().empty(); });
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+  });
+}
+
+}  // namespace
+}  // namespace quipu::daemon
