@@ -92,20 +92,24 @@ NlRoute build_route(const KernelRoute& route) {
   rtnl_route_set_protocol(out.get(), kRouteProtocol);
   rtnl_route_set_priority(out.get(), route.metric);
   QUIPU_ASSERT(rtnl_route_set_type(out.get(), static_cast<std::uint8_t>(route.type)) == 0);
-  rtnl_route_set_scope(out.get(), RT_SCOPE_UNIVERSE);
+  rtnl_route_set_scope(out.get(), static_cast<std::uint8_t>(route.scope));
+  rtnl_route_set_tos(out.get(), static_cast<std::uint8_t>(route.tos));
+  if (route.interface == 0) return out;
+  rtnl_nexthop* hop = rtnl_route_nh_alloc();
+  QUIPU_ASSERT(hop != nullptr);
+  rtnl_route_nh_set_ifindex(hop, route.interface);
+  rtnl_route_add_nexthop(out.get(), hop);  // takes it over
   return out;
 }
 
 NlRoute build_route(const Route& route, int interface) {
-  NlRoute out = build_route(
-      KernelRoute{.prefix = route.prefix, .table = route.table, .metric = route.metric(), .type = type_of(route.kind)});
-  if (route.kind != Route::Kind::tunnel) return out;
-  rtnl_route_set_scope(out.get(), RT_SCOPE_LINK);
-  rtnl_nexthop* hop = rtnl_route_nh_alloc();
-  QUIPU_ASSERT(hop != nullptr);
-  rtnl_route_nh_set_ifindex(hop, interface);
-  rtnl_route_add_nexthop(out.get(), hop);  // takes it over
-  return out;
+  const bool tunnel = route.kind == Route::Kind::tunnel;
+  return build_route(KernelRoute{.prefix = route.prefix,
+                                 .table = route.table,
+                                 .metric = route.metric(),
+                                 .type = type_of(route.kind),
+                                 .interface = tunnel ? interface : 0,
+                                 .scope = tunnel ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE});
 }
 
 int on_route(nl_msg* message, void* routes) {
@@ -196,9 +200,9 @@ Result<NlCache> dump(std::string_view what, Allocate allocate) {
 }
 
 Result<void> remove_built(nl_sock* socket, const NlRoute& route, const IpPrefix& prefix) {
-  const int error = rtnl_route_delete(socket, route.get(), 0);
-  if (error >= 0 || error == -NLE_OBJ_NOTFOUND) return {};
-  return std::unexpected(explain("removing the route to " + prefix.text(), error));
+  if (const int error = rtnl_route_delete(socket, route.get(), 0); error < 0)
+    return std::unexpected(explain("removing the route to " + prefix.text(), error));
+  return {};
 }
 
 NlInterfaceAddress build_address(const IpPrefix& address, int interface) {
@@ -264,7 +268,6 @@ Result<std::vector<KernelRoute>> list_routes(nl_sock* socket) {
 }
 
 // Only what counts here is looked at: libnl refuses a whole list for one route of a kind that it does not know.
-// A route with several hops has no interface.
 std::optional<KernelRoute> route_of(nlmsghdr* message) {
   std::array<nlattr*, RTA_MAX + 1> found{};
   if (nlmsg_parse(message, sizeof(rtmsg), found.data(), RTA_MAX, nullptr) < 0) return std::nullopt;
@@ -280,12 +283,16 @@ std::optional<KernelRoute> route_of(nlmsghdr* message) {
   const std::size_t size = header->rtm_family == AF_INET ? 4 : 16;
   std::array<std::uint8_t, 16> octets{};  // a default route has none
   if (found[RTA_DST] != nullptr) nla_memcpy(octets.data(), found[RTA_DST], static_cast<int>(size));
+  const bool plain = found[RTA_MULTIPATH] == nullptr && found[RTA_NH_ID] == nullptr && found[RTA_ENCAP] == nullptr;
   return KernelRoute{.prefix = {IpAddress::from_octets(ByteView(octets).first(size)), header->rtm_dst_len},
                      .table = table == RT_TABLE_MAIN ? Route::Table::main : Route::Table::own,
                      .metric = number(RTA_PRIORITY, 0),
                      .type = header->rtm_type,
                      .protocol = header->rtm_protocol,
-                     .interface = static_cast<int>(number(RTA_OIF, 0))};
+                     .interface = plain ? static_cast<int>(number(RTA_OIF, 0)) : 0,
+                     .scope = header->rtm_scope,
+                     .tos = header->rtm_tos,
+                     .any_source = header->rtm_src_len == 0};
 }
 
 Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket) {
@@ -308,7 +315,8 @@ Result<void> add_route(nl_sock* socket, const Route& route, int interface) {
 }
 
 Result<void> remove_route(nl_sock* socket, const Route& route, int interface) {
-  return remove_built(socket, build_route(route, interface), route.prefix);
+  auto removed = remove_built(socket, build_route(route, interface), route.prefix);
+  return !removed && removed.error().code == Errc::not_found ? Result<void>() : removed;
 }
 
 Result<void> remove_route(nl_sock* socket, const KernelRoute& route) {

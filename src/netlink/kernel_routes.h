@@ -28,7 +28,10 @@ struct KernelRoute {
   std::uint32_t metric = 0;
   int type = 0;       // RTN_...
   int protocol = 0;   // RTPROT_...
-  int interface = 0;  // index; 0 = none
+  int interface = 0;  // index; 0 = none, or more to it than one interface: several hops, a nexthop object, a wrapping
+  int scope = 0;      // RT_SCOPE_...
+  int tos = 0;        // only for packets of this one
+  bool any_source = true;
 };
 
 // A rule of policy routing.
@@ -68,7 +71,7 @@ Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket);
 Result<void> add_route(nl_sock* socket, const Route& route, int interface);
 // Removing what is not there is no error.
 Result<void> remove_route(nl_sock* socket, const Route& route, int interface);
-// One of ours that has no interface, of whatever metric.
+// One of ours as it was listed, of whatever metric. Errc::not_found when the kernel does not find it by that.
 Result<void> remove_route(nl_sock* socket, const KernelRoute& route);
 // Of each family in the order of the kernel's questions.
 Result<std::vector<KernelRule>> list_rules(nl_sock* socket);

@@ -44,9 +44,13 @@ bool drops(const KernelRoute& route) {
   return route.type == RTN_BLACKHOLE || route.type == RTN_UNREACHABLE || route.type == RTN_PROHIBIT;
 }
 
-// An older configuration's, or somebody else's.
-bool is_stale_throw(const KernelRoute& route, const LinkPlan& plan) {
-  return route.table == Route::Table::own && route.type == RTN_THROW && plan.protects(route.prefix);
+// It leaves packets of a protected prefix to others: by a throw, or to anything but our own interface. While that does
+// not exist (0), nobody can tell whose interface another one is.
+bool leads_away(const KernelRoute& route, const LinkPlan& plan, int own_interface) {
+  if (route.table != Route::Table::own || !plan.protects(route.prefix)) return false;
+  if (!route.any_source) return true;  // the kernel then leaves out those to the same prefix that are for all sources
+  if (drops(route)) return false;
+  return route.type != RTN_UNICAST || (own_interface != 0 && route.interface != own_interface);
 }
 
 // An older configuration's: what it protected is within a local network by now, which the main table routes.
@@ -54,16 +58,15 @@ bool is_stale_blackhole(const KernelRoute& route, const LinkPlan& plan) {
   return is_blackhole(route) && longest_match(plan.local_networks, route.prefix) >= 0 && !plan.protects(route.prefix);
 }
 
-bool is_stale(const KernelRoute& route, const LinkPlan& plan) {
-  return route.protocol == kRouteProtocol && (is_stale_throw(route, plan) || is_stale_blackhole(route, plan));
-}
-
-bool is_foreign_tunnel(const KernelRoute& route) {
-  return route.table == Route::Table::own && route.type == RTN_UNICAST && route.protocol != kRouteProtocol;
+// By its protocol it is ours, but not the plan's: an older configuration's, or what somebody made of one of ours.
+bool is_stale(const KernelRoute& route, const LinkPlan& plan, int own_interface) {
+  return route.protocol == kRouteProtocol &&
+         (leads_away(route, plan, own_interface) || is_stale_blackhole(route, plan));
 }
 
 // As a plan would have it, if it could be a plan's: somebody else's blackhole is as good as one of ours.
 std::optional<Route> as_planned(const KernelRoute& route, int own_interface) {
+  if (route.tos != 0 || !route.any_source) return std::nullopt;
   if (is_blackhole(route)) return Route{Route::Kind::blackhole, route.table, route.prefix};
   if (route.table == Route::Table::main) return std::nullopt;
   if (route.type == RTN_THROW) return Route{Route::Kind::local, route.table, route.prefix};
@@ -113,7 +116,8 @@ Result<NlSocket> connect() {
 }
 
 std::string stale_text(const KernelRoute& route) {
-  return std::string("removal of the ") + (route.type == RTN_THROW ? "throw " : "blackhole ") + route.prefix.text();
+  const char* word = route.type == RTN_THROW ? "throw " : route.type == RTN_BLACKHOLE ? "blackhole " : "route ";
+  return std::string("removal of the ") + word + route.prefix.text();
 }
 
 }  // namespace
@@ -146,9 +150,12 @@ struct RouteSocket::State {
 
   // Nothing else of an older configuration lets packets out, or keeps a local network's from the main table.
   Result<void> remove_stale(std::span<const KernelRoute> routes, const LinkPlan& plan) const {
+    const int interface = plan.name.empty() ? 0 : index_if_any(plan.name).value_or(0);
+    Result<void> outcome;
     for (const KernelRoute& route : routes)
-      if (is_stale(route, plan)) QUIPU_TRY(remove_route(get(), route));
-    return {};
+      if (is_stale(route, plan, interface))
+        if (Result<void> removed = remove_route(get(), route); !removed && outcome) outcome = std::move(removed);
+    return outcome;
   }
 
   Result<void> add_rules(const LinkPlan& plan) const {
@@ -303,9 +310,9 @@ Result<Findings> RouteSocket::inspect(const LinkPlan& plan) {
   for (const Route& route : missing_from(plan.guards(), present))
     out.missing_guards.push_back(route.text());
   for (const KernelRoute& route : routes) {
-    if (is_stale(route, plan))
+    if (is_stale(route, plan, interface))
       out.missing_guards.push_back(stale_text(route));
-    else if (is_foreign_tunnel(route) || is_stale_throw(route, plan))
+    else if (leads_away(route, plan, interface))
       out.bypasses.push_back("route to " + route.prefix.text() + " in table " + std::to_string(kRouteTable));
     if (is_connected(route, interface) && plan.protects(route.prefix))
       out.connected.push_back({route.prefix, interface_name(route.interface)});

@@ -30,13 +30,14 @@ struct ConnectedNetwork {
 // The kernel as it is, measured by a plan.
 struct Findings {
   bool link_up = true;
-  // What somebody else, or the kernel itself, took away: rules, blackholes and throws, and those of an older
-  // configuration that came back; and, of an interface that is up, tunnel routes and addresses (the kernel takes those
-  // away with an interface that goes down).
+  // What somebody else, or the kernel itself, took away: rules, blackholes and throws; also the removal of what is ours
+  // by its protocol and not the plan's (an older configuration's, a route of ours that somebody has changed); and, of
+  // an interface that is up, tunnel routes and addresses (the kernel takes those away with an interface that goes
+  // down).
   std::vector<std::string> missing_guards;
   std::vector<std::string> missing_tunnels;
   // What of somebody else's takes packets of a protected prefix away: rules that are asked before ours, routes in our
-  // table. For an alarm.
+  // table, whatever their kind. For an alarm.
   std::vector<std::string> bypasses;
   // Inside a protected prefix and no local network: their hosts are reached through the tunnel only. For a warning.
   std::vector<ConnectedNetwork> connected;
@@ -53,7 +54,8 @@ class RouteSocket {
 
   // Step 1, before the TUN device is opened: the plan's guards, and a rule for each family; those that exist are left
   // alone. When one cannot be set, the others are even so. Local networks of an older plan are protected again, and
-  // what it protected is not where that is within a local network of this one.
+  // what it protected is not where that is within a local network of this one. Where the interface exists, what is ours
+  // by its protocol leads to nothing else any more.
   Result<void> guard(const LinkPlan& plan);
 
   // Step 2, once the interface exists: MTU, addresses, link up, routes. What is there already is kept, so it can be

@@ -14,7 +14,9 @@ namespace quipu::daemon {
 namespace {
 
 using namespace netlink;
+using testing::Contains;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 class LinkKeeperTest : public testing::Test {
  protected:
@@ -46,6 +48,19 @@ TEST_F(LinkKeeperTest, GuardsAreSetAgainAlsoWhereTheInterfaceIsNotFound) {
     run("ip link set renamed0 name quipu0 && ip link set quipu0 up");
     test::run_until(loop, [&] { return log.count(event::kRoutesRestored) > 0 && keeper.trouble().empty(); });
     EXPECT_TRUE(send_canary("10.2.3.4"));
+  });
+}
+
+TEST_F(LinkKeeperTest, ARouteThatTookThePlaceOfTheTunnelsIsPutRight) {
+  with_tunnel([](net::Loop& loop, const LinkKeeper& keeper, const test::RecordedLog& log) {
+    const UniqueFd uplink = open_uplink();
+    run("ip route replace 10.2.0.0/16 table 81 proto 81 nexthop dev up0 nexthop dev quipu0");
+    test::run_until(loop, [&] { return log.count(event::kRoutesRestored) > 0; });
+    EXPECT_THAT(log.values(event::kRoutesRestored, "missing"),
+                Contains("removal of the route 10.2.0.0/16, route 10.2.0.0/16"));
+    EXPECT_THAT(log.values(event::kRoutesRestored, "alarm"), Contains("yes"));
+    EXPECT_THAT(keeper.trouble(), IsEmpty());
+    EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("10.2.0.0/16 dev quipu0 proto 81 scope link"));
   });
 }
 

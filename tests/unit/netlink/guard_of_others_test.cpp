@@ -12,6 +12,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::UnorderedElementsAre;
 
 TEST(GuardOfOthers, ARuleThatLeavesPacketsOutIsNotTheRule) {
   in_namespace([] {
@@ -74,6 +75,119 @@ TEST(GuardOfOthers, AThrowOfAnOlderConfigurationIsFoundAndRemoved) {
       EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
     }
     EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("throw 10.2.9.0/24"));
+  });
+}
+
+// Also where ours is not to be had beside it: one that replaced it, one of the same metric.
+TEST(GuardOfOthers, ARouteOfOurProtocolThatLeadsElsewhereIsFoundAndRemoved) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    const LinkPlan plan = plan_of({"10.2.0.0/16", "2001:db8:2::/48"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_OK(socket.apply(plan));
+    run("ip nexthop add id 81 dev up0");
+    for (const auto& [what, how] : std::vector<std::pair<std::string, std::string>>{
+             {"add 10.2.3.0/24", "dev up0"},
+             {"add 10.2.3.0/24", "via 198.51.100.9 metric 7"},
+             {"add 10.2.3.0/24", "nexthop dev up0 nexthop dev up0"},
+             {"add 10.2.3.0/24", "nhid 81"},
+             {"replace 10.2.0.0/16", "dev up0"},
+             {"add 2001:db8:2::/64", "dev up0 metric 5"},
+             {"add 2001:db8:2::/64", "nexthop via 2001:db8:ffff::8 nexthop via 2001:db8:ffff::9"},
+             {"replace 2001:db8:2::/48", "dev up0 metric 1"}}) {
+      SCOPED_TRACE(what + " " + how);
+      const std::string to = what.find(':') == std::string::npos ? "10.2.3.4" : "2001:db8:2::4";
+      run("ip route " + what + " table 81 proto 81 " + how);
+      EXPECT_TRUE(send_canary(to));
+      EXPECT_EQ(canaries(uplink), 1) << "this test would not notice a leak";
+      EXPECT_THAT(socket.inspect(plan)->missing_guards, ElementsAre(HasSubstr("removal of the route ")));
+      EXPECT_OK(socket.guard(plan));
+      EXPECT_OK(socket.apply(plan));
+      EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
+      EXPECT_THAT(socket.inspect(plan)->missing_tunnels, IsEmpty());
+      EXPECT_TRUE(send_canary(to));
+      EXPECT_EQ(canaries(uplink), 0);
+      EXPECT_EQ(canaries(tunnel), 1);
+    }
+  });
+}
+
+TEST(GuardOfOthers, ARouteForSomePacketsOnlyIsNotTheGuard) {
+  in_namespace([] {
+    const UniqueFd tunnel = open_tun("quipu0");
+    run("ip link set quipu0 up");
+    run("ip route add blackhole 10.2.0.0/16 tos 8 table 81 proto 81 metric 4294967295");
+    run("ip route add 10.2.0.0/16 tos 8 dev quipu0 table 81 proto 81 scope link");
+    const LinkPlan plan = plan_of({"10.2.0.0/16"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("blackhole 10.2.0.0/16 proto 81 metric 4294967295"));
+    EXPECT_OK(socket.apply(plan));
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    EXPECT_EQ(canaries(tunnel), 1);
+    run("ip route add throw 10.2.0.0/16 tos 4 table 81 proto 81");
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, ElementsAre("removal of the throw 10.2.0.0/16"));
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
+  });
+}
+
+// Even one that drops what it is for.
+TEST(GuardOfOthers, ARouteForOneSourceHidesThatForAll) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    const LinkPlan plan = plan_of({"2001:db8:2::/48"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_OK(socket.apply(plan));
+    run("ip -6 route add 2001:db8:2::/64 dev up0");
+    const std::string route = " blackhole 2001:db8:2::/48 from 2001:db8:1::/48 table 81 proto ";
+    run("ip -6 route add" + route + "static");
+    EXPECT_TRUE(send_canary("2001:db8:2::4"));
+    EXPECT_EQ(canaries(uplink), 1);
+    EXPECT_THAT(socket.inspect(plan)->bypasses, ElementsAre("route to 2001:db8:2::/48 in table 81"));
+    run("ip -6 route del" + route + "static && ip -6 route add" + route + "81");
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, ElementsAre("removal of the blackhole 2001:db8:2::/48"));
+    EXPECT_FALSE(socket.guard(plan)) << "it is not to be removed by what is known of it: that is told";
+  });
+}
+
+TEST(GuardOfOthers, OnlyWhatLeadsProtectedPacketsAwayIsABypass) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    const LinkPlan plan = plan_with_local({"10.2.0.0/16"}, {"10.2.9.0/24"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_OK(socket.apply(plan));
+    for (const std::string route : {"10.0.0.0/8 dev up0", "10.3.0.0/16 dev up0", "10.2.9.0/25 dev up0",
+                                    "10.2.4.0/24 dev quipu0", "unreachable 10.2.5.0/24"})
+      run("ip route add " + route + " table 81");
+    EXPECT_THAT(socket.inspect(plan)->bypasses, IsEmpty());
+    run("ip route add 10.2.3.0/24 table 81 nexthop dev quipu0 nexthop dev up0");
+    run("ip route add local 10.2.6.0/24 dev lo table 81 && ip route append 10.2.0.0/16 dev up0 table 81");
+    EXPECT_THAT(socket.inspect(plan)->bypasses,
+                UnorderedElementsAre("route to 10.2.3.0/24 in table 81", "route to 10.2.6.0/24 in table 81",
+                                     "route to 10.2.0.0/16 in table 81"));
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty()) << "nobody else's is removed";
+  });
+}
+
+// Before our own interface exists.
+TEST(GuardOfOthers, TheTunnelOfAnotherDaemonIsNotTakenDownByAStart) {
+  in_namespace([] {
+    const UniqueFd other = open_tun("quipu9");
+    run("ip link set quipu9 up && ip route add 10.2.0.0/16 dev quipu9 table 81 proto 81");
+    RouteSocket socket = open_socket();
+    const LinkPlan plan = plan_of({"10.2.0.0/16"});
+    EXPECT_OK(socket.guard(plan));
+    const UniqueFd tunnel = open_tun("quipu0");
+    EXPECT_FALSE(socket.apply(plan)) << "it is in the way";
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    EXPECT_EQ(canaries(other), 1);
   });
 }
 
