@@ -267,6 +267,24 @@ class LaboratoryThatIsLeft(unittest.TestCase):
         self.assertIsNotNone(left.poll())
         self.gone(name)
 
+    def test_two_that_take_it_down_at_once_both_do(self):
+        name = "t" + secrets.token_hex(3)
+        down = [PROGRAMS / "quipu", "lab", "down", name]
+        self.addCleanup(subprocess.run, down, capture_output=True)
+        for _ in range(20):
+            (ROOT / name).mkdir(parents=True)
+            for site in "ab":
+                (ROOT / name / site / "pki").mkdir(parents=True)
+                for number in range(20):
+                    (ROOT / name / site / "pki" / f"{number}.pem").touch()
+                run("ip", "netns", "add", f"quipu-lab-{name}-{site}")
+            both = [subprocess.Popen(down, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+            told = [(one.communicate()[1], one.returncode) for one in both]
+            for text, code in told:
+                self.assertTrue(code == OK or "there is no laboratory" in text, told)
+            self.assertIn(OK, [code for _, code in told])
+            self.gone(name)
+
     def test_what_cannot_be_removed_is_told_and_tried_again(self):
         name = "k" + secrets.token_hex(3)
         # `ip netns delete` cannot remove it: it is no file.

@@ -19,6 +19,11 @@ std::int64_t boot_time_ns() {
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
+bool is_there(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
 // Saved after each start, so that `down` finds every daemon even if this program is killed in between.
 Result<void> start_daemon(Run& run, Site& site, const std::filesystem::path& program,
                           const std::string& configuration) {
@@ -154,8 +159,11 @@ Result<void> down(const std::string& id, const std::filesystem::path& root, bool
   // Where something is left, so are the files: `down` can be tried again.
   QUIPU_TRY(tear_down(run));
   if (keep_files) return {};
-  std::filesystem::remove_all(run.folder, error);
-  return error ? Result<void>(fail(Errc::io, run.folder.string() + ": " + error.message())) : Result<void>();
+  do
+    std::filesystem::remove_all(run.folder, error);
+  while (error == std::errc::no_such_file_or_directory && is_there(run.folder));  // another `down` removes it, too
+  if (error && is_there(run.folder)) return fail(Errc::io, run.folder.string() + ": " + error.message());
+  return {};
 }
 
 }  // namespace quipu::cli::lab

@@ -69,8 +69,8 @@ Result<Finished> run_to_end(const Arguments& arguments) {
   return Finished{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), std::move(complaint)};
 }
 
-// Field 22 of /proc/PID/stat; 0 when there is no such process. The name in field 2 may hold spaces, but not after the
-// last ')'.
+// Field 22 of /proc/PID/stat; 0 when there is no such process, or by field 3 only a zombie of it. The name in field 2
+// may hold spaces, but not after the last ')'.
 std::uint64_t start_time_of(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string line;
@@ -79,7 +79,9 @@ std::uint64_t start_time_of(pid_t pid) {
   if (name_end == std::string::npos) return 0;
   std::istringstream fields(line.substr(name_end + 1));
   std::string field;
-  for (int i = 3; i <= 22; ++i)
+  fields >> field;
+  if (field == "Z" || field == "X") return 0;
+  for (int i = 4; i <= 22; ++i)
     fields >> field;
   return field.empty() ? 0 : std::strtoull(field.c_str(), nullptr, 10);
 }
@@ -144,8 +146,6 @@ std::vector<ProcessId> processes_in_namespace(const std::string& network_namespa
 }
 
 bool is_running(const ProcessId& process) {
-  // A child of ours that has ended stays as a zombie until it is waited for.
-  ::waitpid(process.pid, nullptr, WNOHANG);
   return process.pid > 0 && start_time_of(process.pid) == process.start_time && process.start_time != 0;
 }
 

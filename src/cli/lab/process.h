@@ -33,6 +33,7 @@ Result<ProcessId> start_in_namespace(const std::string& network_namespace, const
                                      const std::string& log_file);
 // All that run in a network namespace but the caller, by number; none when there is no such namespace.
 std::vector<ProcessId> processes_in_namespace(const std::string& network_namespace);
+// A zombie, which nobody has waited for, is not.
 bool is_running(const ProcessId& process);
 // SIGTERM, then SIGKILL once `patience` is over. A process that is gone already is no error; one that may not be
 // signalled, or that has not ended after as much patience again, is.

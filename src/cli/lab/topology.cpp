@@ -4,6 +4,11 @@
 namespace quipu::cli::lab {
 namespace {
 
+bool is_there(const Site& site) {
+  std::error_code error;
+  return std::filesystem::exists("/run/netns/" + site.network_namespace, error);
+}
+
 Result<void> configure_site(const Run& run, const Site& site) {
   const std::string& name = site.network_namespace;
   QUIPU_TRY(run_program({"ip", "-n", name, "link", "set", "lo", "up"}));
@@ -28,10 +33,9 @@ Result<void> make_topology(const Run& run) {
 Result<void> remove_topology(const Run& run) {
   Result<void> outcome;
   for (const Site& site : run.sites) {
-    std::error_code error;
-    if (!std::filesystem::exists("/run/netns/" + site.network_namespace, error)) continue;
-    if (const auto removed = run_program({"ip", "netns", "delete", site.network_namespace}); !removed)
-      outcome = removed;
+    if (!is_there(site)) continue;
+    const auto removed = run_program({"ip", "netns", "delete", site.network_namespace});
+    if (!removed && is_there(site)) outcome = removed;  // not when another `down` was faster
   }
   return outcome;
 }
