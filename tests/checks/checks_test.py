@@ -268,6 +268,9 @@ class Units(InTree):
         faults = self.faults(service + "NoSuchKey=yes")
         self.assertEqual(len(faults), 1)
         self.assertIn("NoSuchKey", faults[0])
+        faults = self.faults(service.replace("WatchdogSec=30", "WatchdogSec=10"))
+        self.assertEqual(len(faults), 1)
+        self.assertIn("WatchdogSec", faults[0])
 
     def test_a_verification_that_fails_without_naming_the_unit(self):
         """Whatever it says, and if it says nothing."""

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""systemd understands every unit, and finds it as hardened as it should be. Usage: units.py FOLDER"""
+"""systemd understands every unit, and finds it as hardened as it should be; its watchdog has patience. Usage: units.py FOLDER"""
 
 import pathlib
 import re
@@ -12,6 +12,8 @@ import tree
 
 # Of systemd's exposure level, times ten: 2.0 is "OK", a unit without any hardening has 9.6.
 MAX_EXPOSURE = 20
+# A busy disk has kept a daemon, which goes on when what it has to write is written, for 13 s.
+MIN_WATCHDOG_S = 30
 
 
 def analyze(*arguments):
@@ -36,6 +38,8 @@ def check(folder):
         for unit in units:
             if said := verify(unit, copies):
                 faults.append(f"{unit}: {said}")
+            if any(int(limit) < MIN_WATCHDOG_S for limit in re.findall(r"^WatchdogSec=(\d+)", unit.read_text(), re.MULTILINE)):
+                faults.append(f"{unit}: WatchdogSec is less than {MIN_WATCHDOG_S}")
             code, said = analyze("security", "--offline=true", f"--threshold={MAX_EXPOSURE}", unit)
             if code != 0:
                 faults.append(f"{unit}: {said.splitlines()[-1] if said else 'not understood'}")
