@@ -9,12 +9,8 @@
 namespace quipu::daemon {
 namespace {
 
-// Between two looks, so that a storm of changes does not keep the loop busy.
-constexpr Duration kPause = std::chrono::milliseconds(100);
-// After a failure, which no notification may ever follow; and the longest pause.
+// After a failure, which no notification may ever follow.
 constexpr Duration kRetry = std::chrono::seconds(1);
-// A restoration that follows another one sooner is one of the same storm.
-constexpr Duration kCalm = std::chrono::seconds(10);
 // A connected network that was gone for less was told already: router advertisements can make it come and go.
 constexpr Duration kForgotten = std::chrono::minutes(1);
 
@@ -35,10 +31,9 @@ LinkKeeper::LinkKeeper(net::Loop& loop, netlink::RouteMonitor monitor, netlink::
       m_plan(plan),
       m_log(log),
       m_watch(loop, m_monitor.fd()),
-      m_timer(loop, [this] { check(); }),
-      m_pause(kPause) {
+      m_timer(loop, [this] { check(); }) {
   m_watch.on_readable([this] {
-    if (m_monitor.take_changes()) check_in(m_pause);
+    if (m_monitor.take_changes()) check_in(m_pace.pause(net::Loop::now()));
   });
   check_in(Duration::zero());
 }
@@ -66,7 +61,7 @@ void LinkKeeper::check() {
   tell_link(found->link_up);
   if (!found->missing_guards.empty() || !found->missing_tunnels.empty()) {
     const Result<void> done = restore(found->link_up);
-    slow_down();
+    m_pace.restored(net::Loop::now());
     tell_restored(*found, done);
     if (!done) check_in(kRetry);
   } else {
@@ -82,14 +77,6 @@ Result<void> LinkKeeper::restore(bool link_up) {
   if (!link_up) return done;
   Result<void> applied = m_routes.apply(m_plan);
   return done ? applied : done;
-}
-
-// What one event took away is back at once, even in several steps.
-void LinkKeeper::slow_down() {
-  const TimePoint now = net::Loop::now();
-  const bool storm = m_restored && now - *m_restored < kCalm;
-  m_pause = storm ? std::min(2 * m_pause, kRetry) : kPause;
-  m_restored = now;
 }
 
 void LinkKeeper::tell_link(bool up) {

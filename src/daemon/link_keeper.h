@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "daemon/storm_pace.h"
 #include "net/loop.h"
 #include "netlink/route_monitor.h"
 #include "netlink/route_socket.h"
@@ -36,7 +37,6 @@ class LinkKeeper {
  private:
   void check_in(Duration pause);
   Result<void> restore(bool link_up);
-  void slow_down();
   void tell_link(bool up);
   void tell_restored(const netlink::Findings& found, const Result<void>& done);
   void tell_bypasses(std::vector<std::string> bypasses);
@@ -50,8 +50,7 @@ class LinkKeeper {
   net::Timer m_timer;
   std::optional<TimePoint> m_due;
   std::optional<TimePoint> m_last;
-  Duration m_pause;  // between two looks
-  std::optional<TimePoint> m_restored;
+  StormPace m_pace;
   bool m_link_up = true;
   std::string m_failure;  // that was told
   std::vector<std::string> m_bypasses;

@@ -6,6 +6,7 @@
 #include "daemon/event_names.h"
 #include "daemon/kernel_queues.h"
 #include "daemon/machine_watch.h"
+#include "daemon/storm_pace.h"
 #include "support/recorded_log.h"
 
 namespace quipu::daemon {
@@ -37,6 +38,25 @@ TEST(KernelQueues, CountsDatagramsThatFoundTheBufferFull) {
   const int none[] = {one.get(), -1};
   EXPECT_EQ(receive_queue_drops(none), 0U);
   EXPECT_EQ(tun_queue_drops("no-such-interface"), 0U);
+}
+
+TEST(StormPace, SlowsDownInAStormAndNotAfterIt) {
+  StormPace pace;
+  TimePoint now{1000s};
+  EXPECT_EQ(pace.pause(now), StormPace::kShortest);
+  pace.restored(now);
+  EXPECT_EQ(pace.pause(now), StormPace::kShortest);
+  Duration before{};
+  for (int i = 0; i < 5; ++i) {
+    now += 1s;
+    pace.restored(now);
+    EXPECT_TRUE(pace.pause(now) > before || pace.pause(now) == StormPace::kLongest);
+    before = pace.pause(now);
+  }
+  EXPECT_EQ(before, StormPace::kLongest);
+  EXPECT_EQ(pace.pause(now + StormPace::kCalm), StormPace::kShortest);
+  pace.restored(now + StormPace::kCalm);
+  EXPECT_EQ(pace.pause(now + StormPace::kCalm), StormPace::kShortest);
 }
 
 MachineWatch::Reading reading() {
