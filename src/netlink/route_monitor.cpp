@@ -15,9 +15,11 @@ namespace {
 // Of one call, so that a flood of changes does not keep the caller's loop from everything else.
 constexpr int kMaxReads = 64;
 
-// Whatever others route in the main table is no matter, but for what becomes connected.
+// Whatever others route in the main table is no matter, but for what becomes connected, and a blackhole that did for
+// one of ours.
 bool concerns(const KernelRoute& route) {
-  return route.table == Route::Table::own || route.protocol == kRouteProtocol || route.protocol == RTPROT_KERNEL;
+  return route.table == Route::Table::own || route.protocol == kRouteProtocol || route.protocol == RTPROT_KERNEL ||
+         route.type == RTN_BLACKHOLE;
 }
 
 }  // namespace

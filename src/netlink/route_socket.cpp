@@ -115,6 +115,12 @@ Result<NlSocket> connect() {
   return socket;
 }
 
+// While a plan changes: a local network that is protected so far stays so until everything else has succeeded.
+LinkPlan before_it_opens(const LinkPlan& from, LinkPlan to) {
+  std::erase_if(to.local_networks, [&](const IpPrefix& network) { return from.protects(network); });
+  return to;
+}
+
 std::string stale_text(const KernelRoute& route) {
   const char* word = route.type == RTN_THROW ? "throw " : route.type == RTN_BLACKHOLE ? "blackhole " : "route ";
   return std::string("removal of the ") + word + route.prefix.text();
@@ -253,12 +259,13 @@ Result<void> RouteSocket::apply(const LinkPlan& plan) {
 Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to) {
   QUIPU_ASSERT(from.name == to.name);
   m_state->renew();
-  QUIPU_TRY(guard(to));
+  QUIPU_TRY(guard(before_it_opens(from, to)));
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), to.name));
   QUIPU_TRY(m_state->remove_routes(missing_from(from.tunnels(), to.tunnels()), interface));
   QUIPU_TRY(m_state->remove_addresses(missing_from(from.addresses, to.addresses), interface));
   // Also puts back what somebody else took away, for example the routes that go with a removed address.
   QUIPU_TRY(apply(to));
+  QUIPU_TRY(guard(to));
   QUIPU_TRY(m_state->remove_routes(missing_from(from.guards(), to.guards()), 0));
   return m_state->remove_idle_rules(from.prefixes);
 }

@@ -115,6 +115,14 @@ class Restore(unittest.TestCase):
                 self.wait_for_whole("it is back")
         self.assertEqual(self.leaks(), 0)
 
+    def test_a_blackhole_of_somebody_else_that_did_for_ours_is_missed(self):
+        before = len(self.logged("routes_restored"))
+        route = ("blackhole", self.b.inner4, "metric", str(2**32 - 1), "proto", "static")
+        self.a.namespace.ip("-4", "route", "replace", *route)
+        self.a.namespace.ip("-4", "route", "del", *route)
+        wait_until(lambda: len(self.logged("routes_restored")) > before, "it is told")
+        self.wait_for_whole("ours is there again")
+
     def test_against_a_program_that_deletes_it_again_and_again_it_comes_once_a_second(self):
         rule = ("-4", "rule", "del", "pref", "81")
         before = len(self.logged("routes_restored"))
