@@ -26,8 +26,9 @@ def check_file(path, static_openssl, forbidden):
         yield f"{path}: shows {len(shown)} symbols of OpenSSL, such as {shown[0]}"
     contents = pathlib.Path(path).read_bytes()
     for text in forbidden:
-        # From the beginning of a path, not in the middle of one: a tree in /src has nothing to do with /usr/src/.
-        found = re.search(rb"(?<![\w.])" + re.escape(text.encode()) + rb"[ -~]{,200}", contents)
+        # From the beginning of a path, not in the middle of one: a tree in /src has nothing to do with /usr/src/. A path begins also
+        # right behind an option of a compiler, such as -I.
+        found = re.search(rb"(?:(?<![\w.])|(?<![\w./])-[A-Za-z]+)" + re.escape(text.encode()) + rb"[ -~]{,200}", contents)
         if found:
             yield f"{path}: names where it was built: {found[0].decode()}"
 

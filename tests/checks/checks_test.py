@@ -216,8 +216,8 @@ class FileRules(InTree):
 
 
 class Binaries(InTree):
-    def library(self, *options):
-        source = self.write("a.c", 'int EVP_PKEY_new(void) { return 1; }\nconst char* const where = "/build/here/a.c";\n')
+    def library(self, *options, where="/build/here/a.c"):
+        source = self.write("a.c", f'int EVP_PKEY_new(void) {{ return 1; }}\nconst char* const where = "{where}";\n')
         out = self.top / "liba.so"
         subprocess.run(["cc", "-shared", "-fPIC", *options, "-o", out, source], check=True)
         return str(out)
@@ -241,6 +241,13 @@ class Binaries(InTree):
         faults, _ = binaries.check([self.library("-fvisibility=hidden")], forbidden=["/build/here"])
         self.assertEqual(len(faults), 1)
         self.assertIn("/build/here/a.c", faults[0])
+
+    def test_place_behind_an_option(self):
+        for flags in ("cc -O2 -I/build/here/x", "-L/build/here/x", "cc -isystem/build/here/x -O2"):
+            library = self.library("-fvisibility=hidden", where=flags)
+            self.assertIn("/build/here/x", " ".join(binaries.check([library], forbidden=["/build/here"])[0]), flags)
+        library = self.library("-fvisibility=hidden", where="/usr/share/a-b/build/here/x /usr/-b/build/here/x")
+        self.assertEqual(binaries.check([library], forbidden=["/build/here"])[0], [])
 
     def test_place_within_another(self):
         library = self.library("-fvisibility=hidden")
