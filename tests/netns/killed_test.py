@@ -3,8 +3,10 @@
 """A test that is killed: what it started ends with it, and the next test removes the rest."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 import support
@@ -45,6 +47,16 @@ class Killed(unittest.TestCase):
         self.assertFalse(pathlib.Path(folder).exists())
         self.assertTrue((NAMESPACES / own.name).exists())
         wait_until(lambda: all(ended(process) for process in left), "what it left has ended")
+
+    def test_a_folder_without_any_namespace_goes(self):
+        """Such as that of a test that was killed while it made its keys."""
+        with subprocess.Popen(["true"]) as test:
+            pass
+        gone, own = (pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-")) for name in (f"qtest-{test.pid}-012345", fresh_name()))
+        self.addCleanup(shutil.rmtree, own)
+        support.remove_abandoned()
+        self.assertFalse(gone.exists())
+        self.assertTrue(own.exists())
 
 
 def ended(process):

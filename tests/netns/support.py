@@ -125,24 +125,27 @@ def fresh_name():
     return f"qtest-{os.getpid()}-{secrets.token_hex(3)}"
 
 
+def is_abandoned(path):
+    """Whether it has a name of a test that runs no more."""
+    test = re.match(r"qtest-(\d+)-[0-9a-f]{6}-", path.name)
+    return test and not pathlib.Path(f"/proc/{test[1]}").exists()
+
+
 def remove_abandoned():
-    """The namespaces of tests that were killed, what still runs in them, and the folders that go with them."""
-    for path in NAMESPACES.glob("qtest-*"):
-        name = re.match(r"(qtest-(\d+)-[0-9a-f]{6})-", path.name)
-        if not name or pathlib.Path(f"/proc/{name[2]}").exists():
-            continue
+    """The namespaces of tests that were killed, what still runs in them, and the folders of such tests, with private keys in them."""
+    for path in filter(is_abandoned, NAMESPACES.glob("qtest-*")):
         for process in run("ip", "netns", "pids", path.name, check=False).split():
             subprocess.run(["kill", "-KILL", process], capture_output=True)  # it may have ended by itself
         run("ip", "netns", "delete", path.name, check=False)
-        for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{name[1]}-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in filter(is_abandoned, pathlib.Path(tempfile.gettempdir()).glob("qtest-*")):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def why_not():
     """Why these tests cannot run here, or nothing."""
     if os.geteuid() != 0:
         return "network namespaces need root"
-    name = f"quipu-probe-{os.getpid()}"
+    name = f"{fresh_name()}-probe"
     probe = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)
     subprocess.run(["ip", "netns", "delete", name], capture_output=True)
     if probe.returncode != 0:
