@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others take away from a running tunnel is put back: interface set down and up, routes and rules flushed or deleted one by one."""
 
-import datetime
 import subprocess
+import time
 import unittest
 
 import support
@@ -131,10 +131,11 @@ class Restore(unittest.TestCase):
             self.a.namespace.ip(*rule, check=False)
             return len(self.logged("routes_restored")) >= before + 8
 
+        began = time.monotonic()
         wait_until(restored_often, "it is put back each time")
-        times = [datetime.datetime.fromisoformat(line.split()[0].rstrip("Z")) for line in self.logged("routes_restored")[before:]]
-        # Never too early, however slow this machine is.
-        self.assertGreater((times[-1] - times[-2]).total_seconds(), 0.9)
+        restored = len(self.logged("routes_restored")) - before
+        # The first comes at once; then there are pauses, of which the first four are shorter than a second. A slow machine has more time.
+        self.assertLessEqual(restored, 4 + time.monotonic() - began)
         self.wait_for_whole("it is back")
         self.assertEqual(self.leaks(), 0)
 
