@@ -81,12 +81,16 @@ class ThreeSites(unittest.TestCase):
         self.assertEqual(subprocess.run([PROGRAMS / "quipud", "--config", path, "--check"], capture_output=True).returncode, 0)
 
     def test_the_steady_log_is_short(self):
-        """At most one line per tunnel and minute, however often keys change."""
-        rekeys = sum(tunnel["rekeys"] for tunnel in self.a.status()["tunnels"])
-        lines = len(self.a.whole_log().splitlines())
-        wait_until(lambda: self.a.reaches(self.b) and self.a.reaches(self.c) and
-                   sum(tunnel["rekeys"] for tunnel in self.a.status()["tunnels"]) >= rekeys + 6, "six more rekeys")
-        self.assertLessEqual(len(self.a.whole_log().splitlines()) - lines, 2, self.a.log())
+        """Nothing is written, however often keys change. What happens besides, such as a KMS that is late, is told: then another six
+        rekeys are looked at."""
+        rekeys = lambda: sum(tunnel["rekeys"] for tunnel in self.a.status()["tunnels"])
+        for _ in range(5):
+            before, enough = self.a.whole_log(), rekeys() + 6
+            wait_until(lambda: self.a.reaches(self.b) and self.a.reaches(self.c) and rekeys() >= enough, "six more rekeys")
+            told = self.a.whole_log().removeprefix(before)
+            if not told:
+                return
+        self.fail(f"something is written in each six rekeys: {told}")
 
 
 if __name__ == "__main__":
