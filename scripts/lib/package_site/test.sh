@@ -120,7 +120,8 @@ mv /etc/quipu/credentials/device.key /var/tmp/
 systemctl restart quipu-guard
 guarded
 if systemctl start quipud; then exit 1; fi
-is quipud ExecMainStatus 1
+# Each second it is tried again, and has no status meanwhile.
+until_true is quipud ExecMainStatus 1
 guarded
 mv /var/tmp/device.key /etc/quipu/credentials/
 until_true is quipud ActiveState active
@@ -166,9 +167,14 @@ if systemctl --failed --no-legend --plain | grep quipu; then exit 1; fi
 cp -a /etc/quipu /var/tmp/configuration
 systemctl start quipu-kmsd quipud
 until_true driver_runs
+guarded
 dpkg --purge quipu quipu-driver-dev
 for path in /etc/quipu/quipu.toml /etc/quipu/credentials /var/lib/quipu /run/quipu /usr/sbin/quipud; do [ ! -e $path ]; done
-if guarded; then exit 1; fi
+for family in -4 -6; do
+  [ -z "$(ip $family rule show pref 81)" ]
+  [ -z "$(ip $family route show table 81)" ]
+  [ -z "$(ip $family route show proto 81)" ]
+done
 is quipu-kmsd ActiveState active
 [ -e /etc/quipu/kms.toml ]
 [ -e /etc/quipu/kms-credentials/store.key ]
