@@ -99,15 +99,25 @@ install_packages() {
   cp "build/packages/$release"/{quipu,quipu-kms,quipu-driver-dev}_*.deb "$root/var/tmp/"
   inside "$root" apt-get -q update
   inside "$root" sh -ec 'apt-get -q -y --no-install-recommends install /var/tmp/*.deb'
-  inside "$root" sh -ec '
-    getent passwd _quipu && getent passwd _quipu-kms && getent group quipu
+  # One command a line: of those that && joins, only the last would end the shell. Each is shown, so that the log ends with the one that
+  # failed.
+  inside "$root" sh -exc '
+    getent passwd _quipu
+    getent passwd _quipu-kms
+    getent group quipu
     test "$(stat -c "%a %U" /etc/quipu/credentials)" = "700 root"
     test "$(stat -c "%a %U" /etc/quipu/kms-credentials)" = "700 root"
-    quipu version && quipud --version && quipu-kmsd --version
-    test -x /usr/lib/quipu/quipu-driver && test -e /usr/lib/quipu/drivers/sim.so
-    test -e /usr/share/man/man1/quipu.1.gz && test -e /usr/share/man/man8/quipud.8.gz && test -e /usr/share/man/man8/quipu-kmsd.8.gz
-    # Nothing runs before it is configured, and nothing has failed.
-    systemctl is-enabled quipud quipu-kmsd'
+    quipu version
+    quipud --version
+    quipu-kmsd --version
+    test -x /usr/lib/quipu/quipu-driver
+    test -e /usr/lib/quipu/drivers/sim.so
+    test -e /usr/share/man/man1/quipu.1.gz
+    test -e /usr/share/man/man8/quipud.8.gz
+    test -e /usr/share/man/man8/quipu-kmsd.8.gz
+    # Of several it would tell only that one of them is.
+    systemctl is-enabled quipud
+    systemctl is-enabled quipu-kmsd'
 }
 
 may_raise_memlock() { prlimit --memlock=unlimited:unlimited true 2>/dev/null; }
@@ -152,7 +162,8 @@ boot_site() {
   rm -f "$root/var/tmp/result" "$root/var/tmp/tun"
   # As udev makes it, whatever this machine's own is like.
   mknod -m 666 "$root/var/tmp/tun" c 10 200
-  timeout 300 systemd-nspawn -q -D "$root" --register=no --keep-unit --private-network \
+  # Enough for many of the waits inside to take the 60 s that each may.
+  timeout 900 systemd-nspawn -q -D "$root" --register=no --keep-unit --private-network \
     --bind="$root/var/tmp/tun:/dev/net/tun" --capability="$capabilities" \
     --system-call-filter="landlock_create_ruleset landlock_add_rule landlock_restrict_self" \
     --console=pipe -b </dev/null || true

@@ -321,6 +321,21 @@ class Packages(Scripts):
         self.assertEqual([row.split()[2:] for row in rows], [["http://b.invalid/debian/", "bookworm", "main"],
                                                              ["http://b.invalid/security/", "bookworm-security", "main"]])
 
+    def test_installed_are_checked_in_every_point(self):
+        packages = self.tree / "build" / "packages" / "trixie"
+        packages.mkdir(parents=True)
+        for name in ("quipu", "quipu-kms", "quipu-driver-dev"):
+            (packages / f"{name}_1_amd64.deb").touch()
+        (self.folder / "root" / "var" / "tmp").mkdir(parents=True)
+        for program in ("getent", "stat", "quipu", "quipud", "quipu-kmsd"):
+            self.stand_in(program, '[ "${0##*/} $*" != "$FAULT" ] || exit 1; [ "$1" != -c ] || echo "700 root"')
+        faults = ("getent passwd _quipu", "getent passwd _quipu-kms", "getent group quipu", "quipu version", "quipud --version")
+        for fault in faults:
+            with self.subTest(fault):
+                done = self.sourced(f'inside() {{ shift; FAULT="{fault}" "$@"; }}; install_packages trixie "$FOLDER/root"')
+                self.assertNotEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stderr.splitlines()[-1], f"+ {fault}")
+
     @unittest.skipIf(not shutil.which("dpkg"), "Debian's order of versions is dpkg's")
     def test_an_upgrade_of_the_system_replaces_them(self):
         subprocess.run(["git", "init", "-q", self.tree], check=True)
