@@ -266,6 +266,11 @@ class OpenSsl(Scripts):
         self.built_before("3.5.7-1~deb13u2")
         self.assertEqual(self.builds(), "3.5.7-1~deb13u3")
 
+    def test_is_tried_again_after_a_build_that_failed(self):
+        self.built_before("3.5.7-1~deb13u2")
+        for _ in range(2):
+            self.assertEqual(self.builds(), "3.5.7-1~deb13u3")
+
     def test_is_the_newest_that_the_mirror_holds(self):
         (self.folder / "not-held").write_text("3.5.7-1~deb13u3\n")
         self.assertEqual(self.builds(), "3.5.6-1")
