@@ -151,6 +151,17 @@ class Tests(Scripts):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual((self.folder / "as-root").read_text().splitlines(), [f"--preset {name}" for name in ("dev", "asan", "tsan")])
 
+    def test_do_not_let_sudo_forget(self):
+        self.stand_in("id", "echo 1000")
+        self.stand_in("sudo", 'echo "$*" >>"$FOLDER/sudo"; while [ "${1#-}" != "$1" ]; do shift; done; exec "$@"')
+        self.setup_does('cp "$FOLDER/sudo" "$FOLDER/asked-first"')
+        # A minute is over at once, and building takes that long.
+        self.stand_in("sleep", 'exit 0')
+        self.stand_in("cmake", 'until grep -qxF -e "-n true" "$FOLDER/sudo"; do :; done')
+        done = self.run_them()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((self.folder / "asked-first").read_text().splitlines()[0], "-- true")
+
     def test_are_not_begun_by_whoever_cannot_run_them(self):
         self.stand_in("id", "echo 1000")
         self.setup_does('touch "$FOLDER/set-up"')
