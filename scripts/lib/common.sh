@@ -19,12 +19,24 @@ become_root() {
 
 as_root() { (become_root "$@"); }
 
-# A process and all that it has started, the oldest first.
-family() {
+# Stops a process and all that it has started, and prints them, the oldest first.
+halt() {
   local child
+  send STOP "$1"
   printf '%s\n' "$1"
   # shellcheck disable=SC2013 # words, not lines
-  for child in $(cat "/proc/$1/task"/*/children 2>/dev/null); do family "$child"; done
+  for child in $(cat "/proc/$1/task"/*/children 2>/dev/null); do halt "$child"; done
+}
+
+# Leaves in $halted these processes and all that they have started, once none is left that could start another.
+halt_all() {
+  local pid before=none
+  halted=()
+  while [ "${halted[*]}" != "$before" ]; do
+    before=${halted[*]}
+    halted=()
+    for pid in "$@"; do mapfile -t -O ${#halted[@]} halted < <(halt "$pid"); done
+  done
 }
 
 is_running() { grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$1/status"; }
@@ -38,21 +50,32 @@ send() {
   done
 }
 
-# Ends all that this shell has in the background with what that has started: by SIGKILL what SIGTERM has not ended within 10 s.
-end_background() {
-  local job pid pids=() left give_up=$((SECONDS + 10))
-  for job in $(jobs -p); do mapfile -t -O ${#pids[@]} pids < <(family "$job"); done
-  send TERM "${pids[@]}"
+# await_end SECONDS PID...: until they have ended; those that have not by then are left in $left.
+await_end() {
+  local pid give_up=$((SECONDS + $1))
+  shift
   while :; do
     left=()
-    for pid in "${pids[@]}"; do ! is_running "$pid" || left+=("$pid"); done
-    [ ${#left[@]} -gt 0 ] || return 0
-    [ "$SECONDS" -lt "$give_up" ] || break
+    for pid in "$@"; do ! is_running "$pid" || left+=("$pid"); done
+    set -- "${left[@]}"
+    [ ${#left[@]} -gt 0 ] && [ "$SECONDS" -lt "$give_up" ] || return 0
     sleep 0.1
   done
-  pids=()
-  for pid in "${left[@]}"; do mapfile -t -O ${#pids[@]} pids < <(family "$pid"); done
-  send KILL "${pids[@]}"
+}
+
+# Ends all that this shell has in the background with what that has started: by SIGKILL what SIGTERM has not ended within 10 s.
+end_background() {
+  local halted left i
+  # shellcheck disable=SC2046 # words
+  halt_all $(jobs -p)
+  send TERM "${halted[@]}"
+  # The youngest first: sudo stops again if it finds stopped what it runs.
+  for ((i = ${#halted[@]} - 1; i >= 0; i--)); do send CONT "${halted[i]}"; done
+  await_end 10 "${halted[@]}"
+  halt_all "${left[@]}"
+  send KILL "${halted[@]}"
+  await_end 5 "${halted[@]}"
+  [ ${#left[@]} = 0 ] || printf '%s\n' "${0##*/}: what runs on is to be ended as root: kill -KILL ${left[*]}" >&2 || true
 }
 
 # Not by a process group: in one of its own, sudo could not ask for a password.

@@ -6,6 +6,7 @@ of them, with stand-ins for the programs that reach further."""
 import contextlib
 import os
 import pathlib
+import select
 import shutil
 import signal
 import subprocess
@@ -83,24 +84,31 @@ class Ended(Scripts):
     """By a signal, while what the script has started is at work."""
 
     # Begins, and stays where nothing but a signal ends it; whoever it starts has the other end of the pipe as well.
-    WORK = 'exec 9>"$FOLDER/pipe"; echo begun >&9; sleep infinity; true'
+    WORK = 'exec 9>"$FOLDER/pipe"; sleep infinity & echo begun >&9; wait; true'
 
-    def end(self, number, *command):
-        (self.folder / "pipe").unlink(missing_ok=True)
-        os.mkfifo(self.folder / "pipe")
-        with open(self.folder / "said", "w+") as said, open(os.devnull, "w") as null:
+    @contextlib.contextmanager
+    def at_work(self, *command):
+        """The script, the pipe, and where the script says why it ends."""
+        path = self.folder / "pipe"
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        with open(self.folder / "said", "w+") as said, open(os.devnull, "w") as null, \
+                os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as pipe:
             script = subprocess.Popen(command, cwd=self.caller, env=self.environment(), stdout=null, stderr=said, start_new_session=True)
             self.addCleanup(script.wait)
             self.addCleanup(kill_group, script.pid)
-            with open(self.folder / "pipe", "rb", buffering=0) as pipe:
-                self.assertEqual(pipe.read(6), b"begun\n")
-                script.send_signal(number)
-                script.wait(timeout=60)
-                os.set_blocking(pipe.fileno(), False)
-                # The end of the pipe, and not None: nobody can write any more.
-                self.assertEqual(pipe.read(1), b"", f"the work goes on after {number.name}")
-            said.seek(0)
-            self.assertIn(f"ended by {number.name}", said.read())
+            with os.fdopen(os.pidfd_open(script.pid), "rb") as ended:
+                select.select([pipe, ended], [], [])
+            self.assertEqual(pipe.read(6), b"begun\n", pathlib.Path(said.name).read_text())
+            yield script, pipe, pathlib.Path(said.name)
+
+    def end(self, number, *command):
+        with self.at_work(*command) as (script, pipe, said):
+            script.send_signal(number)
+            script.wait(timeout=60)
+            # The end of the pipe, and not None: nobody can write any more.
+            self.assertEqual(pipe.read(1), b"", f"the work goes on after {number.name}")
+            self.assertIn(f"ended by {number.name}", said.read_text())
         self.assertEqual(script.returncode, 128 + number)
 
     def test_a_step_ends_with_its_script(self):
@@ -112,6 +120,20 @@ class Ended(Scripts):
     def test_what_does_not_heed_it_is_killed(self):
         self.stand_in("work", f"trap '' TERM; {self.WORK}")
         self.end(signal.SIGTERM, *self.with_what_all_share("run step work"))
+
+    def test_what_goes_on_starting_more_ends_with_all_of_it(self):
+        self.stand_in("work", 'exec 9>"$FOLDER/pipe"; echo begun >&9; for i in $(seq 2000); do sleep infinity & done; wait')
+        self.end(signal.SIGTERM, *self.with_what_all_share("run step work"))
+
+    def test_what_cannot_be_ended_is_named(self):
+        self.stand_in("sudo", "exit 1")
+        self.stand_in("work", f'echo $$ >"$FOLDER/pid"; {self.WORK}')
+        # As for whoever is not root and whom sudo would have to ask again; time flies.
+        refused = 'kill() { [ "$1" != -s ] && builtin kill "$@"; }; sleep() { SECONDS=$((SECONDS + 1)); }; '
+        with self.at_work(*self.with_what_all_share(f"{refused}attend work")) as (script, _, said):
+            script.send_signal(signal.SIGTERM)
+            self.assertEqual(script.wait(timeout=60), 128 + signal.SIGTERM)
+            self.assertRegex(said.read_text(), f"to be ended as root: .*\\b{(self.folder / 'pid').read_text().strip()}\\b")
 
     def test_the_setup_ends_with_its_script(self):
         self.setup_does(self.WORK)
