@@ -4,6 +4,7 @@
 #include <fmt/chrono.h>
 
 #include <algorithm>
+#include <ctime>
 
 namespace quipu::service {
 namespace {
@@ -19,7 +20,8 @@ CertificateState state_of(const Certificate& certificate, WallTime now) {
 
 std::string date_text(WallTime time) {
   const auto whole = std::chrono::floor<std::chrono::seconds>(time);
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(whole)));
+  // Not by system_clock: its nanoseconds end in 2262, many a certificate in 9999.
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", fmt::gmtime(static_cast<std::time_t>(whole.time_since_epoch().count())));
 }
 
 }  // namespace

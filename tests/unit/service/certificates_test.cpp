@@ -28,6 +28,13 @@ TEST(Certificates, StatusSaysWhenOneEnds) {
   EXPECT_EQ(at(kEnd + milliseconds(500)).remaining_s, -0.5);
 }
 
+TEST(Certificates, OneWithoutAnEndEndsInTheYear9999) {
+  using namespace std::chrono;
+  constexpr WallTime kNever = sys_days(year_month_day{year{9999}, December, day{31}}) + days(1) - seconds(1);
+  EXPECT_EQ(certificate_status({"kms.local.cert", kNever}, kEnd).not_after, "9999-12-31T23:59:59Z");
+  EXPECT_EQ(certificate_status({"kms.local.cert", kNever}, kEnd).state, CertificateState::good);
+}
+
 TEST(Certificates, EachStateIsLoggedOnce) {
   RecordedLog log;
   CertificateWatch watch(log);
