@@ -246,6 +246,24 @@ class LaboratoryThatFails(unittest.TestCase):
         self.assertEqual(subprocess.run([quipu, "lab", "down", name], capture_output=True).returncode, ERROR)
 
 
+    def test_what_it_cannot_take_down_is_found_by_down(self):
+        name = "c" + secrets.token_hex(3)
+        # `ip netns` can neither add nor delete it: it is no file.
+        in_the_way = pathlib.Path(f"/run/netns/quipu-lab-{name}-b")
+        in_the_way.mkdir(parents=True)
+        self.addCleanup(subprocess.run, ["rmdir", in_the_way], capture_output=True)
+        self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", name], capture_output=True)
+        done = subprocess.run([PROGRAMS / "quipu", "lab", "up", name], capture_output=True, text=True)
+        self.assertEqual(done.returncode, ERROR, done.stdout)
+        self.assertIn(f"'quipu lab down {name}'", done.stderr)
+        self.assertIn(in_the_way.name, done.stderr)
+        down = [PROGRAMS / "quipu", "lab", "down", name]
+        self.assertEqual(subprocess.run(down, capture_output=True).returncode, ERROR)
+        in_the_way.rmdir()
+        run(*down)
+        self.assertFalse((ROOT / name).exists())
+
+
 class LaboratoryThatIsLeft(unittest.TestCase):
     def gone(self, name):
         self.assertFalse((ROOT / name).exists())

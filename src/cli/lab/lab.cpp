@@ -113,6 +113,16 @@ std::string keep_logs_only(const Run& run) {
   return any ? run.kept_logs().string() : std::string();
 }
 
+// After `failure` of an `up`. Where that much fails too, the run keeps its folder: `down` finds it by that.
+Error taken_back(const Run& run, Error failure) {
+  if (const auto torn_down = tear_down(run); !torn_down)
+    failure.text += "; not all of it was taken down again (" + torn_down.error().text + "): 'quipu lab down " + run.id +
+                    "' tries that once more";
+  else if (const std::string logs = keep_logs_only(run); !logs.empty())
+    failure.text += "; the daemons' logs are in " + logs;
+  return failure;
+}
+
 }  // namespace
 
 Result<Programs> find_programs() {
@@ -138,14 +148,8 @@ Result<UpResult> up(const std::string& id, const std::filesystem::path& root, co
   std::filesystem::remove_all(run.kept_logs(), error);
   std::filesystem::create_directories(run.folder, error);
   if (error) return fail(Errc::io, run.folder.string() + ": " + error.message());
-  if (const auto built = build(run, programs, options); !built) {
-    const auto torn_down = tear_down(run);
-    Error failure = built.error();
-    if (const std::string logs = keep_logs_only(run); !logs.empty())
-      failure.text += "; the daemons' logs are in " + logs;
-    if (!torn_down) failure.text += "; not all of it was taken down: " + torn_down.error().text;
-    return std::unexpected(std::move(failure));
-  }
+  if (auto built = build(run, programs, options); !built)
+    return std::unexpected(taken_back(run, std::move(built).error()));
   return UpResult{.run = run, .tunnel_up_s = static_cast<double>(boot_time_ns() - run.first_exec_ns) * 1e-9};
 }
 

@@ -16,8 +16,8 @@ struct Programs {
 Result<Programs> find_programs();
 
 // Makes the network, the files and the four daemons, and waits until a ping went through the tunnel. Takes everything
-// down again when any of it fails, and leaves nothing but the logs: the error says where. tunnel_up_s is the time from
-// the execution of the first daemon to the first answered ping.
+// down again when any of it fails, and leaves nothing but the logs: the error says where. What cannot be taken down
+// stays a run, for down(). tunnel_up_s is the time from the execution of the first daemon to the first answered ping.
 struct UpResult {
   Run run;
   double tunnel_up_s = 0;
