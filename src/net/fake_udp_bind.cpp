@@ -42,7 +42,7 @@ std::size_t FakeUdpBind::send(std::span<const OutDatagram> datagrams) {
     ++done;
     if (m_refusals > 0) {
       --m_refusals;
-      ++m_stats.send_failed;
+      m_stats.send_failed += datagram.count();
       continue;
     }
     const std::size_t step = datagram.segment_size == 0 ? datagram.payload.size() : datagram.segment_size;

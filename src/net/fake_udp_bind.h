@@ -45,7 +45,7 @@ class FakeUdpBind final : public UdpBind {
   // How many more datagrams send() takes before it says "full"; unlimited when not set.
   void limit_sends(std::optional<std::size_t> count) { m_send_room = count; }
 
-  // The next so many datagrams that are sent are refused.
+  // The next so many that are handed to send() are refused, with all their segments.
   void refuse(std::size_t datagrams) { m_refusals = datagrams; }
 
   std::size_t send(std::span<const OutDatagram> datagrams) override;

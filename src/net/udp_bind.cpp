@@ -100,11 +100,6 @@ std::uint16_t received_segment_size(msghdr& header) {
   return 0;
 }
 
-std::uint64_t segment_count(const OutDatagram& datagram) {
-  if (datagram.segment_size == 0 || datagram.payload.empty()) return 1;
-  return (datagram.payload.size() + datagram.segment_size - 1) / datagram.segment_size;
-}
-
 // The arrays that one sendmmsg or recvmmsg works on.
 struct Batch {
   std::array<mmsghdr, kBatch> headers{};
@@ -160,9 +155,7 @@ class SystemUdpBind final : public UdpBind {
     return datagram.to.address.family == IpFamily::v4 ? m_v4 : m_v6;
   }
 
-  bool must_split(const OutDatagram& datagram) {
-    return segment_count(datagram) > 1 && !socket_for(datagram)->can_segment();
-  }
+  bool must_split(const OutDatagram& datagram) { return datagram.count() > 1 && !socket_for(datagram)->can_segment(); }
 
   // The longest front part that goes through one socket in one state.
   std::span<const OutDatagram> next_run(std::span<const OutDatagram> datagrams) {
@@ -177,7 +170,8 @@ class SystemUdpBind final : public UdpBind {
   std::size_t send_run(std::span<const OutDatagram> run) {
     std::optional<UdpSocket>& socket = socket_for(run[0]);
     if (!socket || !socket->allow_fragments(run[0].may_fragment)) {
-      m_stats.send_failed += run.size();
+      for (const OutDatagram& datagram : run)
+        m_stats.send_failed += datagram.count();
       return run.size();
     }
     std::size_t done = 0;
@@ -193,10 +187,10 @@ class SystemUdpBind final : public UdpBind {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) break;
       // The error belongs to the first datagram of the part.
-      if (errno == EIO && segment_count(part[0]) > 1) {
+      if (errno == EIO && part[0].count() > 1) {
         split(*socket, part[0]);  // an interface without checksum offload
       } else {
-        ++m_stats.send_failed;
+        m_stats.send_failed += part[0].count();
       }
       ++done;
     }
@@ -210,7 +204,7 @@ class SystemUdpBind final : public UdpBind {
       m_batch.addresses[n] = to_sockaddr(datagram.to);
       msghdr& header = m_batch.prepare(n, datagram.payload.data(), datagram.payload.size());
       header.msg_namelen = m_batch.addresses[n].size;
-      if (segment_count(datagram) > 1) add_segment_size(header, m_batch.controls[n], datagram.segment_size);
+      if (datagram.count() > 1) add_segment_size(header, m_batch.controls[n], datagram.segment_size);
     }
     return ::sendmmsg(socket.fd(), m_batch.headers.data(), static_cast<unsigned>(n), 0);
   }

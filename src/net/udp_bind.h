@@ -18,6 +18,12 @@ struct OutDatagram {
   std::uint16_t segment_size = 0;
   // Handshake datagrams may be fragmented by IP (no DF); data packets never are.
   bool may_fragment = false;
+
+  // How many datagrams go out.
+  std::size_t count() const {
+    if (segment_size == 0 || payload.empty()) return 1;
+    return (payload.size() + segment_size - 1) / segment_size;
+  }
 };
 
 struct InDatagram {
@@ -33,7 +39,7 @@ struct InDatagram {
 
 // Datagrams that were lost here.
 struct UdpStats {
-  std::uint64_t send_failed = 0;  // refused by the kernel one by one (no route, too large, firewall)
+  std::uint64_t send_failed = 0;  // refused by the kernel (no route, too large, firewall); each segment is one
   std::uint64_t truncated = 0;    // longer than the caller's buffer, dropped
 };
 

@@ -116,6 +116,21 @@ TEST(UdpBind, CutsSegments) {
   EXPECT_EQ(received(*b), (std::vector<std::string>{"aaa", "bbb", "cc"}));
 }
 
+TEST(UdpBind, CountsEachSegmentThatTheKernelRefuses) {
+  const auto a = open();
+  // To everybody, without having asked for the right to.
+  const OutDatagram datagram{.to = at(9, "255.255.255.255"), .payload = as_bytes("aaabbbcc"), .segment_size = 3};
+  EXPECT_EQ(a->send({&datagram, 1}), 1U);
+  EXPECT_EQ(a->stats().send_failed, 3U);
+}
+
+TEST(UdpBind, CountsEachSegmentOfAFamilyThatIsOff) {
+  const auto a = open({.ipv6 = false});
+  const OutDatagram datagram{.to = at(9, "::1"), .payload = as_bytes("aaabbbcc"), .segment_size = 3};
+  EXPECT_EQ(a->send({&datagram, 1}), 1U);
+  EXPECT_EQ(a->stats().send_failed, 3U);
+}
+
 TEST(UdpBind, OneFamilyOnly) {
   const auto a = open({.ipv6 = false});
   EXPECT_EQ(a->descriptors().size(), 1U);
@@ -175,6 +190,19 @@ TEST(FakeUdpBind, DeliversDropsAndRoams) {
   EXPECT_EQ(inbox.datagrams[1].from, at(3));
   a.limit_sends(0);
   EXPECT_EQ(say("full"), 0U);
+}
+
+TEST(FakeUdpBind, RefusesAllSegmentsOfOne) {
+  FakeUdpNetwork network;
+  FakeUdpBind a(network, at(1));
+  FakeUdpBind b(network, at(2));
+  const std::array<OutDatagram, 2> batch = {
+      OutDatagram{.to = at(2), .payload = as_bytes("aaabbbcc"), .segment_size = 3},
+      OutDatagram{.to = at(2), .payload = as_bytes("next")}};
+  a.refuse(1);
+  EXPECT_EQ(a.send(batch), 2U);
+  EXPECT_EQ(a.stats().send_failed, 3U);
+  EXPECT_EQ(received(b), std::vector<std::string>{"next"});
 }
 
 TEST(FakeUdpBind, WakesARealLoop) {
