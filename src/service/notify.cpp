@@ -41,10 +41,4 @@ void notify_watchdog() {
   notify("WATCHDOG=1");
 }
 
-std::optional<std::chrono::microseconds> watchdog_interval() {
-  std::uint64_t limit_us = 0;
-  if (::sd_watchdog_enabled(0, &limit_us) <= 0) return std::nullopt;
-  return std::chrono::microseconds(limit_us / 2);
-}
-
 }  // namespace quipu::service

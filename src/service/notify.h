@@ -2,8 +2,6 @@
 // sd_notify(3). All of this does nothing when the service manager did not ask for it.
 #pragma once
 
-#include <chrono>
-#include <optional>
 #include <string_view>
 
 namespace quipu::service {
@@ -15,8 +13,5 @@ void notify_stopping();
 // One line for `systemctl status`.
 void notify_status(std::string_view text);
 void notify_watchdog();
-
-// How often notify_watchdog() is due: half of the service manager's limit. Nothing when there is no watchdog.
-std::optional<std::chrono::microseconds> watchdog_interval();
 
 }  // namespace quipu::service

@@ -85,12 +85,6 @@ TEST(Notify, SpeaksToTheServiceManagersSocket) {
   EXPECT_EQ(received(), "WATCHDOG=1");
 }
 
-TEST(Notify, TheWatchdogIsDueAtHalfItsLimit) {
-  EXPECT_EQ(watchdog_interval(), std::nullopt);
-  const Environment limit("WATCHDOG_USEC", "10000000");
-  EXPECT_EQ(watchdog_interval(), std::chrono::seconds(5));
-}
-
 TEST(Machine, IsTheSameFromOneReadingToTheNext) {
   const auto first = read_machine_state();
   ASSERT_TRUE(first.has_value()) << first.error().text;
