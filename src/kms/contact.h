@@ -30,7 +30,7 @@ class ContactExchange {
   Result<void> receive(const wire::InventoryEnd& message);
   Result<void> receive(const wire::Merged& message);
 
-  // Whether the peer's Contact has come on this connection, with our nonce: its run is alive, and has judged ours.
+  // Whether the peer's Contact has come on this connection, with our nonce: its run is alive.
   bool peer_is_alive() const { return m_step > Step::contact; }
 
   // Once after each contact: whether the peer's run is another one than at the contact before. A connection that ended
