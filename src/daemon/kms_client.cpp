@@ -10,8 +10,7 @@ constexpr std::uint32_t kKeyBits = 256;
 constexpr Duration kFirstRetry = 50ms;  // doubling
 constexpr int kRetries = 4;
 
-net::HttpsClientOptions client_options(const config::KmsConfig& config) {
-  net::HttpsClientOptions options;
+net::HttpsClientOptions client_options(const config::KmsConfig& config, net::HttpsClientOptions options) {
   options.server = {.host = config.url.server.host, .port = config.url.server.port};
   return options;
 }
@@ -40,11 +39,11 @@ Result<T> KmsClient::explained(unsigned http_status, const SaeId& peer, Result<T
   return result;
 }
 
-KmsClient::KmsClient(net::Loop& loop, const KmsSettings& settings)
+KmsClient::KmsClient(net::Loop& loop, const KmsSettings& settings, net::HttpsClientOptions limits)
     : m_config(settings.config),
       m_certificates(settings.certificates),
       m_loop(loop),
-      m_client(loop, client_options(settings.config), settings.tls),
+      m_client(loop, client_options(settings.config, std::move(limits)), settings.tls),
       m_retry(loop, [this] { retry(); }) {}
 
 void KmsClient::fetch_fresh(const SaeId& peer, Duration timeout, KeyHandler handler) {
@@ -109,8 +108,9 @@ void KmsClient::send(std::shared_ptr<Call> call) {
 }
 
 void KmsClient::unreached(std::shared_ptr<Call> call, Error error) {
+  const bool hopeless = error.code == Errc::timeout || error.code == Errc::busy;
   const Duration wait = kFirstRetry * (1 << m_rounds);
-  if (m_rounds >= kRetries || net::Loop::now() + wait >= call->give_up)
+  if (hopeless || m_rounds >= kRetries || net::Loop::now() + wait >= call->give_up)
     return call->handler(std::unexpected(std::move(error)));
   if (m_unreached.empty()) m_retry.set(net::Loop::now() + wait);
   m_unreached.push_back(std::move(call));

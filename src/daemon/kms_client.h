@@ -2,7 +2,8 @@
 // One KMS as a SAE sees it: ETSI GS QKD 014 calls over one HTTPS client. Nothing that may have reached the KMS is sent
 // twice by itself. What certainly did not (nobody listens there, or the connection broke before it stood) is tried
 // again a few times within a second, once per outage: daemons that start together find each other at once, and a KMS
-// that stays away is not pressed.
+// that stays away is not pressed. What hung until its time was over is not tried again, nor what our own queue had no
+// room for: another try would only keep the caller waiting.
 #pragma once
 
 #include <memory>
@@ -36,7 +37,8 @@ class KmsClient {
   using KeyHandler = net::Callback<void(Result<FetchedKey>)>;
   using StockHandler = net::Callback<void(Result<KeyStock>)>;
 
-  KmsClient(net::Loop& loop, const KmsSettings& settings);
+  // `limits`: its server is the one of `settings`.
+  KmsClient(net::Loop& loop, const KmsSettings& settings, net::HttpsClientOptions limits = {});
 
   const config::KmsConfig& config() const { return m_config; }
 
