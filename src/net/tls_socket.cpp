@@ -8,10 +8,11 @@
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <map>
-#include <optional>
 #include <tuple>
+#include <vector>
 
 #include "base/assert.h"
+#include "net/half_open.h"
 #include "net/sockaddr.h"
 #include "net/tls_native.h"
 
@@ -48,12 +49,16 @@ Endpoint from_asio(const tcp::endpoint& endpoint) {
 }
 
 // What a broken connection means to those above.
-Error stream_error(Stream& stream, const error_code& ec) {
+Error tcp_error(const error_code& ec) {
   if (ec == asio::error::eof) return {Errc::closed, "the peer closed the connection"};
+  return system_error("TCP", ec.value());
+}
+
+Error stream_error(Stream& stream, const error_code& ec) {
   if (ec == asio::ssl::error::stream_truncated) return {Errc::io, "the connection broke off"};
   if (ec.category() == asio::error::get_ssl_category())
     return tls_error(stream.native_handle(), static_cast<unsigned long>(static_cast<unsigned>(ec.value())));
-  return system_error("TCP", ec.value());
+  return tcp_error(ec);
 }
 
 void tune(tcp::socket& socket) {
@@ -62,9 +67,9 @@ void tune(tcp::socket& socket) {
   std::ignore = socket.set_option(asio::socket_base::keep_alive(true), ignored);
 }
 
-void close(Stream& stream) {
+void close(tcp::socket& socket) {
   error_code ignored;
-  std::ignore = stream.lowest_layer().close(ignored);
+  std::ignore = socket.close(ignored);
 }
 
 }  // namespace
@@ -104,7 +109,7 @@ struct TlsSocket::Core : std::enable_shared_from_this<TlsSocket::Core> {
   }
 
   void end() {
-    close(stream);
+    close(stream.next_layer());
     goodbye->cancel();
   }
 
@@ -126,7 +131,7 @@ TlsSocket::TlsSocket(std::shared_ptr<Core> core) : m_core(std::move(core)) {}
 TlsSocket::~TlsSocket() {
   if (m_core == nullptr) return;
   m_core->closed = true;
-  close(m_core->stream);
+  close(m_core->stream.next_layer());
 }
 
 void TlsSocket::read(Callback<void(Result<ByteView>)> handler) {
@@ -228,7 +233,7 @@ struct TlsConnect::Core : std::enable_shared_from_this<TlsConnect::Core> {
   void abandon() {
     done = true;
     deadline.reset();
-    if (attempt != nullptr) close(attempt->stream);
+    if (attempt != nullptr) close(attempt->stream.next_layer());
     attempt.reset();
   }
 
@@ -257,15 +262,17 @@ TlsConnect::~TlsConnect() {
 }
 
 struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
-  // A handshake under way.
+  // A connection whose handshake has not ended.
   struct Pending {
-    std::shared_ptr<TlsSocket::Core> socket;
-    std::unique_ptr<Timer> deadline;
-    TimePoint since;
+    Endpoint from;
+    tcp::socket silent;                         // until its first octets have come
+    std::shared_ptr<TlsSocket::Core> speaks{};  // from then on
+    std::unique_ptr<Timer> deadline{};
+    TimePoint since = Loop::now();
 
-    const IpAddress& from() const { return socket->remote.address; }
+    tcp::socket& socket() { return speaks == nullptr ? silent : speaks->stream.next_layer(); }
 
-    IpAddress sender() const { return sender_of(from()); }
+    bool said_hello() const { return speaks != nullptr && has_hello(speaks->stream.native_handle()); }
   };
 
   Core(Loop& owner, Options chosen)
@@ -301,23 +308,14 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
 
   // False when nobody has to give way to this newcomer.
   bool make_room(const IpAddress& newcomer) {
-    const IpAddress sender = sender_of(newcomer);
-    std::map<IpAddress, std::size_t> held;
+    std::vector<HalfOpenConnection> held;
+    held.reserve(pending.size());
     for (const auto& [id, one] : pending)
-      ++held[one.sender()];
-    const bool own = held[sender] >= std::max<std::size_t>(options.max_pending / 4, 1);
-    if (!own && pending.size() < options.max_pending) return true;
-    std::optional<std::tuple<bool, std::size_t, bool, std::uint64_t>> worst;  // the smaller, the worse
-    for (const auto& [id, one] : pending) {
-      if (own && one.sender() != sender) continue;
-      const std::tuple rank(budget.is_known(one.from()), pending.size() - held[one.sender()],
-                            has_hello(one.socket->stream.native_handle()), id);
-      worst = worst ? std::min(*worst, rank) : rank;
-    }
-    QUIPU_ASSERT(worst.has_value());
-    if (std::get<0>(*worst) && !budget.is_known(newcomer)) return false;
-    refuse(std::get<3>(*worst), {Errc::exhausted, "given up for a newer one: too many TLS handshakes at once"});
-    return true;
+      held.push_back({id, one.from.address, budget.is_known(one.from.address), one.said_hello()});
+    const Room room = room_for(newcomer, budget.is_known(newcomer), held, options.max_pending);
+    if (room.gives_way)
+      refuse(*room.gives_way, {Errc::exhausted, "given up for a newer one: too many TLS handshakes at once"});
+    return room.is_there;
   }
 
   // Resets the connection, which costs us nothing that lasts.
@@ -337,45 +335,45 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     if (closed) return;
     tune(socket);
     const std::uint64_t id = ++last_id;
-    Pending& one = pending[id];
-    one.socket = std::make_shared<TlsSocket::Core>(loop, std::move(socket), context);
-    one.socket->remote = from;
-    one.since = Loop::now();
+    Pending& one = pending.emplace(id, Pending{.from = from, .silent = std::move(socket)}).first->second;
     one.deadline = std::make_unique<Timer>(loop, [this, id] { overdue(id); });
     one.deadline->set(one.since + std::min(options.hello_timeout, options.handshake_timeout));
-    one.socket->stream.next_layer().async_wait(
-        tcp::socket::wait_read, [self = shared_from_this(), id](error_code error) { self->spoken_to(id, error); });
+    one.silent.async_wait(tcp::socket::wait_read,
+                          [self = shared_from_this(), id](error_code error) { self->spoken_to(id, error); });
   }
 
-  // The first octets have come, or the end of the connection.
+  // The first octets have come, or the end of the connection. Only now, and within its budget, a TLS session is made.
   void spoken_to(std::uint64_t id, error_code ec) {
     const auto found = pending.find(id);
     if (closed || found == pending.end()) return;
-    const std::shared_ptr<TlsSocket::Core> socket = found->second.socket;
-    if (!ec && socket->stream.next_layer().available(ec) == 0 && !ec) ec = asio::error::eof;
-    if (ec) return refuse(id, stream_error(socket->stream, ec));
-    if (!budget.take(found->second.from(), Loop::now()))
+    Pending& one = found->second;
+    if (!ec && one.silent.available(ec) == 0 && !ec) ec = asio::error::eof;
+    if (ec) return refuse(id, tcp_error(ec));
+    if (!budget.take(one.from.address, Loop::now()))
       return refuse(id, {Errc::exhausted, "too many TLS handshakes of one sender"});
+    one.speaks = std::make_shared<TlsSocket::Core>(loop, std::move(one.silent), context);
+    one.speaks->remote = one.from;
     // The operation works in the stream until its handler has run, also when the handshake was given up before.
-    socket->stream.async_handshake(asio::ssl::stream_base::server, [self = shared_from_this(), socket,
-                                                                    id](error_code error) { self->shaken(id, error); });
+    one.speaks->stream.async_handshake(
+        asio::ssl::stream_base::server,
+        [self = shared_from_this(), socket = one.speaks, id](error_code error) { self->shaken(id, error); });
   }
 
   void overdue(std::uint64_t id) {
     const Pending& one = pending.at(id);
     const TimePoint end = one.since + options.handshake_timeout;
-    if (Loop::now() < end && has_hello(one.socket->stream.native_handle())) return one.deadline->set(end);
+    if (Loop::now() < end && one.said_hello()) return one.deadline->set(end);
     refuse(id, {Errc::timeout, "no TLS handshake in time"});
   }
 
   void shaken(std::uint64_t id, const error_code& ec) {
     const auto found = pending.find(id);
     if (closed || found == pending.end()) return;
-    const std::shared_ptr<TlsSocket::Core> socket = found->second.socket;
+    const std::shared_ptr<TlsSocket::Core> socket = found->second.speaks;
     if (ec) return refuse(id, stream_error(socket->stream, ec));
     auto identity = peer_identity(socket->stream.native_handle());
     if (!identity) return refuse(id, std::move(identity).error());
-    budget.know(found->second.from(), Loop::now());
+    budget.know(found->second.from.address, Loop::now());
     pending.erase(found);
     socket->peer = std::make_shared<const PeerIdentity>(std::move(*identity));
     options.on_accept(std::make_unique<TlsSocket>(socket));
@@ -384,18 +382,18 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
   void refuse(std::uint64_t id, const Error& reason) {
     const auto keep = shared_from_this();
     const auto found = pending.find(id);
-    const Pending one = std::move(found->second);
+    Pending one = std::move(found->second);
     pending.erase(found);
-    close(one.socket->stream);
-    if (options.on_refused) options.on_refused(one.socket->remote, reason);
+    close(one.socket());
+    if (options.on_refused) options.on_refused(one.from, reason);
   }
 
   void end() {
     closed = true;
     error_code ignored;
     std::ignore = acceptor.close(ignored);
-    for (const auto& [id, one] : pending)
-      close(one.socket->stream);
+    for (auto& [id, one] : pending)
+      close(one.socket());
     pending.clear();
     pause.cancel();
   }

@@ -62,7 +62,7 @@ class TlsAcceptor {
     // Of these, until the client's first message has come in full.
     Duration hello_timeout = std::chrono::seconds(3);
     // Handshakes that each sender may begin: counted at the first octets that come, so that silence spends nothing.
-    // Whoever exceeds this is hung up on before anything is computed for it.
+    // Until then a connection costs a socket and no TLS session; nor does whoever exceeds this get one.
     HandshakeLimits senders = {};
     // Connections without a handshake that has ended, of which one sender (IPv6: a /64) may hold a quarter. A sender at
     // this limit loses one of its own; when all are taken, the sender that holds most loses one, a stranger before one

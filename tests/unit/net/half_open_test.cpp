@@ -38,7 +38,8 @@ class HalfOpen : public ::testing::Test {
       refused.push_back(from);
       reasons.push_back(reason.code);
     };
-    auto opened = TlsAcceptor::open(loop, at, pki.context("kme-a"), std::move(options));
+    options.admit = [this](const Endpoint&) { return ++connections > 0; };
+    auto opened = TlsAcceptor::open(loop, at, context, std::move(options));
     ASSERT_TRUE(opened.has_value()) << opened.error().text;
     acceptor = std::move(*opened);
   }
@@ -87,8 +88,11 @@ class HalfOpen : public ::testing::Test {
   std::size_t max_pending = 8;  // and 2 of one address
   Duration hello_timeout = std::chrono::minutes(10);
   TestPki pki;
+  // A session holds its context.
+  std::shared_ptr<const TlsContext> context = pki.context("kme-a");
   Loop loop;
   std::vector<UniqueFd> held;
+  std::size_t connections = 0;  // that were accepted
   std::vector<std::unique_ptr<TlsSocket>> accepted;
   std::vector<Endpoint> refused;
   std::vector<Errc> reasons;
@@ -101,6 +105,17 @@ TEST_F(HalfOpen, TheOldestOfTheSameAddressGivesWay) {
   expect_welcome();
   EXPECT_EQ(refused, std::vector{oldest});
   EXPECT_EQ(reasons, std::vector{Errc::exhausted});
+}
+
+TEST_F(HalfOpen, WhoSaysNothingCostsNoSession) {
+  const long before = context.use_count();
+  for (const std::uint8_t last : Bytes{2, 3, 4, 5, 6, 7})
+    hold(last);
+  run_until(loop, [&] { return connections == 6; });
+  EXPECT_EQ(context.use_count(), before);
+  EXPECT_TRUE(refused.empty());
+  ASSERT_EQ(::send(held.back().get(), "\x16", 1, 0), 1);
+  run_until(loop, [&] { return context.use_count() == before + 1; }, "the session of the one that speaks");
 }
 
 TEST_F(HalfOpen, OneOfTheAddressThatHoldsMostGivesWay) {
@@ -149,11 +164,13 @@ TEST_F(HalfOpenFromAfar, WhoBeginsTooManyIsHungUpOn) {
   in_namespace([this] {
     max_pending = 64;
     open({.stranger = {.burst = 3, .interval = std::chrono::hours(1)}});
+    const long before = context.use_count();
     for (int i = 0; i < 4; ++i) {
       hold(2);
       EXPECT_EQ(::send(held.back().get(), "\x16", 1, 0), 1);
     }
     run_until(loop, [&] { return !refused.empty(); });
+    EXPECT_EQ(context.use_count(), before + 3) << "no session for the one too many";
     EXPECT_EQ(refused.back().address, *IpAddress::parse("192.0.2.2"));
     EXPECT_EQ(reasons, std::vector{Errc::exhausted});
     // Others are not kept from anything by that.
