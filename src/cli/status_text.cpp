@@ -195,6 +195,7 @@ std::string to_text(const DeviceStatus& status) {
   append_counts(out, "dropped", status.drops);
   if (status.cookies_sent > 0) out += fmt::format("  cookies sent {}\n", status.cookies_sent);
   append_counts(out, "queues full", status.queue_drops);
+  append_counts(out, "errors", status.errors);
   for (const TunnelStatus& tunnel : status.tunnels)
     out += to_text(tunnel);
   return out;

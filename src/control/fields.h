@@ -98,6 +98,7 @@ void each_field(S& s, F&& f) {
   f("drops", s.drops);
   f("cookies_sent", s.cookies_sent);
   f("queue_drops", s.queue_drops);
+  f("errors", s.errors);
   f("reason", s.reason);
   f("certificates", s.certificates);
 }

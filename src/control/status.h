@@ -120,10 +120,11 @@ struct DeviceStatus {
   std::vector<TunnelStatus> tunnels{};
   std::map<std::string, std::uint64_t> drops{};  // datagrams that belong to no tunnel, by reason
   std::uint64_t cookies_sent = 0;                // answers to handshakes while too many came at once
-  // Packets of any tunnel that a full queue of the kernel lost: "tun", "udp_send", "udp_receive"; that were longer than
-  // any packet may be: "tun_read", "udp_too_long"; and that the kernel would not take from us: "tun_write",
-  // "udp_refused".
+  // Packets of any tunnel that a full queue of the kernel lost: "tun", "udp_send", "udp_receive".
   std::map<std::string, std::uint64_t> queue_drops{};
+  // Those that were longer than any may be: "tun_read", "udp_too_long"; and that the kernel would not take from us:
+  // "tun_write", "udp_refused".
+  std::map<std::string, std::uint64_t> errors{};
   // What is wrong with the interface or the routes, and so with all tunnels; empty when nothing is.
   std::string reason{};
   std::vector<CertificateStatus> certificates{};

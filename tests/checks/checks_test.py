@@ -361,8 +361,9 @@ class StatusWords(InTree):
         super().setUp()
         for name, enumerations in status_words.WORDS.items():
             self.write(name, HEAD + "".join(f'case {enumeration}::a: return "is "\n  "well";\n' for enumeration in enumerations))
-        self.write("src/daemon/a.cpp", HEAD + 'out.queue_drops["tun"] = {{"no_route", statistics.no_route}};\n')
-        self.page("is well", "tun", "no_route")
+        self.write("src/daemon/a.cpp", HEAD + 'out.queue_drops["tun"] = {{"no_route", statistics.no_route}};\n'
+                   'out.errors["tun_read"] = 1;\n')
+        self.page("is well", "tun", "tun_read", "no_route")
 
     def page(self, *words):
         self.write("docs/status.md", "".join(f"| `{word}` | meaning |\n" for word in words))
@@ -379,9 +380,11 @@ class StatusWords(InTree):
         self.assert_one(status_words, "src/protocol/status.cpp: 'replay' is not explained")
 
     def test_counters_left_out(self):
-        self.page("is well", "no_route")
+        self.page("is well", "tun_read", "no_route")
         self.assert_one(status_words, "src/daemon/a.cpp: 'tun' is not explained")
-        self.page("is well", "tun")
+        self.page("is well", "tun", "no_route")
+        self.assert_one(status_words, "src/daemon/a.cpp: 'tun_read' is not explained")
+        self.page("is well", "tun", "tun_read")
         self.assert_one(status_words, "src/daemon/a.cpp: 'no_route' is not explained")
 
     def test_words_that_moved_away(self):

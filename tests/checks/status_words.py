@@ -19,7 +19,7 @@ WORDS = {
 }
 CASE = re.compile(r'case (?:\w+::)*(\w+)::\w+:\s*return((?:\s*"(?:[^"\\]|\\.)*")+);')
 PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"')
-COUNTERS = (re.compile(r'\bqueue_drops\["(\w+)"\]'), re.compile(r'\{"(\w+)",\s*statistics\.'))
+COUNTERS = (re.compile(r'\b(?:queue_drops|errors)\["(\w+)"\]'), re.compile(r'\{"(\w+)",\s*statistics\.'))
 
 
 def words(top):

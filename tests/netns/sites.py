@@ -249,11 +249,6 @@ class Site:
         return {reason: count for table in [status["drops"]] + [tunnel["drops"] for tunnel in status["tunnels"]]
                 for reason, count in table.items() if count}
 
-    def queue_drops(self):
-        status = self.status()
-        tables = [status["queue_drops"]] + [tunnel["queue_drops"] for tunnel in status["tunnels"]]
-        return sum(count for table in tables for count in table.values())
-
     def reaches(self, peer):
         return self.namespace.pings(peer.inner4) == 1
 

@@ -126,6 +126,13 @@ TEST(StatusText, NamesReasonAndDrops) {
                     HasSubstr("dropped replay 3\n"), HasSubstr("NOT REACHABLE"), HasSubstr("(connection refused)")));
 }
 
+TEST(StatusText, OnlyAFullQueueIsCalledOne) {
+  DeviceStatus status = device({});
+  status.queue_drops = {{"udp_send", 4}, {"tun", 0}};
+  status.errors = {{"udp_refused", 6}, {"tun_write", 0}};
+  EXPECT_THAT(to_text(status), HasSubstr("  queues full udp_send 4\n  errors udp_refused 6\n"));
+}
+
 // What a KMS said before it fell silent is not passed off as what it would say now.
 TEST(StatusText, SaysHowOldTheFiguresOfASilentKmsAre) {
   auto tunnel = healthy_tunnel("dc-b");

@@ -67,6 +67,7 @@ DeviceStatus full_device() {
           .drops = {{"no_peer", 3}},
           .cookies_sent = 5,
           .queue_drops = {{"udp_send", 4}},
+          .errors = {{"udp_refused", 6}},
           .reason = "d",
           .certificates = {{.setting = "kms.local.cert",
                             .state = CertificateState::over,
@@ -180,6 +181,7 @@ TEST(Status, OfAnOlderDaemonIsRead) {
   EXPECT_EQ(device->tunnels[0].sources.at(0).stock_keys, 8828U);
   EXPECT_FALSE(device->tunnels[0].sources[0].simulated);
   EXPECT_EQ(device->cookies_sent, 0U);
+  EXPECT_TRUE(device->errors.empty());
   const auto kms = kms_status_from_json(kKmsOf010);
   ASSERT_TRUE(kms.has_value()) << kms.error().text;
   EXPECT_EQ(kms->pools.at(0).delivered_keys, 8U);

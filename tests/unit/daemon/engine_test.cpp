@@ -228,17 +228,17 @@ TEST_F(EngineTest, AKeyThatComesAfterTheStopStartsNothing) {
 }
 
 TEST_F(EngineTest, DatagramsThatAreLostHereAreCountedByWhatLostThem) {
-  const auto lost = [&](const char* where) { return m_a.engine->status().queue_drops.at(where); };
+  const auto failed = [&](const char* where) { return m_a.engine->status().errors.at(where); };
   send(m_a, "before");
   expect_arrival(m_b, "before");
   m_a.udp.refuse(1);
   send(m_a, "refused");
-  run_until(m_loop, [&] { return lost("udp_refused") == 1; }, "the count");
+  run_until(m_loop, [&] { return failed("udp_refused") == 1; }, "the count");
   m_network.deliver({m_b.address, m_a.address, Bytes(70'000)});
-  run_until(m_loop, [&] { return lost("udp_too_long") == 1; }, "the count");
+  run_until(m_loop, [&] { return failed("udp_too_long") == 1; }, "the count");
   m_a.udp.limit_sends(0);
   send(m_a, "no room");
-  run_until(m_loop, [&] { return lost("udp_send") > 0; }, "the count");
+  run_until(m_loop, [&] { return m_a.engine->status().queue_drops.at("udp_send") > 0; }, "the count");
 }
 
 TEST_F(EngineTest, PacketsThatTheInterfaceRefusesAreShown) {
@@ -246,8 +246,8 @@ TEST_F(EngineTest, PacketsThatTheInterfaceRefusesAreShown) {
   expect_arrival(m_b, "before");
   m_b.tun.refuse(1);
   send(m_a, "refused");
-  run_until(m_loop, [&] { return m_b.engine->status().queue_drops.at("tun_write") == 1; }, "the count");
-  EXPECT_EQ(m_b.engine->status().queue_drops.at("tun_read"), 0U);
+  run_until(m_loop, [&] { return m_b.engine->status().errors.at("tun_write") == 1; }, "the count");
+  EXPECT_EQ(m_b.engine->status().errors.at("tun_read"), 0U);
   send(m_a, "taken");
   expect_arrival(m_b, "taken");
 }
