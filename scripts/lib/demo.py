@@ -30,6 +30,8 @@ TOOLS = ("ip", "ping", "scp", "ssh", "ssh-keygen", "sshd")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Data packets dropped for a reason that a rekey can cause.
 REKEY_DROPS = ("blocked", "key_limit", "unknown_index", "expired_key", "failed_open", "replay")
+# Those that explain a packet's loss when they are full: the machine's and the tunnel's.
+QUEUES = ("queue_full", "tun", "udp_receive", "udp_send")
 
 
 def require_tools(programs):
@@ -56,6 +58,8 @@ def call(*arguments, **options):
         result = subprocess.run(arguments, capture_output=True, text=True, **options)
     except OSError as error:
         raise Failure(f"'{arguments[0]}' cannot be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired as hanging:
+        raise Failure(f"'{' '.join(map(str, arguments))}' has not ended after {hanging.timeout:.0f} s") from hanging
     if result.returncode != 0:
         raise Failure(f"'{' '.join(map(str, arguments))}' failed (exit {result.returncode}): {result.stderr.strip()}")
     return result.stdout
@@ -179,13 +183,13 @@ class SshServer:
         self.process.wait()
         self.log.close()
 
-    def copy(self, source, target):
+    def copy(self, source, target, patience_s):
         """scp from site a to site b; repeats only while sshd does not listen yet."""
         options = ["-q", "-i", self.folder / "user", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",
                    "-o", f"UserKnownHostsFile={self.folder}/known", "-c", "aes128-gcm@openssh.com", "-o", "ConnectTimeout=5",
                    "-o", "ConnectionAttempts=5"]
         address = self.laboratory.sites[1]["tunnel_address"]
-        call(*self.laboratory.inside(0), "scp", *options, source, f"root@{address}:{target}")
+        call(*self.laboratory.inside(0), "scp", *options, source, f"root@{address}:{target}", timeout=patience_s)
 
 
 class Probe:
@@ -293,11 +297,11 @@ def copy_files(laboratory, server, folder, least_bytes):
     expected = sha256(source)
     give_up = time.monotonic() + PATIENCE_S
     while carried < least_bytes or laboratory.tunnel(0)["rekeys"] - first_rekeys < LEAST_REKEYS:
-        if time.monotonic() > give_up:
+        begin = time.monotonic()
+        if begin > give_up:
             raise Failure(f"after {PATIENCE_S} s only {carried >> 20} MiB and {laboratory.tunnel(0)['rekeys'] - first_rekeys} rekeys")
         target = folder / "received"
-        begin = time.monotonic()
-        server.copy(source, target)
+        server.copy(source, target, give_up - begin)
         busy_s += time.monotonic() - begin
         whole = whole and sha256(target) == expected
         carried += source.stat().st_size
@@ -313,7 +317,7 @@ def dropped(laboratory):
             for reason in set(table) & set(REKEY_DROPS):
                 by_rekey[reason] += table[reason]
         for table in [status["queue_drops"]] + [tunnel["queue_drops"] for tunnel in status["tunnels"]]:
-            by_queues += sum(table.values())
+            by_queues += sum(table.get(queue, 0) for queue in QUEUES)
     return by_rekey, by_queues
 
 
@@ -337,6 +341,14 @@ def rekeys_back_to_back(laboratory):
             if not rekey["key_prefetched"]:
                 cold.append(rekey["latency_ms"])
     return every, cold
+
+
+def key_counts(laboratory):
+    """Of site a: QKD keys that entered an epoch of the tunnel, and keys that its KMS has handed out."""
+    return {
+        "keys_used": laboratory.tunnel(0)["qkd_keys_used"],
+        "keys_delivered": sum(pool["delivered_keys"] for pool in laboratory.kms(0)["pools"]),
+    }
 
 
 def percentile(values, share):
@@ -369,7 +381,7 @@ def measure(laboratory, folder, least_bytes):
         "probes_missing": missing[:20],
         "rekey_latency_ms": {"p50": percentile(latencies, 0.5), "p99": percentile(latencies, 0.99), "rekeys": len(latencies)},
         "rekey_cold_ms": round(statistics.median(cold), 2) if cold else None,
-        "keys_used": sum(pool["delivered_keys"] for pool in laboratory.kms(0)["pools"]),
+        **key_counts(laboratory),
         "protection": protection,
         "tunnel_up_s": round(laboratory.tunnel_up_s, 2),
         "idle_rss_mib": resident,

@@ -5,6 +5,7 @@ demonstration itself needs root and minutes."""
 
 import json
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import threading
 import unittest
+from unittest import mock
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib" / "demo.py"
 sys.path.insert(0, str(DEMO.parent))
@@ -169,8 +171,48 @@ class Control(unittest.TestCase):
 
     def laboratory(self):
         laboratory = demo.Laboratory(pathlib.Path(self.path).parent)
-        laboratory.sites = [{"control_socket": self.path}] * 2
+        laboratory.sites = [{"control_socket": self.path, "kms_control_socket": self.path}] * 2
         return laboratory
+
+
+    def test_only_full_queues_explain_a_loss(self):
+        tunnel = {"drops": {"blocked": 1, "malformed": 16}, "queue_drops": {"queue_full": 2}}
+        status = {"drops": {"no_route": 32, "unknown_index": 1}, "queue_drops": {"tun": 4, "udp_send": 8, "udp_refused": 64},
+                  "errors": {"udp_refused": 128}, "tunnels": [tunnel]}
+        self.daemon(json.dumps({"ok": True, "result": status}).encode() + b"\n")
+        by_rekey, by_queues = demo.dropped(self.laboratory())
+        self.assertEqual({reason: count for reason, count in by_rekey.items() if count}, {"blocked": 2, "unknown_index": 2})
+        self.assertEqual(by_queues, 2 * (2 + 4 + 8))
+
+    def test_keys_used_and_keys_delivered_are_told_apart(self):
+        status = {"tunnels": [{"qkd_keys_used": 7}], "pools": [{"delivered_keys": 4}, {"delivered_keys": 5}]}
+        self.daemon(json.dumps({"ok": True, "result": status}).encode() + b"\n")
+        self.assertEqual(demo.key_counts(self.laboratory()), {"keys_used": 7, "keys_delivered": 9})
+
+
+class Copies(unittest.TestCase):
+    def test_what_hangs_is_told(self):
+        with self.assertRaisesRegex(demo.Failure, "'tail -f /dev/null' has not ended after 0 s"):
+            demo.call("tail", "-f", "/dev/null", timeout=0.05)
+
+    def test_a_copy_has_what_is_left_of_the_patience(self):
+        given = []
+
+        class Server:
+            def copy(self, source, target, patience_s):
+                given.append(patience_s)
+                shutil.copy(source, target)
+
+        class Laboratory:
+            def tunnel(self, _):
+                return {"rekeys": demo.LEAST_REKEYS * len(given)}
+
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(demo, "FILE_MIB", 1):
+            carried, _, whole, _ = demo.copy_files(Laboratory(), Server(), pathlib.Path(folder), 3 << 20)
+        self.assertEqual((carried, whole, len(given)), (3 << 20, True, 3))
+        self.assertLessEqual(given[0], demo.PATIENCE_S)
+        self.assertEqual(given, sorted(given, reverse=True))
+        self.assertGreater(given[-1], 0)
 
 
 class Lost(unittest.TestCase):
