@@ -210,7 +210,7 @@ class Probe:
             self.stop()
 
     def stop(self):
-        """How many were sent, and when each was answered, by its number."""
+        """How many were sent; when each that was answered was sent, and the seconds that it took, by its number."""
         self.process.send_signal(signal.SIGINT)
         self.process.wait()
         self.file.close()
@@ -218,8 +218,8 @@ class Probe:
         counts = re.search(r"(\d+) packets transmitted, (\d+) received", text)
         if not counts:
             raise Failure("ping printed no summary")
-        replies = re.findall(r"^\[([\d.]+)\] \d+ bytes from .* icmp_seq=(\d+)", text, re.MULTILINE)
-        return int(counts[1]), {int(number): float(time_s) for time_s, number in replies}
+        replies = re.findall(r"^\[([\d.]+)\] \d+ bytes from .* icmp_seq=(\d+) .* time=([\d.]+) ms", text, re.MULTILINE)
+        return int(counts[1]), {int(number): (float(end_s) - float(ms) / 1e3, float(ms) / 1e3) for end_s, number, ms in replies}
 
 
 class QueueWatch:
@@ -256,24 +256,29 @@ class QueueWatch:
             self.error = failure
 
 
-def sending_time(number, answered):
-    """About when a probe without an answer was sent, by its nearest neighbours with one."""
+def time_on_the_way(number, answered):
+    """About when a probe without an answer was sent, and until when it or its answer was on the way at most, by its nearest neighbours
+    with an answer."""
     before = max((n for n in answered if n < number), default=None)
     after = min((n for n in answered if n > number), default=None)
+    took = max(answered[n][1] for n in (before, after) if n is not None)
     if before is None:
-        return answered[after] - (after - number) / PROBES_PER_S
-    if after is None:
-        return answered[before] + (number - before) / PROBES_PER_S
-    return answered[before] + (answered[after] - answered[before]) * (number - before) / (after - before)
+        sent = answered[after][0] - (after - number) / PROBES_PER_S
+    elif after is None:
+        sent = answered[before][0] + (number - before) / PROBES_PER_S
+    else:
+        sent = answered[before][0] + (answered[after][0] - answered[before][0]) * (number - before) / (after - before)
+    return sent, sent + took
 
 
 def lost_probes(missing, answered, spans):
-    """Those of the missing ones that no full queue explains: none was full at the time."""
+    """Those of the missing ones that no full queue explains: none was full while they were on the way."""
     if not answered:
         return missing
-    times = {number: sending_time(number, answered) for number in missing}
-    # The time of an answer is later than that of its request, by what queues hold; a tenth of a second holds all of them.
-    return [number for number in missing if not any(begin - 0.1 <= times[number] <= end + 0.1 for begin, end in spans)]
+    times = {number: time_on_the_way(number, answered) for number in missing}
+    # A tenth of a second either way, because ping's clock is read when it prints.
+    return [number for number in missing
+            if not any(begin - 0.1 <= times[number][1] and times[number][0] <= end + 0.1 for begin, end in spans)]
 
 
 def sha256(path):

@@ -216,8 +216,8 @@ class Copies(unittest.TestCase):
 
 
 class Lost(unittest.TestCase):
-    # From 100 s on, one each 5 ms.
-    ANSWERED = {number: 100 + number / demo.PROBES_PER_S for number in range(1, 1001)}
+    # From 100 s on, one each 5 ms, answered within a millisecond.
+    ANSWERED = {number: (100 + number / demo.PROBES_PER_S, 0.001) for number in range(1, 1001)}
 
     def lost(self, missing, spans):
         answered = {number: at for number, at in self.ANSWERED.items() if number not in missing}
@@ -233,6 +233,12 @@ class Lost(unittest.TestCase):
         self.assertEqual(self.lost({400, 800}, [(101.95, 102.05)]), [800])
         # A second without an answer is not all of that queue's.
         self.assertEqual(self.lost(set(range(400, 600)), [(101.95, 102.052)]), list(range(431, 600)))
+
+    def test_a_probe_can_be_on_the_way_for_long(self):
+        slow = {number: (at, 0.5) for number, (at, _) in self.ANSWERED.items() if number != 400}
+        self.assertEqual(demo.lost_probes([400], slow, [(102.4, 102.5)]), [])
+        self.assertEqual(demo.lost_probes([400], slow, [(102.7, 102.8)]), [400])
+        self.assertEqual(demo.lost_probes([400], slow, [(101.7, 101.8)]), [400])
 
     def test_no_answer_at_all(self):
         self.assertEqual(demo.lost_probes([1, 2], {}, [(0, 1000)]), [1, 2])
