@@ -38,7 +38,11 @@ std::optional<std::string> parse_socket_path(std::string_view text) {
 }
 
 TlsFiles read_tls_files(const Section& section) {
-  return {section.text("ca").value_or(""), section.text("cert").value_or(""), section.text("key").value_or("")};
+  return {.ca = section.text("ca").value_or(""),
+          .cert = section.text("cert").value_or(""),
+          .key = section.text("key").value_or(""),
+          .ca_position = section.position_of("ca"),
+          .cert_position = section.position_of("cert")};
 }
 
 LogLevel read_log_level(const Section& section) {

@@ -35,10 +35,7 @@ constexpr ConfigKey kKeys[] = {
      .words = "error warning info debug",
      .help = "Least severity that is logged."},
 
-    {.section = "etsi014",
-     .name = "listen",
-     .default_value = "127.0.0.1:8014",
-     .help = "ADDRESS:PORT to listen on; port 0 takes any free one."},
+    {.section = "etsi014", .name = "listen", .default_value = "127.0.0.1:8014", .help = "ADDRESS:PORT to listen on."},
     {.section = "etsi014",
      .name = "ca",
      .type = file,
@@ -82,10 +79,7 @@ constexpr ConfigKey kKeys[] = {
      .max = 1024,
      .help = "Greatest number of keys in one answer."},
 
-    {.section = "km_link",
-     .name = "listen",
-     .required = true,
-     .help = "ADDRESS:PORT to listen on; port 0 takes any free one."},
+    {.section = "km_link", .name = "listen", .required = true, .help = "ADDRESS:PORT to listen on."},
     {.section = "km_link",
      .name = "ca",
      .type = file,

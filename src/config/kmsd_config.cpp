@@ -19,6 +19,13 @@ std::uint32_t unsigned_value(const Section& section, std::string_view key) {
   return static_cast<std::uint32_t>(section.integer(key).value_or(0));
 }
 
+// Whether only one of both could be bound.
+bool collide(const Endpoint& a, const Endpoint& b) {
+  const auto any = [](const Endpoint& e) { return e.address.octets == decltype(e.address.octets){}; };
+  return a.port != 0 && a.port == b.port && a.address.family == b.address.family &&
+         (a.address == b.address || any(a) || any(b));
+}
+
 KmeConfig read_kme(const Section& section) {
   KmeConfig kme;
   kme.id = KmeId(read_id(section, "id"));
@@ -48,6 +55,16 @@ Etsi014Config read_etsi014(const Section& section) {
                 fmt::format("{} is outside min_key_size_bit = {} to max_key_size_bit = {}", out.key_size_bit,
                             out.min_key_size_bit, out.max_key_size_bit),
                 "let the usual size be a permitted one");
+  return out;
+}
+
+KmLinkConfig read_km_link(const Section& section, const Endpoint& etsi014, Position etsi014_position) {
+  KmLinkConfig out{.listen = read_listen(section), .tls = read_tls_files(section)};
+  if (collide(out.listen, etsi014))
+    section.add("listen",
+                fmt::format("{} and etsi014.listen = {} in line {} cannot both be listened on", out.listen.text(),
+                            etsi014.text(), etsi014_position.line),
+                "give one of them another port");
   return out;
 }
 
@@ -127,9 +144,11 @@ Parsed<KmsdConfig> parse_kmsd(std::string_view text) {
   const Section root(*document, {1, 1}, "", "", kmsd_keys(), problems);
   KmsdConfig config;
   if (const auto section = root.table("kme")) config.kme = read_kme(*section);
-  if (const auto section = root.table("etsi014")) config.etsi014 = read_etsi014(*section);
+  const auto etsi014 = root.table("etsi014");
+  if (etsi014) config.etsi014 = read_etsi014(*etsi014);
   if (const auto section = root.table("km_link"))
-    config.km_link = {.listen = read_listen(*section), .tls = read_tls_files(*section)};
+    config.km_link =
+        read_km_link(*section, config.etsi014.listen, etsi014 ? etsi014->position_of("listen") : Position{});
   UniqueValues saes("SAE id");
   for (const Section& section : root.tables("sae")) {
     config.saes.push_back({SaeId(read_id(section, "id"))});

@@ -96,6 +96,10 @@ std::vector<IpPrefix> read_addresses(const Section& section) {
     if (!is_address_of_an_interface(prefix->address))
       section.add_at(item.position, "addresses", fmt::format("\"{}\" is a multicast or unspecified address", item.text),
                      "write an address that an interface can have");
+    else if (*prefix == prefix->masked() && prefix->length < prefix->address.bits() - 1)
+      section.add_at(
+          item.position, "addresses", fmt::format("\"{}\" is a network, not an address in it", item.text),
+          "write the device's own address with the network's prefix length, as in 10.70.0.1/24 or fd70::1/64");
     unique.take_at(section, item.position, "addresses", prefix->address.text());
     out.push_back(*prefix);
   }
@@ -118,10 +122,20 @@ DeviceConfig read_device(const Section& section) {
   return device;
 }
 
+HttpsUrl read_kms_url(const Section& section) {
+  HttpsUrl url = section.parsed("url", HttpsUrl::parse, "of the form https://HOST[:PORT]").value_or(HttpsUrl{});
+  for (const std::string_view own : {"/api/v1", "/api/v1/keys"})
+    if (url.path.ends_with(own))
+      section.add("url", fmt::format("ends in {}, which Quipu adds itself", own),
+                  fmt::format("write it without: https://{}{}", url.server.text(),
+                              url.path.substr(0, url.path.size() - own.size())));
+  return url;
+}
+
 KmsConfig read_kms(const Section& section, const std::string& name) {
   KmsConfig kms;
   kms.name = name;
-  kms.url = section.parsed("url", HttpsUrl::parse, "of the form https://HOST[:PORT]").value_or(HttpsUrl{});
+  kms.url = read_kms_url(section);
   kms.sae_id = SaeId(read_id(section, "sae_id"));
   kms.tls = read_tls_files(section);
   return kms;
@@ -132,7 +146,7 @@ std::vector<KmsConfig> read_all_kms(const Section& root) {
   const auto section = root.table("kms");
   if (!section) return out;
   for (const std::string& name : section->names()) {
-    if (!section->holds_table(name)) {
+    if (!section->holds_table(name) && find_key(quipud_keys(), "kms.NAME", name) != nullptr) {
       section->add(name, "stands in [kms] itself", "each KMS has a name: write [kms.local] for [kms], or another name");
       break;
     }

@@ -68,6 +68,23 @@ Error to_error(std::string_view file_name, const std::vector<Problem>& problems)
   return error;
 }
 
+std::optional<Problem> doubt_about(const TlsFiles& files, std::string_view section, bool ca_holds_an_authority,
+                                   bool ca_issued_cert) {
+  if (!ca_holds_an_authority)
+    return Problem{.position = files.ca_position,
+                   .key = fmt::format("{}.ca", section),
+                   .problem = fmt::format("no certificate in {} is an authority's", files.ca),
+                   .advice = "name the ca.pem of the authority (quipu pki ca), not a certificate that it issued"};
+  if (!ca_issued_cert)
+    return Problem{.position = files.cert_position,
+                   .key = fmt::format("{}.cert", section),
+                   .problem = fmt::format("{} is not issued by the authority in {}", files.cert, files.ca),
+                   .advice =
+                       "that is right only if the other end has certificates of another authority than ours; "
+                       "else have one issued (quipu pki issue), or name the authority that issued this one"};
+  return std::nullopt;
+}
+
 std::optional<HostPort> HostPort::parse(std::string_view text) {
   if (const auto literal = Endpoint::parse(text)) {
     if (literal->port == 0) return std::nullopt;

@@ -72,8 +72,14 @@ struct TlsFiles {
   FileName ca{};
   FileName cert{};
   FileName key{};
+  Position ca_position{};
+  Position cert_position{};
 
   bool operator==(const TlsFiles&) const = default;
 };
+
+// What was found in them when they were read. Not refused, for it can be meant so; `section` is that of the keys.
+std::optional<Problem> doubt_about(const TlsFiles& files, std::string_view section, bool ca_holds_an_authority,
+                                   bool ca_issued_cert);
 
 }  // namespace quipu::config

@@ -92,6 +92,8 @@ int check(const Options& options, const daemon::Settings& settings) {
   if (!notes) return report(notes.error(), service::kExitConfigurationInvalid);
   for (const std::string& note : *notes)
     std::cout << note << "\n";
+  for (const config::Problem& doubt : daemon::doubts_about(settings))
+    std::cout << doubt.text(options.config) << "\n";
   std::cout << options.config << ": good, " << settings.peers.size() << " peer(s), " << settings.kms.size()
             << " KMS(s)\n";
   return 0;

@@ -115,6 +115,15 @@ Result<Settings> load_settings(const std::string& file) {
   return settings;
 }
 
+std::vector<config::Problem> doubts_about(const Settings& settings) {
+  std::vector<config::Problem> doubts;
+  for (const KmsSettings& kms : settings.kms)
+    if (auto doubt = config::doubt_about(kms.config.tls, "kms." + kms.config.name, kms.tls->trusts_an_authority(),
+                                         kms.tls->trusts_itself()))
+      doubts.push_back(*std::move(doubt));
+  return doubts;
+}
+
 std::vector<service::Certificate> certificates_of(const Settings& settings) {
   std::vector<service::Certificate> out;
   out.reserve(settings.kms.size());

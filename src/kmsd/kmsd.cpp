@@ -97,6 +97,18 @@ Result<Configuration> load_configuration(const std::string& file) {
   return load_named_files(file, *std::move(parsed));
 }
 
+std::vector<config::Problem> doubts_about(const Configuration& configuration) {
+  std::vector<config::Problem> doubts;
+  const auto look_at = [&](std::string_view section, const config::TlsFiles& files, const TlsEnd& end) {
+    if (auto doubt =
+            config::doubt_about(files, section, end.context->trusts_an_authority(), end.context->trusts_itself()))
+      doubts.push_back(*std::move(doubt));
+  };
+  look_at("etsi014", configuration.values.etsi014.tls, configuration.etsi014);
+  look_at("km_link", configuration.values.km_link.tls, configuration.km_link);
+  return doubts;
+}
+
 std::vector<service::Certificate> certificates_of(const Configuration& configuration) {
   return {{"etsi014.cert", configuration.etsi014.context->own().not_after},
           {"km_link.cert", configuration.km_link.context->own().not_after}};

@@ -49,6 +49,9 @@ Result<Configuration> load_named_files(std::string file, config::KmsdConfig valu
 // The text of an error names the file, and the place in it where there is one.
 Result<Configuration> load_configuration(const std::string& file);
 
+// What in its certificates may be a mistake.
+std::vector<config::Problem> doubts_about(const Configuration& configuration);
+
 // Ours, of both listeners.
 std::vector<service::Certificate> certificates_of(const Configuration& configuration);
 

@@ -46,6 +46,8 @@ int check(const kmsd::Configuration& configuration) {
   if (!notes) return complain(notes.error(), service::kExitConfigurationInvalid);
   for (const std::string& note : *notes)
     std::printf("%s\n", note.c_str());
+  for (const config::Problem& doubt : kmsd::doubts_about(configuration))
+    std::printf("%s\n", doubt.text(configuration.file).c_str());
   std::printf("%s: good, %zu link(s), %zu peer KME(s)\n", configuration.file.c_str(), values.links.size(),
               values.peer_kmes.size());
   return 0;

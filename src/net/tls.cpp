@@ -32,6 +32,7 @@ using Bio = std::unique_ptr<BIO, FreedBy<BIO_free>>;
 using Certificate = std::unique_ptr<X509, FreedBy<X509_free>>;
 using PrivateKey = std::unique_ptr<EVP_PKEY, FreedBy<EVP_PKEY_free>>;
 using Names = std::unique_ptr<GENERAL_NAMES, FreedBy<GENERAL_NAMES_free>>;
+using Verification = std::unique_ptr<X509_STORE_CTX, FreedBy<X509_STORE_CTX_free>>;
 using ContextPointer = std::unique_ptr<SSL_CTX, FreedBy<SSL_CTX_free>>;
 
 std::string last_reason() {
@@ -174,6 +175,28 @@ Result<PeerIdentity> present(SSL_CTX* ctx, const TlsFiles& files) {
   return identity_of(chain[0].get());
 }
 
+bool holds_an_authority(SSL_CTX* ctx) {
+  const STACK_OF(X509_OBJECT)* objects = X509_STORE_get0_objects(SSL_CTX_get_cert_store(ctx));
+  for (int i = 0; i < sk_X509_OBJECT_num(objects); ++i) {
+    X509* certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+    if (certificate != nullptr && X509_check_ca(certificate) != 0) return true;
+  }
+  return false;
+}
+
+bool trusts_own_certificate(SSL_CTX* ctx) {
+  STACK_OF(X509)* chain = nullptr;
+  SSL_CTX_get0_chain_certs(ctx, &chain);
+  const Verification verification(X509_STORE_CTX_new());
+  if (verification == nullptr ||
+      X509_STORE_CTX_init(verification.get(), SSL_CTX_get_cert_store(ctx), SSL_CTX_get0_certificate(ctx), chain) != 1)
+    return false;
+  X509_STORE_CTX_set_flags(verification.get(), X509_V_FLAG_NO_CHECK_TIME);
+  const bool good = X509_verify_cert(verification.get()) == 1;
+  ERR_clear_error();
+  return good;
+}
+
 bool is_alert_about_certificate(int reason) {
   switch (reason) {
     case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
@@ -221,6 +244,8 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::load(const TlsFiles& files
   QUIPU_TRY(trust(native.get(), files.ca));
   QUIPU_TRY_ASSIGN(PeerIdentity own, present(native.get(), files));
   std::shared_ptr<TlsContext> out(new TlsContext);
+  out->m_trusts_an_authority = holds_an_authority(native.get());
+  out->m_trusts_itself = trusts_own_certificate(native.get());
   out->m_native = native.release();
   out->m_own = std::move(own);
   return out;

@@ -60,6 +60,12 @@ class TlsContext {
   // What our own certificate says.
   const PeerIdentity& own() const { return m_own; }
 
+  // Whether the trusted file holds an authority at all, and whether ours is issued by one of it: validity apart. Both
+  // are so where all sites share one; where each end has its own, the second is not, and is right all the same.
+  bool trusts_an_authority() const { return m_trusts_an_authority; }
+
+  bool trusts_itself() const { return m_trusts_itself; }
+
   // For the files of src/net only: a new session, owned by the caller.
   ssl_st* new_session() const;
 
@@ -68,6 +74,8 @@ class TlsContext {
 
   ssl_ctx_st* m_native = nullptr;
   PeerIdentity m_own;
+  bool m_trusts_an_authority = false;
+  bool m_trusts_itself = false;
 };
 
 }  // namespace quipu::net

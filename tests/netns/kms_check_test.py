@@ -103,6 +103,14 @@ class Check(Kms):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("good, 1 link(s), 1 peer KME(s)", done.stdout)
 
+    def test_certificates_of_another_authority(self):
+        run(PROGRAMS / "quipu", "pki", "ca", self.folder / "other")
+        done = self.check(f'key = "{self.folder}/pki/kme-a.key"\n[km_link]\nlisten = "127.0.0.1:8020"\nca = "{self.folder}/pki/ca.pem"',
+                          f'key = "{self.folder}/pki/kme-a.key"\n[km_link]\nlisten = "127.0.0.1:8020"\nca = "{self.folder}/other/ca.pem"')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"changed\.toml:14:1: km_link\.cert: .*kme-a\.pem is not issued by the authority in .*other/ca\.pem")
+        self.assertNotIn("etsi014.c", done.stdout)
+
     def test_certificates_that_end(self):
         """What --check says of them."""
         pki = self.folder / "pki"

@@ -57,6 +57,30 @@ TEST(KmsdConfig, RefusesWhatDoesNotFitTogether) {
   EXPECT_THAT(refusal("store_key_file = \"/etc/quipu/kms-store.key\"", ""), HasSubstr("kme.store_key_file: missing"));
 }
 
+TEST(KmsdConfig, RefusesTwoListenersAtOnePort) {
+  for (const std::string_view listen : {"127.0.0.1:8014", "0.0.0.0:8014"})
+    EXPECT_EQ(refusal("192.0.2.1:8020", listen),
+              "FILE:13:1: km_link.listen: " + std::string(listen) +
+                  " and etsi014.listen = 127.0.0.1:8014 in line 7 cannot both be listened on; give one of them another "
+                  "port");
+  for (const std::string_view listen : {"192.0.2.1:8014", "127.0.0.1:8015", "[::1]:8014"})
+    EXPECT_EQ(refusal("192.0.2.1:8020", listen), "");
+}
+
+// Only those who read the files know; it can be meant so, where each end has an authority of its own.
+TEST(KmsdConfig, DoubtsCertificatesThatDoNotFitTogether) {
+  const auto config = parse_kmsd(kKmsdSample);
+  ASSERT_TRUE(config.has_value());
+  const TlsFiles& files = config->km_link.tls;
+  EXPECT_FALSE(doubt_about(files, "km_link", true, true).has_value());
+  EXPECT_THAT(doubt_about(files, "km_link", true, false).value().text("F"),
+              AllOf(HasSubstr("F:15:1: km_link.cert: /etc/quipu/pki/kme-a.pem is not issued by the authority in "
+                              "/etc/quipu/pki/ca.pem"),
+                    HasSubstr("quipu pki issue")));
+  EXPECT_THAT(doubt_about(files, "km_link", false, false).value().text("F"),
+              HasSubstr("F:14:1: km_link.ca: no certificate in /etc/quipu/pki/ca.pem is an authority's"));
+}
+
 TEST(KmsdConfig, RefusesOptionsThatNoDriverCanBeHanded) {
   EXPECT_EQ(refusal("role = \"alice\"", "role = \"" + std::string(kMaxLinkOptionSize, 'x') + "\""), "");
   EXPECT_THAT(

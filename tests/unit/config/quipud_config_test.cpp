@@ -99,6 +99,8 @@ TEST(QuipudConfig, WrongBracketsAreToldWithTheRightOnes) {
             "FILE:8:1: kms.url: stands in [kms] itself; each KMS has a name: write [kms.local] for [kms], or another "
             "name\n"
             "FILE:21:14: peer[1].sources[1].kms: there is no [kms.local]; add that section or name one that is there");
+  EXPECT_THAT(refusal("[kms.local]", "[[kms.local]]"),
+              HasSubstr("kms.local: is a list; it has to be one table: write [kms.NAME], with single brackets"));
   EXPECT_THAT(refusal("[[peer]]", "[[sources]]\nkms = \"x\"\n[[peer]]"), HasSubstr("it belongs in [[peer]]"));
 }
 
@@ -112,6 +114,25 @@ TEST(QuipudConfig, RefusesTheCredentialsOfTheOtherDaemon) {
 TEST(QuipudConfig, AnAddressHasItsPrefixLength) {
   EXPECT_THAT(refusal("10.70.0.1/24", "10.70.0.1"), HasSubstr("\"10.70.0.1\" is not an address with a prefix length"));
   EXPECT_THAT(refusal("fd70::1/64", "fd70::1"), HasSubstr("write it as in 10.70.0.1/24 or fd70::1/64"));
+}
+
+TEST(QuipudConfig, ANetworkIsNoAddressInIt) {
+  EXPECT_THAT(refusal("10.70.0.1/24", "10.70.0.0/24"),
+              AllOf(StartsWith("FILE:5:14: device.addresses: \"10.70.0.0/24\" is a network, not an address in it"),
+                    HasSubstr("as in 10.70.0.1/24")));
+  EXPECT_THAT(refusal("fd70::1/64", "fd70::/64"), HasSubstr("\"fd70::/64\" is a network"));
+  // RFC 3021 and RFC 6164: of two addresses both are hosts'.
+  EXPECT_EQ(refusal("10.70.0.1/24", "10.70.0.0/31"), "");
+  EXPECT_EQ(refusal("10.70.0.1/24", "10.70.0.0/32"), "");
+  EXPECT_EQ(refusal("fd70::1/64", "fd70::/127"), "");
+}
+
+TEST(QuipudConfig, TheUrlOfAKmsIsWithoutThePathThatTheStandardAdds) {
+  for (const std::string_view path : {"/api/v1", "/api/v1/", "/api/v1/keys"})
+    EXPECT_THAT(refusal("https://127.0.0.1:8014", "https://127.0.0.1:8014/qkd" + std::string(path)),
+                AllOf(StartsWith("FILE:8:1: kms.local.url: ends in /api/v1"),
+                      HasSubstr("which Quipu adds itself; write it without: https://127.0.0.1:8014/qkd")));
+  EXPECT_EQ(refusal("https://127.0.0.1:8014", "https://127.0.0.1:8014/qkd"), "");
 }
 
 TEST(QuipudConfig, ReportsEverythingAtOnceInTheOrderOfTheFile) {

@@ -44,6 +44,20 @@ TEST(TlsContext, TheCommonNameCountsOnlyWithoutOtherNames) {
   EXPECT_EQ(names_of({.common_name = "kme-b", .uris = {"urn:x"}, .dns = {}, .addresses = {}}), Names{"urn:x"});
 }
 
+TEST(TlsContext, KnowsWhatTheTrustedFileHolds) {
+  const TestPki pki;
+  const TestPki others("another CA");
+  const TlsFiles own = pki.issue("a");
+  const auto good = pki.context("a");
+  EXPECT_TRUE(good->trusts_an_authority());
+  EXPECT_TRUE(good->trusts_itself());
+  EXPECT_TRUE(TestPki::load(pki.issue_expired("old"))->trusts_itself());
+  const auto of_another = TestPki::load({others.ca(), own.certificate, own.key});
+  EXPECT_TRUE(of_another->trusts_an_authority());
+  EXPECT_FALSE(of_another->trusts_itself());
+  EXPECT_FALSE(TestPki::load({pki.issue("b").certificate, own.certificate, own.key})->trusts_an_authority());
+}
+
 // A FIFO would hold up the daemon at a reload for as long as nobody writes into it.
 TEST(TlsContext, ReadsRegularFilesOnly) {
   const TestPki pki;
