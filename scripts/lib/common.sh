@@ -7,6 +7,8 @@ QUIPU_CACHE=${QUIPU_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/quipu}
 export QUIPU_TOP QUIPU_CACHE
 
 say() { printf '%s\n' "== $*"; }
+# What the script says of itself at its top.
+usage() { sed -n '3,${/^#/!q; s/^# \{0,1\}//p}' "$0"; exit 0; }
 die() { printf '%s\n' "${0##*/}: $*" >&2; exit 1; }
 
 # Goes on as COMMAND..., which is no function.

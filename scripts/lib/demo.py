@@ -147,9 +147,18 @@ class Laboratory:
                 resident[f"{site['site']}/{memory[1]}"] = round(int(memory[2]) / 1024, 1)
         return resident
 
+    def status_command(self, site):
+        return [self.quipu, "--socket", self.sites[site]["control_socket"], "--kms-socket", self.sites[site]["kms_control_socket"], "status"]
+
+    def wait_until_well(self, site):
+        """The tunnel carries packets before the KMS has heard from its device that it runs."""
+        give_up = time.monotonic() + PATIENCE_S
+        while (asked := subprocess.run(self.status_command(site), capture_output=True, text=True, check=False)).returncode != 0:
+            if time.monotonic() > give_up:
+                raise Failure(f"after {PATIENCE_S} s not all is well at a site:\n{asked.stdout}{asked.stderr}")
+
     def show_status(self, site):
-        sockets = ["--socket", self.sites[site]["control_socket"], "--kms-socket", self.sites[site]["kms_control_socket"]]
-        subprocess.run([self.quipu, *sockets, "status"], check=False)
+        subprocess.run(self.status_command(site), check=False)
 
 
 def pam_is_needed(shadow=pathlib.Path("/etc/shadow")):
@@ -361,8 +370,10 @@ def percentile(values, share):
 
 
 def measure(laboratory, folder, least_bytes):
-    laboratory.show_status(0)
-    laboratory.show_status(1)
+    for site in (0, 1):
+        laboratory.wait_until_well(site)
+    for site in (0, 1):
+        laboratory.show_status(site)
     resident, before = laboratory.idle_rss_mib(), dropped(laboratory)
     with QueueWatch(laboratory) as queues, SshServer(laboratory, folder) as server, Probe(laboratory, folder) as probe:
         say(f"copying files by scp, at least {least_bytes >> 20} MiB and {LEAST_REKEYS} rekeys (every {REKEY_INTERVAL_S} s)")

@@ -103,6 +103,15 @@ class Demo(unittest.TestCase):
         self.assertNotIn("Traceback", done.stderr)
         self.assertIn(str(1 << 30), json.loads(figures.read_text())["error"])
 
+    def test_the_status_is_shown_once_all_is_well(self):
+        self.laboratory_that("true")
+        program = self.folder / "quipu"
+        program.write_text(program.read_text().replace("case", 'echo x >>"$0.asked"; [ "$(wc -l <"$0.asked")" -gt 3 ] || exit 3\ncase', 1))
+        laboratory = demo.Laboratory(self.folder)
+        laboratory.sites = [{"control_socket": "none", "kms_control_socket": "none"}]
+        laboratory.wait_until_well(0)
+        self.assertEqual((self.folder / "quipu.asked").read_text(), "x\n" * 4)
+
     def test_what_was_not_taken_down_is_told(self):
         for number in demo.ENDING:
             self.addCleanup(signal.signal, number, signal.getsignal(number))

@@ -80,6 +80,18 @@ class Running(Scripts):
         self.assertIn(str(self.caller / "ssl"), (self.folder / "set-up").read_text().splitlines())
 
 
+class Help(Scripts):
+    def test_says_how_to_call_it_and_does_nothing(self):
+        shutil.copy(TOP / "scripts" / "setup", self.tree / "scripts" / "setup")
+        for name in ("demo", "package", "setup", "test"):
+            for option in ("--help", "-h"):
+                done = self.script(self.tree / "scripts" / name, option)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn(f"\nUsage: scripts/{name} [", done.stdout)
+                self.assertNotIn("#", done.stdout)
+        self.assertEqual(self.script(self.tree / "scripts" / "demo", "--nonsense").returncode, 1)
+
+
 class Ended(Scripts):
     """By a signal, while what the script has started is at work."""
 
