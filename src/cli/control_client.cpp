@@ -14,17 +14,24 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-Error connection_error(const std::string& path, int error_number) {
+Error not_permitted(const std::string& path, const control::Request& request) {
+  if (control::is_write(request))
+    return {Errc::not_permitted,
+            path + ": not permitted; " + std::string(control::verb_of(request)) + " is for root: use sudo"};
+  return {Errc::not_permitted, path + ": not permitted; ask as root, or as a member of group quipu"};
+}
+
+Error connection_error(const std::string& path, const control::Request& request, int error_number) {
   switch (error_number) {
     case ENOENT: return {Errc::not_found, path + ": no such socket; is the daemon running?"};
     case ECONNREFUSED: return {Errc::closed, path + ": the daemon that made this socket has gone; start it again"};
     case EACCES:
-    case EPERM: return {Errc::not_permitted, path + ": not permitted; ask as root, or as a member of group quipu"};
+    case EPERM: return not_permitted(path, request);
     default: return system_error(path, error_number);
   }
 }
 
-Result<UniqueFd> connect_to(const std::string& path) {
+Result<UniqueFd> connect_to(const std::string& path, const control::Request& request) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return fail(Errc::too_large, path + ": too long for a socket's name");
@@ -32,7 +39,7 @@ Result<UniqueFd> connect_to(const std::string& path) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return fail_system("socket");
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return std::unexpected(connection_error(path, errno));
+    return std::unexpected(connection_error(path, request, errno));
   return fd;
 }
 
@@ -81,7 +88,7 @@ Result<std::string> receive_line(int fd, Clock::time_point deadline, const std::
 Result<control::Reply> ask(const std::string& socket_path, const control::Request& request,
                            std::chrono::milliseconds patience) {
   const Clock::time_point deadline = Clock::now() + patience;
-  QUIPU_TRY_ASSIGN(const UniqueFd fd, connect_to(socket_path));
+  QUIPU_TRY_ASSIGN(const UniqueFd fd, connect_to(socket_path, request));
   QUIPU_TRY(send_line(fd.get(), control::encode(request) + "\n", deadline, socket_path));
   QUIPU_TRY_ASSIGN(const std::string line, receive_line(fd.get(), deadline, socket_path));
   return control::parse_reply(line);

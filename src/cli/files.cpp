@@ -31,7 +31,8 @@ SecretBytes key_line(ByteView secret) {
 
 Result<void> fill_and_name(const std::string& fresh, const std::string& path, ByteView contents, mode_t mode) {
   const UniqueFd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-  if (!fd) return fail_system(fresh);
+  if (!fd && errno == ENOENT) return fail(Errc::io, path + ": its folder does not exist: make it first");
+  if (!fd) return fail_system(path);
   QUIPU_TRY(write_all(fd.get(), contents, path));
   if (::fchmod(fd.get(), mode) != 0 || ::fsync(fd.get()) != 0) return fail_system(path);
   // link, unlike rename, refuses to replace a file that somebody made meanwhile.

@@ -30,7 +30,11 @@ std::shared_ptr<std::string> add_key_output(CLI::App& verb) {
 }
 
 Result<void> put_out_key(ByteView key, const std::string& path) {
-  if (!path.empty()) return write_new_key_file(path, key);
+  if (!path.empty()) {
+    QUIPU_TRY(write_new_key_file(path, key));
+    fmt::print(stderr, "quipu: wrote {}, readable by its owner only\n", path);
+    return {};
+  }
   if (others_may_read(STDOUT_FILENO))
     fmt::print(stderr,
                "quipu: warning: others may read the file that this key goes to; use --out FILE, or 'umask 077'\n");

@@ -6,6 +6,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/nearest_name.h"
+#include "base/version.h"
 #include "cli/verb.h"
 #include "crypto/self_test.h"
 
@@ -22,6 +24,7 @@ constexpr const char* kFooter =
 void add_options(CLI::App& program, Invocation& invocation) {
   program.require_subcommand(1);
   program.footer(kFooter);
+  program.set_version_flag("--version", std::string("quipu ") + quipu::kVersion);
   program.add_option("--socket", invocation.socket, "Control socket of quipud")
       ->capture_default_str()
       ->each([&invocation](const std::string&) { invocation.socket_given = true; });
@@ -30,6 +33,24 @@ void add_options(CLI::App& program, Invocation& invocation) {
       ->each([&invocation](const std::string&) { invocation.kms_socket_given = true; });
   for (const quipu::cli::AddVerb add : quipu::cli::all_verbs())
     add(program, invocation);
+}
+
+// What stands where a verb is asked for, and is none: CLI11 only says that one is missing.
+bool tell_unknown_verb(const CLI::App& program) {
+  const CLI::App* asking = &program;
+  while (!asking->get_subcommands().empty())
+    asking = asking->get_subcommands().front();
+  const auto verbs = asking->get_subcommands([](const CLI::App*) { return true; });
+  const auto words = program.remaining(true);
+  if (verbs.empty() || words.empty() || words.front().starts_with('-')) return false;
+  std::vector<std::string> names;
+  for (const CLI::App* verb : verbs)
+    names.push_back(verb->get_name());
+  const std::string_view near = quipu::nearest_name({names.begin(), names.end()}, words.front());
+  fmt::print(stderr, "quipu: there is no verb '{}'; {}'{} --help' lists all\n", words.front(),
+             near.empty() ? std::string() : fmt::format("did you mean '{}'? ", near),
+             asking == &program ? std::string("quipu") : "quipu " + asking->get_name());
+  return true;
 }
 
 // Several verbs hold private keys: no core dump, and no other process of the same user that reads the memory.
@@ -50,6 +71,8 @@ int run(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) && tell_unknown_verb(program))
+      return static_cast<int>(ExitCode::usage);
     // Help and version arrive here too, as success.
     return static_cast<int>(program.exit(error) == 0 ? ExitCode::ok : ExitCode::usage);
   }

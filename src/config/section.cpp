@@ -3,50 +3,22 @@
 
 #include <algorithm>
 #include <charconv>
-#include <numeric>
 #include <tuple>
 
 #include "base/assert.h"
+#include "base/nearest_name.h"
 
 namespace quipu::config {
 namespace {
 
 constexpr std::string_view kChosenName = "NAME";
-// Longer names are not compared: they are nobody's typing error.
-constexpr std::size_t kMaxCompared = 64;
 
-// Optimal string alignment: insertions, deletions, replacements and swaps of neighbours.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> before(b.size() + 1);
-  std::vector<std::size_t> last(b.size() + 1);
-  std::vector<std::size_t> now(b.size() + 1);
-  std::iota(last.begin(), last.end(), std::size_t{0});
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    now[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = last[j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U);
-      now[j] = std::min({last[j] + 1, now[j - 1] + 1, replaced});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = std::min(now[j], before[j - 2] + 1);
-    }
-    std::swap(before, last);
-    std::swap(last, now);
-  }
-  return last[b.size()];
-}
-
-// The nearest of the section's keys when it is near enough to be meant.
-const ConfigKey* nearest(std::span<const ConfigKey> keys, std::string_view section, std::string_view name) {
-  if (name.size() > kMaxCompared) return nullptr;
-  const ConfigKey* best = nullptr;
-  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 2) + 1;
-  for (const ConfigKey& key : keys) {
-    if (key.section != section) continue;
-    if (const std::size_t distance = edit_distance(name, key.name); distance < best_distance) {
-      best = &key;
-      best_distance = distance;
-    }
-  }
-  return best;
+// The nearest of the section's keys when it is near enough to be meant; else empty.
+std::string_view nearest(std::span<const ConfigKey> keys, std::string_view section, std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const ConfigKey& key : keys)
+    if (key.section == section) names.push_back(key.name);
+  return nearest_name(names, name);
 }
 
 std::string known_names(std::span<const ConfigKey> keys, std::string_view section) {
@@ -162,9 +134,9 @@ void Section::refuse_unknown(const Member& member) const {
   std::string advice;
   const auto elsewhere = std::ranges::find_if(
       m_keys, [&](const ConfigKey& key) { return key.name == member.key && !key.section.empty(); });
-  const ConfigKey* const near = nearest(m_keys, m_section, member.key);
-  if (near != nullptr && (elsewhere == m_keys.end() || edit_distance(member.key, near->name) <= 2))
-    advice = fmt::format("did you mean \"{}\"?", near->name);
+  const std::string_view near = nearest(m_keys, m_section, member.key);
+  if (!near.empty() && (elsewhere == m_keys.end() || edit_distance(member.key, near) <= 2))
+    advice = fmt::format("did you mean \"{}\"?", near);
   else if (elsewhere != m_keys.end() && elsewhere->type == KeyType::table)
     advice = fmt::format("write [{}.{}], behind its {}", plain_path(elsewhere->section), member.key,
                          header(elsewhere->section));

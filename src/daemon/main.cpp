@@ -71,8 +71,13 @@ std::optional<int> set_guards(const Options& options) {
 Result<daemon::RemovedGuards> remove_guards(const Options& options) {
   QUIPU_TRY_ASSIGN(auto prefixes, daemon::parse_prefixes(options.prefixes));
   if (prefixes.empty()) {
-    QUIPU_TRY_ASSIGN(auto plan, daemon::load_plan(options.config));
-    prefixes = std::move(plan.prefixes);
+    auto plan = daemon::load_plan(options.config);
+    if (!plan)
+      return fail(plan.error().code, plan.error().text +
+                                         "\nwithout a configuration, name what is guarded: quipud --remove-guards "
+                                         "PREFIX...; quipu-guard.service has it from the list in " +
+                                         daemon::guard_list_file());
+    prefixes = std::move(plan->prefixes);
   }
   return daemon::remove_guards(prefixes);
 }
@@ -118,7 +123,8 @@ int main(int argc, char** argv) {
   if (!options.check)
     if (const auto code = set_guards(options)) return *code;
   if (options.guard) return 0;
-  if (const auto ready = service::prepare_for_secrets(); !ready) return report(ready.error(), service::kExitFailure);
+  if (const auto ready = options.check ? service::prepare_for_check() : service::prepare_for_secrets(); !ready)
+    return report(ready.error(), service::kExitFailure);
   auto settings = daemon::load_settings(options.config);
   if (!settings)
     return report(settings.error(),

@@ -79,7 +79,8 @@ int run(kmsd::Configuration configuration, service::SignalSource signals) {
 int main(int argc, char** argv) {
   Options options;
   if (const auto code = read_options(argc, argv, options)) return *code;
-  if (const auto ready = service::prepare_for_secrets(); !ready) return complain(ready.error(), service::kExitFailure);
+  if (const auto ready = options.check ? service::prepare_for_check() : service::prepare_for_secrets(); !ready)
+    return complain(ready.error(), service::kExitFailure);
   auto configuration = kmsd::load_configuration(options.file);
   if (!configuration)
     return complain(configuration.error(),

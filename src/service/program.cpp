@@ -2,6 +2,7 @@
 #include "service/program.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -35,6 +36,14 @@ int complain(std::string_view program, const Error& error, int code) {
 Result<void> prepare_for_secrets() {
   QUIPU_TRY(lock_down());
   return crypto::self_test();
+}
+
+Result<void> prepare_for_check() {
+  auto ready = prepare_for_secrets();
+  if (!ready && ready.error().code == Errc::not_permitted && ::geteuid() != 0)
+    return fail(Errc::not_permitted,
+                "--check reads the keys that the configuration names, which are root's: run it as root, or with sudo");
+  return ready;
 }
 
 }  // namespace quipu::service

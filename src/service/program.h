@@ -31,5 +31,7 @@ int complain(std::string_view program, const Error& error, int code);
 // What must hold for this process to touch a key, to be called before one is read: lock_down(), and the cryptography
 // does what it should.
 Result<void> prepare_for_secrets();
+// The same for --check, which an admin runs from a shell.
+Result<void> prepare_for_check();
 
 }  // namespace quipu::service

@@ -100,10 +100,13 @@ class Control(program.ProgramTest):
             (self.folder / "control.sock").chmod(0o600)
             with self.daemon(self.STATUS, "kms.sock"):
                 (self.folder / "kms.sock").chmod(0o666)
-                done = subprocess.run([own, *map(str, self.sockets()), "status"], capture_output=True, text=True,
-                                      user=65534, group=65534, extra_groups=[])
-        self.assertEqual(done.returncode, program.ERROR, done.stderr)
-        self.assertIn("not permitted; ask as root, or as a member of group quipu", done.stderr)
+                for verb, told in (("status", "not permitted; ask as root, or as a member of group quipu"),
+                                   ("rekey", "not permitted; rekey is for root: use sudo"),
+                                   ("reload", "not permitted; reload is for root: use sudo")):
+                    done = subprocess.run([own, *map(str, self.sockets()), verb], capture_output=True, text=True,
+                                          user=65534, group=65534, extra_groups=[])
+                    self.assertEqual(done.returncode, program.ERROR, done.stderr)
+                    self.assertIn(told, done.stderr)
 
     def test_closed_without_an_answer(self):
         with self.daemon(b""):

@@ -73,6 +73,30 @@ class Keys(program.ProgramTest):
             self.assertEqual((self.folder / verb).read_bytes(), before)
         self.assertEqual(sorted(os.listdir(self.folder)), ["genkey", "genpsk"])
 
+    def test_a_file_that_is_made_is_told_and_one_that_cannot_be_is_named(self):
+        for verb in ("genkey", "genpsk"):
+            self.assertEqual(self.quipu(verb, "--out", verb).stderr, f"quipu: wrote {verb}, readable by its owner only\n")
+            refused = self.quipu(verb, "--out", "no/key", expect=program.ERROR)
+            self.assertEqual(refused.stderr, "quipu: no/key: its folder does not exist: make it first\n")
+        self.assertEqual(sorted(os.listdir(self.folder)), ["genkey", "genpsk"])
+
+    def test_public_key_of_a_file(self):
+        (self.folder / "key").write_text(base64_of(ALICE_PRIVATE) + "\n")
+        self.assertEqual(self.quipu("pubkey", "key").stdout, base64_of(ALICE_PUBLIC) + "\n")
+        self.assertIn("nothing: No such file", self.quipu("pubkey", "nothing", expect=program.ERROR).stderr)
+        (self.folder / "key").write_text("nonsense")
+        self.assertIn("key is not a private key", self.quipu("pubkey", "key", expect=program.ERROR).stderr)
+
+    def test_a_mistyped_verb_is_told_the_nearest(self):
+        for arguments, told in (
+            (["statsu"], "there is no verb 'statsu'; did you mean 'status'? 'quipu --help' lists all"),
+            (["--socket", "x", "rekye", "--json"], "there is no verb 'rekye'; did you mean 'rekey'?"),
+            (["lab", "dwon"], "there is no verb 'dwon'; did you mean 'down'? 'quipu lab --help' lists all"),
+            (["incomprehensible"], "there is no verb 'incomprehensible'; 'quipu --help' lists all"),
+        ):
+            self.assertIn(told, self.quipu(*arguments, expect=program.USAGE).stderr)
+        self.assertIn("required", self.quipu(expect=program.USAGE).stderr)
+
     def test_an_empty_file_name_shows_no_key(self):
         for verb in ("genkey", "genpsk"):
             for arguments in (["--out", ""], ["--out="], ["-o", ""]):
@@ -100,6 +124,7 @@ class Keys(program.ProgramTest):
 
     def test_version_and_help(self):
         self.assertRegex(self.quipu("version").stdout, r"^quipu \d+\.\d+\.\d+\n$")
+        self.assertEqual(self.quipu("--version").stdout, self.quipu("version").stdout)
         text = self.quipu("--help").stdout
         for verb in ("status", "rekey", "reload", "permit-stamp-jump", "check", "genkey", "pubkey", "genpsk", "pki", "lab", "version"):
             self.assertIn(f"\n  {verb} ", text)
@@ -107,7 +132,8 @@ class Keys(program.ProgramTest):
         self.assertIn("Exit codes:", text)
 
     def test_usage_errors(self):
-        for arguments in ([], ["nonsense"], ["genkey", "--nonsense"], ["pki"], ["lab", "up", "--rekey-interval", "0"]):
+        for arguments in ([], ["nonsense"], ["genkey", "--nonsense"], ["pki"], ["lab", "up", "--rekey-interval", "0"],
+                          ["lab", "up", "--skr", "0"]):
             self.assertNotEqual(self.quipu(*arguments, expect=program.USAGE).stderr, "")
 
 

@@ -68,6 +68,17 @@ class Pki(program.ProgramTest):
             self.quipu("pki", "issue", "pki", *arguments, expect=program.ERROR)
         self.assertEqual(sorted(path.name for path in pki.iterdir()), ["ca.key", "ca.pem", "sae-a.key", "sae-a.pem"])
 
+    def test_makes_its_folder_and_no_other(self):
+        self.assertIn("No such file", self.quipu("pki", "ca", "no/pki", expect=program.ERROR).stderr)
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_the_type_of_a_key_is_one_that_there_is(self):
+        for kind in ("rsa", "0"):
+            refused = self.quipu("pki", "ca", "pki", "--key", kind, expect=program.USAGE).stderr
+            self.assertIn(f"--key: there is no type '{kind}': use ecdsa-p256 or ed25519\n", refused)
+        self.quipu("pki", "ca", "pki", "--key", "ed25519")
+        self.assertIn("ED25519", openssl("x509", "-in", self.folder / "pki" / "ca.pem", "-noout", "-text").stdout)
+
     def test_needs_an_authority(self):
         self.assertIn("ca.pem", self.quipu("pki", "issue", "nowhere", "sae-a", expect=program.ERROR).stderr)
         pki = self.make()

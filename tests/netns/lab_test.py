@@ -183,7 +183,36 @@ class WhatUpSays(unittest.TestCase):
         self.assertFalse((ROOT / name).exists(), "the last one removes it")
 
 
+class FilesThatAreKept(unittest.TestCase):
+    def test_are_no_crashed_laboratory(self):
+        name = "y" + secrets.token_hex(3)
+        self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", name], capture_output=True)
+        run(PROGRAMS / "quipu", "lab", "up", name)
+        run(PROGRAMS / "quipu", "lab", "down", name, "--keep-files")
+        said = run(PROGRAMS / "quipu", "lab", "status", check=False)
+        self.assertIn(f"laboratory {name}: taken down; its files are in {ROOT}/{name}, 'quipu lab down {name}' removes them\n", said)
+        self.assertTrue((ROOT / name / "a" / "quipud.log").exists())
+        run(PROGRAMS / "quipu", "lab", "down", name)
+        self.assertFalse((ROOT / name).exists())
+
+
 class Programs(unittest.TestCase):
+    def test_a_check_that_needs_root_says_so(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            for daemon in ("quipud", "quipu-kmsd"):
+                own = shutil.copy(PROGRAMS / daemon, folder)  # where the other user may go
+                done = subprocess.run(["sh", "-c", 'ulimit -l 64; exec "$0" --check', own], capture_output=True, text=True,
+                                      user=65534, group=65534, extra_groups=[])
+                self.assertEqual(done.returncode, ERROR, done.stdout)
+                self.assertIn("run it as root, or with sudo", done.stderr)
+
+    def test_guards_without_a_configuration_are_found(self):
+        done = subprocess.run([PROGRAMS / "quipud", "--remove-guards", "--config", "/nowhere.toml"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, ERROR, done.stdout)
+        self.assertIn("/nowhere.toml: No such file", done.stderr)
+        self.assertIn("from the list in /var/lib/quipu/guards", done.stderr)
+
     def test_wrong_usage_is_told_apart(self):
         for daemon in ("quipud", "quipu-kmsd"):
             done = subprocess.run([PROGRAMS / daemon, "--nonsense"], capture_output=True, text=True)

@@ -162,7 +162,12 @@ Result<void> down(const std::string& id, const std::filesystem::path& root, bool
   QUIPU_TRY_ASSIGN(run, load_run(id, root));
   // Where something is left, so are the files: `down` can be tried again.
   QUIPU_TRY(tear_down(run));
-  if (keep_files) return {};
+  if (keep_files) {
+    run.taken_down = true;
+    for (Site& site : run.sites)
+      site.processes.clear();
+    return save_run(run);
+  }
   do
     std::filesystem::remove_all(run.folder, error);
   while (error == std::errc::no_such_file_or_directory && is_there(run.folder));  // another `down` removes it, too

@@ -29,12 +29,17 @@ json::value to_value(const Run& run) {
                      {"kms_control_socket", site.kms_control_socket().string()},
                      {"processes", std::move(processes)}});
   }
-  return {{"schema_version", 1}, {"run_id", run.id}, {"first_exec_ns", run.first_exec_ns}, {"sites", std::move(sites)}};
+  return {{"schema_version", 1},
+          {"run_id", run.id},
+          {"first_exec_ns", run.first_exec_ns},
+          {"taken_down", run.taken_down},
+          {"sites", std::move(sites)}};
 }
 
 // The names follow from the id; only the processes have to be read back, all or none.
 void read_processes(const json::value& document, Run& run) {
   run.first_exec_ns = document.at("first_exec_ns").as_int64();
+  if (const json::value* down = document.as_object().if_contains("taken_down")) run.taken_down = down->as_bool();
   for (std::size_t i = 0; i < run.sites.size(); ++i)
     for (const json::value& process : document.at("sites").at(i).at("processes").as_array())
       run.sites[i].processes.push_back(

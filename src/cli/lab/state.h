@@ -32,6 +32,7 @@ struct Run {
   std::array<Site, 2> sites;
   // CLOCK_BOOTTIME just before the first daemon was executed; 0 before that.
   std::int64_t first_exec_ns = 0;
+  bool taken_down = false;  // its files were kept
 
   // Logs of an `up` that failed: beside the runs, under a name that no run has.
   std::filesystem::path kept_logs() const { return folder.string() + ".failed"; }

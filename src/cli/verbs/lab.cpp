@@ -67,9 +67,14 @@ ExitCode status(const Options& options) {
   for (const std::string& id : lab::known_runs(kRoot)) {
     const auto run = lab::load_run(id, kRoot);
     if (!run) return report(run.error());
-    if (!is_whole(*run)) outcome = ExitCode::down;
+    if (!is_whole(*run) && !run->taken_down) outcome = ExitCode::down;
     list += (list.empty() ? "" : ",") + lab::to_json(*run);
     if (options.json) continue;
+    if (run->taken_down) {
+      fmt::print("laboratory {}: taken down; its files are in {}, 'quipu lab down {}' removes them\n", id,
+                 run->folder.string(), id);
+      continue;
+    }
     fmt::print("laboratory {}{}\n", id, is_whole(*run) ? "" : ": crashed or not complete");
     print_sites(*run);
   }
@@ -87,6 +92,7 @@ void add_up(CLI::App& parent, Invocation& invocation) {
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();
   verb.add_option("--skr", options->laboratory.skr_bit_s, "Secret key rate of the simulated link, bit/s")
+      ->check(CLI::Range(1, 1'000'000'000))
       ->capture_default_str();
   verb.add_option("--qber", options->laboratory.qber, "Quantum bit error ratio of the simulated link")
       ->check(CLI::Range(0.0, 0.1))

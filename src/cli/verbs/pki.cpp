@@ -68,7 +68,8 @@ Result<void> write_pair(const Options& options, const std::string& name, const c
 
 Result<void> make_ca(const Options& options) {
   std::error_code error;
-  if (fs::create_directories(options.folder, error)) fs::permissions(options.folder, fs::perms::owner_all, error);
+  // Not its parents: what is not there is more likely mistyped.
+  if (fs::create_directory(options.folder, error)) fs::permissions(options.folder, fs::perms::owner_all, error);
   if (error) return fail(Errc::io, options.folder.string() + ": " + error.message());
   QUIPU_TRY_ASSIGN(const auto made, crypto::create_ca(options.name, options.key, validity(options.days, now())));
   return write_pair(options, "ca", made);
@@ -121,8 +122,15 @@ Result<void> issue(const Options& options) {
 
 void add_common(CLI::App& verb, Options& options) {
   verb.add_option("--days", options.days, "Days of validity")->check(CLI::Range(1, 36500))->capture_default_str();
+  // To the number by which CLI11 takes an enumerator.
+  const auto number_of = [](std::string& text) {
+    const auto found = kKeys.find(text);
+    if (found == kKeys.end()) return "there is no type '" + text + "': use ecdsa-p256 or ed25519";
+    text = std::to_string(static_cast<int>(found->second));
+    return std::string();
+  };
   verb.add_option("--key", options.key, "ecdsa-p256 (default) or ed25519")
-      ->transform(CLI::CheckedTransformer(kKeys))
+      ->transform(CLI::Validator(number_of, "TYPE"))
       ->option_text("TYPE");
 }
 
