@@ -88,18 +88,16 @@ TEST(GuardOfOthers, ARouteOfOurProtocolThatLeadsElsewhereIsFoundAndRemoved) {
     EXPECT_OK(socket.guard(plan));
     EXPECT_OK(socket.apply(plan));
     run("ip nexthop add id 81 dev up0");
-    for (const auto& [what, how] : std::vector<std::pair<std::string, std::string>>{
-             {"add 10.2.3.0/24", "dev up0"},
-             {"add 10.2.3.0/24", "via 198.51.100.9 metric 7"},
-             {"add 10.2.3.0/24", "nexthop dev up0 nexthop dev up0"},
-             {"add 10.2.3.0/24", "nhid 81"},
-             {"replace 10.2.0.0/16", "dev up0"},
-             {"add 2001:db8:2::/64", "dev up0 metric 5"},
-             {"add 2001:db8:2::/64", "nexthop via 2001:db8:ffff::8 nexthop via 2001:db8:ffff::9"},
-             {"replace 2001:db8:2::/48", "dev up0 metric 1"}}) {
-      SCOPED_TRACE(what + " " + how);
-      const std::string to = what.find(':') == std::string::npos ? "10.2.3.4" : "2001:db8:2::4";
-      run("ip route " + what + " table 81 proto 81 " + how);
+    for (const std::string route :
+         {"add 10.2.3.0/24 table 81 proto 81 dev up0", "add 10.2.3.0/24 table 81 proto 81 via 198.51.100.9 metric 7",
+          "add 10.2.3.0/24 table 81 proto 81 nexthop dev up0 nexthop dev up0",
+          "add 10.2.3.0/24 table 81 proto 81 nhid 81", "replace 10.2.0.0/16 table 81 proto 81 dev up0",
+          "add 2001:db8:2::/64 table 81 proto 81 dev up0 metric 5",
+          "add 2001:db8:2::/64 table 81 proto 81 nexthop via 2001:db8:ffff::8 nexthop via 2001:db8:ffff::9",
+          "replace 2001:db8:2::/48 table 81 proto 81 dev up0 metric 1"}) {
+      SCOPED_TRACE(route);
+      const std::string to = route.find(':') == std::string::npos ? "10.2.3.4" : "2001:db8:2::4";
+      run("ip route " + route);
       EXPECT_TRUE(send_canary(to));
       EXPECT_EQ(canaries(uplink), 1) << "this test would not notice a leak";
       EXPECT_THAT(socket.inspect(plan)->missing_guards, ElementsAre(HasSubstr("removal of the route ")));
