@@ -69,8 +69,8 @@ extern "C" {
 #define QUIPU_ROLE_ENTROPY 2u /* random octets that are known here only */
 
 /*
- * Capabilities (struct quipu_driver.capabilities, a sum). This host never calls pull of its own accord, and refuses a
- * driver without QUIPU_CAP_PUSH.
+ * Capabilities (struct quipu_driver.capabilities, a sum). This host calls neither pull nor inject, and refuses a driver
+ * without QUIPU_CAP_PUSH.
  */
 #define QUIPU_CAP_PUSH 1u /* delivers blocks as they arise */
 #define QUIPU_CAP_PULL 2u /* delivers blocks when asked (pull) */

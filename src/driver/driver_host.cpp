@@ -71,24 +71,6 @@ Result<void> DriverHost::send_peer_message(ByteView message) {
   return m_state->send(FrameType::peer_message, message);
 }
 
-Result<void> DriverHost::pull(std::uint64_t request, std::uint32_t count, std::uint32_t octets,
-                              std::span<const BlockId> ids) {
-  QUIPU_TRY(m_state->require(&DriverIdentity::pull, "delivers by itself and cannot be asked"));
-  PullMessage message{request, count, octets, {}};
-  for (const BlockId& id : ids)
-    message.ids.push_back(id.value());
-  const Bytes body = encode(message);
-  QUIPU_TRY(parse_pull(body));  // the same limits as at the other end
-  return m_state->send(FrameType::pull, body);
-}
-
-Result<void> DriverHost::inject(std::string_view scenario, const Options& arguments) {
-  if (const auto& identity = m_state->status.identity; identity && !identity->simulated)
-    return fail(Errc::not_permitted, m_state->config.link + ": faults can be injected into simulated devices only");
-  QUIPU_TRY(m_state->require(&DriverIdentity::inject, "takes no injected faults"));
-  return m_state->send(FrameType::inject, encode(InjectMessage{std::string(scenario), arguments}));
-}
-
 const DriverStatus& DriverHost::status() const {
   return m_state->status;
 }

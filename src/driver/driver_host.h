@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +28,6 @@ struct DriverBlock {
   std::optional<WallTime> created;
   std::uint64_t sequence = 0;
   bool durable_sequence = false;
-  std::uint64_t request = 0;
   std::optional<double> failure_probability;
 };
 
@@ -147,10 +145,6 @@ class DriverHost {
   // Errc::unavailable when no driver runs, unsupported when it takes no peer messages, busy when its pipe is full,
   // too_large.
   Result<void> send_peer_message(ByteView message);
-  // Asks a pull source. Blocks come through on_block with this request number. Same errors.
-  Result<void> pull(std::uint64_t request, std::uint32_t count, std::uint32_t octets, std::span<const BlockId> ids);
-  // Errc::not_permitted unless the driver declared itself simulated. The outcome is logged.
-  Result<void> inject(std::string_view scenario, const Options& arguments);
 
   const DriverStatus& status() const;
   // Process id of the driver, while there is one.

@@ -23,9 +23,7 @@ enum class FrameType : std::uint8_t {
   stop,
   credit,
   peer_message,
-  pull,
-  inject,
-  check,  // in the place of open: the process answers with hello and checked, or failed
+  check = 7,  // in the place of open: the process answers with hello and checked, or failed
   // from the driver's process
   hello = 65,
   opened,
@@ -33,8 +31,8 @@ enum class FrameType : std::uint8_t {
   peer_message_out,
   telemetry,
   log,
-  done,    // the outcome of pull or inject
-  failed,  // the last frame: why the process ends
+  refused,  // why the driver does not take a peer message
+  failed,   // the last frame: why the process ends
   checked,
 };
 

@@ -149,7 +149,7 @@ Result<void> DriverHost::State::handle_frame(Frame frame, TimePoint now) {
     case FrameType::peer_message_out: return on_peer_message(std::move(frame.body));
     case FrameType::telemetry: return on_telemetry(frame.body.view());
     case FrameType::log: return on_log(frame.body.view(), now);
-    case FrameType::done: return on_done(frame.body.view());
+    case FrameType::refused: return on_refused(frame.body.view());
     case FrameType::failed: return on_failed(frame.body.view());
     default: return fail(Errc::malformed, "a frame for the other direction");
   }
@@ -220,11 +220,9 @@ Result<void> DriverHost::State::on_log(ByteView body, TimePoint now) {
   return {};
 }
 
-Result<void> DriverHost::State::on_done(ByteView body) {
+Result<void> DriverHost::State::on_refused(ByteView body) {
   QUIPU_TRY_ASSIGN(const OutcomeMessage outcome, parse_outcome(body));
-  const std::array fields = {LogField{"link", config.link}, LogField{"text", outcome.text}};
-  log.write(outcome.ok ? LogLevel::info : LogLevel::warning, "driver_request",
-            outcome.ok ? "driver accepted a request" : "driver refused a request", fields);
+  log.warning("driver_request", "driver refused a request", {{"link", config.link}, {"text", outcome.text}});
   return {};
 }
 

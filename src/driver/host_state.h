@@ -54,7 +54,7 @@ struct DriverHost::State {
   Result<void> on_peer_message(SecretBytes message);
   Result<void> on_telemetry(ByteView body);
   Result<void> on_log(ByteView body, TimePoint now);
-  Result<void> on_done(ByteView body);
+  Result<void> on_refused(ByteView body);
   Result<void> on_failed(ByteView body);
   Result<void> take_from_window();
   void heard(TimePoint now);

@@ -135,8 +135,6 @@ class Decoder {
 
   ByteView rest() { return m_in.take(m_in.remaining()); }
 
-  std::size_t remaining() const { return m_in.remaining(); }
-
   void require(bool condition) { m_valid = m_valid && condition; }
 
   bool finished() const { return m_valid && m_in.finished(); }
@@ -193,38 +191,6 @@ Result<OpenMessage> parse_open(ByteView body) {
   return finish(in, std::move(out), "an open message");
 }
 
-Bytes encode(const PullMessage& message) {
-  Encoder out;
-  out.u64(message.request).u32(message.count).u32(message.octets).flag(!message.ids.empty());
-  for (const Uuid& id : message.ids)
-    out.bytes(id.octets);
-  return out.take();
-}
-
-Result<PullMessage> parse_pull(ByteView body) {
-  Decoder in(body);
-  PullMessage out{in.u64(), in.u32(), in.u32(), {}};
-  in.require(out.request != 0 && out.count >= 1 && out.count <= QUIPU_MAX_PULL_BLOCKS);
-  in.require(out.octets <= QUIPU_MAX_BLOCK_OCTETS);
-  if (in.flag()) {
-    in.require(in.remaining() == std::size_t{16} * out.count);
-    while (in.remaining() >= 16)
-      out.ids.push_back(in.id());
-  }
-  return finish(in, std::move(out), "a pull");
-}
-
-Bytes encode(const InjectMessage& message) {
-  return Encoder().text(message.scenario).options(message.arguments).take();
-}
-
-Result<InjectMessage> parse_inject(ByteView body) {
-  Decoder in(body);
-  InjectMessage out{in.text(), in.options()};
-  in.require(out.scenario.find('\0') == std::string::npos);
-  return finish(in, std::move(out), "an injected fault");
-}
-
 Bytes encode(const LogMessage& message) {
   return Encoder().u8(static_cast<std::uint8_t>(message.level)).text(message.text).take();
 }
@@ -236,12 +202,13 @@ Result<LogMessage> parse_log(ByteView body) {
 }
 
 Bytes encode(const OutcomeMessage& message) {
-  return Encoder().flag(message.ok).flag(message.permanent).text(message.text).take();
+  return Encoder().flag(false).flag(message.permanent).text(message.text).take();
 }
 
 Result<OutcomeMessage> parse_outcome(ByteView body) {
   Decoder in(body);
-  OutcomeMessage out{in.flag(), in.flag(), in.printable()};
+  in.require(!in.flag());  // kept for what `failed` is to other versions
+  OutcomeMessage out{in.flag(), in.printable()};
   return finish(in, std::move(out), "an outcome");
 }
 
@@ -323,7 +290,7 @@ Bytes encode_block_head(const DriverBlock& block) {
   Encoder out;
   out.bytes(block.id.value().octets).u8(static_cast<std::uint8_t>(flags));
   out.u64(block.created ? static_cast<std::uint64_t>(block.created->time_since_epoch().count()) : 0);
-  return out.u64(block.sequence).u64(block.request).optional(block.failure_probability).take();
+  return out.u64(block.sequence).optional(block.failure_probability).take();
 }
 
 Result<DriverBlock> parse_block(ByteView body) {
@@ -338,7 +305,6 @@ Result<DriverBlock> parse_block(ByteView body) {
   in.require(created < std::uint64_t{1} << 48);
   if (created != 0) out.created = WallTime(std::chrono::milliseconds(created));
   out.sequence = in.u64();
-  out.request = in.u64();
   in.optional(out.failure_probability);
   in.require(is_ratio(out.failure_probability) && out.id.value() != Uuid{});
   const ByteView key = in.rest();

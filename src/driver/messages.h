@@ -13,7 +13,7 @@ namespace quipu::driver {
 
 // Changes with anything in the frames. What never changes, so that two versions can still tell each other: the frames'
 // header, this number in front of an open message, and FrameType::failed.
-inline constexpr std::uint32_t kFrameProtocol = 2;
+inline constexpr std::uint32_t kFrameProtocol = 3;
 
 // Made by the quipu-kmsd that runs, read by the quipu-driver that is installed: after an upgrade without a restart
 // these are of two versions.
@@ -25,22 +25,6 @@ struct OpenMessage {
   bool operator==(const OpenMessage&) const = default;
 };
 
-struct PullMessage {
-  std::uint64_t request = 0;
-  std::uint32_t count = 0;
-  std::uint32_t octets = 0;
-  std::vector<Uuid> ids;
-
-  bool operator==(const PullMessage&) const = default;
-};
-
-struct InjectMessage {
-  std::string scenario;
-  Options arguments;
-
-  bool operator==(const InjectMessage&) const = default;
-};
-
 struct LogMessage {
   LogLevel level = LogLevel::info;
   std::string text;
@@ -48,9 +32,8 @@ struct LogMessage {
   bool operator==(const LogMessage&) const = default;
 };
 
-// The end of a request (FrameType::done), or of the process (failed).
+// Why a request was refused (FrameType::refused), or the process ends (failed).
 struct OutcomeMessage {
-  bool ok = false;
   // Of `failed`: starting again will not help.
   bool permanent = false;
   std::string text;
@@ -70,8 +53,6 @@ struct CheckedMessage {
 };
 
 Bytes encode(const OpenMessage& message);
-Bytes encode(const PullMessage& message);
-Bytes encode(const InjectMessage& message);
 Bytes encode(const LogMessage& message);
 Bytes encode(const OutcomeMessage& message);
 Bytes encode(const CheckedMessage& message);
@@ -82,8 +63,6 @@ Bytes encode_credit(std::uint32_t count);
 Bytes encode_block_head(const DriverBlock& block);
 
 Result<OpenMessage> parse_open(ByteView body);
-Result<PullMessage> parse_pull(ByteView body);
-Result<InjectMessage> parse_inject(ByteView body);
 Result<LogMessage> parse_log(ByteView body);
 Result<OutcomeMessage> parse_outcome(ByteView body);
 Result<CheckedMessage> parse_checked(ByteView body);

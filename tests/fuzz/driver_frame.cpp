@@ -36,14 +36,12 @@ void check_frame(const Frame& frame) {
     case FrameType::hello: return check(parse_identity(body), parse_identity);
     case FrameType::telemetry: return check(parse_telemetry(body), parse_telemetry);
     case FrameType::log: return check(parse_log(body), parse_log);
-    case FrameType::done:
+    case FrameType::refused:
     case FrameType::failed: return check(parse_outcome(body), parse_outcome);
     case FrameType::checked: return check(parse_checked(body), parse_checked);
     case FrameType::block: return check_block(body);
     case FrameType::open:
     case FrameType::check: return check(parse_open(body), parse_open);
-    case FrameType::pull: return check(parse_pull(body), parse_pull);
-    case FrameType::inject: return check(parse_inject(body), parse_inject);
     case FrameType::credit: return static_cast<void>(parse_credit(body));
     default: return;
   }

@@ -119,7 +119,6 @@ int Bridge::deliver_block(struct quipu_host_context* context, const struct quipu
   head.durable_sequence = (block->flags & QUIPU_BLOCK_DURABLE_SEQUENCE) != 0;
   head.created = wall_time(block->created_ns);
   head.sequence = block->sequence;
-  head.request = block->request;
   if (block->failure_probability >= 0) head.failure_probability = block->failure_probability;
   if (!self.m_identity.key_source || id == Uuid{} || head.simulated != self.m_identity.simulated)
     return self.refuse("a block with a zero id, a wrong simulated flag, or from no key source was refused");

@@ -41,6 +41,6 @@ int main(int argc, char** argv) {
     permanent = session.permanent();
   }
   if (result) leave(EXIT_SUCCESS);
-  bridge.send(FrameType::failed, encode(OutcomeMessage{false, permanent, result.error().text}));
+  bridge.send(FrameType::failed, encode(OutcomeMessage{permanent, result.error().text}));
   leave(EXIT_FAILURE);
 }

@@ -159,52 +159,11 @@ Result<bool> Session::handle(const Frame& frame) {
     }
     case FrameType::peer_message:
       if (const int result = m_driver->peer_receive(m_device.get(), body.data(), body.size()); result != QUIPU_OK)
-        report("peer message", result);
+        m_bridge.send(FrameType::refused,
+                      encode(OutcomeMessage{false, "peer message: " + std::string(result_text(result))}));
       return true;
-    case FrameType::pull: {
-      QUIPU_TRY_ASSIGN(const PullMessage message, parse_pull(body));
-      QUIPU_TRY(pull(message));
-      return true;
-    }
-    case FrameType::inject: {
-      QUIPU_TRY_ASSIGN(const InjectMessage message, parse_inject(body));
-      QUIPU_TRY(inject(message));
-      return true;
-    }
     default: return fail(Errc::malformed, "the host sent a frame that does not belong here");
   }
-}
-
-Result<void> Session::pull(const PullMessage& message) {
-  if (m_driver->pull == nullptr) return fail(Errc::malformed, "the host pulls from a driver that cannot");
-  std::vector<std::array<std::uint8_t, 16>> ids;
-  ids.reserve(message.ids.size());
-  for (const Uuid& id : message.ids)
-    ids.push_back(id.octets);
-  struct quipu_pull request{};
-  request.size = sizeof request;
-  request.count = message.count;
-  request.request = message.request;
-  request.octets = message.octets;
-  request.id_count = static_cast<std::uint32_t>(ids.size());
-  request.ids = ids.empty() ? nullptr : reinterpret_cast<const std::uint8_t(*)[16]>(ids.data());
-  report("pull", m_driver->pull(m_device.get(), &request));
-  return {};
-}
-
-Result<void> Session::inject(const InjectMessage& message) {
-  if (m_driver->inject == nullptr)
-    return fail(Errc::malformed, "the host injects a fault into a driver that takes none");
-  const auto arguments = as_c(message.arguments);
-  const int result = m_driver->inject(m_device.get(), message.scenario.c_str(), arguments.data(), arguments.size());
-  report("fault " + message.scenario, result);
-  send_telemetry();
-  return {};
-}
-
-void Session::report(std::string_view what, int result) {
-  m_bridge.send(FrameType::done, encode(OutcomeMessage{result == QUIPU_OK, false,
-                                                       std::string(what) + ": " + std::string(result_text(result))}));
 }
 
 void Session::send_telemetry() {

@@ -34,9 +34,6 @@ class Session {
   Result<void> open(const DriverIdentity& identity, const OpenMessage& message);
   Result<void> serve();
   Result<bool> handle(const Frame& frame);
-  Result<void> pull(const PullMessage& message);
-  Result<void> inject(const InjectMessage& message);
-  void report(std::string_view what, int result);
   void send_telemetry();
 
   int m_socket;

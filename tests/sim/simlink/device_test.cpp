@@ -10,6 +10,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/secret.h"
@@ -138,6 +139,19 @@ class OpenDevice {
     return out;
   }
 
+  bool wait_for_state(std::uint32_t state) const {
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (telemetry().state != state) {
+      if (std::chrono::steady_clock::now() > give_up) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
+
+  int inject(const char* scenario, const std::vector<struct quipu_option>& arguments) const {
+    return sim_driver().inject(m_device, scenario, arguments.data(), arguments.size());
+  }
+
  private:
   struct quipu_device* m_device = nullptr;
 };
@@ -182,17 +196,46 @@ TEST(SimulatedDevice, OffersABlockAgainAfterBusy) {
   EXPECT_TRUE(same);
 }
 
+TEST(SimulatedDevice, ACutFibreStopsTheKeyAndARestoredOneBringsItBack) {
+  Receiver at_alice;
+  Receiver at_bob;
+  const OpenDevice alice(at_alice, "alice", "127.0.0.1:0");
+  const OpenDevice bob(at_bob, "bob", at_alice.wait_for_endpoint());
+  ASSERT_TRUE(at_alice.wait_for_blocks(1) && at_bob.wait_for_blocks(1));
+  ASSERT_EQ(bob.inject("fibre_cut", {}), QUIPU_OK);
+  ASSERT_TRUE(alice.wait_for_state(QUIPU_STATE_LINK_DOWN) && bob.wait_for_state(QUIPU_STATE_LINK_DOWN));
+  EXPECT_NE(std::string_view(bob.telemetry().detail).find("the fibre is cut"), std::string_view::npos);
+  EXPECT_EQ(bob.telemetry().skr_bit_s, 0.0);
+  const std::size_t before = std::max(at_alice.blocks(), at_bob.blocks());
+  ASSERT_EQ(bob.inject("fibre_restore", {}), QUIPU_OK);
+  ASSERT_TRUE(at_alice.wait_for_blocks(before + 3) && at_bob.wait_for_blocks(before + 3));
+  bool same = true;
+  at_alice.common_with(at_bob, same);
+  EXPECT_TRUE(same);
+}
+
+TEST(SimulatedDevice, AnEavesdropperEndsTheKey) {
+  Receiver at_alice;
+  Receiver at_bob;
+  const OpenDevice alice(at_alice, "alice", "127.0.0.1:0");
+  const OpenDevice bob(at_bob, "bob", at_alice.wait_for_endpoint());
+  ASSERT_TRUE(at_alice.wait_for_blocks(1) && at_bob.wait_for_blocks(1));
+  ASSERT_EQ(alice.inject("intercept", {{"fraction", "1"}}), QUIPU_OK);
+  ASSERT_TRUE(alice.wait_for_state(QUIPU_STATE_ABORTED));
+  EXPECT_GT(alice.telemetry().qber, 0.25);
+  ASSERT_EQ(alice.inject("intercept", {{"fraction", "0"}}), QUIPU_OK);
+  const std::size_t before = std::max(at_alice.blocks(), at_bob.blocks());
+  ASSERT_TRUE(at_alice.wait_for_blocks(before + 3) && at_bob.wait_for_blocks(before + 3));
+}
+
 TEST(SimulatedDevice, RefusesFaultsThatItDoesNotKnow) {
   Receiver receiver;
   const OpenDevice alice(receiver, "alice", "127.0.0.1:0");
-  const auto inject = [&](const char* scenario, std::vector<struct quipu_option> arguments) {
-    return sim_driver().inject(alice.get(), scenario, arguments.data(), arguments.size());
-  };
-  EXPECT_EQ(inject("earthquake", {}), QUIPU_E_UNSUPPORTED);
-  EXPECT_EQ(inject("intercept", {}), QUIPU_E_ARGUMENT);
-  EXPECT_EQ(inject("intercept", {{"fraction", "1.5"}}), QUIPU_E_ARGUMENT);
-  EXPECT_EQ(inject("fibre_cut", {{"seconds", "1"}}), QUIPU_E_ARGUMENT);
-  EXPECT_EQ(inject("fibre_cut", {}), QUIPU_OK);
+  EXPECT_EQ(alice.inject("earthquake", {}), QUIPU_E_UNSUPPORTED);
+  EXPECT_EQ(alice.inject("intercept", {}), QUIPU_E_ARGUMENT);
+  EXPECT_EQ(alice.inject("intercept", {{"fraction", "1.5"}}), QUIPU_E_ARGUMENT);
+  EXPECT_EQ(alice.inject("fibre_cut", {{"seconds", "1"}}), QUIPU_E_ARGUMENT);
+  EXPECT_EQ(alice.inject("fibre_cut", {}), QUIPU_OK);
 }
 
 }  // namespace

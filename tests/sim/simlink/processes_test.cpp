@@ -154,31 +154,6 @@ TEST(SimulatedLink, HealsAfterTheDeathOfEitherEnd) {
   EXPECT_GE(expect_same_blocks(sites), 6U);
 }
 
-TEST(SimulatedLink, ACutFibreStopsTheKeyAndARestoredOneBringsItBack) {
-  TwoSites sites;
-  ASSERT_TRUE(sites.until_blocks(1));
-  ASSERT_TRUE(sites.bob->host.inject("fibre_cut", {}));
-  ASSERT_TRUE(sites.until(
-      [&] { return sites.alice->device_is(DeviceState::link_down) && sites.bob->device_is(DeviceState::link_down); }));
-  EXPECT_THAT(sites.bob->host.status().telemetry->detail, testing::HasSubstr("the fibre is cut"));
-  EXPECT_EQ(sites.bob->host.status().telemetry->skr_bit_s, 0.0);
-  const std::size_t before = std::max(sites.alice->blocks.size(), sites.bob->blocks.size());
-  ASSERT_TRUE(sites.bob->host.inject("fibre_restore", {}));
-  ASSERT_TRUE(sites.until_blocks(before + 3));
-  expect_same_blocks(sites);
-}
-
-TEST(SimulatedLink, AnEavesdropperEndsTheKey) {
-  TwoSites sites;
-  ASSERT_TRUE(sites.until_blocks(1));
-  ASSERT_TRUE(sites.alice->host.inject("intercept", {{"fraction", "1"}}));
-  ASSERT_TRUE(sites.until([&] { return sites.alice->device_is(DeviceState::aborted); }));
-  EXPECT_GT(*sites.alice->host.status().telemetry->qber, 0.25);
-  ASSERT_TRUE(sites.alice->host.inject("intercept", {{"fraction", "0"}}));
-  const std::size_t before = std::max(sites.alice->blocks.size(), sites.bob->blocks.size());
-  ASSERT_TRUE(sites.until_blocks(before + 3));
-}
-
 // The stock of one end is full: neither end may run ahead of it by more than what it holds back itself.
 TEST(SimulatedLink, AFullStoreAtOneEndHoldsBackBoth) {
   TwoSites sites({{"skr_bit_s", "1000000000"}, {"initial_bits", "0"}}, false);

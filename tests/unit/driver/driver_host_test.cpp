@@ -65,23 +65,6 @@ TEST(DriverHost, HoldsTheDriverBackUntilBlocksAreAcknowledged) {
     EXPECT_EQ(run.recorder.blocks[i].sequence, i);
 }
 
-TEST(DriverHost, PullsBlocksByIdAndByNumber) {
-  HostRun run(config_of("good"));
-  EXPECT_EQ(run.host.pull(1, 1, 0, {}).error().code, Errc::unavailable);
-  ASSERT_TRUE(run.until_state(HostState::running));
-  ASSERT_TRUE(run.host.pull(7, 2, 0, {}));
-  const std::vector<BlockId> wanted = {BlockId(Uuid::from_random({1})), BlockId(Uuid::from_random({2}))};
-  ASSERT_TRUE(run.host.pull(8, 2, 0, wanted));
-  ASSERT_TRUE(run.until([&] { return run.recorder.blocks.size() == 4; }));
-  EXPECT_EQ(run.recorder.blocks[1].request, 7U);
-  EXPECT_EQ(run.recorder.blocks[2].request, 8U);
-  EXPECT_EQ(run.recorder.blocks[2].id, wanted[0]);
-  EXPECT_EQ(run.recorder.blocks[3].id, wanted[1]);
-  EXPECT_FALSE(run.host.pull(0, 1, 0, {}));
-  EXPECT_FALSE(run.host.pull(9, 3, 0, wanted));
-  EXPECT_FALSE(run.host.pull(9, 100000, 0, {}));
-}
-
 TEST(DriverHost, CarriesPeerMessagesBothWays) {
   HostRun run(config_of("good"));
   ASSERT_TRUE(run.until_state(HostState::running));
@@ -93,21 +76,20 @@ TEST(DriverHost, CarriesPeerMessagesBothWays) {
   EXPECT_EQ(run.host.send_peer_message(Bytes(65537)).error().code, Errc::too_large);
 }
 
-TEST(DriverHost, InjectsFaultsIntoSimulatedDevicesOnly) {
+TEST(DriverHost, LogsThatADriverRefusesAPeerMessage) {
   HostRun run(config_of("good"));
-  ASSERT_TRUE(run.until_telemetry());
-  ASSERT_TRUE(run.host.inject("qber", {{"value", "0.25"}}));
-  ASSERT_TRUE(run.until([&] { return run.host.status().telemetry->qber == 0.25; }));
-  ASSERT_TRUE(run.host.inject("earthquake", {}));
-  const std::string refusal = "driver_request: fault earthquake: not supported";
+  ASSERT_TRUE(run.until_state(HostState::running));
+  ASSERT_TRUE(run.host.send_peer_message(as_bytes("refuse")));
+  const std::string refusal = "driver_request: peer message: not possible in this state";
   ASSERT_TRUE(run.until([&] { return !run.recorder.lines.empty() && run.recorder.lines.back() == refusal; }));
+  EXPECT_TRUE(run.recorder.peer_messages.empty());
+}
 
-  HostRun real(config_of("real"));
-  ASSERT_TRUE(real.until_state(HostState::running));
-  EXPECT_FALSE(real.host.status().identity->simulated);
-  EXPECT_EQ(real.host.inject("qber", {{"value", "0.25"}}).error().code, Errc::not_permitted);
-  EXPECT_EQ(real.host.pull(1, 1, 0, {}).error().code, Errc::unsupported);
-  EXPECT_EQ(real.host.send_peer_message(Bytes(1)).error().code, Errc::unsupported);
+TEST(DriverHost, CarriesNoPeerMessageToADriverThatTakesNone) {
+  HostRun run(config_of("real"));
+  ASSERT_TRUE(run.until_state(HostState::running));
+  EXPECT_FALSE(run.host.status().identity->simulated);
+  EXPECT_EQ(run.host.send_peer_message(Bytes(1)).error().code, Errc::unsupported);
 }
 
 TEST(DriverHost, RefusesASimulatedDriverUnlessItIsPermitted) {
@@ -241,7 +223,7 @@ TEST(DriverProgram, TellsAHostOfAnotherVersionToRestart) {
   const auto outcome = parse_outcome((*frame)->body.view());
   ASSERT_TRUE(outcome);
   EXPECT_TRUE(outcome->permanent);
-  EXPECT_THAT(outcome->text, HasSubstr("different versions (frames 2 and 99): restart quipu-kmsd"));
+  EXPECT_THAT(outcome->text, HasSubstr("different versions (frames 3 and 99): restart quipu-kmsd"));
 }
 
 TEST(DriverHost, StartsAgainWithGrowingDelaysWhenTheDeviceIsAbsent) {

@@ -57,7 +57,7 @@ static uint32_t simulated_flag(void) {
   return (TEST_CAPABILITIES & QUIPU_CAP_SIMULATED) != 0 ? QUIPU_BLOCK_SIMULATED : 0;
 }
 
-static int deliver(struct quipu_device* device, uint64_t request, const uint8_t* id) {
+static int deliver(struct quipu_device* device) {
   const size_t octets = 100;
   struct quipu_block block;
   memset(&block, 0, sizeof block);
@@ -66,15 +66,11 @@ static int deliver(struct quipu_device* device, uint64_t request, const uint8_t*
   if (strcmp(device->mode, "wrong_flag") == 0) block.flags ^= QUIPU_BLOCK_SIMULATED;
   uint8_t* key = device->host->secret_alloc(device->host->context, octets);
   memset(key, (int)(device->sequence + 1), octets);
-  if (id != NULL)
-    memcpy(block.id, id, sizeof block.id);
-  else
-    device->host->random(device->host->context, block.id, sizeof block.id);
+  device->host->random(device->host->context, block.id, sizeof block.id);
   block.octets = key;
   block.octet_count = octets;
   block.created_ns = 1700000000000000000;
   block.sequence = device->sequence;
-  block.request = request;
   block.failure_probability = -1;
   const int result = device->host->deliver_block(device->host->context, &block);
   if (result == QUIPU_OK) ++device->sequence;
@@ -83,7 +79,7 @@ static int deliver(struct quipu_device* device, uint64_t request, const uint8_t*
 }
 
 static void deliver_all(struct quipu_device* device) {
-  while (device->blocks > 0 && deliver(device, 0, NULL) == QUIPU_OK)
+  while (device->blocks > 0 && deliver(device) == QUIPU_OK)
     --device->blocks;
 }
 
@@ -290,14 +286,13 @@ static int test_resume(struct quipu_device* device) {
 }
 
 __attribute__((unused)) static int test_pull(struct quipu_device* device, const struct quipu_pull* request) {
-  for (uint32_t i = 0; i < request->count; ++i) {
-    const int result = deliver(device, request->request, request->id_count > 0 ? request->ids[i] : NULL);
-    if (result != QUIPU_OK) return result;
-  }
-  return QUIPU_OK;
+  (void)device;
+  (void)request;
+  return QUIPU_E_DEVICE;
 }
 
 static int test_peer_receive(struct quipu_device* device, const uint8_t* octets, size_t octet_count) {
+  if (octet_count == 6 && memcmp(octets, "refuse", 6) == 0) return QUIPU_E_STATE;
   return device->host->peer_send(device->host->context, octets, octet_count);
 }
 
