@@ -186,7 +186,7 @@ bool holds_an_authority(SSL_CTX* ctx) {
 
 bool trusts_own_certificate(SSL_CTX* ctx) {
   STACK_OF(X509)* chain = nullptr;
-  SSL_CTX_get0_chain_certs(ctx, &chain);
+  SSL_CTX_get0_chain_certs(ctx, static_cast<void*>(&chain));
   const Verification verification(X509_STORE_CTX_new());
   if (verification == nullptr ||
       X509_STORE_CTX_init(verification.get(), SSL_CTX_get_cert_store(ctx), SSL_CTX_get0_certificate(ctx), chain) != 1)

@@ -237,6 +237,8 @@ class Programs(unittest.TestCase):
         environment = {name: value for name, value in os.environ.items() if name != "CREDENTIALS_DIRECTORY"}
         for text, code, told in ((configuration, 0, "good, 1 peer(s), 1 KMS(s)"),
                                  (configuration, 0, "kms.local.cert: the certificate ends at 20"),
+                                 (configuration.replace("quipu_ca.pem", "quipu_sae-a.pem"), 0,
+                                  "kms.local.ca: no certificate in credential:quipu_sae-a.pem is an authority's"),
                                  (configuration.replace("quipu_dc-b.psk", "quipu_dc-c.psk"), 5, "/etc/quipu/credentials/dc-c.psk"),
                                  (configuration.replace('sae_id = "sae-a"', 'sae_id = "sae-x"'), 5,
                                   'kms.local.sae_id: is "sae-x", and the certificate in credential:quipu_sae-a.pem is that of "sae-a"')):
