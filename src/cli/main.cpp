@@ -44,6 +44,7 @@ bool tell_unknown_verb(const CLI::App& program) {
   const auto words = program.remaining(true);
   if (verbs.empty() || words.empty() || words.front().starts_with('-')) return false;
   std::vector<std::string> names;
+  names.reserve(verbs.size());
   for (const CLI::App* verb : verbs)
     names.push_back(verb->get_name());
   const std::string_view near = quipu::nearest_name({names.begin(), names.end()}, words.front());

@@ -6,7 +6,6 @@
 namespace quipu::kmsd {
 namespace {
 
-using driver::DriverStatus;
 using driver::HostState;
 
 config::KmsdConfig configuration() {
@@ -40,7 +39,7 @@ LinkReport running_link() {
   link.driver.telemetry->qber = 0.02;
   link.driver.blocks = 3;
   link.simulated = true;
-  link.octets = 3 * 4096;
+  link.octets = 3 * std::uint64_t{4096};
   return link;
 }
 
