@@ -19,6 +19,7 @@ std::string_view to_string(Reason reason) {
     case Reason::answered_before: return "the peer refuses: it has answered this handshake before";
     case Reason::stamps_behind:
       return "the peer refuses: it has seen later handshakes of this site (a restored backup, or a clone)";
+    case Reason::silent: return "nothing comes back from the peer: is the network to it whole, in both directions?";
     case Reason::no_answer_yet: return "the peer has not answered yet";
     case Reason::no_answer:
       return "the peer does not answer: is it there, do the firewalls let UDP through, are both public keys and the "

@@ -22,6 +22,7 @@ enum class Reason : std::uint8_t {
   busy_there,
   answered_before,
   stamps_behind,
+  silent,
   no_answer_yet,
   no_answer,
   count_,

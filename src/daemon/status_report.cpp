@@ -71,6 +71,7 @@ std::string shortage(const PeerStatus& peer, const std::string& kms) {
 }
 
 std::string reason_while_up(const PeerStatus& peer, const std::string& kms) {
+  if (peer.silent) return text_of(Reason::silent);
   if (peer.qkd == protocol::QkdState::stretch) return text_of(Reason::keys_kept, shortage(peer, kms));
   if (peer.qkd == protocol::QkdState::reduced) return text_of(Reason::fewer_keys, shortage(peer, kms));
   return {};

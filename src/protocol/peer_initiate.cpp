@@ -30,7 +30,9 @@ std::optional<TimePoint> PeerMachine::attempt_reason() const {
   consider(m_traffic_waits);
   if (current == nullptr) {
     consider(m_rekey_asked);
-    if ((m_config.always_on || m_config.persistent_keepalive != Duration::zero()) && m_without_session)
+    // Data that was blocked may go on when there are keys again: nobody has to send for that to be found out.
+    const bool always = m_config.always_on || m_config.persistent_keepalive != Duration::zero();
+    if ((always || m_qkd == QkdState::block) && m_without_session)
       consider(*m_without_session + (m_regular ? Duration{} : kIrregularWait));
     return reason;
   }
@@ -151,6 +153,8 @@ void PeerMachine::attempt_timed_out(const Context& context) {
          {{"endpoint", m_endpoint ? m_endpoint->text() : "-"}});
   end_attempt(KeysGo::burn, context);
   m_attempt_failed = true;
+  // There were keys: it is the peer that lacks.
+  if (m_qkd == QkdState::block) set_qkd_state(QkdState::ok, {}, context);
   if (!absent) return;
   // Whoever still wants the tunnel says so again: an absent peer costs nothing while nobody sends.
   drop_queue(DropReason::queue_full);

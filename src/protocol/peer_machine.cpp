@@ -60,6 +60,12 @@ void PeerMachine::set_qkd_state(QkdState state, std::string_view why, const Cont
          std::move(fields));
 }
 
+QkdState PeerMachine::qkd_state_of(const Epoch& epoch) const {
+  if (m_config.policy.qkd == QkdUse::off) return QkdState::off;
+  const bool reduced = decide(m_config.policy, epoch.protection.qkd_keys, true) == KeyDecision::proceed_reduced;
+  return reduced ? QkdState::reduced : QkdState::ok;
+}
+
 // There is nothing left to stretch.
 void PeerMachine::no_epoch_left(std::string_view why, const Context& context) {
   if (m_qkd == QkdState::stretch) set_qkd_state(QkdState::block, why, context);
@@ -88,6 +94,29 @@ std::optional<TimePoint> PeerMachine::overdue_at() const {
   if (m_regular || m_unanswered_since || current == nullptr || !current->carried) return std::nullopt;
   if (m_config.policy.keys_needed() == 0 || m_qkd == QkdState::stretch) return std::nullopt;
   return std::max(current->made + interval(), *current->carried) + std::min(interval(), kAttemptDeadline);
+}
+
+// A new epoch was wanted before its time, for the peer was silent, and is wanted no more: whether there are keys, the
+// next one will tell.
+std::optional<TimePoint> PeerMachine::stretch_ends(TimePoint now) const {
+  const Epoch* current = m_epochs.current();
+  if (m_qkd != QkdState::stretch || m_attempt || current == nullptr || !m_last_kms_failure) return std::nullopt;
+  const TimePoint end = *m_last_kms_failure + kStretchForgotten;
+  const TimePoint due = current->made + interval() - interval() / kRekeyJitterDivisor;
+  return std::max(end, now) < due ? std::optional(end) : std::nullopt;
+}
+
+void PeerMachine::judge_supply(const Context& context) {
+  if (const auto overdue = overdue_at(); overdue && *overdue <= context.now)
+    set_qkd_state(QkdState::stretch, "the peer starts no handshake: does its KMS give keys?", context);
+  if (const auto end = stretch_ends(context.now); end && *end <= context.now)
+    set_qkd_state(qkd_state_of(*m_epochs.current()), {}, context);
+}
+
+bool PeerMachine::is_silent(TimePoint now) const {
+  const auto long_ago = [&](TimePoint at) { return now - at >= dead_after(); };
+  if (m_attempt_failed || (m_unanswered_since && long_ago(*m_unanswered_since))) return true;
+  return m_attempt && m_attempt->sent() && long_ago(m_attempt->decided());
 }
 
 // The percentile is kept, because the interval is asked for at every turn.
@@ -206,8 +235,7 @@ void PeerMachine::advance(const Context& context) {
   progress_fetch_ahead(context);
   if (m_attempt) progress_attempt(context);
   if (const auto due = attempt_due(); due && *due <= context.now) begin_attempt(context);
-  if (const auto overdue = overdue_at(); overdue && *overdue <= context.now)
-    set_qkd_state(QkdState::stretch, "the peer starts no handshake: does its KMS give keys?", context);
+  judge_supply(context);
   flush_queue(context);
   keep_alive(context);
 }
@@ -231,6 +259,7 @@ std::optional<TimePoint> PeerMachine::next_deadline(TimePoint now) const {
   if (fetch_ahead_wanted(now)) consider(std::max(now, m_ahead_not_before));
   consider(attempt_due());
   consider(overdue_at());
+  consider(stretch_ends(now));
   consider(keepalive_due());
   return next;
 }
@@ -252,6 +281,7 @@ PeerStatus PeerMachine::status(TimePoint now) const {
   out.handshake_under_way = m_attempt.has_value() || m_answer.asking() != nullptr;
   const bool wanted = m_attempt_failed || m_last_reject || !m_mismatch.empty() || !m_queue.empty() || attempt_reason();
   out.session_wanted = !out.session_up && wanted;
+  out.silent = out.session_up && is_silent(now);
   out.last_reject = m_last_reject;
   out.mismatch = m_mismatch;
   out.qkd = m_qkd;

@@ -83,8 +83,12 @@ class PeerMachine {
   void report_mismatch(const Context& context) const;
   OwnTerms own_terms() const;
   void set_qkd_state(QkdState state, std::string_view why, const Context& context);
+  QkdState qkd_state_of(const Epoch& epoch) const;
   void no_epoch_left(std::string_view why, const Context& context);
   std::optional<TimePoint> overdue_at() const;
+  std::optional<TimePoint> stretch_ends(TimePoint now) const;
+  void judge_supply(const Context& context);
+  bool is_silent(TimePoint now) const;
   void note_kms_latency(Duration latency);
   void raise_alarm(const Context& context);
   void kms_failed(std::string_view why, const Context& context);
@@ -200,7 +204,7 @@ class PeerMachine {
   Duration m_backoff{kFirstBackoff};
   int m_immediate_retries = 0;
   TimePoint m_next_resolve{};
-  bool m_attempt_failed = false;              // no session since an attempt of ours timed out
+  bool m_attempt_failed = false;              // nothing opened since an attempt of ours timed out
   std::optional<RejectReason> m_last_reject;  // since the last epoch: told once, then only at debug level
   std::string m_mismatch;  // how the peer is configured differently, as either end's last message 1 told
 

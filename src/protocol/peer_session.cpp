@@ -100,6 +100,7 @@ Outcome<Opened> PeerMachine::deliver(ByteView packet, const AllowedIps& allowed)
 // Whether it says where the peer is now.
 bool PeerMachine::opened_under(Epoch& epoch, bool newest, Shared& shared, TimePoint now) {
   m_last_received = now;
+  m_attempt_failed = false;
   m_unanswered_since.reset();
   if (m_attempt) m_attempt->sign_of_life(now);
   bool is_current = m_epochs.is_current(epoch);
@@ -180,13 +181,13 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   report(context, first ? LogLevel::info : LogLevel::debug, first ? "session_up" : "rekeyed",
          first ? "The tunnel is up" : "New keys are in use",
          {{"epoch", std::to_string(m_epoch_number)}, {"protection", protection}});
-  const bool reduced = decide(m_config.policy, epoch.protection.qkd_keys, true) == KeyDecision::proceed_reduced;
-  if (reduced) {
+  const QkdState supply = qkd_state_of(epoch);
+  if (supply == QkdState::reduced) {
     ++m_statistics.reduced_epochs;
     report(context, LogLevel::warning, "epoch_reduced", "This epoch has fewer QKD keys than sources",
            {{"epoch", std::to_string(m_epoch_number)}, {"protection", protection}});
   }
-  if (m_config.policy.qkd != QkdUse::off) set_qkd_state(reduced ? QkdState::reduced : QkdState::ok, {}, context);
+  set_qkd_state(supply, {}, context);
 }
 
 // An epoch that was in use should have been followed by another: whoever starts handshakes has failed, or has forgotten

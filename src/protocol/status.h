@@ -83,6 +83,7 @@ struct PeerStatus {
   bool initiator_of_epoch = false;
   bool handshake_under_way = false;
   bool session_wanted = false;  // there is none, and traffic or the configuration wants one, or the last attempt failed
+  bool silent = false;          // a session is up, and the peer answers neither data nor handshakes
   std::uint64_t epoch = 0;      // number of the present epoch in this run, from 1
   std::string protection;       // achieved by the present epoch; empty without one
   QkdState qkd = QkdState::off;

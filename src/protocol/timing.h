@@ -28,6 +28,7 @@ inline constexpr int kImmediateRetries = 2;           // new attempts at once af
 inline constexpr Duration kFirstBackoff = 1s;         // doubling up to min(N, kLastBackoff)
 inline constexpr Duration kLastBackoff = 5s;          // so that a pair heals within 10 s of the end of a fault
 inline constexpr Duration kPolicyMismatchPause = 60s;
+inline constexpr Duration kStretchForgotten = 15s;  // when no attempt has wanted keys in vain for so long
 
 // The responder's answer.
 inline constexpr Duration kAnswerKept = 6s;  // after the last repetition

@@ -206,8 +206,9 @@ class TwoSites(unittest.TestCase):
         self.assertIn("KMS", initiator.tunnel(other)["reason"])
         for site in (self.a, self.b):
             site.start_kms()
-        wait_until(lambda: initiator.reaches(other), "data flows when the KMSs are back", patience_s=60)
-        self.assertEqual(initiator.tunnel(other)["qkd"], "ok")
+        wait_until(lambda: initiator.tunnel(other)["qkd"] == "ok" == other.tunnel(initiator)["qkd"],
+                   "the block ends when the KMSs are back, though nobody sends", patience_s=60)
+        wait_until(lambda: initiator.reaches(other), "data flows again")
 
     def test_a_cable_that_was_pulled(self):
         self.a.namespace.ip("link", "set", "outer0", "down")

@@ -140,6 +140,76 @@ TEST(Keys, AnOutageAtTheInitiatorIsToldAtBothEnds) {
   EXPECT_EQ(world.b().events("qkd_state"), 2U);
 }
 
+// Nobody has to send for it to be found out that there are keys again.
+TEST(Keys, ABlockEndsWithTheOutage) {
+  Started world({});
+  world.traffic(100ms, 60s);
+  world.run(12s);
+  for (auto& end : world.kms.ends)
+    end.available = false;
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::block; }, 60s));
+  ASSERT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::block; }, 60s));
+  world.run(60s);
+  EXPECT_EQ(world.a().status().qkd, QkdState::block);
+  EXPECT_EQ(world.a().status().queued_packets, 0U);
+  const auto delivered = world.kms.ends[0].delivered_fresh + world.kms.ends[1].delivered_fresh;
+  for (auto& end : world.kms.ends)
+    end.available = true;
+  world.run(10s);
+  for (int i : {0, 1})
+    EXPECT_EQ(world.node(i).status().qkd, QkdState::ok);
+  world.run(600s);
+  EXPECT_LE(world.kms.ends[0].delivered_fresh + world.kms.ends[1].delivered_fresh, delivered + 2);
+}
+
+// The KMSs work again and the peer is gone: that is no lack of keys.
+TEST(Keys, ABlockEndsThoughThePeerIsAbsent) {
+  Started world({});
+  world.traffic(100ms, 40s);
+  world.run(12s);
+  for (auto& end : world.kms.ends)
+    end.available = false;
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::block; }, 60s));
+  world.links[0].cut = world.links[1].cut = true;
+  for (auto& end : world.kms.ends)
+    end.available = true;
+  world.run(70s);
+  EXPECT_EQ(world.a().status().qkd, QkdState::ok);
+  const auto delivered = world.kms.ends[0].delivered_fresh;
+  world.run(600s);
+  EXPECT_EQ(world.kms.ends[0].delivered_fresh, delivered);
+}
+
+// A peer that was silent made an attempt wanted long before the interval was over, and the network that failed took the
+// KMS along.
+TEST(Keys, AStretchEndsWithTheOutageThoughNoRekeyIsDue) {
+  Options options;
+  options.interval = 600s;
+  Started world(options);
+  world.traffic(500ms, 500s);
+  world.run(60s);
+  ASSERT_FALSE(world.a().status().silent);
+  world.links[0].cut = world.links[1].cut = true;
+  for (auto& end : world.kms.ends)
+    end.available = false;
+  world.run(30s);
+  EXPECT_TRUE(world.a().status().silent);
+  EXPECT_TRUE(world.b().status().silent);
+  // The first attempt had the key that was fetched ahead.
+  world.run(70s);
+  EXPECT_TRUE(world.a().status().silent);
+  EXPECT_TRUE(world.a().status().session_up);
+  EXPECT_EQ(world.a().status().qkd, QkdState::stretch);
+  world.links[0].cut = world.links[1].cut = false;
+  for (auto& end : world.kms.ends)
+    end.available = true;
+  world.run(30s);
+  for (int i : {0, 1}) {
+    EXPECT_FALSE(world.node(i).status().silent);
+    EXPECT_EQ(world.node(i).status().qkd, QkdState::ok);
+  }
+}
+
 // An epoch that nothing went over is followed by none: the first packet finds it old, and no key is lacking.
 TEST(Keys, AnIdleEpochIsNotTakenForAnOutage) {
   Started world({});

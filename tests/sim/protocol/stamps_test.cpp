@@ -79,8 +79,8 @@ TEST(Fault, TheOperatorsWordIsGoodForOneToldJump) {
   Started world({});
   show_stamp(world, std::uint64_t{1} << 42);
   ASSERT_TRUE(world.a().device().permit_stamp_jump(kFarEnd));
-  // No session of this attempt, so that it is the jump alone which uses up the word.
-  world.links[1].lose = is_response;
+  // No session of this attempt, nor of one of the peer's, so that it is the jump alone which uses up the word.
+  world.links[1].lose = [](ByteView datagram) { return is_response(datagram) || is_initiation(datagram); };
   world.a().send();
   world.run(1s);
   EXPECT_EQ(world.a().events("restored_or_cloned"), 1U);

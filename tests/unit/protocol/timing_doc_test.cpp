@@ -34,19 +34,16 @@ std::int64_t plain(T value) {
 
 TEST(Timing, IsDocumented) {
   const std::map<std::string, std::int64_t> expected = {
-      ENTRY(kMinRekeyInterval),    ENTRY(kMaxRekeyInterval),    ENTRY(kDefaultRekeyInterval),
-      ENTRY(kFirstRepetition),     ENTRY(kLastRepetition),      ENTRY(kAttemptDeadline),
-      ENTRY(kAttemptWithoutLife),  ENTRY(kImmediateRetries),    ENTRY(kFirstBackoff),
-      ENTRY(kLastBackoff),         ENTRY(kPolicyMismatchPause), ENTRY(kAnswerKept),
-      ENTRY(kAnswerKeptAtMost),    ENTRY(kAnswerInterval),      ENTRY(kAnswerHoldsBack),
-      ENTRY(kStaleRejectInterval), ENTRY(kRateInterval),        ENTRY(kRateIntervalAtMost),
-      ENTRY(kRateBurst),           ENTRY(kKmsDeadline),         ENTRY(kKmsRetry),
-      ENTRY(kLateKeyKept),         ENTRY(kLateKeysPerPeer),     ENTRY(kMaxRequestsInAll),
-      ENTRY(kCrossingHead),        ENTRY(kFirstConfirmation),   ENTRY(kConfirmationDeadline),
-      ENTRY(kNextLifetime),        ENTRY(kPreviousGrace),       ENTRY(kPreviousGraceShort),
-      ENTRY(kDeadSession),         ENTRY(kKeepalive),           ENTRY(kStampRange),
-      ENTRY(kQueuedPackets),       ENTRY(kLoadThreshold),       ENTRY(kSenderInterval),
-      ENTRY(kSenderBurst),         ENTRY(kStrangersInterval),   ENTRY(kStrangersBurst),
+      ENTRY(kMinRekeyInterval),    ENTRY(kMaxRekeyInterval), ENTRY(kDefaultRekeyInterval), ENTRY(kFirstRepetition),
+      ENTRY(kLastRepetition),      ENTRY(kAttemptDeadline),  ENTRY(kAttemptWithoutLife),   ENTRY(kImmediateRetries),
+      ENTRY(kFirstBackoff),        ENTRY(kLastBackoff),      ENTRY(kPolicyMismatchPause),  ENTRY(kStretchForgotten),
+      ENTRY(kAnswerKept),          ENTRY(kAnswerKeptAtMost), ENTRY(kAnswerInterval),       ENTRY(kAnswerHoldsBack),
+      ENTRY(kStaleRejectInterval), ENTRY(kRateInterval),     ENTRY(kRateIntervalAtMost),   ENTRY(kRateBurst),
+      ENTRY(kKmsDeadline),         ENTRY(kKmsRetry),         ENTRY(kLateKeyKept),          ENTRY(kLateKeysPerPeer),
+      ENTRY(kMaxRequestsInAll),    ENTRY(kCrossingHead),     ENTRY(kFirstConfirmation),    ENTRY(kConfirmationDeadline),
+      ENTRY(kNextLifetime),        ENTRY(kPreviousGrace),    ENTRY(kPreviousGraceShort),   ENTRY(kDeadSession),
+      ENTRY(kKeepalive),           ENTRY(kStampRange),       ENTRY(kQueuedPackets),        ENTRY(kLoadThreshold),
+      ENTRY(kSenderInterval),      ENTRY(kSenderBurst),      ENTRY(kStrangersInterval),    ENTRY(kStrangersBurst),
       ENTRY(kMaxStrangers),
   };
   EXPECT_EQ(documented(), expected);
