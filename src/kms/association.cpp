@@ -315,6 +315,12 @@ void Association::count_rates() {
   m_counted_spent = m_delivery.spent_octets();
 }
 
+// As enc_keys would give them out now: nothing while it gives no keys, and without contact none but what is leased.
+std::uint64_t Association::obtainable_octets() const {
+  if (!m_availability.serving(m_site.now)) return 0;
+  return (m_link.up() ? m_pool.books().stock : 0) + m_own.ready_slots() * kSlotSize;
+}
+
 etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) const {
   const Limits& limits = m_site.config.limits;
   const std::uint64_t per_key = std::uint64_t{Demand{1, limits.key_size_bits}.slots_per_key()} * kSlotSize;
@@ -324,7 +330,7 @@ etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) 
   status.master_sae_id = master;
   status.slave_sae_id = slave;
   status.key_size = limits.key_size_bits;
-  status.stored_key_count = (m_pool.books().stock + m_own.ready_slots() * kSlotSize) / per_key;
+  status.stored_key_count = obtainable_octets() / per_key;
   status.max_key_count = limits.pool_octets / per_key;
   status.max_key_per_request = limits.max_keys_per_request;
   status.max_key_size = limits.max_key_size_bits;

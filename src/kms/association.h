@@ -94,6 +94,7 @@ class Association {
   // Marks that there is work for handle_timeout().
   void touch();
   void count_rates();
+  std::uint64_t obtainable_octets() const;
 
   Site& m_site;
   const PeerConfig& m_config;

@@ -117,19 +117,6 @@ TEST_F(Rules, KeysHaveTheSizeAskedForAndTheirOwnOctets) {
   }
 }
 
-TEST_F(Rules, StatusCountsWhatIsThere) {
-  contact();
-  stock();
-  const auto reply = world.status(kA, "sae-a", "sae-b");
-  const auto& status = std::get<etsi::Status>(*reply->reply);
-  EXPECT_EQ(status.source_kme_id, KmeId("a"));
-  EXPECT_EQ(status.target_kme_id, KmeId("b"));
-  EXPECT_EQ(status.key_size, 256U);
-  // All but what site b has leased ahead.
-  EXPECT_GT(status.stored_key_count, 4 * 128 * 7 / 8U);
-  EXPECT_LE(status.stored_key_count, 4 * 128U);
-}
-
 // --- when keys are handed out ---
 
 TEST_F(Rules, NothingIsServedBeforeTheFirstContactOfARun) {

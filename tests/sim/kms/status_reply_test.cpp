@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the ETSI GS QKD 014 status of a KMS promises an SAE, between two sites.
+#include <gtest/gtest.h>
+
+#include "kms/availability.h"
+#include "sim/kms/world.h"
+
+namespace quipu::kms::sim {
+namespace {
+
+constexpr std::size_t kA = 0;
+constexpr std::size_t kB = 1;
+
+class StatusReply : public testing::Test {
+ protected:
+  void SetUp() override {
+    world.start(kA);
+    world.start(kB);
+    contact();
+    for (int i = 0; i < 4; ++i)
+      world.make_block(kA, kB, 4096);
+    world.settle();
+  }
+
+  void contact() {
+    world.connect(kA, kB);
+    world.settle();
+  }
+
+  etsi::Status told() { return std::get<etsi::Status>(*world.status(kA, "sae-a", "sae-b")->reply); }
+
+  World world{11, 2};
+};
+
+TEST_F(StatusReply, CountsWhatIsThere) {
+  const etsi::Status status = told();
+  EXPECT_EQ(status.source_kme_id, KmeId("a"));
+  EXPECT_EQ(status.target_kme_id, KmeId("b"));
+  EXPECT_EQ(status.key_size, 256U);
+  // All but what site b has leased ahead.
+  EXPECT_GT(status.stored_key_count, 4 * 128 * 7 / 8U);
+  EXPECT_LE(status.stored_key_count, 4 * 128U);
+}
+
+// An SAE reckons with these keys: those that no request gets are none.
+TEST_F(StatusReply, CountsOnlyWhatEncKeysWouldGive) {
+  const std::uint64_t stored = told().stored_key_count;
+  world.disconnect(kA, kB);
+  const std::uint64_t leased = world.pool(kA, kB).leased_keys;
+  ASSERT_GT(leased, 0U);
+  EXPECT_EQ(told().stored_key_count, leased);
+  world.advance(kServeWithoutLink);
+  EXPECT_EQ(world.enc_keys(kA, "sae-a", "sae-b")->error(), 503U);
+  EXPECT_EQ(told().stored_key_count, 0U);
+  EXPECT_GT(world.pool(kA, kB).stock_keys, 0U);
+  contact();
+  EXPECT_EQ(told().stored_key_count, stored);
+}
+
+TEST_F(StatusReply, CountsNothingBeforeTheFirstContactOfARun) {
+  world.kill(kA);
+  world.start(kA);
+  EXPECT_GT(world.pool(kA, kB).stock_keys, 0U);
+  EXPECT_EQ(told().stored_key_count, 0U);
+}
+
+}  // namespace
+}  // namespace quipu::kms::sim
