@@ -171,8 +171,8 @@ std::string to_text(const KeyLinkStatus& link) {
 }
 
 std::string to_text(const PoolStatus& pool) {
-  std::string out = fmt::format("pool with {}  KM link {}{}\n", pool.peer_kme, capitals(to_string(pool.km_link)),
-                                pool.simulated ? "  SIMULATED" : "");
+  std::string out = fmt::format("pool with {}  KM link {}{}{}\n", pool.peer_kme, capitals(to_string(pool.km_link)),
+                                pool.serving ? "" : "  STOPPED", pool.simulated ? "  SIMULATED" : "");
   if (!pool.km_link_reason.empty()) out += fmt::format("  reason {}\n", pool.km_link_reason);
   out += fmt::format("  stock {}  leased {}  delivered {} in {} keys  burnt {}\n", bits_text(pool.stock_bits),
                      bits_text(pool.leased_bits), bits_text(pool.delivered_bits), pool.delivered_keys,
@@ -223,7 +223,7 @@ ExitCode judge(const DeviceStatus& status) {
 
 ExitCode judge(const KmsStatus& status) {
   const auto& pools = status.pools;
-  const auto is_up = [](const PoolStatus& pool) { return pool.km_link == control::LinkState::up; };
+  const auto is_up = [](const PoolStatus& pool) { return pool.km_link == control::LinkState::up && pool.serving; };
   const auto links_run = [](const PoolStatus& pool) {
     return std::ranges::all_of(pool.links, [](const KeyLinkStatus& link) { return link.state == "running"; });
   };

@@ -120,6 +120,7 @@ void each_field(S& s, F&& f) {
   f("peer_kme", s.peer_kme);
   f("km_link", s.km_link);
   f("km_link_reason", s.km_link_reason);
+  f("serving", s.serving);
   f("simulated", s.simulated);
   f("stock_bits", s.stock_bits);
   f("leased_bits", s.leased_bits);

@@ -155,6 +155,7 @@ struct PoolStatus {
   std::string peer_kme{};
   LinkState km_link = LinkState::down;
   std::string km_link_reason{};   // why it is not up
+  bool serving = true;            // requests are answered with keys
   bool simulated = false;         // some material that this run had came from a simulated device
   std::uint64_t stock_bits = 0;   // free to be leased
   std::uint64_t leased_bits = 0;  // in open leases of either end, with what was handed out of them

@@ -47,6 +47,7 @@ control::PoolStatus pool_status(const kms::PoolStatus& pool, const std::map<KmeI
   return {.peer_kme = pool.peer.value(),
           .km_link = to_control(pool.link),
           .km_link_reason = link_reason(pool, attempts),
+          .serving = pool.serving,
           .simulated = pool.simulated,
           .stock_bits = pool.books.stock * 8,
           .leased_bits = pool.books.leased * 8,

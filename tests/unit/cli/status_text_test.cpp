@@ -114,6 +114,18 @@ TEST(StatusText, LeavesOutWhatIsNotKnown) {
   EXPECT_THAT(to_text(status), HasSubstr("the stock lasts 2 h 0 min at this rate\n"));
 }
 
+// A stock that no request gets anything of is not shown as one to be had.
+TEST(StatusText, TellsAPoolThatGivesNoKeys) {
+  KmsStatus status = kms(LinkState::up, "running");
+  EXPECT_THAT(to_text(status), Not(HasSubstr("STOPPED")));
+  status.pools[0].serving = false;
+  status.pools[0].stock_bits = 2357504;
+  EXPECT_THAT(to_text(status), HasSubstr("pool with kme-b  KM link UP  STOPPED\n  stock 2357.5 kbit"));
+  EXPECT_EQ(judge(status), ExitCode::down);
+  status.pools[0].simulated = true;
+  EXPECT_THAT(to_text(status), HasSubstr("KM link UP  STOPPED  SIMULATED\n"));
+}
+
 TEST(StatusText, NamesReasonAndDrops) {
   auto tunnel = healthy_tunnel("dc-b");
   tunnel.state = TunnelState::blocked;

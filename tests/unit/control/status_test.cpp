@@ -83,6 +83,7 @@ KmsStatus full_kms() {
           .pools = {{.peer_kme = "kme-b",
                      .km_link = LinkState::up,
                      .km_link_reason = "r",
+                     .serving = false,
                      .simulated = true,
                      .stock_bits = 1,
                      .leased_bits = 2,

@@ -97,6 +97,15 @@ TEST(KmsStatus, ADeadDriverMeasuresNothingAndStaysSimulated) {
   }
 }
 
+TEST(KmsStatus, TellsAPoolThatGivesNoKeys) {
+  kms::PoolStatus stopped = pool();
+  for (const bool serving : {false, true}) {
+    stopped.serving = serving;
+    const auto status = make_status(configuration(), {.pools = {stopped}, .links = {}, .requests = 0, .refused = {}});
+    EXPECT_EQ(status.pools.at(0).serving, serving);
+  }
+}
+
 TEST(KmsStatus, CountsDeliveredBitsAndKeysAlike) {
   kms::PoolStatus busy = pool();
   busy.simulated = true;
