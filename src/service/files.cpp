@@ -2,10 +2,12 @@
 #include "service/files.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <vector>
 
 #include "base/encoding.h"
 #include "base/regular_file.h"
@@ -19,6 +21,29 @@ constexpr std::string_view kCredential = "credential:";
 // where the service manager would.
 constexpr std::pair<std::string_view, std::string_view> kUnitsCredentials[] = {{"quipu_", "/etc/quipu/credentials"},
                                                                                {"kms_", "/etc/quipu/kms-credentials"}};
+
+bool exists(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
+
+// Empty when no unit has a credential of this name.
+std::string path_of_a_units(std::string_view name) {
+  for (const auto& [prefix, folder] : kUnitsCredentials)
+    if (name.starts_with(prefix) && name != prefix) return fmt::format("{}/{}", folder, name.substr(prefix.size()));
+  return {};
+}
+
+// What somebody meant who left out how the credentials of a unit begin: those that are there. `directory` is the
+// service manager's, or null.
+std::vector<std::string> meant_credentials(const char* directory, std::string_view name) {
+  std::vector<std::string> out;
+  for (const auto& [prefix, folder] : kUnitsCredentials) {
+    const std::string path =
+        directory != nullptr ? fmt::format("{}/{}{}", directory, prefix, name) : fmt::format("{}/{}", folder, name);
+    if (exists(path)) out.push_back(fmt::format("\"{}{}{}\"", kCredential, prefix, name));
+  }
+  return out;
+}
 
 Result<RegularFile> open_regular(std::string_view name) {
   QUIPU_TRY_ASSIGN(std::string path, resolve_file(name));
@@ -63,9 +88,13 @@ Result<std::string> resolve_file(std::string_view name) {
   name.remove_prefix(kCredential.size());
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos)
     return fail(Errc::malformed, fmt::format("credential:{}: not the name of a credential", name));
-  if (const char* const directory = std::getenv("CREDENTIALS_DIRECTORY")) return fmt::format("{}/{}", directory, name);
-  for (const auto& [prefix, folder] : kUnitsCredentials)
-    if (name.starts_with(prefix) && name != prefix) return fmt::format("{}/{}", folder, name.substr(prefix.size()));
+  const char* const directory = std::getenv("CREDENTIALS_DIRECTORY");
+  std::string path = directory != nullptr ? fmt::format("{}/{}", directory, name) : path_of_a_units(name);
+  if (!exists(path))
+    if (const auto meant = meant_credentials(directory, name); !meant.empty())
+      return fail(Errc::not_found, fmt::format("credential:{}: there is none of this name; did you mean {}?", name,
+                                               fmt::join(meant, " or ")));
+  if (!path.empty()) return path;
   return fail(Errc::not_found, fmt::format("credential:{}: the service manager passed no credentials, and the units "
                                            "have none of this name; add LoadCredential={}:FILE to the unit, or name a "
                                            "file by its path",

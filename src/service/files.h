@@ -13,7 +13,7 @@
 namespace quipu::service {
 
 // The path behind a name. Without a service manager a credential lies where the units load it from; an error when they
-// have none of this name.
+// have none of this name, or when one is there that this name is short for.
 Result<std::string> resolve_file(std::string_view name);
 
 // The folder for what outlives a run, as the service manager gives it (of several the first); else `fallback`.

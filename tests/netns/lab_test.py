@@ -240,6 +240,8 @@ class Programs(unittest.TestCase):
                                  (configuration.replace("quipu_ca.pem", "quipu_sae-a.pem"), 0,
                                   "kms.local.ca: no certificate in credential:quipu_sae-a.pem is an authority's"),
                                  (configuration.replace("quipu_dc-b.psk", "quipu_dc-c.psk"), 5, "/etc/quipu/credentials/dc-c.psk"),
+                                 (configuration.replace("quipu_dc-b.psk", "dc-b.psk"), 5,
+                                  'credential:dc-b.psk: there is none of this name; did you mean "credential:quipu_dc-b.psk"?'),
                                  (configuration.replace('sae_id = "sae-a"', 'sae_id = "sae-x"'), 5,
                                   'kms.local.sae_id: is "sae-x", and the certificate in credential:quipu_sae-a.pem is that of "sae-a"')):
             done = subprocess.run(["unshare", "--mount", "sh", "-c", script, PROGRAMS], input=text, text=True,

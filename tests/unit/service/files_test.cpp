@@ -97,6 +97,21 @@ TEST(Credential, ComesFromTheServiceManagersFolder) {
     EXPECT_EQ(resolve_file(name).error().code, Errc::malformed) << name;
 }
 
+TEST(Credential, IsToldByItsWholeNameWhenThePrefixIsForgotten) {
+  const Scratch scratch;
+  const Environment environment("CREDENTIALS_DIRECTORY", scratch.root());
+  scratch.write("quipu_dc-b.psk", kLine, 0440);
+  EXPECT_EQ(read_key_file<32>("credential:dc-b.psk").error().text,
+            "credential:dc-b.psk: there is none of this name; did you mean \"credential:quipu_dc-b.psk\"?");
+  scratch.write("kms_store.key", kLine, 0440);
+  EXPECT_THAT(read_key_file<32>("credential:store.key").error().text,
+              HasSubstr("did you mean \"credential:kms_store.key\"?"));
+  EXPECT_THAT(read_key_file<32>("credential:other").error().text, HasSubstr(scratch.path("other")));
+  // One that was handed over under this very name is good.
+  scratch.write("dc-b.psk", kLine, 0440);
+  EXPECT_TRUE(read_key_file<32>("credential:dc-b.psk").has_value());
+}
+
 // From a shell: the folders that the units name.
 TEST(Credential, LiesWhereTheUnitsLoadItFrom) {
   for (const auto& [unit, name] : {std::pair("quipud", "quipu"), std::pair("quipu-kmsd", "kms")}) {
