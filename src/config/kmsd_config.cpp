@@ -68,6 +68,15 @@ KmLinkConfig read_km_link(const Section& section, const Endpoint& etsi014, Posit
   return out;
 }
 
+// Who calls such a peer talks to this KMS.
+void refuse_own_address(const Section& section, const HostPort& address, const KmsdConfig& config) {
+  for (const auto& [name, own] :
+       {std::pair("km_link.listen", config.km_link.listen), std::pair("etsi014.listen", config.etsi014.listen)})
+    if (address.literal == own)
+      section.add("address", fmt::format("{} is this KMS's own {}", address.text(), name),
+                  "write where the other site's KM link listens");
+}
+
 void read_peers(const Section& root, KmsdConfig& config, UniqueValues& saes) {
   UniqueValues ids("KME id");
   for (const Section& section : root.tables("peer_kme")) {
@@ -79,6 +88,7 @@ void read_peers(const Section& root, KmsdConfig& config, UniqueValues& saes) {
       section.add("id", fmt::format("\"{}\" is this KME's own id", peer.id.value()), "name the other site's");
     peer.address =
         section.parsed("address", HostPort::parse, "HOST:PORT with a port from 1 to 65535").value_or(HostPort{});
+    refuse_own_address(section, peer.address, config);
     for (const ListItem& item : section.text_list("saes").value_or(std::vector<ListItem>{})) {
       if (!parse_id(item.text)) {
         section.add_at(item.position, "saes", fmt::format("\"{}\" is not {}", item.text, kIdForm), "correct it");
@@ -109,6 +119,22 @@ void read_options(const Section& section, LinkConfig& link) {
   }
 }
 
+// A device cannot be where a KMS listens, whichever driver knows it by whichever option.
+void refuse_kms_addresses(const Section& options, const LinkConfig& link, const KmsdConfig& config) {
+  std::vector<std::pair<std::string, Endpoint>> taken{{"km_link.listen", config.km_link.listen},
+                                                      {"etsi014.listen", config.etsi014.listen}};
+  for (const PeerKmeConfig& peer : config.peer_kmes)
+    if (peer.address.literal)
+      taken.emplace_back(fmt::format("the address of peer_kme \"{}\"", peer.id.value()), *peer.address.literal);
+  for (const auto& [name, value] : link.options) {
+    const auto endpoint = Endpoint::parse(value);
+    if (!endpoint) continue;
+    const auto used = std::ranges::find(taken, *endpoint, &std::pair<std::string, Endpoint>::second);
+    if (used != taken.end())
+      options.add(name, fmt::format("{} is {}", value, used->first), "give the device an address or a port of its own");
+  }
+}
+
 void read_links(const Section& root, KmsdConfig& config) {
   UniqueValues names("link name");
   for (const Section& section : root.tables("link")) {
@@ -125,7 +151,10 @@ void read_links(const Section& root, KmsdConfig& config) {
     link.allow_simulated = section.boolean("allow_simulated").value_or(false);
     link.allow_simulated_position = section.position_of("allow_simulated");
     if (section.has("options"))
-      if (const auto options = section.table("options")) read_options(*options, link);
+      if (const auto options = section.table("options")) {
+        read_options(*options, link);
+        refuse_kms_addresses(*options, link, config);
+      }
     config.links.push_back(std::move(link));
   }
 }

@@ -172,6 +172,9 @@ class PeerReader {
       m_keys.take(section, "public_key", to_base64(*key));
     }
     peer.psk_file = section.text("psk_file").value_or("");
+    if (!peer.psk_file.empty() && peer.psk_file == m_device.private_key_file)
+      section.add("psk_file", fmt::format("\"{}\" is device.private_key_file, too", peer.psk_file),
+                  "make a key for this peer with quipu genpsk, the same at both ends");
     peer.endpoint = section.has("endpoint")
                         ? section.parsed("endpoint", HostPort::parse, "HOST:PORT with a port from 1 to 65535")
                         : std::nullopt;

@@ -108,6 +108,23 @@ TEST(KmsdConfig, TellsWhereTheKeysOfALinkStand) {
   EXPECT_EQ(config->links[0].option_positions.at("qber").column, 1U);
 }
 
+TEST(KmsdConfig, RefusesAPeerAtAnAddressOfOurOwn) {
+  EXPECT_THAT(refusal("192.0.2.2:8020", "192.0.2.1:8020"),
+              HasSubstr("peer_kme[1].address: 192.0.2.1:8020 is this KMS's own km_link.listen; write where the other"));
+  EXPECT_THAT(refusal("192.0.2.2:8020", "127.0.0.1:8014"), HasSubstr("is this KMS's own etsi014.listen"));
+  EXPECT_EQ(refusal("192.0.2.2:8020", "192.0.2.1:8021"), "");
+}
+
+TEST(KmsdConfig, RefusesADeviceWhereAKmsListens) {
+  EXPECT_EQ(
+      refusal("192.0.2.1:8030", "192.0.2.1:8020"),
+      "FILE:33:1: link[1].options.fibre: 192.0.2.1:8020 is km_link.listen; give the device an address or a port of "
+      "its own");
+  EXPECT_THAT(refusal("192.0.2.1:8030", "127.0.0.1:8014"), HasSubstr("is etsi014.listen"));
+  EXPECT_THAT(refusal("192.0.2.1:8030", "192.0.2.2:8020"), HasSubstr("is the address of peer_kme \"kme-b\""));
+  EXPECT_EQ(refusal("192.0.2.1:8030", "192.0.2.2:8030"), "");
+}
+
 TEST(KmsdConfig, UnknownKeysAreToldFromKnownOnes) {
   EXPECT_THAT(refusal("allow_simulated", "allow_simulation"), HasSubstr("did you mean \"allow_simulated\"?"));
   EXPECT_THAT(refusal("[km_link]", "[kmlink]"), HasSubstr("kmlink: unknown key; did you mean \"km_link\"?"));

@@ -111,6 +111,17 @@ TEST(QuipudConfig, RefusesTheCredentialsOfTheOtherDaemon) {
   EXPECT_EQ(refusal("credential:sae-a.key", "credential:quipu_sae-a.key"), "");
 }
 
+TEST(QuipudConfig, RefusesTheDevicesKeyAsThatOfAPeer) {
+  EXPECT_THAT(
+      refusal("/etc/quipu/dc-b.psk", "/etc/quipu/device.key"),
+      AllOf(StartsWith("FILE:17:1: peer[1].psk_file: \"/etc/quipu/device.key\" is device.private_key_file, too"),
+            HasSubstr("quipu genpsk")));
+  // The one that is meant where none is written.
+  const std::string left_out = with(kQuipudSample, "private_key_file = \"/etc/quipu/device.key\"\n", "");
+  EXPECT_THAT(problems_of(parse_quipud(with(left_out, "/etc/quipu/dc-b.psk", "credential:quipu_device.key"))),
+              HasSubstr("is device.private_key_file, too"));
+}
+
 TEST(QuipudConfig, AnAddressHasItsPrefixLength) {
   EXPECT_THAT(refusal("10.70.0.1/24", "10.70.0.1"), HasSubstr("\"10.70.0.1\" is not an address with a prefix length"));
   EXPECT_THAT(refusal("fd70::1/64", "fd70::1"), HasSubstr("write it as in 10.70.0.1/24 or fd70::1/64"));
