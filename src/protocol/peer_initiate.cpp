@@ -30,9 +30,10 @@ std::optional<TimePoint> PeerMachine::attempt_reason() const {
   consider(m_traffic_waits);
   if (current == nullptr) {
     consider(m_rekey_asked);
-    // Data that was blocked may go on when there are keys again: nobody has to send for that to be found out.
+    // Data that was blocked may go on when there are keys again: nobody has to send for that to be found out. Not where
+    // each attempt burns a key, for the two KMSs do not know each other's.
     const bool always = m_config.always_on || m_config.persistent_keepalive != Duration::zero();
-    if ((always || m_qkd == QkdState::block) && m_without_session)
+    if ((always || (m_qkd == QkdState::block && m_asks_in_block)) && m_without_session)
       consider(*m_without_session + (m_regular ? Duration{} : kIrregularWait));
     return reason;
   }
@@ -98,7 +99,7 @@ bool PeerMachine::gather_keys(const Context& context) {
   if (decision == KeyDecision::stretch || decision == KeyDecision::block) {
     end_attempt(KeysGo::keep, context);
     back_off(context.now);
-    kms_failed("the KMS here gives no key", context);
+    kms_failed(Lack::keys, "the KMS here gives no key", context);
     return false;
   }
   std::vector<QkdKey> keys;
@@ -271,6 +272,7 @@ void PeerMachine::handle_reject(ByteView message, const Context& context) {
     return;
   }
   ++m_statistics.rejects_received;
+  m_last_word = context.now;
   m_mismatch.clear();
   tell_reject(reject->reason, context);
   obey_reject(*reject, context);
@@ -298,7 +300,7 @@ void PeerMachine::obey_reject(const Reject& reject, const Context& context) {
     case RejectReason::kms_unavailable:
       end_attempt(KeysGo::keep, context);
       back_off(context.now);
-      kms_failed("the peer gets no key from its KMS", context);
+      kms_failed(Lack::keys, "the peer gets no key from its KMS", context);
       break;
     case RejectReason::busy:
       end_attempt(KeysGo::keep, context);
@@ -313,7 +315,7 @@ void PeerMachine::keys_were_unknown(const Context& context) {
   end_attempt(KeysGo::burn, context);
   const bool at_once = m_immediate_retries < kImmediateRetries;
   retry_at_once_or_back_off(context.now);
-  if (!at_once) kms_failed("the peer's KMS does not know the keys that the KMS here gives", context);
+  if (!at_once) kms_failed(Lack::agreement, "the peer's KMS does not know the keys that the KMS here gives", context);
 }
 
 void PeerMachine::policies_differ(const Reject& reject, const Context& context) {

@@ -72,8 +72,9 @@ void PeerMachine::no_epoch_left(std::string_view why, const Context& context) {
 }
 
 // A handshake failed for want of keys: what that means is the policy's to say.
-void PeerMachine::kms_failed(std::string_view why, const Context& context) {
+void PeerMachine::kms_failed(Lack lack, std::string_view why, const Context& context) {
   ++m_statistics.kms_failures;
+  m_asks_in_block = lack == Lack::keys;
   m_last_kms_failure = context.now;
   switch (decide(m_config.policy, 0, session_up(context.now))) {
     case KeyDecision::proceed:
@@ -87,13 +88,14 @@ void PeerMachine::kms_failed(std::string_view why, const Context& context) {
   }
 }
 
-// When the end that leaves the handshakes to the other tells that none came. A peer that is not heard is no matter of
-// keys: attempt_reason() sees to it.
-std::optional<TimePoint> PeerMachine::overdue_at() const {
+// At the end that leaves the handshakes to the other: it is heard long after it should have started one. A peer that is
+// not heard is no matter of keys.
+bool PeerMachine::is_overdue() const {
   const Epoch* current = m_epochs.current();
-  if (m_regular || m_unanswered_since || current == nullptr || !current->carried) return std::nullopt;
-  if (m_config.policy.keys_needed() == 0 || m_qkd == QkdState::stretch) return std::nullopt;
-  return std::max(current->made + interval(), *current->carried) + std::min(interval(), kAttemptDeadline);
+  if (m_regular || m_config.policy.keys_needed() == 0 || m_answer.asking() != nullptr) return false;
+  if (current == nullptr || !current->carried || !m_last_received) return false;
+  const TimePoint due = std::max(current->made + interval(), *current->carried);
+  return *m_last_received >= due + std::min(interval(), kAttemptDeadline);
 }
 
 // A new epoch was wanted before its time, for the peer was silent, and is wanted no more: whether there are keys, the
@@ -107,14 +109,18 @@ std::optional<TimePoint> PeerMachine::stretch_ends(TimePoint now) const {
 }
 
 void PeerMachine::judge_supply(const Context& context) {
-  if (const auto overdue = overdue_at(); overdue && *overdue <= context.now)
+  if (m_qkd != QkdState::stretch && is_overdue()) {
+    m_asks_in_block = true;
     set_qkd_state(QkdState::stretch, "the peer starts no handshake: does its KMS give keys?", context);
+  }
   if (const auto end = stretch_ends(context.now); end && *end <= context.now)
     set_qkd_state(qkd_state_of(*m_epochs.current()), {}, context);
 }
 
 bool PeerMachine::is_silent(TimePoint now) const {
   const auto long_ago = [&](TimePoint at) { return now - at >= dead_after(); };
+  const auto heard = std::max(m_last_received, m_last_word);
+  if (heard && now - *heard < dead_after() + kLastBackoff) return false;  // of a refusal at each attempt, too
   if (m_attempt_failed || (m_unanswered_since && long_ago(*m_unanswered_since))) return true;
   return m_attempt && m_attempt->sent() && long_ago(m_attempt->decided());
 }
@@ -258,7 +264,6 @@ std::optional<TimePoint> PeerMachine::next_deadline(TimePoint now) const {
   if (announcement_wanted(now)) consider(now);
   if (fetch_ahead_wanted(now)) consider(std::max(now, m_ahead_not_before));
   consider(attempt_due());
-  consider(overdue_at());
   consider(stretch_ends(now));
   consider(keepalive_due());
   return next;

@@ -85,13 +85,14 @@ class PeerMachine {
   void set_qkd_state(QkdState state, std::string_view why, const Context& context);
   QkdState qkd_state_of(const Epoch& epoch) const;
   void no_epoch_left(std::string_view why, const Context& context);
-  std::optional<TimePoint> overdue_at() const;
+  bool is_overdue() const;
   std::optional<TimePoint> stretch_ends(TimePoint now) const;
   void judge_supply(const Context& context);
   bool is_silent(TimePoint now) const;
   void note_kms_latency(Duration latency);
   void raise_alarm(const Context& context);
-  void kms_failed(std::string_view why, const Context& context);
+  enum class Lack : std::uint8_t { keys, agreement };  // none to be had, or ones that the other end's KMS does not know
+  void kms_failed(Lack lack, std::string_view why, const Context& context);
   bool session_up(TimePoint now) const;
   Duration interval() const;  // effective N
   Duration max_key_age() const;
@@ -227,6 +228,8 @@ class PeerMachine {
   // Liveness of the session.
   std::optional<TimePoint> m_last_received;
   std::optional<TimePoint> m_last_kms_failure;
+  std::optional<TimePoint> m_last_word;  // a message of a handshake that is proven to be the peer's
+  bool m_asks_in_block = false;          // attempts go on in a block: they cost no key
   TimePoint m_last_sent{};
   std::optional<TimePoint> m_unanswered_since;  // data sent, nothing opened since
   std::optional<TimePoint> m_reply_since;       // data opened, nothing sent since

@@ -40,6 +40,7 @@ void PeerMachine::handle_initiation(ReceivedInitiation initiation, const Message
                "The peer's stamp is far above any that it used: permit the jump if that machine was restored");
       return;
   }
+  m_last_word = context.now;
   const bool alike = payload.tunnel == m_config.tunnel && payload.policy == m_wire_policy;
   m_mismatch = alike ? std::string() : mismatch_told(own_terms(), payload);
   if (alike && crossing_ignores(context.now)) return;
@@ -141,7 +142,7 @@ void PeerMachine::progress_answer(const Context& context) {
   for (HeldKey& held : keys)
     put_named(std::move(held), late_key_kept(), context);
   reject(done.initiation, unknown ? RejectReason::key_unknown : RejectReason::kms_unavailable, context);
-  if (!unknown) kms_failed("the KMS here does not give the keys that the peer names", context);
+  if (!unknown) kms_failed(Lack::keys, "the KMS here does not give the keys that the peer names", context);
 }
 
 void PeerMachine::respond(AnswerKeeper::Asking asking, std::vector<HeldKey> held, const Context& context) {

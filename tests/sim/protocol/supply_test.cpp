@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each end says of the supply of keys and of a peer that is silent, and how either ends.
+#include <gtest/gtest.h>
+
+#include "world.h"
+
+namespace quipu::sim {
+namespace {
+
+using namespace protocol;
+
+// The responder's own KMS works: all it has to go by is the age of its epoch.
+TEST(Supply, AnOutageAtTheInitiatorIsToldAtBothEnds) {
+  Started world({});
+  world.traffic(100ms, 100s);
+  world.run(12s);
+  world.kms.ends[0].available = false;
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::stretch; }, 20s));
+  EXPECT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::stretch; }, 6s));
+  EXPECT_TRUE(world.b().status().session_up);
+  world.kms.ends[0].available = true;
+  ASSERT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::ok; }, 6s));
+  EXPECT_EQ(world.b().events("qkd_state"), 2U);
+}
+
+// Nobody has to send for it to be found out that there are keys again.
+TEST(Supply, ABlockEndsWithTheOutage) {
+  Started world({});
+  world.traffic(100ms, 60s);
+  world.run(12s);
+  for (auto& end : world.kms.ends)
+    end.available = false;
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::block; }, 60s));
+  ASSERT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::block; }, 60s));
+  world.run(60s);
+  EXPECT_EQ(world.a().status().qkd, QkdState::block);
+  EXPECT_EQ(world.a().status().queued_packets, 0U);
+  const auto delivered = world.kms.ends[0].delivered_fresh + world.kms.ends[1].delivered_fresh;
+  for (auto& end : world.kms.ends)
+    end.available = true;
+  world.run(10s);
+  for (int i : {0, 1})
+    EXPECT_EQ(world.node(i).status().qkd, QkdState::ok);
+  world.run(600s);
+  EXPECT_LE(world.kms.ends[0].delivered_fresh + world.kms.ends[1].delivered_fresh, delivered + 2);
+}
+
+// The KMSs work again and the peer is gone: that is no lack of keys.
+TEST(Supply, ABlockEndsThoughThePeerIsAbsent) {
+  Started world({});
+  world.traffic(100ms, 40s);
+  world.run(12s);
+  for (auto& end : world.kms.ends)
+    end.available = false;
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::block; }, 60s));
+  world.links[0].cut = world.links[1].cut = true;
+  for (auto& end : world.kms.ends)
+    end.available = true;
+  world.run(70s);
+  EXPECT_EQ(world.a().status().qkd, QkdState::ok);
+  const auto delivered = world.kms.ends[0].delivered_fresh;
+  world.run(600s);
+  EXPECT_EQ(world.kms.ends[0].delivered_fresh, delivered);
+}
+
+// A peer that was silent made an attempt wanted long before the interval was over, and the network that failed took the
+// KMS along.
+TEST(Supply, AStretchEndsWithTheOutageThoughNoRekeyIsDue) {
+  Options options;
+  options.interval = 600s;
+  Started world(options);
+  world.traffic(500ms, 500s);
+  world.run(60s);
+  ASSERT_FALSE(world.a().status().silent);
+  world.links[0].cut = world.links[1].cut = true;
+  for (auto& end : world.kms.ends)
+    end.available = false;
+  world.run(30s);
+  EXPECT_TRUE(world.a().status().silent);
+  EXPECT_TRUE(world.b().status().silent);
+  // The first attempt had the key that was fetched ahead.
+  world.run(70s);
+  EXPECT_TRUE(world.a().status().silent);
+  EXPECT_TRUE(world.a().status().session_up);
+  EXPECT_EQ(world.a().status().qkd, QkdState::stretch);
+  world.links[0].cut = world.links[1].cut = false;
+  for (auto& end : world.kms.ends)
+    end.available = true;
+  world.run(30s);
+  for (int i : {0, 1}) {
+    EXPECT_FALSE(world.node(i).status().silent);
+    EXPECT_EQ(world.node(i).status().qkd, QkdState::ok);
+  }
+}
+
+// An epoch that nothing went over is followed by none: the first packet finds it old, and no key is lacking.
+TEST(Supply, AnIdleEpochIsNotTakenForAnOutage) {
+  Started world({});
+  world.a().send();
+  world.run(30s);
+  ASSERT_GT(world.b().status().key_age, 15s);
+  world.traffic(100ms, 30s);
+  world.run(30s);
+  EXPECT_EQ(world.b().events("qkd_state"), 0U);
+  EXPECT_TRUE(world.healthy());
+}
+
+// A peer that was switched off is no matter of keys, to an end that only receives neither.
+TEST(Supply, APeerThatVanishedIsNotTakenForAnOutage) {
+  Started world({});
+  world.traffic(100ms, 100s, true, false);
+  world.run(12s);
+  world.links[0].cut = world.links[1].cut = true;
+  world.run(120s);
+  EXPECT_EQ(world.b().events("qkd_state"), 0U);
+}
+
+// Two KMSs of different links: each attempt burns a key, so that nobody tries while nobody sends.
+TEST(Supply, ABlockForKeysThatTheOtherKmsDoesNotKnowCostsNothingWhenNobodySends) {
+  Started world({});
+  world.traffic(100ms, 80s);
+  world.run(12s);
+  world.kms.synchronised_after = 10h;
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::block; }, 60s));
+  world.run(60s);
+  const auto delivered = world.kms.ends[0].delivered_fresh + world.kms.ends[1].delivered_fresh;
+  world.run(600s);
+  EXPECT_LE(world.kms.ends[0].delivered_fresh + world.kms.ends[1].delivered_fresh, delivered + 4);
+}
+
+// It says itself what it lacks.
+TEST(Supply, APeerWithoutKeysIsNotTakenForSilent) {
+  Options options;
+  options.interval = 600s;
+  Started world(options);
+  world.traffic(500ms, 300s);
+  world.run(60s);
+  world.kms.ends[1].available = false;
+  world.b().restart();
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().last_reject.has_value(); }, 30s));
+  for (int i = 0; i < 60; ++i) {
+    world.run(1s);
+    EXPECT_FALSE(world.a().status().silent) << i;
+  }
+  EXPECT_EQ(world.a().status().last_reject, RejectReason::kms_unavailable);
+}
+
+TEST(Supply, APeerWhoseDataArriveIsNotTakenForSilent) {
+  Started world({});
+  world.traffic(100ms, 60s);
+  world.run(5s);
+  world.links[0].lose = is_initiation;
+  world.kms.ends[0].latency = 1s;
+  for (int i = 0; i < 200; ++i) {
+    world.run(100ms);
+    EXPECT_FALSE(world.a().status().silent) << i;
+  }
+}
+
+}  // namespace
+}  // namespace quipu::sim
