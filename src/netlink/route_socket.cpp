@@ -75,6 +75,16 @@ std::optional<Route> as_planned(const KernelRoute& route, int own_interface) {
   return std::nullopt;
 }
 
+// The kernel deletes the first route that fits what it is asked for: where that leaves out what tells this one from
+// ours (its source, its hops), ours could be it.
+bool could_take_ours(const KernelRoute& route, std::span<const KernelRoute> routes, int own_interface) {
+  if (route.any_source && (route.type != RTN_UNICAST || route.interface != 0)) return false;
+  return std::ranges::any_of(routes, [&](const KernelRoute& other) {
+    return as_planned(other, own_interface) && other.prefix == route.prefix && other.table == route.table &&
+           other.metric == route.metric;
+  });
+}
+
 std::vector<Route> planned(std::span<const KernelRoute> routes, int own_interface) {
   std::vector<Route> out;
   for (const KernelRoute& route : routes)
@@ -115,9 +125,14 @@ Result<NlSocket> connect() {
   return socket;
 }
 
-// While a plan changes: a local network that is protected so far stays so until everything else has succeeded.
+// While a plan changes: a local network that is protected so far, whole or in part, stays so until everything else has
+// succeeded.
 LinkPlan before_it_opens(const LinkPlan& from, LinkPlan to) {
-  std::erase_if(to.local_networks, [&](const IpPrefix& network) { return from.protects(network); });
+  std::erase_if(to.local_networks, [&](const IpPrefix& network) {
+    return from.protects(network) || std::ranges::any_of(from.prefixes, [&](const IpPrefix& prefix) {
+             return network.contains(prefix) && from.protects(prefix);
+           });
+  });
   return to;
 }
 
@@ -158,9 +173,13 @@ struct RouteSocket::State {
   Result<void> remove_stale(std::span<const KernelRoute> routes, const LinkPlan& plan) const {
     const int interface = plan.name.empty() ? 0 : index_if_any(plan.name).value_or(0);
     Result<void> outcome;
-    for (const KernelRoute& route : routes)
-      if (is_stale(route, plan, interface))
-        if (Result<void> removed = remove_route(get(), route); !removed && outcome) outcome = std::move(removed);
+    for (const KernelRoute& route : routes) {
+      if (!is_stale(route, plan, interface)) continue;
+      Result<void> removed = could_take_ours(route, routes, interface)
+                                 ? fail(Errc::conflict, stale_text(route) + ": by hand, for it is too much like ours")
+                                 : remove_route(get(), route);
+      if (!removed && outcome) outcome = std::move(removed);
+    }
     return outcome;
   }
 

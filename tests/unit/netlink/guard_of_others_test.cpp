@@ -153,6 +153,29 @@ TEST(GuardOfOthers, ARouteForOneSourceHidesThatForAll) {
   });
 }
 
+// What the kernel cannot tell from ours by what it is asked to delete is told, and ours stays.
+TEST(GuardOfOthers, ARouteThatIsTooMuchLikeOursDoesNotTakeItAlong) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    const LinkPlan plan = plan_of({"10.2.0.0/16", "2001:db8:2::/48"});
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_OK(socket.apply(plan));
+    run("ip route append 10.2.0.0/16 table 81 proto 81 scope link nexthop dev up0 nexthop dev up0");
+    const auto hops = socket.guard(plan);
+    ASSERT_FALSE(hops);
+    EXPECT_THAT(hops.error().text, HasSubstr("removal of the route 10.2.0.0/16: by hand"));
+    EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("10.2.0.0/16 dev quipu0"));
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    run("ip route del 10.2.0.0/16 table 81 proto 81 nexthop dev up0 nexthop dev up0");
+    run("ip -6 route add blackhole 2001:db8:2::/48 from 2001:db8:9::/48 table 81 proto 81 metric 4294967295");
+    EXPECT_FALSE(socket.guard(plan));
+    EXPECT_THAT(output_of("ip -6 route show table 81 type blackhole"), HasSubstr("blackhole 2001:db8:2::/48 dev lo"));
+    EXPECT_EQ(canaries(uplink), 0);
+  });
+}
+
 TEST(GuardOfOthers, OnlyWhatLeadsProtectedPacketsAwayIsABypass) {
   in_namespace([] {
     const UniqueFd uplink = open_uplink();
