@@ -128,7 +128,7 @@ void refuse_kms_addresses(const Section& options, const LinkConfig& link, const 
       taken.emplace_back(fmt::format("the address of peer_kme \"{}\"", peer.id.value()), *peer.address.literal);
   for (const auto& [name, value] : link.options) {
     const auto endpoint = Endpoint::parse(value);
-    if (!endpoint) continue;
+    if (!endpoint || endpoint->port == 0) continue;
     const auto used = std::ranges::find(taken, *endpoint, &std::pair<std::string, Endpoint>::second);
     if (used != taken.end())
       options.add(name, fmt::format("{} is {}", value, used->first), "give the device an address or a port of its own");

@@ -43,10 +43,10 @@ Result<netlink::LinkPlan> load_plan(const std::string& file);
 // The text names the file, and the place in it where there is one.
 Result<Settings> load_settings(const std::string& file);
 
-// Ours, of each KMS.
 // What in the certificates may be a mistake.
 std::vector<config::Problem> doubts_about(const Settings& settings);
 
+// Ours, of each KMS.
 std::vector<service::Certificate> certificates_of(const Settings& settings);
 
 // What the tunnel to this peer demands. The configuration was validated.

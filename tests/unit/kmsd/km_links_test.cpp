@@ -24,10 +24,12 @@ const Bytes kWord{1};
 class KmLinksTest : public ::testing::Test {
  protected:
   // "kme-m" and its one peer, which is dialled at that port, or dials.
+  std::string host = "127.0.0.1";
+
   void open(const std::string& peer, bool dials, std::uint16_t port = 1, Duration patience = KmLinks::kPatience) {
     const config::KmLinkConfig own{.listen = kLoopback, .tls = {}};
     const config::PeerKmeConfig other{
-        .id = KmeId(peer), .address = {.host = "127.0.0.1", .port = port, .literal = {}}, .saes = {}, .position = {}};
+        .id = KmeId(peer), .address = {.host = host, .port = port, .literal = {}}, .saes = {}, .position = {}};
     KmLinks::Events events{.connected =
                                [this](kms::LinkId link, const KmeId&) {
                                  ++connected;
@@ -199,24 +201,26 @@ TEST_F(KmLinksTest, AConnectionThatThePeerRefusesNeverStood) {
 }
 
 TEST_F(KmLinksTest, WhatFailedLastIsRememberedUntilItSucceeds) {
-  std::uint16_t port = 0;
+  // Nobody else is given a port there, once this one is free again.
+  host = "127.0.0.2";
+  Endpoint own{*IpAddress::parse(host), 0, 0};
   {
-    const auto taken = net::TlsListener::open(loop, kLoopback, pki.context("kme-z"), {}, [](auto) {});
+    const auto taken = net::TlsListener::open(loop, own, pki.context("kme-z"), {}, [](auto) {});
     ASSERT_TRUE(taken.has_value());
-    port = (*taken)->local().port;
+    own.port = (*taken)->local().port;
   }
-  open("kme-z", true, port);
-  const std::string address = "127.0.0.1:" + std::to_string(port);
+  open("kme-z", true, own.port);
+  const std::string address = own.text();
   EXPECT_EQ(links->attempts().at(KmeId("kme-z")), "calling kme-z at " + address);
   run_until(loop, [&] { return log.count("km_link_dials_again") > 0; });
   EXPECT_THAT(links->attempts().at(KmeId("kme-z")),
               testing::AllOf(testing::HasSubstr(address), testing::HasSubstr("refused")));
   std::unique_ptr<net::TlsStream> accepted;
-  const auto listener = net::TlsListener::open(loop, {kLoopback.address, port, 0}, pki.context("kme-z"), {},
-                                               [&](std::unique_ptr<net::TlsStream> stream) {
-                                                 ASSERT_TRUE(stream->send(kWord).has_value());
-                                                 accepted = std::move(stream);
-                                               });
+  const auto listener =
+      net::TlsListener::open(loop, own, pki.context("kme-z"), {}, [&](std::unique_ptr<net::TlsStream> stream) {
+        ASSERT_TRUE(stream->send(kWord).has_value());
+        accepted = std::move(stream);
+      });
   ASSERT_TRUE(listener.has_value());
   run_until(loop, [&] { return connected == 1; });
   EXPECT_EQ(links->attempts().at(KmeId("kme-z")), "calling kme-z at " + address);
