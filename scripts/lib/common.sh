@@ -30,11 +30,12 @@ halt() {
   for child in $(cat "/proc/$1/task"/*/children 2>/dev/null); do halt "$child"; done
 }
 
-# Leaves in $halted these processes and all that they have started, once none is left that could start another.
+# Leaves in $halted these processes and all that they have started, once none is left that could start another; after some seconds in
+# any case, for what may not be stopped.
 halt_all() {
-  local pid before=none
+  local pid before=none give_up=$((SECONDS + 5))
   halted=()
-  while [ "${halted[*]}" != "$before" ]; do
+  while [ "${halted[*]}" != "$before" ] && [ "$SECONDS" -lt "$give_up" ]; do
     before=${halted[*]}
     halted=()
     for pid in "$@"; do mapfile -t -O ${#halted[@]} halted < <(halt "$pid"); done

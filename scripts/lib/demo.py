@@ -156,6 +156,7 @@ class Laboratory:
         while (asked := subprocess.run(self.status_command(site), capture_output=True, text=True, check=False)).returncode != 0:
             if time.monotonic() > give_up:
                 raise Failure(f"after {PATIENCE_S} s not all is well at a site:\n{asked.stdout}{asked.stderr}")
+            time.sleep(0.1)
 
     def show_status(self, site):
         subprocess.run(self.status_command(site), check=False)
