@@ -66,7 +66,7 @@ ExitCode status(const Options& options) {
   std::string list;
   for (const std::string& id : lab::known_runs(kRoot)) {
     const auto run = lab::load_run(id, kRoot);
-    if (!run) return report(run.error());
+    if (!run) continue;  // it has been removed meanwhile
     if (!is_whole(*run) && !run->taken_down) outcome = ExitCode::down;
     list += (list.empty() ? "" : ",") + lab::to_json(*run);
     if (options.json) continue;
