@@ -43,7 +43,7 @@ class Hostile(unittest.TestCase):
 
     def has_one_key_ahead(self):
         pools, tunnels = self.keys_gone()
-        return all(delivered == used + 1 for (delivered, _), (used, _) in zip(pools, tunnels))
+        return all(delivered == used + burnt + 1 for (delivered, _), (used, burnt) in zip(pools, tunnels))
 
     def stranger(self, family=socket.AF_INET):
         opened = in_namespace(self.world.outside.name, lambda: socket.socket(family, socket.SOCK_DGRAM))
@@ -103,6 +103,7 @@ class Hostile(unittest.TestCase):
 
     def test_what_was_recorded_comes_again_changed_and_unchanged(self):
         payloads = self.recorded()
+        wait_until(self.has_one_key_ahead, "each end has fetched the key after that")
         self.epoch = self.a.tunnel(self.b)["epoch"]
         self.keys = self.keys_gone()
         changed = []

@@ -2,8 +2,10 @@
 #include "test_kms.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include "crypto/pki.h"
+#include "net/sockaddr.h"
 
 namespace quipu::daemon {
 namespace {
@@ -62,12 +64,18 @@ void TestKms::start(const net::HttpsServerLimits& limits) {
       [this](const Endpoint&, const Error&) { ++refused_connections; });
   ASSERT_TRUE(server.has_value()) << server.error().text;
   m_server = std::move(*server);
+  m_port_held.reset();
   m_port = m_server->local().port;
 }
 
 void TestKms::stop() {
   m_held.clear();
   m_server.reset();
+  m_port_held.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int yes = 1;  // beside the connections that are ending
+  EXPECT_EQ(::setsockopt(m_port_held.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
+  const net::SocketAddress address = net::to_sockaddr({*IpAddress::parse("127.0.0.1"), m_port, 0});
+  EXPECT_EQ(::bind(m_port_held.get(), address.get(), address.size), 0);
 }
 
 void TestKms::release() {

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "base/unique_fd.h"
 #include "crypto/rng.h"
 #include "daemon/settings.h"
 #include "etsi/etsi014_server.h"
@@ -68,6 +69,7 @@ class TestKms {
   std::shared_ptr<const net::TlsContext> m_tls;
   std::uint16_t m_port = 0;
   std::unique_ptr<net::HttpsServer> m_server;
+  UniqueFd m_port_held;  // while stopped, so that nobody else comes to listen there
   std::map<KeyId, SecretBytes> m_keys;
   std::vector<Held> m_held;
 };

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/tls.h"
 
+#include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "base/unique_fd.h"
 #include "fixture.h"
+#include "net/sockaddr.h"
 #include "net/tls_socket.h"
 #include "net/tls_stream.h"
 
@@ -233,14 +236,14 @@ TEST_F(MutualTls, HybridGroupIsRequiredWhereAsked) {
 }
 
 TEST_F(MutualTls, NobodyListensOrNobodyAnswers) {
-  Endpoint gone;
-  {
-    const Link link(loop, pki.context("kme-b"));
-    gone = link.listener->local();
-  }
+  // Held, so that nobody else comes to listen there.
+  const UniqueFd held(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const SocketAddress any_port = to_sockaddr(kLoopback);
+  ASSERT_EQ(::bind(held.get(), any_port.get(), any_port.size), 0);
+  const Endpoint nobody = local_endpoint(held.get()).value_or(Endpoint{});
   Link link(loop, pki.context("kme-b"));
   std::optional<Errc> code;
-  const TlsConnector refused(loop, pki.context("kme-a"), {}, host_port(gone), "kme-b",
+  const TlsConnector refused(loop, pki.context("kme-a"), {}, host_port(nobody), "kme-b",
                              [&](auto result) { code = result.error().code; });
   run_until(loop, [&] { return code.has_value(); });
   EXPECT_EQ(*code, Errc::unavailable);

@@ -12,7 +12,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
+#include <span>
 
 #include "base/ip.h"
 #include "base/unique_fd.h"
@@ -157,8 +159,10 @@ TEST(LinuxTun, DropsAndCountsAPacketThatFillsItsBuffer) {
     send_to_tunnel(socket, payload);
     Batch larger(8, 1381);
     const auto got = device->read(larger.buffers, larger.packets);
-    ASSERT_TRUE(got && *got >= 1);
-    EXPECT_EQ(larger.packets[*got - 1].size, 1380U);
+    ASSERT_TRUE(got);
+    // And perhaps one of the kernel's.
+    EXPECT_TRUE(std::ranges::any_of(std::span(larger.packets).first(*got),
+                                    [](const ReadPacket& packet) { return packet.size == 1380; }));
   });
 }
 
