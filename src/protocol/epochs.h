@@ -26,6 +26,10 @@ struct Epoch {
     bool simulated = false;
   } protection;
 
+  // The peer sends data under it though its interval is over: since when, and whether for long.
+  std::optional<TimePoint> outlived{};
+  bool overdue = false;
+
   bool alarmed = false;  // it was told that somebody sends what does not open under it
 };
 

@@ -88,14 +88,13 @@ void PeerMachine::kms_failed(Lack lack, std::string_view why, const Context& con
   }
 }
 
-// At the end that leaves the handshakes to the other: it is heard long after it should have started one. A peer that is
-// not heard is no matter of keys.
+// At the end that leaves the handshakes to the other: it goes on sending under an epoch that it should have replaced.
+// Only its data show that it knows the epoch to be in use: ours may all have been lost, and its keepalives come anyway.
+// A peer whose handshake we answer, or have answered, has keys.
 bool PeerMachine::is_overdue() const {
   const Epoch* current = m_epochs.current();
-  if (m_regular || m_config.policy.keys_needed() == 0 || m_answer.asking() != nullptr) return false;
-  if (current == nullptr || !current->carried || !m_last_received) return false;
-  const TimePoint due = std::max(current->made + interval(), *current->carried);
-  return *m_last_received >= due + std::min(interval(), kAttemptDeadline);
+  if (m_regular || m_config.policy.keys_needed() == 0 || current == nullptr) return false;
+  return current->overdue && m_answer.asking() == nullptr && m_epochs.next() == nullptr;
 }
 
 // A new epoch was wanted before its time, for the peer was silent, and is wanted no more: whether there are keys, the

@@ -170,6 +170,7 @@ class PeerMachine {
   std::unexpected<Errc> queue(ByteView packet, TimePoint now);
   void note_sent(TimePoint now);
   void note_sent_data(Epoch& epoch, std::size_t size, TimePoint now);
+  void note_received_data(Epoch& epoch, TimePoint now);
   Outcome<Opened> deliver(ByteView packet, const AllowedIps& allowed);
   bool first_packet_under_next(const Epoch& epoch, Shared& shared, TimePoint now);
   void confirmation_answered(TimePoint now);

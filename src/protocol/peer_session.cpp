@@ -54,6 +54,14 @@ void PeerMachine::note_sent_data(Epoch& epoch, std::size_t size, TimePoint now) 
   note_sent(now);
 }
 
+void PeerMachine::note_received_data(Epoch& epoch, TimePoint now) {
+  if (!epoch.carried) epoch.carried = now;
+  if (!m_reply_since) m_reply_since = now;
+  if (now < epoch.made + interval()) return;
+  if (!epoch.outlived) epoch.outlived = now;
+  epoch.overdue = now >= *epoch.outlived + std::min(interval(), kAttemptDeadline);
+}
+
 void PeerMachine::note_sent(TimePoint now) {
   m_last_sent = now;
   m_reply_since.reset();
@@ -72,10 +80,7 @@ Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, con
     count_drop(drop_reason(frame.error()));
     return std::unexpected(frame.error());
   }
-  if (frame->kind == FrameKind::ip) {
-    if (!epoch->carried) epoch->carried = now;
-    if (!m_reply_since) m_reply_since = now;
-  }
+  if (frame->kind == FrameKind::ip) note_received_data(*epoch, now);
   if (opened_under(*epoch, frame->newest, shared, now)) follow(from, allowed);
   if (frame->kind == FrameKind::control) handle_control_frame(frame->payload);
   if (frame->kind != FrameKind::ip) return Opened{m_config.id, {}};

@@ -105,6 +105,37 @@ TEST(Supply, AnIdleEpochIsNotTakenForAnOutage) {
   EXPECT_TRUE(world.healthy());
 }
 
+// The only packet of an epoch was ours and was lost: the peer, which its keepalives let us hear, knows of no use.
+TEST(Supply, AnEpochThatOnlyThisEndUsedIsNotTakenForAnOutage) {
+  Options options;
+  options.interval = 600s;
+  World world(options);
+  world.a().adjust = [](PeerConfig& peer) { peer.persistent_keepalive = 2s; };
+  world.start();
+  world.a().send();
+  world.run(700s);
+  ASSERT_EQ(world.b().status().epoch, 2U);
+  world.links[1].cut = true;
+  world.b().send();
+  world.run(1s);
+  world.links[1].cut = false;
+  world.run(900s);
+  ASSERT_EQ(world.b().status().epoch, 2U);
+  ASSERT_LT(world.b().status().last_received.value_or(1h), 3s);
+  EXPECT_EQ(world.b().events("qkd_state"), 0U);
+}
+
+// It has the keys for the next epoch, and answers.
+TEST(Supply, APeerThatDoesNotHearOurAnswersIsNotTakenForAnOutage) {
+  Started world({});
+  world.traffic(100ms, 60s);
+  world.run(5s);
+  world.links[1].lose = is_response;
+  world.run(20s);
+  EXPECT_TRUE(world.b().status().session_up);
+  EXPECT_EQ(world.b().events("qkd_state"), 0U);
+}
+
 // A peer that was switched off is no matter of keys, to an end that only receives neither.
 TEST(Supply, APeerThatVanishedIsNotTakenForAnOutage) {
   Started world({});
