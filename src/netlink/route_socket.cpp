@@ -54,14 +54,14 @@ bool leads_away(const KernelRoute& route, const LinkPlan& plan, int own_interfac
 }
 
 // An older configuration's: what it protected is within a local network by now, which the main table routes.
-bool is_stale_blackhole(const KernelRoute& route, const LinkPlan& plan) {
+bool is_stale_blackhole(const KernelRoute& route, const LinkPlan& plan, int /*own_interface*/) {
   return is_blackhole(route) && longest_match(plan.local_networks, route.prefix) >= 0 && !plan.protects(route.prefix);
 }
 
 // By its protocol it is ours, but not the plan's: an older configuration's, or what somebody made of one of ours.
 bool is_stale(const KernelRoute& route, const LinkPlan& plan, int own_interface) {
   return route.protocol == kRouteProtocol &&
-         (leads_away(route, plan, own_interface) || is_stale_blackhole(route, plan));
+         (leads_away(route, plan, own_interface) || is_stale_blackhole(route, plan, own_interface));
 }
 
 // As a plan would have it, if it could be a plan's: somebody else's blackhole is as good as one of ours.
@@ -169,12 +169,14 @@ struct RouteSocket::State {
     return outcome;
   }
 
-  // Nothing else of an older configuration lets packets out, or keeps a local network's from the main table.
-  Result<void> remove_stale(std::span<const KernelRoute> routes, const LinkPlan& plan) const {
+  using Judgement = bool (*)(const KernelRoute& route, const LinkPlan& plan, int own_interface);
+
+  // Those that are ours by their protocol and of which `has_to_go` holds. All are tried; the error is the first one's.
+  Result<void> remove_stale(std::span<const KernelRoute> routes, const LinkPlan& plan, Judgement has_to_go) const {
     const int interface = plan.name.empty() ? 0 : index_if_any(plan.name).value_or(0);
     Result<void> outcome;
     for (const KernelRoute& route : routes) {
-      if (!is_stale(route, plan, interface)) continue;
+      if (route.protocol != kRouteProtocol || !has_to_go(route, plan, interface)) continue;
       Result<void> removed = could_take_ours(route, routes, interface)
                                  ? fail(Errc::conflict, stale_text(route) + ": by hand, for it is too much like ours")
                                  : remove_route(get(), route);
@@ -262,8 +264,9 @@ Result<void> RouteSocket::guard(const LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
   const Result<void> routes = m_state->add_routes(plan.guards(), present, 0);
   const Result<void> rules = m_state->add_rules(plan);
-  const Result<void> stale = m_state->remove_stale(present, plan);
-  return !routes ? routes : !rules ? rules : stale;
+  const Result<void> leaks = m_state->remove_stale(present, plan, leads_away);
+  if (!routes || !rules || !leaks) return !routes ? routes : !rules ? rules : leaks;
+  return m_state->remove_stale(present, plan, is_stale_blackhole);
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& plan) {

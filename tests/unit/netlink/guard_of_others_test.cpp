@@ -234,6 +234,24 @@ TEST(GuardOfOthers, WhatBecameALocalNetworkIsNoLongerDroppedAfterARestart) {
   });
 }
 
+// Nothing is opened by a start that fails.
+TEST(GuardOfOthers, WhatBecameALocalNetworkIsDroppedUntilAllElseIsGuarded) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan_of({"10.0.0.0/8", "10.1.0.0/16"})));
+    const LinkPlan plan = plan_with_local({"10.0.0.0/8", "10.9.0.0/16"}, {"10.1.0.0/16"});
+    const std::string in_the_way = "10.9.0.0/16 dev up0 metric 4294967295";
+    run("ip route add 10.0.0.0/12 dev up0 && ip route add " + in_the_way);
+    EXPECT_FALSE(socket.guard(plan));
+    EXPECT_FALSE(send_canary("10.1.2.3"));
+    run("ip route del " + in_the_way);
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_TRUE(send_canary("10.1.2.3"));
+    EXPECT_EQ(canaries(uplink), 1);
+  });
+}
+
 // A blackhole of somebody else's in our table is as good as one of ours, so that none of ours is beside it.
 TEST(GuardOfOthers, AReloadLeavesTheRuleWhileAnythingIsDroppedInOurTable) {
   in_namespace([] {
