@@ -137,6 +137,15 @@ class Ended(Scripts):
         self.stand_in("work", 'exec 9>"$FOLDER/pipe"; echo begun >&9; for i in $(seq 2000); do sleep infinity & done; wait')
         self.end(signal.SIGTERM, *self.with_what_all_share("run step work"))
 
+    def test_what_may_not_be_stopped_is_not_awaited_for_ever(self):
+        # Each look finds somebody new; time flies.
+        done = self.sourced("""
+            halt() { echo "$BASHPID"; }
+            looks=0
+            mapfile() { builtin mapfile "$@"; SECONDS=$((SECONDS + 1)); looks=$((looks + 1)); [ "$looks" -lt 100 ]; }
+            halt_all $$; echo "${#halted[@]} found"; [ "$looks" -gt 1 ]""")
+        self.assertEqual((done.returncode, done.stdout), (0, "1 found\n"), done.stderr)
+
     def test_what_cannot_be_ended_is_named(self):
         self.stand_in("sudo", "exit 1")
         self.stand_in("work", f'echo $$ >"$FOLDER/pid"; {self.WORK}')
