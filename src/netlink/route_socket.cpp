@@ -5,6 +5,7 @@
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "netlink/kernel_routes.h"
 
@@ -125,14 +126,19 @@ Result<NlSocket> connect() {
   return socket;
 }
 
-// While a plan changes: a local network that is protected so far, whole or in part, stays so until everything else has
-// succeeded.
-LinkPlan before_it_opens(const LinkPlan& from, LinkPlan to) {
-  std::erase_if(to.local_networks, [&](const IpPrefix& network) {
-    return from.protects(network) || std::ranges::any_of(from.prefixes, [&](const IpPrefix& prefix) {
-             return network.contains(prefix) && from.protects(prefix);
-           });
-  });
+template <class T>
+std::vector<T> united(const std::vector<T>& one, const std::vector<T>& other) {
+  std::vector<T> out;
+  std::ranges::set_union(one, other, std::back_inserter(out));
+  return out;
+}
+
+// While a plan changes: what either protects is protected, and what neither does is local, if it is so for one of them.
+LinkPlan between(const LinkPlan& from, LinkPlan to) {
+  std::vector<IpPrefix> local = united(from.local_networks, to.local_networks);
+  std::erase_if(local, [&](const IpPrefix& network) { return from.protects(network) || to.protects(network); });
+  to.local_networks = std::move(local);
+  to.prefixes = united(from.prefixes, to.prefixes);
   return to;
 }
 
@@ -281,14 +287,16 @@ Result<void> RouteSocket::apply(const LinkPlan& plan) {
 Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to) {
   QUIPU_ASSERT(from.name == to.name);
   m_state->renew();
-  QUIPU_TRY(guard(before_it_opens(from, to)));
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), to.name));
+  QUIPU_TRY(guard(between(from, to)));
   QUIPU_TRY(m_state->remove_routes(missing_from(from.tunnels(), to.tunnels()), interface));
   QUIPU_TRY(m_state->remove_addresses(missing_from(from.addresses, to.addresses), interface));
   // Also puts back what somebody else took away, for example the routes that go with a removed address.
   QUIPU_TRY(apply(to));
   QUIPU_TRY(guard(to));
-  QUIPU_TRY(m_state->remove_routes(missing_from(from.guards(), to.guards()), 0));
+  std::vector<Route> left = missing_from(from.guards(), to.guards());
+  std::ranges::reverse(left);  // what closes goes before what opens
+  QUIPU_TRY(m_state->remove_routes(left, 0));
   return m_state->remove_idle_rules(from.prefixes);
 }
 

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// A reload, in a real kernel: what is protected at its beginning or at its end is so all the time, and what is local
+// at both stays local.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/rtnetlink.h>
+
+#include "kernel_test.h"
+#include "netlink/route_monitor.h"
+#include "netlink/route_socket.h"
+
+namespace quipu::netlink {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// What the kernel announces of routes, one to a datagram, from here on.
+class RemovedRoutes {
+ public:
+  RemovedRoutes() : m_socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE)) {
+    sockaddr_nl address{};
+    address.nl_family = AF_NETLINK;
+    address.nl_groups = RTMGRP_IPV4_ROUTE;
+    EXPECT_EQ(::bind(m_socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  }
+
+  // RTN_... of those that were removed from our table.
+  std::vector<int> types() const {
+    std::vector<int> out;
+
+    struct {
+      nlmsghdr header;
+      rtmsg route;
+    } message{};
+
+    while (::recv(m_socket.get(), &message, sizeof message, 0) > 0)
+      if (message.header.nlmsg_type == RTM_DELROUTE && message.route.rtm_table == kRouteTable)
+        out.push_back(message.route.rtm_type);
+    return out;
+  }
+
+ private:
+  UniqueFd m_socket;
+};
+
+TEST(RouteChange, WhatStaysAsItIsIsNotTouched) {
+  in_namespace([] {
+    const UniqueFd tunnel = open_tun("quipu0");
+    RouteSocket socket = open_socket();
+    const LinkPlan plan = plan_with_local({"10.0.0.0/8", "10.2.3.0/24"}, {"10.2.0.0/16"});
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_OK(socket.apply(plan));
+    auto monitor = RouteMonitor::open("quipu0");
+    ASSERT_TRUE(monitor);
+    EXPECT_OK(socket.apply(plan, plan));
+    EXPECT_FALSE(monitor->take_changes());
+    run("ip route del throw 10.2.0.0/16 table 81");
+    EXPECT_TRUE(monitor->take_changes()) << "this test would not notice a change";
+  });
+}
+
+// They are looked at after a change that failed midway: as it is for as long as it takes.
+TEST(RouteChange, ALocalNetworkThatStaysLocalIsOpenAllTheTime) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    RouteSocket socket = open_socket();
+    run("ip route add 10.2.0.0/16 dev up0");
+    const LinkPlan nested = plan_with_local({"10.0.0.0/8", "10.2.3.0/24"}, {"10.2.0.0/16"});
+    const LinkPlan wider = plan_of({"10.0.0.0/8"}, {"198.51.100.1/32"}, 1420, {"10.2.0.0/16"});
+    const LinkPlan same = plan_of({"10.0.0.0/8", "10.2.3.0/24"}, {"198.51.100.1/32"}, 1420, {"10.2.0.0/16"});
+    for (const LinkPlan& to : {same, wider}) {
+      EXPECT_OK(socket.guard(nested));
+      EXPECT_OK(socket.apply(nested));
+      ASSERT_FALSE(socket.apply(nested, to));
+      EXPECT_TRUE(send_canary("10.2.4.4"));
+      EXPECT_EQ(canaries(uplink), 1);
+      send_canary("10.2.3.4");
+      EXPECT_EQ(canaries(uplink), 0);
+    }
+    const LinkPlan narrow = plan_with_local({"10.0.0.0/8"}, {"10.2.9.0/24"});
+    EXPECT_OK(socket.apply(nested, narrow));
+    ASSERT_FALSE(socket.apply(narrow, wider));
+    EXPECT_TRUE(send_canary("10.2.9.4"));
+    EXPECT_EQ(canaries(uplink), 1);
+    send_canary("10.2.4.4");
+    EXPECT_EQ(canaries(uplink), 0);
+  });
+}
+
+TEST(RouteChange, ALocalNetworkOfAPrefixThatLeavesIsNeverClosed) {
+  in_namespace([] {
+    const UniqueFd tunnel = open_tun("quipu0");
+    RouteSocket socket = open_socket();
+    const LinkPlan from = plan_with_local({"10.0.0.0/8"}, {"10.2.0.0/16"});
+    EXPECT_OK(socket.guard(from));
+    EXPECT_OK(socket.apply(from));
+    const RemovedRoutes removed;
+    EXPECT_OK(socket.apply(from, plan_with_local({"172.16.0.0/12"}, {})));
+    EXPECT_THAT(removed.types(), ElementsAre(RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW));
+  });
+}
+
+// There is nothing to be taken back.
+TEST(RouteChange, WithoutTheInterfaceNothingBegins) {
+  in_namespace([] {
+    RouteSocket socket = open_socket();
+    const LinkPlan from = plan_with_local({"10.2.0.0/16"}, {"10.2.9.0/24"});
+    EXPECT_OK(socket.guard(from));
+    const std::string before = all_that_is_ours();
+    ASSERT_FALSE(socket.apply(from, plan_of({"10.2.0.0/16", "10.3.0.0/16"})));
+    EXPECT_EQ(all_that_is_ours(), before);
+  });
+}
+
+// What would become a local network was protected, and is until everything else has succeeded.
+TEST(RouteChange, AChangeThatFailsOpensNothing) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    RouteSocket socket = open_socket();
+    run("ip route add 10.2.0.0/16 dev up0 && ip route add 10.9.0.0/16 dev up0");
+    const LinkPlan from = plan_with_local({"10.0.0.0/8", "10.2.3.0/24"}, {"10.9.0.0/16"});
+    EXPECT_OK(socket.guard(from));
+    EXPECT_OK(socket.apply(from));
+    const LinkPlan to = plan_of({"10.0.0.0/8"}, {"198.51.100.1/32"}, 1420, {"10.2.0.0/16", "10.9.0.0/16"});
+    const auto result = socket.apply(from, to);
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, Errc::conflict);
+    send_canary("10.2.3.4");
+    send_canary("10.2.4.4");
+    EXPECT_EQ(canaries(uplink), 0);
+    EXPECT_TRUE(send_canary("10.9.0.1"));
+    EXPECT_EQ(canaries(uplink), 1);
+    const LinkPlan possible = plan_with_local({"10.0.0.0/8"}, {"10.2.0.0/16", "10.9.0.0/16"});
+    EXPECT_OK(socket.apply(from, possible));
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    EXPECT_EQ(canaries(uplink), 1);
+  });
+}
+
+TEST(RouteChange, AChangeThatFailsOpensNoPartOfALocalNetwork) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    RouteSocket socket = open_socket();
+    run("ip route add 10.2.0.0/16 dev up0");
+    const LinkPlan from = plan_of({"10.2.3.0/24"}, {"10.70.0.1/24"});
+    EXPECT_OK(socket.guard(from));
+    EXPECT_OK(socket.apply(from));
+    ASSERT_FALSE(socket.apply(from, plan_of({"10.0.0.0/8"}, {"198.51.100.1/32"}, 1420, {"10.2.0.0/16"})));
+    send_canary("10.2.3.4");
+    EXPECT_EQ(canaries(uplink), 0);
+    EXPECT_OK(socket.apply(from, plan_with_local({"10.0.0.0/8"}, {"10.2.0.0/16"})));
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    EXPECT_EQ(canaries(uplink), 1);
+  });
+}
+
+}  // namespace
+}  // namespace quipu::netlink
