@@ -55,14 +55,14 @@ bool leads_away(const KernelRoute& route, const LinkPlan& plan, int own_interfac
 }
 
 // An older configuration's: what it protected is within a local network by now, which the main table routes.
-bool is_stale_blackhole(const KernelRoute& route, const LinkPlan& plan, int /*own_interface*/) {
+bool is_stale_blackhole(const KernelRoute& route, const LinkPlan& plan) {
   return is_blackhole(route) && longest_match(plan.local_networks, route.prefix) >= 0 && !plan.protects(route.prefix);
 }
 
 // By its protocol it is ours, but not the plan's: an older configuration's, or what somebody made of one of ours.
 bool is_stale(const KernelRoute& route, const LinkPlan& plan, int own_interface) {
   return route.protocol == kRouteProtocol &&
-         (leads_away(route, plan, own_interface) || is_stale_blackhole(route, plan, own_interface));
+         (leads_away(route, plan, own_interface) || is_stale_blackhole(route, plan));
 }
 
 // As a plan would have it, if it could be a plan's: somebody else's blackhole is as good as one of ours.
@@ -175,14 +175,15 @@ struct RouteSocket::State {
     return outcome;
   }
 
-  using Judgement = bool (*)(const KernelRoute& route, const LinkPlan& plan, int own_interface);
-
-  // Those that are ours by their protocol and of which `has_to_go` holds. All are tried; the error is the first one's.
-  Result<void> remove_stale(std::span<const KernelRoute> routes, const LinkPlan& plan, Judgement has_to_go) const {
+  // What is ours by its protocol and not the plan's. Nothing is opened while the guards are not whole. All are tried;
+  // the error is the first one's.
+  Result<void> remove_stale(const LinkPlan& plan, bool guarded) const {
+    QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
     const int interface = plan.name.empty() ? 0 : index_if_any(plan.name).value_or(0);
     Result<void> outcome;
     for (const KernelRoute& route : routes) {
-      if (route.protocol != kRouteProtocol || !has_to_go(route, plan, interface)) continue;
+      if (!is_stale(route, plan, interface)) continue;
+      if (!guarded && !leads_away(route, plan, interface)) continue;
       Result<void> removed = could_take_ours(route, routes, interface)
                                  ? fail(Errc::conflict, stale_text(route) + ": by hand, for it is too much like ours")
                                  : remove_route(get(), route);
@@ -270,9 +271,9 @@ Result<void> RouteSocket::guard(const LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
   const Result<void> routes = m_state->add_routes(plan.guards(), present, 0);
   const Result<void> rules = m_state->add_rules(plan);
-  const Result<void> leaks = m_state->remove_stale(present, plan, leads_away);
-  if (!routes || !rules || !leaks) return !routes ? routes : !rules ? rules : leaks;
-  return m_state->remove_stale(present, plan, is_stale_blackhole);
+  // It looks again: what was added just now is not to be taken for another's.
+  const Result<void> stale = m_state->remove_stale(plan, routes && rules);
+  return !routes ? routes : !rules ? rules : stale;
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& plan) {

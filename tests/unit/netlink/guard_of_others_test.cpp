@@ -170,8 +170,11 @@ TEST(GuardOfOthers, ARouteThatIsTooMuchLikeOursDoesNotTakeItAlong) {
     EXPECT_TRUE(send_canary("10.2.3.4"));
     run("ip route del 10.2.0.0/16 table 81 proto 81 nexthop dev up0 nexthop dev up0");
     run("ip -6 route add blackhole 2001:db8:2::/48 from 2001:db8:9::/48 table 81 proto 81 metric 4294967295");
-    EXPECT_FALSE(socket.guard(plan));
-    EXPECT_THAT(output_of("ip -6 route show table 81 type blackhole"), HasSubstr("blackhole 2001:db8:2::/48 dev lo"));
+    for (const std::string first : {"true", "ip -6 route del blackhole 2001:db8:2::/48 table 81 metric 4294967295"}) {
+      run(first);
+      EXPECT_FALSE(socket.guard(plan));
+      EXPECT_THAT(output_of("ip -6 route show table 81 type blackhole"), HasSubstr("blackhole 2001:db8:2::/48 dev lo"));
+    }
     EXPECT_EQ(canaries(uplink), 0);
   });
 }
