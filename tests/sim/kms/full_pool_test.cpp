@@ -2,22 +2,14 @@
 // Where keys are made faster than they are used, a full pool is the normal state.
 #include <gtest/gtest.h>
 
-#include "sim/kms/world.h"
+#include "sim/kms/two_sites.h"
 
 namespace quipu::kms::sim {
 namespace {
 
-constexpr std::size_t kA = 0;
-constexpr std::size_t kB = 1;
-
-class FullPool : public testing::Test {
+class FullPool : public TwoSites {
  protected:
-  void SetUp() override {
-    world.start(kA);
-    world.start(kB);
-    world.connect(kA, kB);
-    world.settle();
-  }
+  FullPool() : TwoSites(12, limits()) { contact(); }
 
   // Until nothing more goes in.
   void fill() {
@@ -39,36 +31,29 @@ class FullPool : public testing::Test {
 
   PoolStatus pool() const { return world.pool(kA, kB); }
 
-  int reported() const {
-    const auto found = world.reports().find("pool_full");
-    return found == world.reports().end() ? 0 : found->second;
-  }
-
   static Limits limits() {
     Limits out;
     out.pool_octets = std::uint64_t{64} * 1'024;
     return out;
   }
-
-  World world{12, 2, limits()};
 };
 
 TEST_F(FullPool, TakesNoMoreAndSaysSoOnce) {
   fill();
   EXPECT_LE(pool().books.held + pool().books.stock, limits().pool_octets);
-  EXPECT_EQ(reported(), 2);  // one each
+  EXPECT_EQ(reported("pool_full"), 2);  // one each
   fill();
-  EXPECT_EQ(reported(), 2);
+  EXPECT_EQ(reported("pool_full"), 2);
 }
 
 TEST_F(FullPool, SaysSoAgainOnlyAfterItHadRoom) {
   fill();
   take_octets(3 * 1'024);
   fill();
-  EXPECT_EQ(reported(), 2);
+  EXPECT_EQ(reported("pool_full"), 2);
   take_octets(16 * 1'024);
   fill();
-  EXPECT_EQ(reported(), 4);
+  EXPECT_EQ(reported("pool_full"), 4);
 }
 
 }  // namespace

@@ -3,31 +3,14 @@
 #include <gtest/gtest.h>
 
 #include "kms/delivery.h"
-#include "sim/kms/world.h"
+#include "sim/kms/two_sites.h"
 
 namespace quipu::kms::sim {
 namespace {
 
-constexpr std::size_t kA = 0;
-constexpr std::size_t kB = 1;
-
-class Rules : public testing::Test {
+class Rules : public TwoSites {
  protected:
-  void SetUp() override {
-    world.start(kA);
-    world.start(kB);
-  }
-
-  void contact() {
-    world.connect(kA, kB);
-    world.settle();
-  }
-
-  void stock(int blocks = 4) {
-    for (int i = 0; i < blocks; ++i)
-      world.make_block(kA, kB, 4096);
-    world.settle();
-  }
+  Rules() : TwoSites(11) {}
 
   std::vector<KeyId> fetch(etsi::KeyRequest request = {}) {
     const auto enc = world.enc_keys(kA, "sae-a", "sae-b", std::move(request));
@@ -41,13 +24,6 @@ class Rules : public testing::Test {
     world.advance(seconds(1));
     return dec->error();
   }
-
-  int reported(const std::string& event) const {
-    const auto found = world.reports().find(event);
-    return found == world.reports().end() ? 0 : found->second;
-  }
-
-  World world{11, 2};
 };
 
 // --- who may have what ---

@@ -2,23 +2,16 @@
 // How long the stock is said to last: by what is handed out, not by what is laid aside for it.
 #include <gtest/gtest.h>
 
-#include "sim/kms/world.h"
+#include "sim/kms/two_sites.h"
 
 namespace quipu::kms::sim {
 namespace {
 
-constexpr std::size_t kA = 0;
-constexpr std::size_t kB = 1;
-
-class Runway : public testing::Test {
+class Runway : public TwoSites {
  protected:
-  void SetUp() override {
-    world.start(kA);
-    world.start(kB);
-    world.connect(kA, kB);
-    for (int i = 0; i < 16; ++i)
-      world.make_block(kA, kB, 4'096);
-    world.settle();
+  Runway() : TwoSites(21) {
+    contact();
+    stock(16);
   }
 
   // One key a second.
@@ -31,8 +24,6 @@ class Runway : public testing::Test {
       world.advance(seconds(1));
     }
   }
-
-  World world{21, 2};
 };
 
 // What the old run had leased is burnt, and the new one takes leases of its own: it used nothing yet.

@@ -3,33 +3,19 @@
 #include <gtest/gtest.h>
 
 #include "kms/availability.h"
-#include "sim/kms/world.h"
+#include "sim/kms/two_sites.h"
 
 namespace quipu::kms::sim {
 namespace {
 
-constexpr std::size_t kA = 0;
-constexpr std::size_t kB = 1;
-
-class StatusReply : public testing::Test {
+class StatusReply : public TwoSites {
  protected:
-  void SetUp() override {
-    world.start(kA);
-    world.start(kB);
+  StatusReply() : TwoSites(11) {
     contact();
-    for (int i = 0; i < 4; ++i)
-      world.make_block(kA, kB, 4096);
-    world.settle();
-  }
-
-  void contact() {
-    world.connect(kA, kB);
-    world.settle();
+    stock();
   }
 
   etsi::Status told() { return std::get<etsi::Status>(*world.status(kA, "sae-a", "sae-b")->reply); }
-
-  World world{11, 2};
 };
 
 TEST_F(StatusReply, CountsWhatIsThere) {

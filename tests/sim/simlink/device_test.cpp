@@ -156,14 +156,32 @@ class OpenDevice {
   struct quipu_device* m_device = nullptr;
 };
 
-TEST(SimulatedDevice, StopsAndStartsWithoutRepeatingABlock) {
+// Two devices with a fibre between them, and what they deliver.
+struct SimulatedPair : testing::Test {
+  // Until each end has so many.
+  bool wait_for_blocks(std::size_t count) { return at_alice.wait_for_blocks(count) && at_bob.wait_for_blocks(count); }
+
+  bool wait_for_more_blocks(std::size_t count) {
+    return wait_for_blocks(std::max(at_alice.blocks(), at_bob.blocks()) + count);
+  }
+
+  // That both have, which have to be equal.
+  std::size_t common_blocks() {
+    bool same = true;
+    const std::size_t count = at_alice.common_with(at_bob, same);
+    EXPECT_TRUE(same);
+    return count;
+  }
+
   Receiver at_alice;
   Receiver at_bob;
-  const OpenDevice alice(at_alice, "alice", "127.0.0.1:0");
-  const OpenDevice bob(at_bob, "bob", at_alice.wait_for_endpoint());
+  const OpenDevice alice{at_alice, "alice", "127.0.0.1:0"};
+  const OpenDevice bob{at_bob, "bob", at_alice.wait_for_endpoint()};
+};
+
+TEST_F(SimulatedPair, StopsAndStartsWithoutRepeatingABlock) {
   for (const OpenDevice* device : {&bob, &alice}) {
-    const std::size_t before = at_bob.blocks();
-    ASSERT_TRUE(at_alice.wait_for_blocks(before + 5) && at_bob.wait_for_blocks(before + 5));
+    ASSERT_TRUE(wait_for_blocks(at_bob.blocks() + 5));
     EXPECT_EQ(device->telemetry().size, sizeof(struct quipu_telemetry));
     ASSERT_EQ(sim_driver().stop(device->get()), QUIPU_OK);
     EXPECT_EQ(device->telemetry().state, QUIPU_STATE_STOPPED);
@@ -173,11 +191,8 @@ TEST(SimulatedDevice, StopsAndStartsWithoutRepeatingABlock) {
     ASSERT_EQ(sim_driver().start(device->get()), QUIPU_OK);
     EXPECT_EQ(sim_driver().start(device->get()), QUIPU_E_STATE);
   }
-  const std::size_t before = std::max(at_alice.blocks(), at_bob.blocks());
-  ASSERT_TRUE(at_alice.wait_for_blocks(before + 5) && at_bob.wait_for_blocks(before + 5));
-  bool same = true;
-  EXPECT_GE(at_alice.common_with(at_bob, same), 15U);
-  EXPECT_TRUE(same);
+  ASSERT_TRUE(wait_for_more_blocks(5));
+  EXPECT_GE(common_blocks(), 15U);
 }
 
 TEST(SimulatedDevice, OffersABlockAgainAfterBusy) {
@@ -196,36 +211,24 @@ TEST(SimulatedDevice, OffersABlockAgainAfterBusy) {
   EXPECT_TRUE(same);
 }
 
-TEST(SimulatedDevice, ACutFibreStopsTheKeyAndARestoredOneBringsItBack) {
-  Receiver at_alice;
-  Receiver at_bob;
-  const OpenDevice alice(at_alice, "alice", "127.0.0.1:0");
-  const OpenDevice bob(at_bob, "bob", at_alice.wait_for_endpoint());
-  ASSERT_TRUE(at_alice.wait_for_blocks(1) && at_bob.wait_for_blocks(1));
+TEST_F(SimulatedPair, ACutFibreStopsTheKeyAndARestoredOneBringsItBack) {
+  ASSERT_TRUE(wait_for_blocks(1));
   ASSERT_EQ(bob.inject("fibre_cut", {}), QUIPU_OK);
   ASSERT_TRUE(alice.wait_for_state(QUIPU_STATE_LINK_DOWN) && bob.wait_for_state(QUIPU_STATE_LINK_DOWN));
   EXPECT_NE(std::string_view(bob.telemetry().detail).find("the fibre is cut"), std::string_view::npos);
   EXPECT_EQ(bob.telemetry().skr_bit_s, 0.0);
-  const std::size_t before = std::max(at_alice.blocks(), at_bob.blocks());
   ASSERT_EQ(bob.inject("fibre_restore", {}), QUIPU_OK);
-  ASSERT_TRUE(at_alice.wait_for_blocks(before + 3) && at_bob.wait_for_blocks(before + 3));
-  bool same = true;
-  at_alice.common_with(at_bob, same);
-  EXPECT_TRUE(same);
+  ASSERT_TRUE(wait_for_more_blocks(3));
+  EXPECT_GT(common_blocks(), 0U);
 }
 
-TEST(SimulatedDevice, AnEavesdropperEndsTheKey) {
-  Receiver at_alice;
-  Receiver at_bob;
-  const OpenDevice alice(at_alice, "alice", "127.0.0.1:0");
-  const OpenDevice bob(at_bob, "bob", at_alice.wait_for_endpoint());
-  ASSERT_TRUE(at_alice.wait_for_blocks(1) && at_bob.wait_for_blocks(1));
+TEST_F(SimulatedPair, AnEavesdropperEndsTheKey) {
+  ASSERT_TRUE(wait_for_blocks(1));
   ASSERT_EQ(alice.inject("intercept", {{"fraction", "1"}}), QUIPU_OK);
   ASSERT_TRUE(alice.wait_for_state(QUIPU_STATE_ABORTED));
   EXPECT_GT(alice.telemetry().qber, 0.25);
   ASSERT_EQ(alice.inject("intercept", {{"fraction", "0"}}), QUIPU_OK);
-  const std::size_t before = std::max(at_alice.blocks(), at_bob.blocks());
-  ASSERT_TRUE(at_alice.wait_for_blocks(before + 3) && at_bob.wait_for_blocks(before + 3));
+  ASSERT_TRUE(wait_for_more_blocks(3));
 }
 
 TEST(SimulatedDevice, RefusesFaultsThatItDoesNotKnow) {

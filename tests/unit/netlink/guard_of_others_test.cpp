@@ -14,6 +14,20 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
 
+struct InEffect {
+  UniqueFd uplink;
+  UniqueFd tunnel;
+  LinkPlan plan;
+  RouteSocket socket;
+};
+
+InEffect in_effect(LinkPlan plan) {
+  InEffect out{open_uplink(), open_tun("quipu0"), std::move(plan), open_socket()};
+  EXPECT_OK(out.socket.guard(out.plan));
+  EXPECT_OK(out.socket.apply(out.plan));
+  return out;
+}
+
 TEST(GuardOfOthers, ARuleThatLeavesPacketsOutIsNotTheRule) {
   in_namespace([] {
     const UniqueFd uplink = open_uplink();
@@ -81,12 +95,7 @@ TEST(GuardOfOthers, AThrowOfAnOlderConfigurationIsFoundAndRemoved) {
 // Also where ours is not to be had beside it: one that replaced it, one of the same metric.
 TEST(GuardOfOthers, ARouteOfOurProtocolThatLeadsElsewhereIsFoundAndRemoved) {
   in_namespace([] {
-    const UniqueFd uplink = open_uplink();
-    const UniqueFd tunnel = open_tun("quipu0");
-    const LinkPlan plan = plan_of({"10.2.0.0/16", "2001:db8:2::/48"});
-    RouteSocket socket = open_socket();
-    EXPECT_OK(socket.guard(plan));
-    EXPECT_OK(socket.apply(plan));
+    auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"10.2.0.0/16", "2001:db8:2::/48"}));
     run("ip nexthop add id 81 dev up0");
     for (const std::string route :
          {"add 10.2.3.0/24 table 81 proto 81 dev up0", "add 10.2.3.0/24 table 81 proto 81 via 198.51.100.9 metric 7",
@@ -135,12 +144,7 @@ TEST(GuardOfOthers, ARouteForSomePacketsOnlyIsNotTheGuard) {
 // Even one that drops what it is for.
 TEST(GuardOfOthers, ARouteForOneSourceHidesThatForAll) {
   in_namespace([] {
-    const UniqueFd uplink = open_uplink();
-    const UniqueFd tunnel = open_tun("quipu0");
-    const LinkPlan plan = plan_of({"2001:db8:2::/48"});
-    RouteSocket socket = open_socket();
-    EXPECT_OK(socket.guard(plan));
-    EXPECT_OK(socket.apply(plan));
+    auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"2001:db8:2::/48"}));
     run("ip -6 route add 2001:db8:2::/64 dev up0");
     const std::string route = " blackhole 2001:db8:2::/48 from 2001:db8:1::/48 table 81 proto ";
     run("ip -6 route add" + route + "static");
@@ -156,12 +160,7 @@ TEST(GuardOfOthers, ARouteForOneSourceHidesThatForAll) {
 // What the kernel cannot tell from ours by what it is asked to delete is told, and ours stays.
 TEST(GuardOfOthers, ARouteThatIsTooMuchLikeOursDoesNotTakeItAlong) {
   in_namespace([] {
-    const UniqueFd uplink = open_uplink();
-    const UniqueFd tunnel = open_tun("quipu0");
-    const LinkPlan plan = plan_of({"10.2.0.0/16", "2001:db8:2::/48"});
-    RouteSocket socket = open_socket();
-    EXPECT_OK(socket.guard(plan));
-    EXPECT_OK(socket.apply(plan));
+    auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"10.2.0.0/16", "2001:db8:2::/48"}));
     run("ip route append 10.2.0.0/16 table 81 proto 81 scope link nexthop dev up0 nexthop dev up0");
     const auto hops = socket.guard(plan);
     ASSERT_FALSE(hops);
@@ -181,12 +180,7 @@ TEST(GuardOfOthers, ARouteThatIsTooMuchLikeOursDoesNotTakeItAlong) {
 
 TEST(GuardOfOthers, OnlyWhatLeadsProtectedPacketsAwayIsABypass) {
   in_namespace([] {
-    const UniqueFd uplink = open_uplink();
-    const UniqueFd tunnel = open_tun("quipu0");
-    const LinkPlan plan = plan_with_local({"10.2.0.0/16"}, {"10.2.9.0/24"});
-    RouteSocket socket = open_socket();
-    EXPECT_OK(socket.guard(plan));
-    EXPECT_OK(socket.apply(plan));
+    auto [uplink, tunnel, plan, socket] = in_effect(plan_with_local({"10.2.0.0/16"}, {"10.2.9.0/24"}));
     for (const std::string route : {"10.0.0.0/8 dev up0", "10.3.0.0/16 dev up0", "10.2.9.0/25 dev up0",
                                     "10.2.4.0/24 dev quipu0", "unreachable 10.2.5.0/24"})
       run("ip route add " + route + " table 81");
