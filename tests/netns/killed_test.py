@@ -45,7 +45,7 @@ class Killed(unittest.TestCase):
         support.remove_abandoned()
         # Another test may be at it as well.
         wait_until(lambda: not list(NAMESPACES.glob(f"{world}-*")), "the namespaces have gone")
-        self.assertFalse(pathlib.Path(folder).exists())
+        wait_until(lambda: not pathlib.Path(folder).exists(), "the folder has gone")
         self.assertTrue((NAMESPACES / own.name).exists())
         wait_until(lambda: all(ended(process) for process in left), "what it left has ended")
 

@@ -24,8 +24,6 @@ const Bytes kWord{1};
 class KmLinksTest : public ::testing::Test {
  protected:
   // "kme-m" and its one peer, which is dialled at that port, or dials.
-  std::string host = "127.0.0.1";
-
   void open(const std::string& peer, bool dials, std::uint16_t port = 1, Duration patience = KmLinks::kPatience) {
     const config::KmLinkConfig own{.listen = kLoopback, .tls = {}};
     const config::PeerKmeConfig other{
@@ -60,6 +58,7 @@ class KmLinksTest : public ::testing::Test {
     peer.stream->start({.on_message = [](ByteView) {}, .on_closed = [&](const Error&) { peer.closed = true; }});
   }
 
+  std::string host = "127.0.0.1";  // where the peer is dialled
   net::TestPki pki;
   net::Loop loop;
   RecordedLog log;
@@ -133,10 +132,13 @@ TEST_F(KmLinksTest, APeerThatHangsUpIsDialledMoreAndMoreRarely) {
       });
   ASSERT_TRUE(listener.has_value());
   on_connected = [this](kms::LinkId) { links->in_contact(KmeId("kme-z")); };
+  const TimePoint began = net::Loop::now();
   open("kme-z", true, (*listener)->local().port);
   const auto delays = [&] { return log.values("km_link_dials_again", "delay_ms"); };
   run_until(loop, [&] { return delays().size() >= 3; });
   EXPECT_EQ(connected, 3);
+  // On a machine so slow, that may have been good contact.
+  if (net::Loop::now() - began >= Backoff::kGoodContact) return;
   Duration longest = Backoff::kFirst;
   for (const std::string& delay : delays()) {
     const Duration waited = std::chrono::milliseconds(std::stoi(delay));
