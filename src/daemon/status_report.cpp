@@ -64,14 +64,26 @@ std::string text_of(Reason reason, std::string_view detail = {}) {
   return text;
 }
 
+Reason told_by(protocol::Lack lack) {
+  switch (lack) {
+    case protocol::Lack::keys_here: return Reason::no_keys_here;
+    case protocol::Lack::keys_there: return Reason::no_kms_there;
+    case protocol::Lack::unknown_here: return Reason::unknown_keys_here;
+    case protocol::Lack::unknown_there: return Reason::unknown_keys_there;
+  }
+  QUIPU_ASSERT(false);
+  return Reason::no_keys_here;
+}
+
 // Which of the two sites has no keys to give.
 std::string shortage(const PeerStatus& peer, const std::string& kms) {
   if (!kms.empty()) return kms;
-  return text_of(peer.last_reject ? told_by(*peer.last_reject) : Reason::other_site_lacks_keys);
+  return text_of(peer.qkd == protocol::QkdState::reduced ? Reason::nothing_lacks_here : told_by(peer.lack));
 }
 
 std::string reason_while_up(const PeerStatus& peer, const std::string& kms) {
   if (peer.silent) return text_of(Reason::silent);
+  if (peer.unanswered) return text_of(Reason::unanswered);
   if (peer.qkd == protocol::QkdState::stretch) return text_of(Reason::keys_kept, shortage(peer, kms));
   if (peer.qkd == protocol::QkdState::reduced) return text_of(Reason::fewer_keys, shortage(peer, kms));
   return {};

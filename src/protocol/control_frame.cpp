@@ -4,7 +4,7 @@
 namespace quipu::protocol {
 namespace {
 
-enum class ControlType : std::uint8_t { next_keys = 1, rekey_wish = 2, key_runway = 3 };
+enum class ControlType : std::uint8_t { next_keys = 1, rekey_wish = 2, key_runway = 3, keys_lack = 4 };
 
 void write(ByteWriter& writer, const NextKeys& frame) {
   writer.u8(static_cast<std::uint8_t>(ControlType::next_keys)).u8(static_cast<std::uint8_t>(frame.keys.size()));
@@ -18,6 +18,10 @@ void write(ByteWriter& writer, const RekeyWish&) {
 
 void write(ByteWriter& writer, const KeyRunway& frame) {
   writer.u8(static_cast<std::uint8_t>(ControlType::key_runway)).u32(frame.seconds);
+}
+
+void write(ByteWriter& writer, const KeysLack&) {
+  writer.u8(static_cast<std::uint8_t>(ControlType::keys_lack));
 }
 
 Outcome<ControlFrame> parse_next_keys(ByteReader& reader) {
@@ -63,6 +67,9 @@ Outcome<ControlFrame> parse_control_frame(ByteView payload) {
       if (!reader.finished()) return std::unexpected(Errc::malformed);
       return frame;
     }
+    case ControlType::keys_lack:
+      if (!reader.finished()) return std::unexpected(Errc::malformed);
+      return KeysLack{};
   }
   return std::unexpected(Errc::unsupported);
 }
@@ -72,6 +79,8 @@ void ControlInbox::put(ControlFrame frame) {
     next_keys = std::move(*keys);
   else if (const auto* seconds = std::get_if<KeyRunway>(&frame))
     runway = *seconds;
+  else if (std::holds_alternative<KeysLack>(frame))
+    lack = KeysLack{};
   else
     wish = RekeyWish{};
 }

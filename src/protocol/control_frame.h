@@ -24,7 +24,10 @@ struct KeyRunway {
   std::uint32_t seconds = 0;
 };
 
-using ControlFrame = std::variant<NextKeys, RekeyWish, KeyRunway>;
+// The sender gave up a handshake, for its KMSs give it no keys.
+struct KeysLack {};
+
+using ControlFrame = std::variant<NextKeys, RekeyWish, KeyRunway, KeysLack>;
 
 // What opened packets leave for the end of the turn: the newest frame of each kind, so that none pushes out one of
 // another kind.
@@ -32,8 +35,9 @@ struct ControlInbox {
   std::optional<NextKeys> next_keys;
   std::optional<RekeyWish> wish;
   std::optional<KeyRunway> runway;
+  std::optional<KeysLack> lack;
 
-  bool empty() const { return !next_keys && !wish && !runway; }
+  bool empty() const { return !next_keys && !wish && !runway && !lack; }
 
   void put(ControlFrame frame);
 };

@@ -13,9 +13,9 @@ namespace quipu::protocol {
 struct Epoch {
   Keypair keypair;
   bool initiator = false;
-  bool confirmed = false;            // the peer is known to hold it
-  std::optional<TimePoint> carried;  // since when more than keepalives goes over it
-  Stamp stamp;                       // of its message 1
+  bool confirmed = false;  // the peer is known to hold it
+  bool carried = false;    // more than keepalives
+  Stamp stamp;             // of its message 1
   std::uint64_t order =
       0;  // when its message 1 was accepted (responder) or it was installed (initiator), as a sequence
   TimePoint made;
@@ -25,10 +25,6 @@ struct Epoch {
     std::size_t qkd_keys = 0;
     bool simulated = false;
   } protection;
-
-  // The peer sends data under it though its interval is over: since when, and whether for long.
-  std::optional<TimePoint> outlived{};
-  bool overdue = false;
 
   bool alarmed = false;  // it was told that somebody sends what does not open under it
 };

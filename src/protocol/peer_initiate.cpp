@@ -32,8 +32,9 @@ std::optional<TimePoint> PeerMachine::attempt_reason() const {
     consider(m_rekey_asked);
     // Data that was blocked may go on when there are keys again: nobody has to send for that to be found out. Not where
     // each attempt burns a key, for the two KMSs do not know each other's.
+    const bool burns = m_lack == Lack::unknown_here || m_lack == Lack::unknown_there;
     const bool always = m_config.always_on || m_config.persistent_keepalive != Duration::zero();
-    if ((always || (m_qkd == QkdState::block && m_asks_in_block)) && m_without_session)
+    if ((always || (m_qkd == QkdState::block && !burns)) && m_without_session)
       consider(*m_without_session + (m_regular ? Duration{} : kIrregularWait));
     return reason;
   }
@@ -99,7 +100,8 @@ bool PeerMachine::gather_keys(const Context& context) {
   if (decision == KeyDecision::stretch || decision == KeyDecision::block) {
     end_attempt(KeysGo::keep, context);
     back_off(context.now);
-    kms_failed(Lack::keys, "the KMS here gives no key", context);
+    kms_failed(Lack::keys_here, context);
+    send_frame(FrameKind::control, write_control_frame(KeysLack{}), context);
     return false;
   }
   std::vector<QkdKey> keys;
@@ -154,6 +156,7 @@ void PeerMachine::attempt_timed_out(const Context& context) {
          {{"endpoint", m_endpoint ? m_endpoint->text() : "-"}});
   end_attempt(KeysGo::burn, context);
   m_attempt_failed = true;
+  m_unanswered = !absent;
   // There were keys: it is the peer that lacks.
   if (m_qkd == QkdState::block) set_qkd_state(QkdState::ok, {}, context);
   if (!absent) return;
@@ -163,7 +166,7 @@ void PeerMachine::attempt_timed_out(const Context& context) {
   m_unanswered_since.reset();
   m_rekey_asked.reset();
   if (m_epochs.current() == nullptr) return;
-  m_epochs.current()->carried.reset();
+  m_epochs.current()->carried = false;
   if (m_epochs.current()->confirmed) return;
   m_epochs.erase_current(context.shared.indices);
   session_ended(false, context);
@@ -235,7 +238,7 @@ void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const C
   Epoch epoch{Keypair(std::move(secrets), context.shared.key_limits),
               true,
               false,
-              m_rekey_asked ? std::optional(context.now) : std::nullopt,
+              m_rekey_asked.has_value(),
               m_attempt->stamp(),
               ++m_order,
               context.now,
@@ -300,7 +303,7 @@ void PeerMachine::obey_reject(const Reject& reject, const Context& context) {
     case RejectReason::kms_unavailable:
       end_attempt(KeysGo::keep, context);
       back_off(context.now);
-      kms_failed(Lack::keys, "the peer gets no key from its KMS", context);
+      kms_failed(Lack::keys_there, context);
       break;
     case RejectReason::busy:
       end_attempt(KeysGo::keep, context);
@@ -315,7 +318,7 @@ void PeerMachine::keys_were_unknown(const Context& context) {
   end_attempt(KeysGo::burn, context);
   const bool at_once = m_immediate_retries < kImmediateRetries;
   retry_at_once_or_back_off(context.now);
-  if (!at_once) kms_failed(Lack::agreement, "the peer's KMS does not know the keys that the KMS here gives", context);
+  if (!at_once) kms_failed(Lack::unknown_there, context);
 }
 
 void PeerMachine::policies_differ(const Reject& reject, const Context& context) {

@@ -229,6 +229,7 @@ void PeerMachine::read_control_inbox(const Context& context) {
   const ControlInbox inbox = std::exchange(m_control_inbox, {});
   if (inbox.next_keys) fetch_named_ahead(*inbox.next_keys, context);
   if (inbox.runway) note_peer_runway(inbox.runway->seconds);
+  if (inbox.lack && m_announcement_rate.take(context.now)) kms_failed(Lack::keys_there, context);
   if (inbox.wish && m_regular && m_announcement_rate.take(context.now)) m_rekey_asked = context.now;
 }
 

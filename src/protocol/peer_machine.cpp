@@ -66,53 +66,41 @@ QkdState PeerMachine::qkd_state_of(const Epoch& epoch) const {
   return reduced ? QkdState::reduced : QkdState::ok;
 }
 
+// Data that was blocked goes on when there are keys again; what waited is not for then.
+void PeerMachine::block(std::string_view why, const Context& context) {
+  set_qkd_state(QkdState::block, why, context);
+  drop_queue(DropReason::blocked);
+  m_traffic_waits.reset();
+}
+
 // There is nothing left to stretch.
 void PeerMachine::no_epoch_left(std::string_view why, const Context& context) {
-  if (m_qkd == QkdState::stretch) set_qkd_state(QkdState::block, why, context);
+  if (m_qkd == QkdState::stretch) block(why, context);
 }
 
 // A handshake failed for want of keys: what that means is the policy's to say.
-void PeerMachine::kms_failed(Lack lack, std::string_view why, const Context& context) {
+void PeerMachine::kms_failed(Lack lack, const Context& context) {
   ++m_statistics.kms_failures;
-  m_asks_in_block = lack == Lack::keys;
+  m_lack = lack;
   m_last_kms_failure = context.now;
   switch (decide(m_config.policy, 0, session_up(context.now))) {
     case KeyDecision::proceed:
     case KeyDecision::proceed_reduced: break;
-    case KeyDecision::stretch: set_qkd_state(QkdState::stretch, why, context); break;
-    case KeyDecision::block:
-      set_qkd_state(QkdState::block, why, context);
-      drop_queue(DropReason::blocked);
-      m_traffic_waits.reset();
-      break;
+    case KeyDecision::stretch: set_qkd_state(QkdState::stretch, to_string(lack), context); break;
+    case KeyDecision::block: block(to_string(lack), context); break;
   }
 }
 
-// At the end that leaves the handshakes to the other: it goes on sending under an epoch that it should have replaced.
-// Only its data show that it knows the epoch to be in use: ours may all have been lost, and its keepalives come anyway.
-// A peer whose handshake we answer, or have answered, has keys.
-bool PeerMachine::is_overdue() const {
-  const Epoch* current = m_epochs.current();
-  if (m_regular || m_config.policy.keys_needed() == 0 || current == nullptr) return false;
-  return current->overdue && m_answer.asking() == nullptr && m_epochs.next() == nullptr;
+// When no handshake has lacked keys for long: a silent peer made one wanted, or a lack at the peer, and none is wanted
+// any more. Whether there are keys, the next one will tell.
+std::optional<TimePoint> PeerMachine::stretch_ends() const {
+  if (m_qkd != QkdState::stretch || m_attempt || m_epochs.current() == nullptr || !m_last_kms_failure)
+    return std::nullopt;
+  return *m_last_kms_failure + kStretchForgotten;
 }
 
-// A new epoch was wanted before its time, for the peer was silent, and is wanted no more: whether there are keys, the
-// next one will tell.
-std::optional<TimePoint> PeerMachine::stretch_ends(TimePoint now) const {
-  const Epoch* current = m_epochs.current();
-  if (m_qkd != QkdState::stretch || m_attempt || current == nullptr || !m_last_kms_failure) return std::nullopt;
-  const TimePoint end = *m_last_kms_failure + kStretchForgotten;
-  const TimePoint due = current->made + interval() - interval() / kRekeyJitterDivisor;
-  return std::max(end, now) < due ? std::optional(end) : std::nullopt;
-}
-
-void PeerMachine::judge_supply(const Context& context) {
-  if (m_qkd != QkdState::stretch && is_overdue()) {
-    m_asks_in_block = true;
-    set_qkd_state(QkdState::stretch, "the peer starts no handshake: does its KMS give keys?", context);
-  }
-  if (const auto end = stretch_ends(context.now); end && *end <= context.now)
+void PeerMachine::forget_stretch(const Context& context) {
+  if (const auto end = stretch_ends(); end && *end <= context.now)
     set_qkd_state(qkd_state_of(*m_epochs.current()), {}, context);
 }
 
@@ -228,7 +216,7 @@ void PeerMachine::reset(const Context& context) {
 void PeerMachine::advance(const Context& context) {
   if (m_abandon) abandon_attempt(context);
   const bool had_session = m_epochs.current() != nullptr;
-  const bool in_use = had_session && m_epochs.current()->carried.has_value();
+  const bool in_use = had_session && m_epochs.current()->carried;
   m_epochs.expire(context.now, context.shared.indices);
   if (had_session && m_epochs.current() == nullptr) session_ended(in_use, context);
   if (m_epochs.current() == nullptr && !m_without_session) m_without_session = context.now;
@@ -240,7 +228,7 @@ void PeerMachine::advance(const Context& context) {
   progress_fetch_ahead(context);
   if (m_attempt) progress_attempt(context);
   if (const auto due = attempt_due(); due && *due <= context.now) begin_attempt(context);
-  judge_supply(context);
+  forget_stretch(context);
   flush_queue(context);
   keep_alive(context);
 }
@@ -263,7 +251,7 @@ std::optional<TimePoint> PeerMachine::next_deadline(TimePoint now) const {
   if (announcement_wanted(now)) consider(now);
   if (fetch_ahead_wanted(now)) consider(std::max(now, m_ahead_not_before));
   consider(attempt_due());
-  consider(stretch_ends(now));
+  consider(stretch_ends());
   consider(keepalive_due());
   return next;
 }
@@ -286,9 +274,11 @@ PeerStatus PeerMachine::status(TimePoint now) const {
   const bool wanted = m_attempt_failed || m_last_reject || !m_mismatch.empty() || !m_queue.empty() || attempt_reason();
   out.session_wanted = !out.session_up && wanted;
   out.silent = out.session_up && is_silent(now);
+  out.unanswered = out.session_up && !out.silent && m_unanswered && m_attempt.has_value();
   out.last_reject = m_last_reject;
   out.mismatch = m_mismatch;
   out.qkd = m_qkd;
+  out.lack = m_lack;
   if (m_last_received) out.last_received = now - *m_last_received;
   if (m_last_kms_failure) out.last_kms_failure = now - *m_last_kms_failure;
   out.rekey_interval = m_config.rekey_interval;

@@ -85,14 +85,13 @@ class PeerMachine {
   void set_qkd_state(QkdState state, std::string_view why, const Context& context);
   QkdState qkd_state_of(const Epoch& epoch) const;
   void no_epoch_left(std::string_view why, const Context& context);
-  bool is_overdue() const;
-  std::optional<TimePoint> stretch_ends(TimePoint now) const;
-  void judge_supply(const Context& context);
+  std::optional<TimePoint> stretch_ends() const;
+  void forget_stretch(const Context& context);
   bool is_silent(TimePoint now) const;
   void note_kms_latency(Duration latency);
   void raise_alarm(const Context& context);
-  enum class Lack : std::uint8_t { keys, agreement };  // none to be had, or ones that the other end's KMS does not know
-  void kms_failed(Lack lack, std::string_view why, const Context& context);
+  void kms_failed(Lack lack, const Context& context);
+  void block(std::string_view why, const Context& context);
   bool session_up(TimePoint now) const;
   Duration interval() const;  // effective N
   Duration max_key_age() const;
@@ -170,7 +169,6 @@ class PeerMachine {
   std::unexpected<Errc> queue(ByteView packet, TimePoint now);
   void note_sent(TimePoint now);
   void note_sent_data(Epoch& epoch, std::size_t size, TimePoint now);
-  void note_received_data(Epoch& epoch, TimePoint now);
   Outcome<Opened> deliver(ByteView packet, const AllowedIps& allowed);
   bool first_packet_under_next(const Epoch& epoch, Shared& shared, TimePoint now);
   void confirmation_answered(TimePoint now);
@@ -204,9 +202,10 @@ class PeerMachine {
   // Retries of our attempts.
   TimePoint m_not_before{};
   Duration m_backoff{kFirstBackoff};
-  int m_immediate_retries = 0;
+  int m_immediate_retries = 0;  // failures since the last epoch, of either end, that another handshake may mend
   TimePoint m_next_resolve{};
-  bool m_attempt_failed = false;              // nothing opened since an attempt of ours timed out
+  bool m_attempt_failed = false;  // nothing opened since an attempt of ours timed out
+  bool m_unanswered = false;      // since the last epoch: the last to time out did so though the peer was heard
   std::optional<RejectReason> m_last_reject;  // since the last epoch: told once, then only at debug level
   std::string m_mismatch;  // how the peer is configured differently, as either end's last message 1 told
 
@@ -230,7 +229,6 @@ class PeerMachine {
   std::optional<TimePoint> m_last_received;
   std::optional<TimePoint> m_last_kms_failure;
   std::optional<TimePoint> m_last_word;  // a message of a handshake that is proven to be the peer's
-  bool m_asks_in_block = false;          // attempts go on in a block: they cost no key
   TimePoint m_last_sent{};
   std::optional<TimePoint> m_unanswered_since;  // data sent, nothing opened since
   std::optional<TimePoint> m_reply_since;       // data opened, nothing sent since
@@ -259,7 +257,8 @@ class PeerMachine {
   bool m_own_jump_permitted = false;  // the operator's word, good for one jump, if any is needed
 
   QkdState m_qkd = QkdState::off;
-  std::uint64_t m_order = 0;  // a sequence for crossing rule (b)
+  Lack m_lack = Lack::keys_here;  // the last one
+  std::uint64_t m_order = 0;      // a sequence for crossing rule (b)
   std::uint64_t m_epoch_number = 0;
   std::array<std::optional<std::uint32_t>, kMaxSources> m_stock{};
   std::optional<std::uint32_t> m_peer_runway;

@@ -142,7 +142,10 @@ void PeerMachine::progress_answer(const Context& context) {
   for (HeldKey& held : keys)
     put_named(std::move(held), late_key_kept(), context);
   reject(done.initiation, unknown ? RejectReason::key_unknown : RejectReason::kms_unavailable, context);
-  if (!unknown) kms_failed(Lack::keys, "the KMS here does not give the keys that the peer names", context);
+  if (!unknown)
+    kms_failed(Lack::keys_here, context);
+  else if (m_immediate_retries++ >= kImmediateRetries)
+    kms_failed(Lack::unknown_here, context);
 }
 
 void PeerMachine::respond(AnswerKeeper::Asking asking, std::vector<HeldKey> held, const Context& context) {
@@ -172,15 +175,9 @@ void PeerMachine::respond(AnswerKeeper::Asking asking, std::vector<HeldKey> held
     return;
   }
   m_statistics.keys_used += keys.size();
-  m_epochs.set_next(Epoch{Keypair(std::move(answer->secrets), context.shared.key_limits),
-                          false,
-                          false,
-                          {},
-                          asking.initiation.payload().stamp,
-                          m_answer.order(),
-                          context.now,
-                          next_dies(context.now, context.now),
-                          protection},
+  m_epochs.set_next(Epoch{Keypair(std::move(answer->secrets), context.shared.key_limits), false, false, false,
+                          asking.initiation.payload().stamp, m_answer.order(), context.now,
+                          next_dies(context.now, context.now), protection},
                     context.shared.indices);
   m_answer.answer(answer->message, true, context.now);
   send_handshake(std::move(answer->message), m_answer.from(), context);

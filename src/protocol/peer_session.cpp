@@ -49,17 +49,9 @@ std::unexpected<Errc> PeerMachine::queue(ByteView packet, TimePoint now) {
 void PeerMachine::note_sent_data(Epoch& epoch, std::size_t size, TimePoint now) {
   ++m_statistics.tx_packets;
   m_statistics.tx_bytes += size;
-  if (!epoch.carried) epoch.carried = now;
+  epoch.carried = true;
   if (!m_unanswered_since) m_unanswered_since = now;
   note_sent(now);
-}
-
-void PeerMachine::note_received_data(Epoch& epoch, TimePoint now) {
-  if (!epoch.carried) epoch.carried = now;
-  if (!m_reply_since) m_reply_since = now;
-  if (now < epoch.made + interval()) return;
-  if (!epoch.outlived) epoch.outlived = now;
-  epoch.overdue = now >= *epoch.outlived + std::min(interval(), kAttemptDeadline);
 }
 
 void PeerMachine::note_sent(TimePoint now) {
@@ -80,7 +72,10 @@ Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, con
     count_drop(drop_reason(frame.error()));
     return std::unexpected(frame.error());
   }
-  if (frame->kind == FrameKind::ip) note_received_data(*epoch, now);
+  if (frame->kind == FrameKind::ip) {
+    epoch->carried = true;
+    if (!m_reply_since) m_reply_since = now;
+  }
   if (opened_under(*epoch, frame->newest, shared, now)) follow(from, allowed);
   if (frame->kind == FrameKind::control) handle_control_frame(frame->payload);
   if (frame->kind != FrameKind::ip) return Opened{m_config.id, {}};
@@ -170,7 +165,7 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   m_session_began = false;
   const bool first = m_without_session.has_value();
   m_without_session.reset();
-  m_attempt_failed = false;
+  m_attempt_failed = m_unanswered = false;
   m_traffic_waits.reset();
   m_rekey_asked.reset();
   m_unanswered_since.reset();

@@ -39,6 +39,16 @@ std::string_view to_string(QkdState state) {
   return "unknown";
 }
 
+std::string_view to_string(Lack lack) {
+  switch (lack) {
+    case Lack::keys_here: return "the KMS here gives no key";
+    case Lack::keys_there: return "the peer gets no key from its KMS";
+    case Lack::unknown_here: return "the KMS here does not know the keys that the peer's KMS gives";
+    case Lack::unknown_there: return "the peer's KMS does not know the keys that the KMS here gives";
+  }
+  return "unknown";
+}
+
 std::size_t Policy::keys_needed() const {
   if (qkd != QkdUse::required) return 0;
   return min_sources == 0 ? sources.size() : min_sources;

@@ -73,6 +73,16 @@ enum class QkdState : std::uint8_t {
 
 std::string_view to_string(QkdState state);
 
+// Why a handshake had no QKD key. Each end knows it of itself, or was told by the peer.
+enum class Lack : std::uint8_t {
+  keys_here,      // the KMS here gives none
+  keys_there,     // the peer's KMS gives it none
+  unknown_here,   // the KMS here does not know those that the peer names
+  unknown_there,  // the peer's KMS does not know those that we name
+};
+
+std::string_view to_string(Lack lack);
+
 enum class KeyDecision : std::uint8_t {
   proceed,          // the keys at hand are all that were asked for
   proceed_reduced,  // fewer, and the policy allows it: log, count, show

@@ -84,9 +84,11 @@ struct PeerStatus {
   bool handshake_under_way = false;
   bool session_wanted = false;  // there is none, and traffic or the configuration wants one, or the last attempt failed
   bool silent = false;          // a session is up, and the peer answers neither data nor handshakes
+  bool unanswered = false;      // likewise, and it is heard, and leaves handshakes without an answer that opens
   std::uint64_t epoch = 0;      // number of the present epoch in this run, from 1
   std::string protection;       // achieved by the present epoch; empty without one
   QkdState qkd = QkdState::off;
+  Lack lack = Lack::keys_here;      // of the last handshake that had no key: for stretch and block
   std::optional<Duration> key_age;  // of the present epoch
   std::optional<Duration> last_received;
   std::optional<Duration> last_kms_failure;

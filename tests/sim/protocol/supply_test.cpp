@@ -9,15 +9,18 @@ namespace {
 
 using namespace protocol;
 
-// The responder's own KMS works: all it has to go by is the age of its epoch.
+// The responder's own KMS works: the initiator tells it.
 TEST(Supply, AnOutageAtTheInitiatorIsToldAtBothEnds) {
   Started world({});
   world.traffic(100ms, 100s);
   world.run(12s);
   world.kms.ends[0].available = false;
   ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::stretch; }, 20s));
-  EXPECT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::stretch; }, 6s));
+  EXPECT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::stretch; }, 1s));
   EXPECT_TRUE(world.b().status().session_up);
+  EXPECT_EQ(world.a().status().lack, Lack::keys_here);
+  EXPECT_EQ(world.b().status().lack, Lack::keys_there);
+  EXPECT_EQ(world.b().reasons["qkd_state"], to_string(Lack::keys_there));
   world.kms.ends[0].available = true;
   ASSERT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::ok; }, 6s));
   EXPECT_EQ(world.b().events("qkd_state"), 2U);
@@ -125,6 +128,44 @@ TEST(Supply, AnEpochThatOnlyThisEndUsedIsNotTakenForAnOutage) {
   EXPECT_EQ(world.b().events("qkd_state"), 0U);
 }
 
+// Each end's interval is its own. Where the epoch dies at one end before the other rekeys, the packets wait.
+TEST(Supply, AnotherIntervalAtTheOtherEndIsNotTakenForAnOutage) {
+  for (const Duration at_regular : {20s, 60s}) {
+    World world({});
+    world.a().adjust = [&](PeerConfig& peer) { peer.rekey_interval = at_regular; };
+    world.start();
+    world.traffic(100ms, 200s);
+    world.run(205s);
+    for (int i : {0, 1}) {
+      EXPECT_EQ(world.node(i).events("qkd_state"), 0U) << i;
+      const DropCounts drops = world.node(i).status().statistics.drops;
+      EXPECT_EQ(drops[static_cast<std::size_t>(DropReason::blocked)], 0U) << i;
+    }
+    EXPECT_EQ(world.a().received.size(), world.b().sent.size());
+  }
+}
+
+// One end stretches its interval to what it has measured, and the other has measured nothing.
+TEST(Supply, ALongRoundTripIsNotTakenForAnOutage) {
+  struct Case {
+    Duration interval, delay;
+  };
+
+  for (const auto& [interval, delay] : {Case{2s, 400ms}, Case{1s, 300ms}}) {
+    Options options;
+    options.interval = interval;
+    World world(options);
+    for (Link& link : world.links)
+      link.delay = delay;
+    world.start();
+    world.traffic(100ms, 100s);
+    world.run(100s);
+    for (int i : {0, 1})
+      EXPECT_EQ(world.node(i).events("qkd_state"), 0U) << i;
+    EXPECT_GT(world.b().status().epoch, 20U);
+  }
+}
+
 // It has the keys for the next epoch, and answers.
 TEST(Supply, APeerThatDoesNotHearOurAnswersIsNotTakenForAnOutage) {
   Started world({});
@@ -159,6 +200,37 @@ TEST(Supply, ABlockForKeysThatTheOtherKmsDoesNotKnowCostsNothingWhenNobodySends)
   EXPECT_LE(world.kms.ends[0].delivered_fresh + world.kms.ends[1].delivered_fresh, delivered + 4);
 }
 
+// The end that refuses the handshakes knows why, and burns no keys of its own to find out.
+TEST(Supply, KmssThatDisagreeAreToldAtBothEndsAndCostTheResponderNoKey) {
+  Started world({});
+  world.traffic(100ms, 80s, true, false);
+  world.run(12s);
+  world.kms.synchronised_after = 10h;
+  ASSERT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::stretch; }, 30s));
+  EXPECT_EQ(world.b().reasons["qkd_state"], to_string(Lack::unknown_here));
+  world.run(600s);
+  EXPECT_EQ(world.a().status().qkd, QkdState::block);
+  EXPECT_EQ(world.b().status().qkd, QkdState::block);
+  EXPECT_EQ(world.a().status().lack, Lack::unknown_there);
+  EXPECT_EQ(world.b().status().lack, Lack::unknown_here);
+  EXPECT_EQ(world.kms.ends[1].delivered_fresh, 0U);
+  world.kms.synchronised_after = {};
+  EXPECT_TRUE(world.heals(10s));
+}
+
+// One key that comes too late to the other site is made good by the next.
+TEST(Supply, OneKeyThatIsUnknownHereIsNoLack) {
+  Started world({});
+  world.traffic(100ms, 60s);
+  world.run(12s);
+  world.kms.synchronised_after = 10h;
+  ASSERT_TRUE(world.run_until([&] { return world.b().status().statistics.rejects_sent == 1; }, 20s));
+  world.kms.synchronised_after = {};
+  world.run(10s);
+  EXPECT_EQ(world.a().events("qkd_state") + world.b().events("qkd_state"), 0U);
+  EXPECT_TRUE(world.healthy());
+}
+
 // It says itself what it lacks.
 TEST(Supply, APeerWithoutKeysIsNotTakenForSilent) {
   Options options;
@@ -186,6 +258,31 @@ TEST(Supply, APeerWhoseDataArriveIsNotTakenForSilent) {
     world.run(100ms);
     EXPECT_FALSE(world.a().status().silent) << i;
   }
+  EXPECT_TRUE(world.a().status().unanswered);
+  EXPECT_EQ(world.b().events("qkd_state"), 0U);
+  world.links[0].lose = {};
+  world.run(4s);
+  EXPECT_FALSE(world.a().status().unanswered);
+  EXPECT_TRUE(world.healthy());
+}
+
+// Data flow for as long as the epoch lives, and none follows.
+TEST(Supply, KmssThatGiveDifferentKeysAreToldWhileDataFlow) {
+  Options options;
+  options.max_key_age = 3h;
+  Started world(options);
+  world.traffic(100ms, 200s);
+  world.run(12s);
+  world.kms.ends[1].wrong_keys = true;
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().unanswered; }, 40s));
+  for (int i = 0; i < 60; ++i) {
+    world.run(1s);
+    EXPECT_TRUE(world.a().status().unanswered) << i;
+  }
+  EXPECT_TRUE(world.healthy());
+  world.kms.ends[1].wrong_keys = false;
+  world.run(15s);
+  EXPECT_FALSE(world.a().status().unanswered);
 }
 
 }  // namespace

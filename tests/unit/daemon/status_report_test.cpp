@@ -44,5 +44,29 @@ TEST_F(StatusReport, ASilentPeerIsToldBeforeKeysThatLack) {
   EXPECT_TRUE(told(peer).reason.starts_with(to_string(Reason::keys_kept))) << told(peer).reason;
 }
 
+TEST_F(StatusReport, ALackOfKeysIsToldAsTheEndKnowsIt) {
+  protocol::PeerStatus peer = up();
+  peer.qkd = protocol::QkdState::stretch;
+  for (const auto& [lack, reason] : {std::pair{protocol::Lack::keys_here, Reason::no_keys_here},
+                                     std::pair{protocol::Lack::keys_there, Reason::no_kms_there},
+                                     std::pair{protocol::Lack::unknown_here, Reason::unknown_keys_here},
+                                     std::pair{protocol::Lack::unknown_there, Reason::unknown_keys_there}}) {
+    peer.lack = lack;
+    EXPECT_EQ(told(peer).reason, std::string(to_string(Reason::keys_kept)).append(": ").append(to_string(reason)));
+  }
+  peer.session_up = false;
+  peer.qkd = protocol::QkdState::block;
+  peer.lack = protocol::Lack::keys_there;
+  EXPECT_EQ(told(peer).reason,
+            std::string(to_string(Reason::blocked)).append(": ").append(to_string(Reason::no_kms_there)));
+}
+
+TEST_F(StatusReport, HandshakesThatDoNotSucceedAreToldThoughDataFlow) {
+  protocol::PeerStatus peer = up();
+  peer.unanswered = true;
+  EXPECT_EQ(told(peer).state, control::TunnelState::up);
+  EXPECT_EQ(told(peer).reason, to_string(Reason::unanswered));
+}
+
 }  // namespace
 }  // namespace quipu::daemon

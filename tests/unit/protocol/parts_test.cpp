@@ -147,11 +147,12 @@ TEST(ControlFrame, SurvivesTheRoundTrip) {
   EXPECT_EQ(std::get<NextKeys>(*read).keys, keys.keys);
   EXPECT_EQ(std::get<KeyRunway>(*parse_control_frame(write_control_frame(KeyRunway{77}))).seconds, 77U);
   EXPECT_TRUE(std::holds_alternative<RekeyWish>(*parse_control_frame(write_control_frame(RekeyWish{}))));
+  EXPECT_TRUE(std::holds_alternative<KeysLack>(*parse_control_frame(write_control_frame(KeysLack{}))));
 }
 
 TEST(ControlFrame, RefusesEveryTruncationAndTrailingOctets) {
   for (const ControlFrame& frame : {ControlFrame(NextKeys{{reference(0, "first"), reference(1, "2")}}),
-                                    ControlFrame(RekeyWish{}), ControlFrame(KeyRunway{5})}) {
+                                    ControlFrame(RekeyWish{}), ControlFrame(KeyRunway{5}), ControlFrame(KeysLack{})}) {
     Bytes octets = write_control_frame(frame);
     for (std::size_t size = 0; size < octets.size(); ++size)
       EXPECT_EQ(parse_control_frame(ByteView(octets).first(size)).error(), Errc::malformed);
