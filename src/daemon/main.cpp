@@ -48,15 +48,17 @@ int report(const Error& error, int code) {
 void set_remembered_guards() {
   const auto plan = daemon::remembered_guards();
   const auto guarded = plan ? daemon::set_guards(*plan) : std::unexpected(plan.error());
-  if (guarded)
-    std::cerr << "quipud: guarded instead: the " << plan->prefixes.size()
-              << " prefix(es) that were last in effect, as listed in " << daemon::guard_list_file() << "\n";
-  else
+  if (!guarded) {
     report({guarded.error().code, "NOTHING IS GUARDED: " + guarded.error().text}, service::kExitFailure);
+    return;
+  }
+  std::cerr << "quipud: guarded instead: the " << plan->prefixes.size()
+            << " prefix(es) that were last in effect, as listed in " << daemon::guard_list_file() << "\n";
+  if (!guarded->cleared) report(guarded->cleared.error(), service::kExitFailure);
 }
 
-// An exit code when they could not be set. First of all, so that whatever else keeps quipud from starting (a key that
-// is not there, a state folder that cannot be read) leaves nothing in clear.
+// An exit code when they could not be set, or there is nothing more to do. First of all, so that whatever else keeps
+// quipud from starting (a key that is not there, a state folder that cannot be read) leaves nothing in clear.
 std::optional<int> set_guards(const Options& options) {
   const auto plan = daemon::load_plan(options.config);
   if (!plan) {
@@ -64,8 +66,11 @@ std::optional<int> set_guards(const Options& options) {
     set_remembered_guards();
     return code;
   }
-  if (const auto guarded = daemon::set_guards(*plan); !guarded) return report(guarded.error(), service::kExitFailure);
-  return std::nullopt;
+  const auto guarded = daemon::set_guards(*plan);
+  if (!guarded) return report(guarded.error(), service::kExitFailure);
+  // A local network that stays closed: no reason to have no tunnel, too. The daemon raises the alarm.
+  const int code = guarded->cleared ? 0 : report(guarded->cleared.error(), service::kExitFailure);
+  return options.guard ? std::optional(code) : std::nullopt;
 }
 
 Result<daemon::RemovedGuards> remove_guards(const Options& options) {
@@ -122,7 +127,6 @@ int main(int argc, char** argv) {
   if (options.remove_guards) return remove_guards_and_tell(options);
   if (!options.check)
     if (const auto code = set_guards(options)) return *code;
-  if (options.guard) return 0;
   if (const auto ready = options.check ? service::prepare_for_check() : service::prepare_for_secrets(); !ready)
     return report(ready.error(), service::kExitFailure);
   auto settings = daemon::load_settings(options.config);

@@ -55,14 +55,14 @@ bool leads_away(const KernelRoute& route, const LinkPlan& plan, int own_interfac
 }
 
 // An older configuration's: what it protected is within a local network by now, which the main table routes.
-bool is_stale_blackhole(const KernelRoute& route, const LinkPlan& plan) {
+bool closes_local(const KernelRoute& route, const LinkPlan& plan, int /*own_interface*/) {
   return is_blackhole(route) && longest_match(plan.local_networks, route.prefix) >= 0 && !plan.protects(route.prefix);
 }
 
 // By its protocol it is ours, but not the plan's: an older configuration's, or what somebody made of one of ours.
 bool is_stale(const KernelRoute& route, const LinkPlan& plan, int own_interface) {
   return route.protocol == kRouteProtocol &&
-         (leads_away(route, plan, own_interface) || is_stale_blackhole(route, plan));
+         (leads_away(route, plan, own_interface) || closes_local(route, plan, own_interface));
 }
 
 // As a plan would have it, if it could be a plan's: somebody else's blackhole is as good as one of ours.
@@ -175,15 +175,15 @@ struct RouteSocket::State {
     return outcome;
   }
 
-  // What is ours by its protocol and not the plan's. Nothing is opened while the guards are not whole. All are tried;
-  // the error is the first one's.
-  Result<void> remove_stale(const LinkPlan& plan, bool guarded) const {
+  using Judgement = bool (*)(const KernelRoute& route, const LinkPlan& plan, int own_interface);
+
+  // Those that are ours by their protocol and of which `has_to_go` holds. All are tried; the error is the first one's.
+  Result<void> remove_stale(const LinkPlan& plan, Judgement has_to_go) const {
     QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
     const int interface = plan.name.empty() ? 0 : index_if_any(plan.name).value_or(0);
     Result<void> outcome;
     for (const KernelRoute& route : routes) {
-      if (!is_stale(route, plan, interface)) continue;
-      if (!guarded && !leads_away(route, plan, interface)) continue;
+      if (route.protocol != kRouteProtocol || !has_to_go(route, plan, interface)) continue;
       Result<void> removed = could_take_ours(route, routes, interface)
                                  ? fail(Errc::conflict, stale_text(route) + ": by hand, for it is too much like ours")
                                  : remove_route(get(), route);
@@ -266,14 +266,17 @@ Result<RouteSocket> RouteSocket::open() {
   return RouteSocket(std::make_unique<State>(std::move(socket)));
 }
 
-Result<void> RouteSocket::guard(const LinkPlan& plan) {
+Result<Guarded> RouteSocket::guard(const LinkPlan& plan) {
   m_state->renew();
   QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
   const Result<void> routes = m_state->add_routes(plan.guards(), present, 0);
   const Result<void> rules = m_state->add_rules(plan);
-  // It looks again: what was added just now is not to be taken for another's.
-  const Result<void> stale = m_state->remove_stale(plan, routes && rules);
-  return !routes ? routes : !rules ? rules : stale;
+  // These look again: what was added just now is not to be taken for another's. What opens comes last.
+  const Result<void> leaks = m_state->remove_stale(plan, leads_away);
+  QUIPU_TRY(routes);
+  QUIPU_TRY(rules);
+  QUIPU_TRY(leaks);
+  return Guarded{m_state->remove_stale(plan, closes_local)};
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& plan) {

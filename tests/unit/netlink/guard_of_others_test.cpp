@@ -231,6 +231,26 @@ TEST(GuardOfOthers, WhatBecameALocalNetworkIsNoLongerDroppedAfterARestart) {
   });
 }
 
+// That a local network stays closed is no reason to have no tunnel.
+TEST(GuardOfOthers, ABlackholeOfALocalNetworkThatCannotBeRemovedIsToldApart) {
+  in_namespace([] {
+    const LinkPlan plan = plan_with_local({"2001:db8::/32"}, {"2001:db8:2::/48"});
+    const std::string route = "blackhole 2001:db8:2::/48 from 2001:db8:9::/48 table 81 metric 4294967295";
+    run("ip -6 route add proto 81 " + route);
+    RouteSocket socket = open_socket();
+    const auto guarded = socket.guard(plan);
+    ASSERT_TRUE(guarded.has_value()) << guarded.error().text;
+    EXPECT_FALSE(guarded->cleared);
+    const UniqueFd tunnel = open_tun("quipu0");
+    EXPECT_OK(socket.apply(plan));
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, ElementsAre("removal of the blackhole 2001:db8:2::/48"));
+    EXPECT_OK(socket.apply(plan, plan));
+    run("ip -6 route del " + route);
+    EXPECT_OK(socket.guard(plan)->cleared);
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
+  });
+}
+
 // Nothing is opened by a start that fails.
 TEST(GuardOfOthers, WhatBecameALocalNetworkIsDroppedUntilAllElseIsGuarded) {
   in_namespace([] {
