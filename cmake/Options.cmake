@@ -23,7 +23,9 @@ add_library(quipu_options INTERFACE)
 target_compile_options(quipu_options INTERFACE
   -Wall -Wextra -Wpedantic $<$<BOOL:${QUIPU_WERROR}>:-Werror> -Wshadow -Wconversion -Wsign-conversion -Wcast-align -Wformat=2 -Wundef
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual>
-  -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.)
+  -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.
+  # A precompiled header is the same whenever it was made, or ccache would never know it again.
+  $<$<COMPILE_LANG_AND_ID:CXX,Clang>:SHELL:-Xclang -fno-pch-timestamp>)
 target_compile_definitions(quipu_options INTERFACE _GNU_SOURCE)
 target_include_directories(quipu_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
 
