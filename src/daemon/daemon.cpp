@@ -60,8 +60,7 @@ Daemon::Daemon(std::string config_file, service::SignalSource signals, service::
 
 Daemon::~Daemon() = default;
 
-// The order is what keeps a protected packet from ever taking the default route. A local network that cannot be opened
-// is told by the LinkKeeper's first look.
+// The order is what keeps a protected packet from ever taking the default route.
 Result<void> Daemon::raise_link(const Settings& settings) {
   QUIPU_TRY(m_routes.guard(settings.plan));
   QUIPU_TRY_ASSIGN(m_tun, tun::open_linux_tun({.name = settings.config.device.name, .mode = tun::TunMode::tun}));

@@ -121,8 +121,7 @@ Result<void> Daemon::change_routes(const netlink::LinkPlan& plan) {
   if (changed) return {};
   Result<void> undone = m_routes.apply(plan, m_plan);
   // Blackholes of an older configuration stay, too.
-  if (undone)
-    if (const auto restored = m_routes.guard(guarded); !restored) undone = std::unexpected(restored.error());
+  if (undone) undone = m_routes.guard(guarded);
   if (undone) return changed;
   return fail(changed.error().code, changed.error().text + "; and the routes cannot be put back as they were (" +
                                         undone.error().text + "): restart quipud");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "netlink/route_socket.h"
 #include "service/files.h"
 #include "store/durable_file.h"
 #include "store/guard_list.h"
@@ -18,7 +19,7 @@ std::string guard_list_file() {
   return service::state_directory("/var/lib/quipu") + "/guards";
 }
 
-Result<netlink::Guarded> set_guards(const netlink::LinkPlan& plan) {
+Result<void> set_guards(const netlink::LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(auto routes, netlink::RouteSocket::open());
   return routes.guard(plan);
 }

@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "base/ip.h"
-#include "netlink/route_socket.h"
+#include "netlink/link_plan.h"
 
 namespace quipu::daemon {
 
 // As RouteSocket::guard.
-Result<netlink::Guarded> set_guards(const netlink::LinkPlan& plan);
+Result<void> set_guards(const netlink::LinkPlan& plan);
 
 // Where what was last in effect is listed: in the folder that the service manager gives, else in /var/lib/quipu. Not in
 // device.state_dir, which nobody knows where the configuration cannot be read.

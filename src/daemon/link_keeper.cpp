@@ -73,8 +73,7 @@ void LinkKeeper::check() {
 
 // Both steps, whatever becomes of the first: a prefix whose blackhole cannot be set needs its tunnel all the more.
 Result<void> LinkKeeper::restore(bool link_up) {
-  const auto guarded = m_routes.guard(m_plan);
-  Result<void> done = guarded ? guarded->cleared : std::unexpected(guarded.error());
+  Result<void> done = m_routes.guard(m_plan);
   if (!link_up) return done;
   Result<void> applied = m_routes.apply(m_plan);
   return done ? applied : done;

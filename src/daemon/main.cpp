@@ -48,13 +48,11 @@ int report(const Error& error, int code) {
 void set_remembered_guards() {
   const auto plan = daemon::remembered_guards();
   const auto guarded = plan ? daemon::set_guards(*plan) : std::unexpected(plan.error());
-  if (!guarded) {
+  if (guarded)
+    std::cerr << "quipud: guarded instead: the " << plan->prefixes.size()
+              << " prefix(es) that were last in effect, as listed in " << daemon::guard_list_file() << "\n";
+  else
     report({guarded.error().code, "NOTHING IS GUARDED: " + guarded.error().text}, service::kExitFailure);
-    return;
-  }
-  std::cerr << "quipud: guarded instead: the " << plan->prefixes.size()
-            << " prefix(es) that were last in effect, as listed in " << daemon::guard_list_file() << "\n";
-  if (!guarded->cleared) report(guarded->cleared.error(), service::kExitFailure);
 }
 
 // An exit code when they could not be set, or there is nothing more to do. First of all, so that whatever else keeps
@@ -66,11 +64,8 @@ std::optional<int> set_guards(const Options& options) {
     set_remembered_guards();
     return code;
   }
-  const auto guarded = daemon::set_guards(*plan);
-  if (!guarded) return report(guarded.error(), service::kExitFailure);
-  // A local network that stays closed: no reason to have no tunnel, too. The daemon raises the alarm.
-  const int code = guarded->cleared ? 0 : report(guarded->cleared.error(), service::kExitFailure);
-  return options.guard ? std::optional(code) : std::nullopt;
+  if (const auto guarded = daemon::set_guards(*plan); !guarded) return report(guarded.error(), service::kExitFailure);
+  return options.guard ? std::optional(0) : std::nullopt;
 }
 
 Result<daemon::RemovedGuards> remove_guards(const Options& options) {

@@ -88,6 +88,7 @@ NlRoute build_route(const KernelRoute& route) {
   QUIPU_ASSERT(out != nullptr);
   rtnl_route_set_family(out.get(), static_cast<std::uint8_t>(system_family(route.prefix.address.family)));
   QUIPU_ASSERT(rtnl_route_set_dst(out.get(), to_nl(route.prefix).get()) == 0);
+  if (route.source) QUIPU_ASSERT(rtnl_route_set_src(out.get(), to_nl(*route.source).get()) == 0);
   rtnl_route_set_table(out.get(), route.table == Route::Table::main ? RT_TABLE_MAIN : kRouteTable);
   rtnl_route_set_protocol(out.get(), kRouteProtocol);
   rtnl_route_set_priority(out.get(), route.metric);
@@ -280,11 +281,17 @@ std::optional<KernelRoute> route_of(nlmsghdr* message) {
   };
   const std::uint32_t table = number(RTA_TABLE, header->rtm_table);
   if (table != RT_TABLE_MAIN && table != kRouteTable) return std::nullopt;
-  const std::size_t size = header->rtm_family == AF_INET ? 4 : 16;
-  std::array<std::uint8_t, 16> octets{};  // a default route has none
-  if (found[RTA_DST] != nullptr) nla_memcpy(octets.data(), found[RTA_DST], static_cast<int>(size));
+  const auto prefix = [&](int type, int length) {
+    const std::size_t size = header->rtm_family == AF_INET ? 4 : 16;
+    std::array<std::uint8_t, 16> octets{};  // a default route has none
+    if (const nlattr* attribute = found[static_cast<std::size_t>(type)]; attribute != nullptr)
+      nla_memcpy(octets.data(), attribute, static_cast<int>(size));
+    return IpPrefix{IpAddress::from_octets(ByteView(octets).first(size)), length};
+  };
   const bool plain = found[RTA_MULTIPATH] == nullptr && found[RTA_NH_ID] == nullptr && found[RTA_ENCAP] == nullptr;
-  return KernelRoute{.prefix = {IpAddress::from_octets(ByteView(octets).first(size)), header->rtm_dst_len},
+  std::optional<IpPrefix> source;
+  if (header->rtm_src_len != 0) source = prefix(RTA_SRC, header->rtm_src_len);
+  return KernelRoute{.prefix = prefix(RTA_DST, header->rtm_dst_len),
                      .table = table == RT_TABLE_MAIN ? Route::Table::main : Route::Table::own,
                      .metric = number(RTA_PRIORITY, 0),
                      .type = header->rtm_type,
@@ -292,7 +299,7 @@ std::optional<KernelRoute> route_of(nlmsghdr* message) {
                      .interface = plain ? static_cast<int>(number(RTA_OIF, 0)) : 0,
                      .scope = header->rtm_scope,
                      .tos = header->rtm_tos,
-                     .any_source = header->rtm_src_len == 0};
+                     .source = source};
 }
 
 Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket) {

@@ -31,7 +31,7 @@ struct KernelRoute {
   int interface = 0;  // index; 0 = none, or more to it than one interface: several hops, a nexthop object, a wrapping
   int scope = 0;      // RT_SCOPE_...
   int tos = 0;        // only for packets of this one
-  bool any_source = true;
+  std::optional<IpPrefix> source = std::nullopt;  // only for packets from there
 };
 
 // A rule of policy routing.

@@ -49,7 +49,7 @@ bool drops(const KernelRoute& route) {
 // not exist (0), nobody can tell whose interface another one is.
 bool leads_away(const KernelRoute& route, const LinkPlan& plan, int own_interface) {
   if (route.table != Route::Table::own || !plan.protects(route.prefix)) return false;
-  if (!route.any_source) return true;  // the kernel then leaves out those to the same prefix that are for all sources
+  if (route.source) return true;  // the kernel then leaves out those to the same prefix that are for all sources
   if (drops(route)) return false;
   return route.type != RTN_UNICAST || (own_interface != 0 && route.interface != own_interface);
 }
@@ -67,7 +67,7 @@ bool is_stale(const KernelRoute& route, const LinkPlan& plan, int own_interface)
 
 // As a plan would have it, if it could be a plan's: somebody else's blackhole is as good as one of ours.
 std::optional<Route> as_planned(const KernelRoute& route, int own_interface) {
-  if (route.tos != 0 || !route.any_source) return std::nullopt;
+  if (route.tos != 0 || route.source) return std::nullopt;
   if (is_blackhole(route)) return Route{Route::Kind::blackhole, route.table, route.prefix};
   if (route.table == Route::Table::main) return std::nullopt;
   if (route.type == RTN_THROW) return Route{Route::Kind::local, route.table, route.prefix};
@@ -76,10 +76,10 @@ std::optional<Route> as_planned(const KernelRoute& route, int own_interface) {
   return std::nullopt;
 }
 
-// The kernel deletes the first route that fits what it is asked for: where that leaves out what tells this one from
-// ours (its source, its hops), ours could be it.
+// The kernel deletes the first route that fits what it is asked for. That leaves out the hops of one that has several:
+// ours could be it.
 bool could_take_ours(const KernelRoute& route, std::span<const KernelRoute> routes, int own_interface) {
-  if (route.any_source && (route.type != RTN_UNICAST || route.interface != 0)) return false;
+  if (route.source || route.type != RTN_UNICAST || route.interface != 0) return false;
   return std::ranges::any_of(routes, [&](const KernelRoute& other) {
     return as_planned(other, own_interface) && other.prefix == route.prefix && other.table == route.table &&
            other.metric == route.metric;
@@ -147,6 +147,12 @@ std::string stale_text(const KernelRoute& route) {
   return std::string("removal of the ") + word + route.prefix.text();
 }
 
+Error by_hand(const KernelRoute& route, const Error& why) {
+  const std::string ip = route.prefix.address.family == IpFamily::v4 ? "ip" : "ip -6";
+  return {why.code, stale_text(route) + ": " + why.text + ": remove it by hand, as '" + ip +
+                        " route show table all proto " + std::to_string(kRouteProtocol) + "' shows it"};
+}
+
 }  // namespace
 
 struct RouteSocket::State {
@@ -184,10 +190,10 @@ struct RouteSocket::State {
     Result<void> outcome;
     for (const KernelRoute& route : routes) {
       if (route.protocol != kRouteProtocol || !has_to_go(route, plan, interface)) continue;
-      Result<void> removed = could_take_ours(route, routes, interface)
-                                 ? fail(Errc::conflict, stale_text(route) + ": by hand, for it is too much like ours")
-                                 : remove_route(get(), route);
-      if (!removed && outcome) outcome = std::move(removed);
+      const Result<void> removed = could_take_ours(route, routes, interface)
+                                       ? fail(Errc::conflict, "it is like ours in all but its hops")
+                                       : remove_route(get(), route);
+      if (!removed && outcome) outcome = std::unexpected(by_hand(route, removed.error()));
     }
     return outcome;
   }
@@ -266,7 +272,7 @@ Result<RouteSocket> RouteSocket::open() {
   return RouteSocket(std::make_unique<State>(std::move(socket)));
 }
 
-Result<Guarded> RouteSocket::guard(const LinkPlan& plan) {
+Result<void> RouteSocket::guard(const LinkPlan& plan) {
   m_state->renew();
   QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
   const Result<void> routes = m_state->add_routes(plan.guards(), present, 0);
@@ -276,7 +282,7 @@ Result<Guarded> RouteSocket::guard(const LinkPlan& plan) {
   QUIPU_TRY(routes);
   QUIPU_TRY(rules);
   QUIPU_TRY(leaks);
-  return Guarded{m_state->remove_stale(plan, closes_local)};
+  return m_state->remove_stale(plan, closes_local);
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& plan) {

@@ -43,12 +43,6 @@ struct Findings {
   std::vector<ConnectedNetwork> connected;
 };
 
-// The guards stand, and nothing that is ours by its protocol leads around them.
-struct Guarded {
-  // Whether no blackhole of an older plan closes a local network any more. One that cannot be removed is for an alarm.
-  Result<void> cleared;
-};
-
 // Every error names the object and, where there is one, the remedy: Errc::not_permitted without CAP_NET_ADMIN, conflict
 // for something that is in the way, not_found for an interface that does not exist, io for the rest.
 class RouteSocket {
@@ -62,7 +56,7 @@ class RouteSocket {
   // alone. When one cannot be set, the others are even so. Local networks of an older plan are protected again. Where
   // the interface exists, what is ours by its protocol leads to nothing else any more. Once all that has succeeded,
   // what an older plan protected is not where it is within a local network of this one.
-  Result<Guarded> guard(const LinkPlan& plan);
+  Result<void> guard(const LinkPlan& plan);
 
   // Step 2, once the interface exists: MTU, addresses, link up, routes. What is there already is kept, so it can be
   // repeated.

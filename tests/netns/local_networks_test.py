@@ -3,12 +3,11 @@
 """A site's own networks inside the prefix of a peer: in the tunnel until the configuration says that they are local. The network of
 the KM links, 10.255.0.0/24, is such a one for site a, whose peer protects 10.0.0.0/8."""
 
-import subprocess
 import unittest
 
 import support
 from sites import World
-from support import PROGRAMS, wait_until
+from support import wait_until
 
 ALLOWED = ["10.0.0.0/8", "192.168.0.0/16"]
 
@@ -77,22 +76,6 @@ class LocalNetworks(unittest.TestCase):
         self.a.wait_ready()
         self.reload(["192.168.1.0/24"], opened=[])
         self.assertIn("dev quipu0", self.way_to_the_other_kms(), "protected again")
-
-    def test_what_keeps_one_closed_keeps_no_tunnel_down(self):
-        device = 'local_networks = ["10.255.0.0/24", "fd99:1::/48"]\n'
-        self.a.write_daemon_config([self.b], allowed=[*ALLOWED, "fd99::/16"], device=device)
-        self.a.stop_daemon()
-        route = ("blackhole", "fd99:1::/48", "from", "fd98::/48", "table", "81", "metric", str(2**32 - 1))
-        self.a.namespace.ip("-6", "route", "add", *route, "proto", "81")
-        guard = ["ip", "netns", "exec", self.a.namespace.name, PROGRAMS / "quipud", "--config", self.a.folder / "quipu.toml", "--guard"]
-        self.assertEqual(subprocess.run(guard).returncode, 1, "it is told")
-        self.a.start_daemon()
-        self.a.wait_ready()
-        wait_until(lambda: "event=routes_not_restored" in self.a.whole_log(), "the alarm is raised")
-        self.assertIn('missing="removal of the blackhole fd99:1::/48"', self.a.whole_log())
-        wait_until(lambda: self.a.reaches(self.b), "the tunnel is up")
-        self.a.namespace.ip("-6", "route", "del", *route)
-        wait_until(lambda: not self.a.tunnel(self.b)["reason"], "the status is clear")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::UnorderedElementsAre;
 
 struct InEffect {
@@ -153,7 +154,11 @@ TEST(GuardOfOthers, ARouteForOneSourceHidesThatForAll) {
     EXPECT_THAT(socket.inspect(plan)->bypasses, ElementsAre("route to 2001:db8:2::/48 in table 81"));
     run("ip -6 route del" + route + "static && ip -6 route add" + route + "81");
     EXPECT_THAT(socket.inspect(plan)->missing_guards, ElementsAre("removal of the blackhole 2001:db8:2::/48"));
-    EXPECT_FALSE(socket.guard(plan)) << "it is not to be removed by what is known of it: that is told";
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
+    EXPECT_TRUE(send_canary("2001:db8:2::4"));
+    EXPECT_EQ(canaries(uplink), 0);
+    EXPECT_EQ(canaries(tunnel), 1);
   });
 }
 
@@ -164,17 +169,43 @@ TEST(GuardOfOthers, ARouteThatIsTooMuchLikeOursDoesNotTakeItAlong) {
     run("ip route append 10.2.0.0/16 table 81 proto 81 scope link nexthop dev up0 nexthop dev up0");
     const auto hops = socket.guard(plan);
     ASSERT_FALSE(hops);
-    EXPECT_THAT(hops.error().text, HasSubstr("removal of the route 10.2.0.0/16: by hand"));
+    EXPECT_EQ(hops.error().text,
+              "removal of the route 10.2.0.0/16: it is like ours in all but its hops: remove it by hand, as 'ip route "
+              "show table all proto 81' shows it");
     EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("10.2.0.0/16 dev quipu0"));
     EXPECT_TRUE(send_canary("10.2.3.4"));
     run("ip route del 10.2.0.0/16 table 81 proto 81 nexthop dev up0 nexthop dev up0");
-    run("ip -6 route add blackhole 2001:db8:2::/48 from 2001:db8:9::/48 table 81 proto 81 metric 4294967295");
-    for (const std::string first : {"true", "ip -6 route del blackhole 2001:db8:2::/48 table 81 metric 4294967295"}) {
-      run(first);
-      EXPECT_FALSE(socket.guard(plan));
-      EXPECT_THAT(output_of("ip -6 route show table 81 type blackhole"), HasSubstr("blackhole 2001:db8:2::/48 dev lo"));
-    }
+    EXPECT_OK(socket.guard(plan));
     EXPECT_EQ(canaries(uplink), 0);
+  });
+}
+
+// Before our own interface exists, and while it does.
+TEST(GuardOfOthers, ARouteForOneSourceIsRemovedAndOursIsNot) {
+  in_namespace([] {
+    const LinkPlan plan = plan_with_local({"2001:db8::/32"}, {"2001:db8:2::/48", "2001:db8:ffff::/64"});
+    const UniqueFd uplink = open_uplink();
+    RouteSocket socket = open_socket();
+    const auto add_all = [] {
+      for (const std::string route :
+           {"blackhole 2001:db8::/32 from 2001:db8:9::/48 table 81 proto 81 metric 4294967295",
+            "blackhole 2001:db8:2::/48 from 2001:db8:9::/48 table 81 proto 81 metric 4294967295",
+            "2001:db8::/32 from 2001:db8:8::/48 table 81 proto 81 metric 1 dev up0",
+            "2001:db8::/32 from 2001:db8:7::/48 table 81 proto 81 metric 1 nexthop via 2001:db8:ffff::8 dev up0 onlink "
+            "nexthop via 2001:db8:ffff::9 dev up0 onlink"})
+        run("ip -6 route add " + route);
+    };
+    const auto ours = [] { return output_of("ip -6 route show table 81"); };
+    add_all();
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_THAT(ours(), Not(HasSubstr(" from ")));
+    const UniqueFd tunnel = open_tun("quipu0");
+    EXPECT_OK(socket.apply(plan));
+    const std::string whole = ours();
+    add_all();
+    EXPECT_OK(socket.apply(plan, plan));
+    EXPECT_EQ(ours(), whole);
+    EXPECT_THAT(socket.inspect(plan)->missing_tunnels, IsEmpty());
   });
 }
 
@@ -228,26 +259,6 @@ TEST(GuardOfOthers, WhatBecameALocalNetworkIsNoLongerDroppedAfterARestart) {
     EXPECT_EQ(canaries(uplink), 3);
     EXPECT_FALSE(send_canary("10.3.2.3")) << "what nothing says to be local stays guarded";
     EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("blackhole 10.3.0.0/16"));
-  });
-}
-
-// That a local network stays closed is no reason to have no tunnel.
-TEST(GuardOfOthers, ABlackholeOfALocalNetworkThatCannotBeRemovedIsToldApart) {
-  in_namespace([] {
-    const LinkPlan plan = plan_with_local({"2001:db8::/32"}, {"2001:db8:2::/48"});
-    const std::string route = "blackhole 2001:db8:2::/48 from 2001:db8:9::/48 table 81 metric 4294967295";
-    run("ip -6 route add proto 81 " + route);
-    RouteSocket socket = open_socket();
-    const auto guarded = socket.guard(plan);
-    ASSERT_TRUE(guarded.has_value()) << guarded.error().text;
-    EXPECT_FALSE(guarded->cleared);
-    const UniqueFd tunnel = open_tun("quipu0");
-    EXPECT_OK(socket.apply(plan));
-    EXPECT_THAT(socket.inspect(plan)->missing_guards, ElementsAre("removal of the blackhole 2001:db8:2::/48"));
-    EXPECT_OK(socket.apply(plan, plan));
-    run("ip -6 route del " + route);
-    EXPECT_OK(socket.guard(plan)->cleared);
-    EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
   });
 }
 
