@@ -8,7 +8,7 @@
 // highest metric; a local network inside one has a "throw", which leaves its packets to the main table. Rule and
 // blackholes are set before the TUN comes up and stay when it goes, by stop or by crash, so a packet for a protected
 // prefix is either tunnelled or dropped. They go away only when somebody asks for that: by a reload without the prefix,
-// or by `quipud --remove-guards`.
+// or by `quipud --remove-guards`; and where a wider prefix has guards that stand.
 //
 // The main table has the blackholes too: a second wall for as long as somebody (a network manager at its start) has
 // removed the rule.

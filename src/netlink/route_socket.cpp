@@ -54,15 +54,17 @@ bool leads_away(const KernelRoute& route, const LinkPlan& plan, int own_interfac
   return route.type != RTN_UNICAST || (own_interface != 0 && route.interface != own_interface);
 }
 
-// An older configuration's: what it protected is within a local network by now, which the main table routes.
-bool closes_local(const KernelRoute& route, const LinkPlan& plan, int /*own_interface*/) {
-  return is_blackhole(route) && longest_match(plan.local_networks, route.prefix) >= 0 && !plan.protects(route.prefix);
+// An older configuration's: within a prefix of the plan, whose guards decide by now, it drops what goes into the tunnel
+// or, in a local network, to the main table.
+bool is_superseded(const KernelRoute& route, const LinkPlan& plan, int /*own_interface*/) {
+  return is_blackhole(route) && longest_match(plan.prefixes, route.prefix) >= 0 &&
+         !std::ranges::binary_search(plan.prefixes, route.prefix);
 }
 
 // By its protocol it is ours, but not the plan's: an older configuration's, or what somebody made of one of ours.
 bool is_stale(const KernelRoute& route, const LinkPlan& plan, int own_interface) {
   return route.protocol == kRouteProtocol &&
-         (leads_away(route, plan, own_interface) || closes_local(route, plan, own_interface));
+         (leads_away(route, plan, own_interface) || is_superseded(route, plan, own_interface));
 }
 
 // As a plan would have it, if it could be a plan's: somebody else's blackhole is as good as one of ours.
@@ -205,6 +207,18 @@ struct RouteSocket::State {
     return {};
   }
 
+  // What the plan guards is guarded, and nothing of ours leads around it.
+  Result<void> set_guards(const LinkPlan& plan) const {
+    QUIPU_TRY_ASSIGN(const auto present, list_routes(get()));
+    const Result<void> routes = add_routes(plan.guards(), present, 0);
+    const Result<void> rules = add_rules(plan);
+    // It looks again: what was added just now is not to be taken for another's.
+    const Result<void> leaks = remove_stale(plan, leads_away);
+    QUIPU_TRY(routes);
+    QUIPU_TRY(rules);
+    return leaks;
+  }
+
   // While nothing of a family is dropped there, our table has nothing to say about it.
   Result<void> remove_idle_rules(std::span<const IpPrefix> removed) const {
     QUIPU_TRY_ASSIGN(auto routes, list_routes(get()));
@@ -274,15 +288,8 @@ Result<RouteSocket> RouteSocket::open() {
 
 Result<void> RouteSocket::guard(const LinkPlan& plan) {
   m_state->renew();
-  QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
-  const Result<void> routes = m_state->add_routes(plan.guards(), present, 0);
-  const Result<void> rules = m_state->add_rules(plan);
-  // These look again: what was added just now is not to be taken for another's. What opens comes last.
-  const Result<void> leaks = m_state->remove_stale(plan, leads_away);
-  QUIPU_TRY(routes);
-  QUIPU_TRY(rules);
-  QUIPU_TRY(leaks);
-  return m_state->remove_stale(plan, closes_local);
+  QUIPU_TRY(m_state->set_guards(plan));
+  return m_state->remove_stale(plan, is_superseded);
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& plan) {
@@ -298,16 +305,18 @@ Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to) {
   QUIPU_ASSERT(from.name == to.name);
   m_state->renew();
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), to.name));
-  QUIPU_TRY(guard(between(from, to)));
+  QUIPU_TRY(m_state->set_guards(between(from, to)));
   QUIPU_TRY(m_state->remove_routes(missing_from(from.tunnels(), to.tunnels()), interface));
   QUIPU_TRY(m_state->remove_addresses(missing_from(from.addresses, to.addresses), interface));
   // Also puts back what somebody else took away, for example the routes that go with a removed address.
   QUIPU_TRY(apply(to));
-  QUIPU_TRY(guard(to));
+  QUIPU_TRY(m_state->set_guards(to));
   std::vector<Route> left = missing_from(from.guards(), to.guards());
   std::ranges::reverse(left);  // what closes goes before what opens
   QUIPU_TRY(m_state->remove_routes(left, 0));
-  return m_state->remove_idle_rules(from.prefixes);
+  QUIPU_TRY(m_state->remove_idle_rules(from.prefixes));
+  // Last: where a step fails, what an older configuration protects is so still.
+  return m_state->remove_stale(to, is_superseded);
 }
 
 Result<void> RouteSocket::remove(const LinkPlan& plan) {

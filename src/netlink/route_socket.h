@@ -55,7 +55,7 @@ class RouteSocket {
   // Step 1, before the TUN device is opened: the plan's guards, and a rule for each family; those that exist are left
   // alone. When one cannot be set, the others are even so. Local networks of an older plan are protected again. Where
   // the interface exists, what is ours by its protocol leads to nothing else any more. Once all that has succeeded,
-  // what an older plan protected is not where it is within a local network of this one.
+  // blackholes of an older plan go where they are within a prefix of this one, whose guards decide there; others stay.
   Result<void> guard(const LinkPlan& plan);
 
   // Step 2, once the interface exists: MTU, addresses, link up, routes. What is there already is kept, so it can be

@@ -258,7 +258,36 @@ TEST(GuardOfOthers, WhatBecameALocalNetworkIsNoLongerDroppedAfterARestart) {
       EXPECT_TRUE(send_canary(to)) << to;
     EXPECT_EQ(canaries(uplink), 3);
     EXPECT_FALSE(send_canary("10.3.2.3")) << "what nothing says to be local stays guarded";
-    EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("blackhole 10.3.0.0/16"));
+    EXPECT_EQ(socket.guards().value(), plan.prefixes);
+  });
+}
+
+TEST(GuardOfOthers, WhatIsWithinAWiderPrefixIsTunnelledAfterARestart) {
+  in_namespace([] {
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan_of({"10.2.3.0/24", "172.16.0.0/16", "2001:db8:2:3::/64"})));
+    const LinkPlan plan = plan_of({"10.0.0.0/8", "10.9.0.0/16", "2001:db8:2::/48"});
+    const UniqueFd uplink = open_uplink();
+    run("ip route add 10.2.3.0/25 dev up0 && ip -6 route add 2001:db8:2:3::/80 dev up0");
+    const std::string in_the_way = "10.9.0.0/16 dev up0 metric 4294967295";
+    run("ip route add " + in_the_way);
+    EXPECT_FALSE(socket.guard(plan));
+    EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("blackhole 10.2.3.0/24")) << "not all is guarded";
+    run("ip route del " + in_the_way);
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_FALSE(send_canary("10.2.3.4"));
+    EXPECT_FALSE(send_canary("172.16.0.4")) << "what lies outside is protected as it was";
+    const UniqueFd tunnel = open_tun("quipu0");
+    EXPECT_OK(socket.apply(plan));
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    EXPECT_TRUE(send_canary("2001:db8:2:3::4"));
+    EXPECT_EQ(canaries(tunnel), 2);
+    run("ip route add blackhole 10.2.3.0/24 table 81 proto 81 metric 4294967295");
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, ElementsAre("removal of the blackhole 10.2.3.0/24"));
+    EXPECT_OK(socket.guard(plan));
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
+    EXPECT_EQ(canaries(uplink), 0);
   });
 }
 

@@ -140,6 +140,28 @@ TEST(RouteChange, AChangeThatFailsOpensNothing) {
   });
 }
 
+TEST(RouteChange, WhatAnOlderConfigurationProtectedIsTunnelledOnceAWiderPrefixIsInEffect) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan_of({"10.2.3.0/24", "10.8.0.0/16"})));
+    const LinkPlan from = plan_of({"172.16.0.0/16"}, {"10.70.0.1/24"});
+    EXPECT_OK(socket.guard(from));
+    const UniqueFd tunnel = open_tun("quipu0");
+    EXPECT_OK(socket.apply(from));
+    const std::vector<IpPrefix> before = socket.guards().value();
+    const LinkPlan refused = plan_of({"10.0.0.0/8"}, {"198.51.100.1/32"}, 1420, {"10.8.0.0/16"});
+    ASSERT_FALSE(socket.apply(from, refused));
+    EXPECT_OK(socket.apply(refused, from));
+    EXPECT_EQ(socket.guards().value(), before) << "all as it was";
+    EXPECT_OK(socket.apply(from, plan_with_local({"10.0.0.0/8"}, {"10.9.0.0/16"})));
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    EXPECT_TRUE(send_canary("10.8.3.4"));
+    EXPECT_EQ(canaries(tunnel), 2);
+    EXPECT_EQ(canaries(uplink), 0);
+  });
+}
+
 TEST(RouteChange, AChangeThatFailsOpensNoPartOfALocalNetwork) {
   in_namespace([] {
     const UniqueFd uplink = open_uplink();
