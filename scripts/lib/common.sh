@@ -30,12 +30,13 @@ halt() {
   for child in $(cat "/proc/$1/task"/*/children 2>/dev/null); do halt "$child"; done
 }
 
-# Leaves in $halted these processes and all that they have started, once none is left that could start another; after some seconds in
+# Leaves in $halted these processes and all that they have started, once none is left that could start another; after ten looks in
 # any case, for what may not be stopped.
 halt_all() {
-  local pid before=none give_up=$((SECONDS + 5))
+  local pid before=none
   halted=()
-  while [ "${halted[*]}" != "$before" ] && [ "$SECONDS" -lt "$give_up" ]; do
+  for _ in {1..10}; do
+    [ "${halted[*]}" != "$before" ] || return 0
     before=${halted[*]}
     halted=()
     for pid in "$@"; do mapfile -t -O ${#halted[@]} halted < <(halt "$pid"); done
