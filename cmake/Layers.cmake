@@ -3,7 +3,7 @@
 
 # A good part of what compiling a file costs is the standard library's headers. The tests, and under clang the layers, have them
 # compiled once. Not the layers under GCC: GCC 12 takes the standard library for ours then and warns of it, and so one
-# compiler sees whether each file includes what it uses.
+# compiler sees whether each of our files includes what it uses.
 set(QUIPU_PRECOMPILED_HEADERS <algorithm> <array> <chrono> <deque> <expected> <functional> <map> <memory> <optional> <set> <span>
   <string> <string_view> <variant> <vector>)
 

@@ -24,7 +24,8 @@ target_compile_options(quipu_options INTERFACE
   -Wall -Wextra -Wpedantic $<$<BOOL:${QUIPU_WERROR}>:-Werror> -Wshadow -Wconversion -Wsign-conversion -Wcast-align -Wformat=2 -Wundef
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual>
   -ffile-prefix-map=${CMAKE_SOURCE_DIR}=.
-  # A precompiled header is the same whenever it was made, or ccache would never know it again.
+  # A precompiled header is the same whenever it was made, or ccache would never know it again. It names files of its own build
+  # folder, so that no other folder may be given it: the presets of clang set no CCACHE_BASEDIR.
   $<$<COMPILE_LANG_AND_ID:CXX,Clang>:SHELL:-Xclang -fno-pch-timestamp>)
 target_compile_definitions(quipu_options INTERFACE _GNU_SOURCE)
 target_include_directories(quipu_options INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
