@@ -24,6 +24,7 @@ LATENCY_REKEYS = 50
 FILE_MIB = 32
 PROBES_PER_S = 200
 PATIENCE_S = 90
+ANSWER_PATIENCE_S = 20
 # What is run besides our own programs; scripts/setup demo installs it.
 TOOLS = ("ip", "ping", "scp", "ssh", "ssh-keygen", "sshd")
 # Each of them ends the demonstration in order, by an exception.
@@ -205,6 +206,8 @@ class SshServer:
 class Probe:
     """A sequence-numbered stream beside the copies: echo requests 200 times a second."""
 
+    REPLY = re.compile(r"^\[([\d.]+)\] \d+ bytes from .* icmp_seq=(\d+) .* time=([\d.]+) ms$", re.MULTILINE)
+
     def __init__(self, laboratory, folder):
         self.output = folder / "probe"
         address = laboratory.sites[1]["tunnel_address"]
@@ -216,20 +219,24 @@ class Probe:
         return self
 
     def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.stop()
-
-    def stop(self):
-        """How many were sent; when each that was answered was sent, and the seconds that it took, by its number."""
-        self.process.send_signal(signal.SIGINT)
+        self.process.kill()
         self.process.wait()
         self.file.close()
-        text = self.output.read_text()
-        counts = re.search(r"(\d+) packets transmitted, (\d+) received", text)
-        if not counts:
-            raise Failure("ping printed no summary")
-        replies = re.findall(r"^\[([\d.]+)\] \d+ bytes from .* icmp_seq=(\d+) .* time=([\d.]+) ms", text, re.MULTILINE)
-        return int(counts[1]), {int(number): (float(end_s) - float(ms) / 1e3, float(ms) / 1e3) for end_s, number, ms in replies}
+
+    def answered(self):
+        """When each that was answered was sent, and the seconds that it took, by its number."""
+        replies = self.REPLY.findall(self.output.read_text())
+        return {int(number): (float(end_s) - float(ms) / 1e3, float(ms) / 1e3) for end_s, number, ms in replies}
+
+    def so_far(self):
+        """What answered() says once a probe sent from now on is answered: nothing that was sent before it is under way any more."""
+        now, give_up = time.time(), time.monotonic() + ANSWER_PATIENCE_S
+        while time.monotonic() <= give_up:
+            answered = self.answered()
+            if any(sent >= now for sent, _ in answered.values()):
+                return answered
+            time.sleep(0.05)
+        raise Failure(f"no probe was answered any more for {ANSWER_PATIENCE_S} s")
 
 
 class QueueWatch:
@@ -379,9 +386,8 @@ def measure(laboratory, folder, least_bytes):
     with QueueWatch(laboratory) as queues, SshServer(laboratory, folder) as server, Probe(laboratory, folder) as probe:
         say(f"copying files by scp, at least {least_bytes >> 20} MiB and {LEAST_REKEYS} rekeys (every {REKEY_INTERVAL_S} s)")
         carried, busy_s, whole, rekeys = copy_files(laboratory, server, folder, least_bytes)
-        sent, answered = probe.stop()
-    # The last request may still have been under way when ping was stopped.
-    missing = sorted(set(range(1, sent)) - set(answered))
+        answered = probe.so_far()
+    missing = sorted(set(range(1, max(answered))) - set(answered))
     rekey_drops, queue_drops = dropped_since(laboratory, before)
     say(f"{LATENCY_REKEYS} rekeys back to back")
     latencies, cold = rekeys_back_to_back(laboratory)
@@ -394,7 +400,7 @@ def measure(laboratory, folder, least_bytes):
         "packets_lost": sum(rekey_drops.values()) + max(len(lost_probes(missing, answered, queues.spans)), len(missing) - queue_drops),
         "rekey_drops": {reason: count for reason, count in rekey_drops.items() if count},
         "queue_drops": queue_drops,
-        "probes_sent": sent,
+        "probes_sent": max(answered),
         "probes_missing": missing[:20],
         "rekey_latency_ms": {"p50": percentile(latencies, 0.5), "p99": percentile(latencies, 0.99), "rekeys": len(latencies)},
         "rekey_cold_ms": round(statistics.median(cold), 2) if cold else None,

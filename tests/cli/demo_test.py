@@ -4,6 +4,7 @@
 demonstration itself needs root and minutes."""
 
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 from unittest import mock
 
@@ -222,6 +224,35 @@ class Copies(unittest.TestCase):
         self.assertLessEqual(given[0], demo.PATIENCE_S)
         self.assertEqual(given, sorted(given, reverse=True))
         self.assertGreater(given[-1], 0)
+
+
+@unittest.skipIf(os.geteuid() != 0, "so many probes a second are for root")
+class Probes(unittest.TestCase):
+    def probe(self, address):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        laboratory = mock.Mock(sites=[{}, {"tunnel_address": address}], inside=lambda _: [])
+        return demo.Probe(laboratory, pathlib.Path(folder.name))
+
+    def test_none_is_judged_while_it_is_under_way(self):
+        # The last answers come late, as through a tunnel that has much to carry.
+        probe, late = self.probe("127.0.0.1"), demo.Probe.answered
+        looks = []
+
+        def answered(probe):
+            looks.append(late(probe))
+            return looks[-2] if len(looks) > 1 else {}
+
+        with probe, mock.patch.object(demo.Probe, "answered", answered):
+            begun = time.time()
+            found = probe.so_far()
+        self.assertGreaterEqual(found[max(found)][0], begun)
+        self.assertEqual(sorted(found), list(range(1, max(found) + 1)))
+
+    def test_a_tunnel_that_has_ended_is_told(self):
+        with self.probe("192.0.2.1") as probe, mock.patch.object(demo, "ANSWER_PATIENCE_S", 0):
+            with self.assertRaisesRegex(demo.Failure, "no probe was answered"):
+                probe.so_far()
 
 
 class Lost(unittest.TestCase):
