@@ -74,13 +74,13 @@ Outcome<ControlFrame> parse_control_frame(ByteView payload) {
   return std::unexpected(Errc::unsupported);
 }
 
-void ControlInbox::put(ControlFrame frame) {
+void ControlInbox::put(ControlFrame frame, SessionIndex under) {
   if (auto* keys = std::get_if<NextKeys>(&frame))
     next_keys = std::move(*keys);
   else if (const auto* seconds = std::get_if<KeyRunway>(&frame))
     runway = *seconds;
   else if (std::holds_alternative<KeysLack>(frame))
-    lack = KeysLack{};
+    lack = under;
   else
     wish = RekeyWish{};
 }

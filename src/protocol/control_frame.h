@@ -35,11 +35,11 @@ struct ControlInbox {
   std::optional<NextKeys> next_keys;
   std::optional<RekeyWish> wish;
   std::optional<KeyRunway> runway;
-  std::optional<KeysLack> lack;
+  std::optional<SessionIndex> lack;  // of the keypair that it came under
 
   bool empty() const { return !next_keys && !wish && !runway && !lack; }
 
-  void put(ControlFrame frame);
+  void put(ControlFrame frame, SessionIndex under);
 };
 
 inline constexpr std::size_t kMaxControlFrameSize = 2 + kMaxSources * (3 + kMaxKeyIdSize);

@@ -157,8 +157,7 @@ void PeerMachine::attempt_timed_out(const Context& context) {
   end_attempt(KeysGo::burn, context);
   m_attempt_failed = true;
   m_unanswered = !absent;
-  // There were keys: it is the peer that lacks.
-  if (m_qkd == QkdState::block) set_qkd_state(QkdState::ok, {}, context);
+  lack_is_over(context);  // there were keys: it is an answer that lacks
   if (!absent) return;
   // Whoever still wants the tunnel says so again: an absent peer costs nothing while nobody sends.
   drop_queue(DropReason::queue_full);
@@ -173,6 +172,7 @@ void PeerMachine::attempt_timed_out(const Context& context) {
 }
 
 void PeerMachine::end_attempt(KeysGo keys, const Context& context) {
+  m_unanswered = false;
   if (m_attempt->sent()) context.shared.indices.release(m_attempt->initiation().local());
   for (QkdKey& key : m_attempt->take_keys()) {
     // A key whose message 1 was never sent was named to nobody.
@@ -316,9 +316,8 @@ void PeerMachine::obey_reject(const Reject& reject, const Context& context) {
 
 void PeerMachine::keys_were_unknown(const Context& context) {
   end_attempt(KeysGo::burn, context);
-  const bool at_once = m_immediate_retries < kImmediateRetries;
   retry_at_once_or_back_off(context.now);
-  if (!at_once) kms_failed(Lack::unknown_there, context);
+  keys_unknown(Lack::unknown_there, context);
 }
 
 void PeerMachine::policies_differ(const Reject& reject, const Context& context) {

@@ -80,15 +80,26 @@ void PeerMachine::no_epoch_left(std::string_view why, const Context& context) {
 
 // A handshake failed for want of keys: what that means is the policy's to say.
 void PeerMachine::kms_failed(Lack lack, const Context& context) {
+  const KeyDecision decision = decide(m_config.policy, 0, session_up(context.now));
+  if (decision == KeyDecision::proceed || decision == KeyDecision::proceed_reduced) return;  // whatever the peer says
   ++m_statistics.kms_failures;
   m_lack = lack;
   m_last_kms_failure = context.now;
-  switch (decide(m_config.policy, 0, session_up(context.now))) {
-    case KeyDecision::proceed:
-    case KeyDecision::proceed_reduced: break;
-    case KeyDecision::stretch: set_qkd_state(QkdState::stretch, to_string(lack), context); break;
-    case KeyDecision::block: block(to_string(lack), context); break;
-  }
+  if (decision == KeyDecision::stretch)
+    set_qkd_state(QkdState::stretch, to_string(lack), context);
+  else
+    block(to_string(lack), context);
+}
+
+// One or two come too late to the other site, and are made good by the next.
+void PeerMachine::keys_unknown(Lack lack, const Context& context) {
+  if (++m_unknown_keys > kImmediateRetries) kms_failed(lack, context);
+}
+
+void PeerMachine::lack_is_over(const Context& context) {
+  if (m_qkd != QkdState::stretch && m_qkd != QkdState::block) return;
+  const Epoch* current = m_epochs.current();
+  set_qkd_state(current != nullptr ? qkd_state_of(*current) : QkdState::ok, {}, context);
 }
 
 // When no handshake has lacked keys for long: a silent peer made one wanted, or a lack at the peer, and none is wanted
@@ -100,8 +111,7 @@ std::optional<TimePoint> PeerMachine::stretch_ends() const {
 }
 
 void PeerMachine::forget_stretch(const Context& context) {
-  if (const auto end = stretch_ends(); end && *end <= context.now)
-    set_qkd_state(qkd_state_of(*m_epochs.current()), {}, context);
+  if (const auto end = stretch_ends(); end && *end <= context.now) lack_is_over(context);
 }
 
 bool PeerMachine::is_silent(TimePoint now) const {

@@ -91,6 +91,8 @@ class PeerMachine {
   void note_kms_latency(Duration latency);
   void raise_alarm(const Context& context);
   void kms_failed(Lack lack, const Context& context);
+  void keys_unknown(Lack lack, const Context& context);
+  void lack_is_over(const Context& context);
   void block(std::string_view why, const Context& context);
   bool session_up(TimePoint now) const;
   Duration interval() const;  // effective N
@@ -172,7 +174,7 @@ class PeerMachine {
   Outcome<Opened> deliver(ByteView packet, const AllowedIps& allowed);
   bool first_packet_under_next(const Epoch& epoch, Shared& shared, TimePoint now);
   void confirmation_answered(TimePoint now);
-  void handle_control_frame(ByteView payload);
+  void handle_control_frame(ByteView payload, SessionIndex under);
   void session_ended(bool in_use, const Context& context);
   void session_began(const Epoch& epoch, const Context& context);
   bool send_frame(FrameKind kind, ByteView payload, const Context& context);
@@ -202,10 +204,10 @@ class PeerMachine {
   // Retries of our attempts.
   TimePoint m_not_before{};
   Duration m_backoff{kFirstBackoff};
-  int m_immediate_retries = 0;  // failures since the last epoch, of either end, that another handshake may mend
+  int m_immediate_retries = 0;  // since the last epoch
   TimePoint m_next_resolve{};
-  bool m_attempt_failed = false;  // nothing opened since an attempt of ours timed out
-  bool m_unanswered = false;      // since the last epoch: the last to time out did so though the peer was heard
+  bool m_attempt_failed = false;              // nothing opened since an attempt of ours timed out
+  bool m_unanswered = false;                  // the last attempt timed out though the peer was heard
   std::optional<RejectReason> m_last_reject;  // since the last epoch: told once, then only at debug level
   std::string m_mismatch;  // how the peer is configured differently, as either end's last message 1 told
 
@@ -258,6 +260,7 @@ class PeerMachine {
 
   QkdState m_qkd = QkdState::off;
   Lack m_lack = Lack::keys_here;  // the last one
+  int m_unknown_keys = 0;         // handshakes since the last epoch that one end's KMS did not know the keys of
   std::uint64_t m_order = 0;      // a sequence for crossing rule (b)
   std::uint64_t m_epoch_number = 0;
   std::array<std::optional<std::uint32_t>, kMaxSources> m_stock{};

@@ -144,8 +144,8 @@ void PeerMachine::progress_answer(const Context& context) {
   reject(done.initiation, unknown ? RejectReason::key_unknown : RejectReason::kms_unavailable, context);
   if (!unknown)
     kms_failed(Lack::keys_here, context);
-  else if (m_immediate_retries++ >= kImmediateRetries)
-    kms_failed(Lack::unknown_here, context);
+  else if (m_peer_stamps.knows_peer())  // the keys of a recording are spent
+    keys_unknown(Lack::unknown_here, context);
 }
 
 void PeerMachine::respond(AnswerKeeper::Asking asking, std::vector<HeldKey> held, const Context& context) {

@@ -77,7 +77,7 @@ Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, con
     if (!m_reply_since) m_reply_since = now;
   }
   if (opened_under(*epoch, frame->newest, shared, now)) follow(from, allowed);
-  if (frame->kind == FrameKind::control) handle_control_frame(frame->payload);
+  if (frame->kind == FrameKind::control) handle_control_frame(frame->payload, index);
   if (frame->kind != FrameKind::ip) return Opened{m_config.id, {}};
   return deliver(frame->payload, allowed);
 }
@@ -148,10 +148,10 @@ void PeerMachine::confirmation_answered(TimePoint now) {
   m_confirmation.reset();
 }
 
-void PeerMachine::handle_control_frame(ByteView payload) {
+void PeerMachine::handle_control_frame(ByteView payload, SessionIndex under) {
   auto frame = parse_control_frame(payload);
   if (frame)
-    m_control_inbox.put(*std::move(frame));
+    m_control_inbox.put(*std::move(frame), under);
   else if (frame.error() != Errc::unsupported)
     count_drop(DropReason::malformed);
 }
@@ -171,7 +171,7 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   m_unanswered_since.reset();
   m_not_before = {};
   m_backoff = kFirstBackoff;
-  m_immediate_retries = 0;
+  m_immediate_retries = m_unknown_keys = 0;
   m_last_reject.reset();
   m_mismatch.clear();
   m_rekey_jitter = random_duration(m_config.rekey_interval / kRekeyJitterDivisor, context.shared.rng);

@@ -102,6 +102,9 @@ class StampGuard {
 
   std::optional<Stamp> highest() const { return m_highest; }
 
+  // A stamp of it was confirmed: without one, what looks fresh may be a recording.
+  bool knows_peer() const { return m_base.has_value(); }
+
  private:
   bool is_near(Stamp stamp) const { return !m_base || stamp.value() <= m_base->value() + kMaxStampJump; }
 
