@@ -9,7 +9,7 @@ std::string_view to_string(Reason reason) {
   switch (reason) {
     case Reason::configured_differently: return "the two ends are configured differently";
     case Reason::blocked: return "data is blocked for lack of a QKD key";
-    case Reason::nothing_lacks_here: return "the KMS here works, look at the other site";
+    case Reason::nothing_lacks_here: return "the KMS here reports no error, look at the other site, too";
     case Reason::keys_kept: return "the present keys stay in use, there are no new ones";
     case Reason::fewer_keys: return "the present keys hold fewer QKD keys than there are sources";
     case Reason::no_endpoint: return "no endpoint of the peer is known: it has to call first";

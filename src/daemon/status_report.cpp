@@ -75,10 +75,15 @@ Reason told_by(protocol::Lack lack) {
   return Reason::no_keys_here;
 }
 
-// Which of the two sites has no keys to give.
+bool is_there(protocol::Lack lack) {
+  return lack == protocol::Lack::keys_there || lack == protocol::Lack::unknown_there;
+}
+
+// Which of the two sites has no keys to give. What the KMS here said last may be of long ago when it is not asked.
 std::string shortage(const PeerStatus& peer, const std::string& kms) {
-  if (!kms.empty()) return kms;
-  return text_of(peer.qkd == protocol::QkdState::reduced ? Reason::nothing_lacks_here : told_by(peer.lack));
+  const bool reduced = peer.qkd == protocol::QkdState::reduced;
+  if (!kms.empty() && (reduced || !is_there(peer.lack))) return kms;
+  return text_of(reduced ? Reason::nothing_lacks_here : told_by(peer.lack));
 }
 
 std::string reason_while_up(const PeerStatus& peer, const std::string& kms) {

@@ -5,6 +5,7 @@
 
 #include "daemon/reasons.h"
 #include "support/recorded_log.h"
+#include "support/run_until.h"
 
 namespace quipu::daemon {
 namespace {
@@ -16,7 +17,11 @@ struct StatusReport : testing::Test {
 
   net::Loop m_loop;
   test::RecordedLog m_log;
-  KeyFetcher m_keys{m_loop, m_log, {}};
+  bool m_answered = false;
+  KeyFetcher m_keys{m_loop,
+                    m_log,
+                    {.on_answer = [this](const protocol::RequestKey&, const Result<FetchedKey>&) { m_answered = true; },
+                     .on_stock = [](protocol::PeerId, std::uint8_t, std::optional<std::uint64_t>) {}}};
   TablePeer m_settings{};
 };
 
@@ -59,6 +64,28 @@ TEST_F(StatusReport, ALackOfKeysIsToldAsTheEndKnowsIt) {
   peer.lack = protocol::Lack::keys_there;
   EXPECT_EQ(told(peer).reason,
             std::string(to_string(Reason::blocked)).append(": ").append(to_string(Reason::no_kms_there)));
+}
+
+// It may be of long ago: a KMS is not asked while it is the other site that lacks keys.
+TEST_F(StatusReport, AnErrorOfTheKmsHereIsNotToldForALackThere) {
+  const protocol::KeySource gone{.kms = "gone", .own = SaeId("sae-a"), .peer = SaeId("sae-b")};
+  m_settings.policy.sources = {gone};
+  m_keys.fetch({.id = protocol::KeyRequestId(1),
+                .peer = protocol::PeerId(1),
+                .source = gone,
+                .key_id = {},
+                .deadline = net::Loop::now()});
+  test::run_until(m_loop, [&] { return m_answered; }, "an answer");
+  protocol::PeerStatus peer = up();
+  peer.qkd = protocol::QkdState::stretch;
+  for (const auto& [lack, here] :
+       {std::pair{protocol::Lack::keys_here, true}, std::pair{protocol::Lack::keys_there, false},
+        std::pair{protocol::Lack::unknown_here, true}, std::pair{protocol::Lack::unknown_there, false}}) {
+    peer.lack = lack;
+    EXPECT_EQ(told(peer).reason.find("KMS 'gone': ") != std::string::npos, here) << told(peer).reason;
+  }
+  peer.qkd = protocol::QkdState::reduced;
+  EXPECT_NE(told(peer).reason.find("KMS 'gone': "), std::string::npos);
 }
 
 TEST_F(StatusReport, HandshakesThatDoNotSucceedAreToldThoughDataFlow) {
