@@ -115,6 +115,7 @@ Result<control::ReloadResult> Daemon::reload() {
 // What is newly protected is guarded before any route or peer changes; what is no longer protected is opened last.
 // Where the kernel refuses a step, those before it are taken back.
 Result<void> Daemon::change_routes(const netlink::LinkPlan& plan) {
+  QUIPU_TRY(m_routes.check_change(m_plan, plan));
   netlink::LinkPlan guarded = m_plan;
   QUIPU_TRY_ASSIGN(guarded.prefixes, m_routes.guards());
   const Result<void> changed = m_routes.apply(m_plan, plan);
@@ -124,7 +125,9 @@ Result<void> Daemon::change_routes(const netlink::LinkPlan& plan) {
   if (undone) undone = m_routes.guard(guarded);
   if (undone) return changed;
   return fail(changed.error().code, changed.error().text + "; and the routes cannot be put back as they were (" +
-                                        undone.error().text + "): restart quipud");
+                                        undone.error().text +
+                                        "): what only the new configuration protects may stay guarded until 'quipud "
+                                        "--remove-guards PREFIX'");
 }
 
 // As a whole, or not at all: the peers are known to be good before a route changes, and they change last.

@@ -155,6 +155,11 @@ Error by_hand(const KernelRoute& route, const Error& why) {
                         " route show table all proto " + std::to_string(kRouteProtocol) + "' shows it"};
 }
 
+Result<void> check_removable(const KernelRoute& route, std::span<const KernelRoute> routes, int own_interface) {
+  if (!could_take_ours(route, routes, own_interface)) return {};
+  return std::unexpected(by_hand(route, {Errc::conflict, "it is like ours in all but its hops"}));
+}
+
 }  // namespace
 
 struct RouteSocket::State {
@@ -192,10 +197,11 @@ struct RouteSocket::State {
     Result<void> outcome;
     for (const KernelRoute& route : routes) {
       if (route.protocol != kRouteProtocol || !has_to_go(route, plan, interface)) continue;
-      const Result<void> removed = could_take_ours(route, routes, interface)
-                                       ? fail(Errc::conflict, "it is like ours in all but its hops")
-                                       : remove_route(get(), route);
-      if (!removed && outcome) outcome = std::unexpected(by_hand(route, removed.error()));
+      Result<void> removed = check_removable(route, routes, interface);
+      if (removed)
+        if (const auto done = remove_route(get(), route); !done)
+          removed = std::unexpected(by_hand(route, done.error()));
+      if (!removed && outcome) outcome = std::move(removed);
     }
     return outcome;
   }
@@ -299,6 +305,17 @@ Result<void> RouteSocket::apply(const LinkPlan& plan) {
   QUIPU_TRY(m_state->add_addresses(plan.addresses, interface));
   QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
   return m_state->add_routes(plan.tunnels(), present, interface);
+}
+
+Result<void> RouteSocket::check_change(const LinkPlan& from, const LinkPlan& to) {
+  m_state->renew();
+  QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), to.name));
+  QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
+  const LinkPlan both = between(from, to);
+  for (const KernelRoute& route : routes)
+    if (route.protocol == kRouteProtocol && leads_away(route, both, interface))
+      QUIPU_TRY(check_removable(route, routes, interface));
+  return {};
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to) {

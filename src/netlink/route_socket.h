@@ -56,11 +56,16 @@ class RouteSocket {
   // alone. When one cannot be set, the others are even so. Local networks of an older plan are protected again. Where
   // the interface exists, what is ours by its protocol leads to nothing else any more. Once all that has succeeded,
   // blackholes of an older plan go where they are within a prefix of this one, whose guards decide there; others stay.
+  // A local network that only a wider prefix protected is open from the first, whatever fails: it is said to be local.
   Result<void> guard(const LinkPlan& plan);
 
   // Step 2, once the interface exists: MTU, addresses, link up, routes. What is there already is kept, so it can be
   // repeated.
   Result<void> apply(const LinkPlan& plan);
+
+  // Before a reload, changing nothing: Errc::conflict where something leads around the guards of either plan that is
+  // not to be told from a route of ours, since no change could then succeed, nor be taken back.
+  Result<void> check_change(const LinkPlan& from, const LinkPlan& to);
 
   // Reload: both steps, and the reverse for what is not in `to`. A prefix that left the plan loses its blackholes,
   // because the admin has said that it is no longer protected. Until all else has succeeded, what either plan protects

@@ -155,6 +155,22 @@ class Restore(unittest.TestCase):
         # That nobody sends would be a reason, too.
         wait_until(lambda: self.a.reaches(self.b) and not self.a.tunnel(self.b)["reason"], "the status is clear again")
 
+    def test_a_reload_is_refused_as_a_whole_while_something_too_much_like_ours_leads_away(self):
+        route = (self.b.inner4, "table", "81", "proto", "81", "scope", "link", "nexthop", "dev", "outer0", "nexthop", "dev", "km0")
+        self.a.namespace.ip("route", "append", *route)
+        before = self.a.own_routes()
+        self.a.write_daemon_config([self.b], allowed=["172.20.0.0/16"])
+        reply = self.a.control.ask("reload")
+        self.assertFalse(reply["ok"])
+        self.assertIn("remove it by hand", str(reply))
+        self.assertNotIn("restart", str(reply))
+        self.assertEqual(self.a.own_routes(), before, "nothing of the refused configuration")
+        self.a.namespace.ip("route", "del", *route)
+        self.assertEqual(self.a.control.result("reload")["changed"], ["site-b"])
+        self.a.write_daemon_config([self.b])
+        self.a.control.result("reload")
+        self.wait_for_whole("all is as it was")
+
 
 if __name__ == "__main__":
     support.main()

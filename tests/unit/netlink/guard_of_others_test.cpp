@@ -291,7 +291,7 @@ TEST(GuardOfOthers, WhatIsWithinAWiderPrefixIsTunnelledAfterARestart) {
   });
 }
 
-// Nothing is opened by a start that fails.
+// What had guards of its own is not opened by a start that fails.
 TEST(GuardOfOthers, WhatBecameALocalNetworkIsDroppedUntilAllElseIsGuarded) {
   in_namespace([] {
     const UniqueFd uplink = open_uplink();
