@@ -22,6 +22,20 @@ std::string missing_text(const netlink::Findings& found) {
   return out;
 }
 
+bool is_whole(const netlink::Findings& found) {
+  return found.missing_guards.empty() && found.missing_tunnels.empty();
+}
+
+// What was missing and is no more.
+netlink::Findings without(netlink::Findings found, const netlink::Findings& left) {
+  const auto remove = [](std::vector<std::string>& list, const std::vector<std::string>& gone) {
+    std::erase_if(list, [&](const std::string& text) { return std::ranges::find(gone, text) != gone.end(); });
+  };
+  remove(found.missing_guards, left.missing_guards);
+  remove(found.missing_tunnels, left.missing_tunnels);
+  return found;
+}
+
 }  // namespace
 
 LinkKeeper::LinkKeeper(net::Loop& loop, netlink::RouteMonitor monitor, netlink::RouteSocket& routes,
@@ -55,28 +69,39 @@ void LinkKeeper::check() {
   if (!found) {
     // What is missing is not known; guards need no interface, and are there again in any case.
     std::ignore = m_routes.guard(m_plan);
-    tell_restored({}, std::unexpected(found.error()));
+    tell_not_restored({}, found.error());
     return check_in(kRetry);
   }
   tell_link(found->link_up);
-  if (!found->missing_guards.empty() || !found->missing_tunnels.empty()) {
-    const Result<void> done = restore(found->link_up);
-    m_pace.restored(net::Loop::now());
-    tell_restored(*found, done);
-    if (!done) check_in(kRetry);
-  } else {
+  if (is_whole(*found))
     m_failure.clear();
-  }
+  else
+    mend(*found);
   tell_bypasses(std::move(found->bypasses));
   tell_connected(found->connected);
 }
 
+void LinkKeeper::mend(const netlink::Findings& found) {
+  const Result<void> done = restore(found.link_up);
+  m_pace.restored(net::Loop::now());
+  if (done) {
+    m_failure.clear();
+    return tell_restored(found);
+  }
+  check_in(kRetry);
+  if (m_failure == done.error().text && m_left == missing_text(found)) return;
+  const auto left = m_routes.inspect(m_plan);
+  if (left) tell_restored(without(found, *left));
+  tell_not_restored(left ? *left : found, done.error());
+}
+
 // Both steps, whatever becomes of the first: a prefix whose blackhole cannot be set needs its tunnel all the more.
 Result<void> LinkKeeper::restore(bool link_up) {
-  Result<void> done = m_routes.guard(m_plan);
-  if (!link_up) return done;
+  Result<void> guarded = m_routes.guard(m_plan);
+  if (!link_up) return guarded;
   Result<void> applied = m_routes.apply(m_plan);
-  return done ? applied : done;
+  if (guarded || applied) return guarded ? applied : guarded;
+  return fail(guarded.error().code, guarded.error().text + "; " + applied.error().text);
 }
 
 void LinkKeeper::tell_link(bool up) {
@@ -89,18 +114,21 @@ void LinkKeeper::tell_link(bool up) {
 }
 
 // Without its guards a protected packet could have left in clear: that wants a look, also when it is over.
-void LinkKeeper::tell_restored(const netlink::Findings& found, const Result<void>& done) {
-  if (done) {
-    m_failure.clear();
-    std::vector<LogField> fields = {{"missing", missing_text(found)}};
-    if (!found.missing_guards.empty()) fields.push_back({"alarm", "yes"});
-    m_log.write(LogLevel::warning, event::kRoutesRestored,
-                "something had taken away what the tunnel needs: it is there again", fields);
-  } else if (m_failure != done.error().text) {
-    m_failure = done.error().text;
-    m_log.error(event::kRoutesNotRestored, "what the tunnel needs is missing: tried again every second",
-                {{"missing", missing_text(found)}, error_field(done.error()), {"alarm", "yes"}});
-  }
+void LinkKeeper::tell_restored(const netlink::Findings& restored) {
+  if (is_whole(restored)) return;
+  std::vector<LogField> fields = {{"missing", missing_text(restored)}};
+  if (!restored.missing_guards.empty()) fields.push_back({"alarm", "yes"});
+  m_log.write(LogLevel::warning, event::kRoutesRestored,
+              "something had taken away what the tunnel needs: it is there again", fields);
+}
+
+void LinkKeeper::tell_not_restored(const netlink::Findings& left, const Error& error) {
+  const std::string missing = missing_text(left);
+  if (m_failure == error.text && m_left == missing) return;
+  m_failure = error.text;
+  m_left = missing;
+  m_log.error(event::kRoutesNotRestored, "what the tunnel needs is missing: tried again every second",
+              {{"missing", missing}, error_field(error), {"alarm", "yes"}});
 }
 
 std::string LinkKeeper::trouble() const {

@@ -36,9 +36,11 @@ class LinkKeeper {
 
  private:
   void check_in(Duration pause);
+  void mend(const netlink::Findings& found);
   Result<void> restore(bool link_up);
   void tell_link(bool up);
-  void tell_restored(const netlink::Findings& found, const Result<void>& done);
+  void tell_restored(const netlink::Findings& restored);
+  void tell_not_restored(const netlink::Findings& left, const Error& error);
   void tell_bypasses(std::vector<std::string> bypasses);
   void tell_connected(const std::vector<netlink::ConnectedNetwork>& connected);
 
@@ -52,7 +54,8 @@ class LinkKeeper {
   std::optional<TimePoint> m_last;
   StormPace m_pace;
   bool m_link_up = true;
-  std::string m_failure;  // that was told
+  std::string m_failure;  // that was told, and what was missing then
+  std::string m_left;
   std::vector<std::string> m_bypasses;
   std::map<netlink::ConnectedNetwork, TimePoint> m_connected;  // that were told, and when they were last seen
 };

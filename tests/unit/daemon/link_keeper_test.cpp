@@ -15,6 +15,7 @@ namespace {
 
 using namespace netlink;
 using testing::Contains;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -61,6 +62,43 @@ TEST_F(LinkKeeperTest, ARouteThatTookThePlaceOfTheTunnelsIsPutRight) {
     EXPECT_THAT(log.values(event::kRoutesRestored, "alarm"), Contains("yes"));
     EXPECT_THAT(keeper.trouble(), IsEmpty());
     EXPECT_THAT(output_of("ip route show table 81"), HasSubstr("10.2.0.0/16 dev quipu0 proto 81 scope link"));
+  });
+}
+
+// It leads packets of the tunnel's prefix away, and the kernel cannot tell it from the tunnel's route: for an admin to
+// remove.
+void add_what_is_too_much_like_ours() {
+  run("ip route append 10.2.0.0/16 table 81 proto 81 scope link nexthop dev up0 nexthop dev up0");
+}
+
+TEST_F(LinkKeeperTest, WhatIsPutBackIsToldWhileSomethingElseCannotBe) {
+  with_tunnel([](net::Loop& loop, const LinkKeeper& keeper, const test::RecordedLog& log) {
+    const UniqueFd uplink = open_uplink();
+    add_what_is_too_much_like_ours();
+    test::run_until(loop, [&] { return log.count(event::kRoutesNotRestored) > 0; });
+    EXPECT_EQ(log.count(event::kRoutesRestored), 0);
+    run("ip rule del pref 81");
+    test::run_until(loop, [&] { return log.count(event::kRoutesRestored) > 0; });
+    EXPECT_THAT(log.values(event::kRoutesRestored, "missing"), ElementsAre("IPv4 rule of priority 81"));
+    EXPECT_THAT(log.values(event::kRoutesRestored, "alarm"), ElementsAre("yes"));
+    EXPECT_THAT(log.values(event::kRoutesNotRestored, "missing"), ElementsAre("removal of the route 10.2.0.0/16"))
+        << "told once";
+    EXPECT_THAT(keeper.trouble(), HasSubstr("removal of the route 10.2.0.0/16"));
+  });
+}
+
+TEST_F(LinkKeeperTest, OfTwoFailuresNoneHidesTheOther) {
+  with_tunnel([](net::Loop& loop, const LinkKeeper& keeper, const test::RecordedLog& log) {
+    const UniqueFd uplink = open_uplink();
+    add_what_is_too_much_like_ours();
+    // With its last address, an interface loses its routes.
+    run("ip address add 10.71.0.1/24 dev quipu0");
+    run("ip address del 10.70.0.1/24 dev quipu0 && ip address add 10.70.0.1/24 dev up0");
+    test::run_until(loop, [&] { return log.count(event::kRoutesNotRestored) > 0; });
+    EXPECT_THAT(keeper.trouble(), HasSubstr("removal of the route 10.2.0.0/16"));
+    EXPECT_THAT(keeper.trouble(), HasSubstr("address 10.70.0.1 is in use on the interface up0"));
+    EXPECT_THAT(log.values(event::kRoutesNotRestored, "missing"),
+                Contains("removal of the route 10.2.0.0/16, address 10.70.0.1/24"));
   });
 }
 
