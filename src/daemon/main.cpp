@@ -48,11 +48,15 @@ int report(const Error& error, int code) {
 void set_remembered_guards() {
   const auto plan = daemon::remembered_guards();
   const auto guarded = plan ? daemon::set_guards(*plan) : std::unexpected(plan.error());
-  if (guarded)
+  if (guarded) {
     std::cerr << "quipud: guarded instead: the " << plan->prefixes.size()
               << " prefix(es) that were last in effect, as listed in " << daemon::guard_list_file() << "\n";
-  else
-    report({guarded.error().code, "NOTHING IS GUARDED: " + guarded.error().text}, service::kExitFailure);
+    return;
+  }
+  // Of the guards, all are tried; without the permission, none can be set.
+  const bool some = plan && guarded.error().code != Errc::not_permitted;
+  report({guarded.error().code, (some ? "NOT EVERYTHING IS GUARDED: " : "NOTHING IS GUARDED: ") + guarded.error().text},
+         service::kExitFailure);
 }
 
 // An exit code when they could not be set, or there is nothing more to do. First of all, so that whatever else keeps
