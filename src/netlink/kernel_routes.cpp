@@ -113,6 +113,13 @@ NlRoute build_route(const Route& route, int interface) {
                                  .scope = tunnel ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE});
 }
 
+std::optional<Route::Table> table_of(std::uint32_t number, int type) {
+  if (number == kRouteTable) return Route::Table::own;
+  if (number == RT_TABLE_MAIN) return Route::Table::main;
+  if (number == RT_TABLE_LOCAL && type == RTN_UNICAST) return Route::Table::local;
+  return std::nullopt;
+}
+
 int on_route(nl_msg* message, void* routes) {
   if (const auto route = route_of(nlmsg_hdr(message)))
     static_cast<std::vector<KernelRoute>*>(routes)->push_back(*route);
@@ -279,8 +286,8 @@ std::optional<KernelRoute> route_of(nlmsghdr* message) {
     const nlattr* attribute = found[static_cast<std::size_t>(type)];
     return attribute != nullptr ? nla_get_u32(attribute) : otherwise;
   };
-  const std::uint32_t table = number(RTA_TABLE, header->rtm_table);
-  if (table != RT_TABLE_MAIN && table != kRouteTable) return std::nullopt;
+  const auto table = table_of(number(RTA_TABLE, header->rtm_table), header->rtm_type);
+  if (!table) return std::nullopt;
   const auto prefix = [&](int type, int length) {
     const std::size_t size = header->rtm_family == AF_INET ? 4 : 16;
     std::array<std::uint8_t, 16> octets{};  // a default route has none
@@ -292,7 +299,7 @@ std::optional<KernelRoute> route_of(nlmsghdr* message) {
   std::optional<IpPrefix> source;
   if (header->rtm_src_len != 0) source = prefix(RTA_SRC, header->rtm_src_len);
   return KernelRoute{.prefix = prefix(RTA_DST, header->rtm_dst_len),
-                     .table = table == RT_TABLE_MAIN ? Route::Table::main : Route::Table::own,
+                     .table = *table,
                      .metric = number(RTA_PRIORITY, 0),
                      .type = header->rtm_type,
                      .protocol = header->rtm_protocol,

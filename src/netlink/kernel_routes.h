@@ -21,7 +21,8 @@ struct SocketDeleter {
 
 using NlSocket = std::unique_ptr<nl_sock, SocketDeleter>;
 
-// A route of the main table or of our own, as the kernel reports it.
+// A route of the main table or of our own, or one of `local` that is no address of the machine's, as the kernel reports
+// it.
 struct KernelRoute {
   IpPrefix prefix;
   Route::Table table = Route::Table::main;

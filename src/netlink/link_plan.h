@@ -49,7 +49,8 @@ struct LinkConfig {
 // Sorts by the order in which routes are set: what opens is there before what closes.
 struct Route {
   enum class Kind : std::uint8_t { local, blackhole, tunnel } kind = Kind::tunnel;
-  enum class Table : std::uint8_t { own, main } table = Table::own;
+  // `local`, where no plan has anything, is asked before ours.
+  enum class Table : std::uint8_t { own, main, local } table = Table::own;
   IpPrefix prefix;
 
   auto operator<=>(const Route&) const = default;

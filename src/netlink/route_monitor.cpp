@@ -18,7 +18,7 @@ constexpr int kMaxReads = 64;
 // Whatever others route in the main table is no matter, but for what becomes connected, and a blackhole that did for
 // one of ours.
 bool concerns(const KernelRoute& route) {
-  return route.table == Route::Table::own || route.protocol == kRouteProtocol || route.protocol == RTPROT_KERNEL ||
+  return route.table != Route::Table::main || route.protocol == kRouteProtocol || route.protocol == RTPROT_KERNEL ||
          route.type == RTN_BLACKHOLE;
 }
 

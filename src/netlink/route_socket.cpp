@@ -54,6 +54,13 @@ bool leads_away(const KernelRoute& route, const LinkPlan& plan, int own_interfac
   return route.type != RTN_UNICAST || (own_interface != 0 && route.interface != own_interface);
 }
 
+// In the table that is asked before ours, where a wider route takes protected packets, too.
+bool goes_around(const KernelRoute& route, const LinkPlan& plan, int own_interface) {
+  if (route.table != Route::Table::local || route.interface == own_interface) return false;
+  return plan.protects(route.prefix) ||
+         std::ranges::any_of(plan.prefixes, [&](const IpPrefix& prefix) { return route.prefix.contains(prefix); });
+}
+
 // An older configuration's: within a prefix of the plan, whose guards decide by now, it drops what goes into the tunnel
 // or, in a local network, to the main table.
 bool is_superseded(const KernelRoute& route, const LinkPlan& plan, int /*own_interface*/) {
@@ -71,7 +78,7 @@ bool is_stale(const KernelRoute& route, const LinkPlan& plan, int own_interface)
 std::optional<Route> as_planned(const KernelRoute& route, int own_interface) {
   if (route.tos != 0 || route.source) return std::nullopt;
   if (is_blackhole(route)) return Route{Route::Kind::blackhole, route.table, route.prefix};
-  if (route.table == Route::Table::main) return std::nullopt;
+  if (route.table != Route::Table::own) return std::nullopt;
   if (route.type == RTN_THROW) return Route{Route::Kind::local, route.table, route.prefix};
   if (route.type == RTN_UNICAST && route.interface == own_interface && own_interface != 0)
     return Route{Route::Kind::tunnel, route.table, route.prefix};
@@ -387,6 +394,8 @@ Result<Findings> RouteSocket::inspect(const LinkPlan& plan) {
       out.missing_guards.push_back(stale_text(route));
     else if (leads_away(route, plan, interface))
       out.bypasses.push_back("route to " + route.prefix.text() + " in table " + std::to_string(kRouteTable));
+    else if (goes_around(route, plan, interface))
+      out.bypasses.push_back("route to " + route.prefix.text() + " in table local");
     if (is_connected(route, interface) && plan.protects(route.prefix))
       out.connected.push_back({route.prefix, interface_name(route.interface)});
   }

@@ -37,7 +37,7 @@ struct Findings {
   std::vector<std::string> missing_guards;
   std::vector<std::string> missing_tunnels;
   // What of somebody else's takes packets of a protected prefix away: rules that are asked before ours, routes in our
-  // table, whatever their kind. For an alarm.
+  // table, whatever their kind, and in `local`. For an alarm.
   std::vector<std::string> bypasses;
   // Inside a protected prefix and no local network: their hosts are reached through the tunnel only. For a warning.
   std::vector<ConnectedNetwork> connected;

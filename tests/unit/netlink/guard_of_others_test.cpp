@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernel_test.h"
+#include "netlink/route_monitor.h"
 #include "netlink/route_socket.h"
 
 namespace quipu::netlink {
@@ -222,6 +223,31 @@ TEST(GuardOfOthers, OnlyWhatLeadsProtectedPacketsAwayIsABypass) {
                 UnorderedElementsAre("route to 10.2.3.0/24 in table 81", "route to 10.2.6.0/24 in table 81",
                                      "route to 10.2.0.0/16 in table 81"));
     EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty()) << "nobody else's is removed";
+  });
+}
+
+// The kernel asks it first of all. The machine's own addresses stand there, too.
+TEST(GuardOfOthers, ARouteInTheLocalTableIsABypass) {
+  in_namespace([] {
+    auto [uplink, tunnel, plan, socket] =
+        in_effect(plan_with_local({"10.2.0.0/16", "2001:db8:2::/48"}, {"10.2.9.0/24"}));
+    auto monitor = RouteMonitor::open("quipu0");
+    ASSERT_TRUE(monitor);
+    run("ip addr add 10.2.7.1/24 dev up0 && ip -6 addr add 2001:db8:2:7::1/64 dev up0 nodad");
+    for (const std::string route : {"10.2.9.0/25 dev up0", "10.3.0.0/16 dev up0", "10.2.4.0/24 dev quipu0",
+                                    "throw 10.2.5.0/24", "blackhole 10.2.6.0/24"})
+      run("ip route add " + route + " table local");
+    EXPECT_THAT(socket.inspect(plan)->bypasses, IsEmpty());
+    monitor->take_changes();
+    run("ip route add 10.2.3.0/24 dev up0 table local");
+    EXPECT_TRUE(monitor->take_changes());
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    EXPECT_EQ(canaries(uplink), 1);
+    run("ip route add 10.0.0.0/8 dev up0 table local && ip -6 route add 2001:db8:2:3::/64 dev up0 table local");
+    EXPECT_THAT(socket.inspect(plan)->bypasses,
+                UnorderedElementsAre("route to 10.2.3.0/24 in table local", "route to 10.0.0.0/8 in table local",
+                                     "route to 2001:db8:2:3::/64 in table local"));
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
   });
 }
 
