@@ -37,12 +37,35 @@ std::optional<std::string> parse_socket_path(std::string_view text) {
   return parse_absolute_path(text);
 }
 
+std::string_view unroutable(const IpPrefix& prefix) {
+  static constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
+      {"0.0.0.0/8", "unspecified"},     {"127.0.0.0/8", kLoopback}, {"224.0.0.0/4", "multicast"},
+      {"255.255.255.255", "broadcast"}, {"::", "unspecified"},      {"::1", kLoopback},
+      {"::ffff:0:0/96", "IPv4-mapped"}, {"fe80::/10", kLinkLocal},  {"ff00::/8", "multicast"}};
+  for (const auto& [text, kind] : kKinds) {
+    const IpPrefix all = IpPrefix::parse(text).value();
+    if (prefix.length >= all.length && all.contains(prefix.address)) return kind;
+  }
+  return {};
+}
+
+// A link-local address would need its interface, for which there is no form here.
+void refuse_nobodys_address(const Section& section, std::string_view key, const HostPort& called) {
+  if (!called.literal) return;
+  const std::string_view kind = unroutable({called.literal->address, called.literal->address.bits()});
+  if (!kind.empty() && kind != kLoopback)
+    section.add(key, fmt::format("{} cannot be called: the address is {}", called.text(), kind),
+                "write where the other end is reached");
+}
+
+std::optional<HostPort> read_host_port(const Section& section, std::string_view key) {
+  auto out = section.parsed(key, HostPort::parse, "HOST:PORT with a port from 1 to 65535");
+  if (out) refuse_nobodys_address(section, key, *out);
+  return out;
+}
+
 TlsFiles read_tls_files(const Section& section) {
-  return {.ca = section.text("ca").value_or(""),
-          .cert = section.text("cert").value_or(""),
-          .key = section.text("key").value_or(""),
-          .ca_position = section.position_of("ca"),
-          .cert_position = section.position_of("cert")};
+  return {.ca = section.file("ca"), .cert = section.file("cert"), .key = section.file("key")};
 }
 
 LogLevel read_log_level(const Section& section) {

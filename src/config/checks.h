@@ -26,6 +26,17 @@ std::optional<std::string> parse_absolute_path(std::string_view text);
 // Fits sockaddr_un.
 std::optional<std::string> parse_socket_path(std::string_view text);
 
+inline constexpr std::string_view kLoopback = "loopback";
+inline constexpr std::string_view kLinkLocal = "link-local";
+
+// What such addresses are, which no tunnel can lead to; empty for all others. A prefix that holds them among others, as
+// the default route does, is good.
+std::string_view unroutable(const IpPrefix& prefix);
+
+// HOST:PORT of another machine, or of this one by loopback.
+std::optional<HostPort> read_host_port(const Section& section, std::string_view key);
+void refuse_nobodys_address(const Section& section, std::string_view key, const HostPort& called);
+
 TlsFiles read_tls_files(const Section& section);
 LogLevel read_log_level(const Section& section);
 std::string read_name(const Section& section, std::string_view key);

@@ -11,8 +11,17 @@ namespace {
 
 constexpr std::string_view kListenForm = "ADDRESS:PORT, as in 192.0.2.1:8020 or [2001:db8::1]:8020";
 
+bool is_any(const IpAddress& address) {
+  return address.octets == decltype(address.octets){};
+}
+
 Endpoint read_listen(const Section& section) {
-  return section.parsed("listen", Endpoint::parse, kListenForm).value_or(Endpoint{});
+  const Endpoint out = section.parsed("listen", Endpoint::parse, kListenForm).value_or(Endpoint{});
+  const std::string_view kind = unroutable({out.address, out.address.bits()});
+  if (!kind.empty() && kind != kLoopback && !is_any(out.address))
+    section.add("listen", fmt::format("{} cannot be listened on: the address is {}", out.text(), kind),
+                "write an address of this machine, or 0.0.0.0 or [::] for all of them");
+  return out;
 }
 
 std::uint32_t unsigned_value(const Section& section, std::string_view key) {
@@ -21,9 +30,8 @@ std::uint32_t unsigned_value(const Section& section, std::string_view key) {
 
 // Whether only one of both could be bound.
 bool collide(const Endpoint& a, const Endpoint& b) {
-  const auto any = [](const Endpoint& e) { return e.address.octets == decltype(e.address.octets){}; };
   return a.port != 0 && a.port == b.port && a.address.family == b.address.family &&
-         (a.address == b.address || any(a) || any(b));
+         (a.address == b.address || is_any(a.address) || is_any(b.address));
 }
 
 KmeConfig read_kme(const Section& section) {
@@ -31,7 +39,7 @@ KmeConfig read_kme(const Section& section) {
   kme.id = KmeId(read_id(section, "id"));
   kme.id_position = section.position_of("id");
   kme.store = section.parsed("store", parse_absolute_path, "an absolute path").value_or("");
-  kme.store_key_file = section.text("store_key_file").value_or("");
+  kme.store_key_file = section.file("store_key_file");
   kme.control_socket =
       section.parsed("control_socket", parse_socket_path, "an absolute path of at most 107 octets").value_or("");
   kme.log_level = read_log_level(section);
@@ -86,8 +94,7 @@ void read_peers(const Section& root, KmsdConfig& config, UniqueValues& saes) {
     ids.take(section, "id", peer.id.value());
     if (!peer.id.value().empty() && peer.id == config.kme.id)
       section.add("id", fmt::format("\"{}\" is this KME's own id", peer.id.value()), "name the other site's");
-    peer.address =
-        section.parsed("address", HostPort::parse, "HOST:PORT with a port from 1 to 65535").value_or(HostPort{});
+    peer.address = read_host_port(section, "address").value_or(HostPort{});
     refuse_own_address(section, peer.address, config);
     for (const ListItem& item : section.text_list("saes").value_or(std::vector<ListItem>{})) {
       if (!parse_id(item.text)) {

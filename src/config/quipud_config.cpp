@@ -29,25 +29,6 @@ std::uint32_t unsigned_value(const Section& section, std::string_view key) {
   return static_cast<std::uint32_t>(section.integer(key).value_or(0));
 }
 
-bool is_address_of_an_interface(const IpAddress& address) {
-  const bool multicast = address.family == IpFamily::v4 ? address.octets[0] >> 4 == 0xe : address.octets[0] == 0xff;
-  return !multicast && address.octets != decltype(address.octets){};
-}
-
-// What such addresses are, which no tunnel can lead to; empty for all others. A prefix that holds them among others, as
-// the default route does, is good.
-std::string_view unroutable(const IpPrefix& prefix) {
-  static constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
-      {"0.0.0.0/8", "of this network"}, {"127.0.0.0/8", "loopback"}, {"224.0.0.0/4", "multicast"},
-      {"255.255.255.255", "broadcast"}, {"::", "unspecified"},       {"::1", "loopback"},
-      {"::ffff:0:0/96", "IPv4-mapped"}, {"fe80::/10", "link-local"}, {"ff00::/8", "multicast"}};
-  for (const auto& [text, kind] : kKinds) {
-    const IpPrefix all = IpPrefix::parse(text).value();
-    if (prefix.length >= all.length && all.contains(prefix.address)) return kind;
-  }
-  return {};
-}
-
 // A network, or nothing when the text is none: what is wrong with it was added. Without its length it is refused: taken
 // for one host, the rest of the network that was meant would stay unprotected.
 std::optional<IpPrefix> read_network(const Section& section, std::string_view key, const ListItem& item) {
@@ -77,6 +58,9 @@ std::vector<IpPrefix> read_local_networks(const Section& section) {
     if (network->length <= 1)
       section.add_at(item.position, "local_networks", fmt::format("\"{}\" is half of all addresses or more", item.text),
                      "list the networks of this site");
+    if (const std::string_view kind = unroutable(*network); !kind.empty())
+      section.add_at(item.position, "local_networks", fmt::format("\"{}\" holds {} addresses only", item.text, kind),
+                     "list networks of this site that other machines are in");
     out.push_back(*network);
   }
   return out;
@@ -93,8 +77,9 @@ std::vector<IpPrefix> read_addresses(const Section& section) {
                      "write it as in 10.70.0.1/24 or fd70::1/64");
       continue;
     }
-    if (!is_address_of_an_interface(prefix->address))
-      section.add_at(item.position, "addresses", fmt::format("\"{}\" is a multicast or unspecified address", item.text),
+    const std::string_view kind = unroutable({prefix->address, prefix->address.bits()});
+    if (!kind.empty() && kind != kLinkLocal)
+      section.add_at(item.position, "addresses", fmt::format("the address in \"{}\" is {}", item.text, kind),
                      "write an address that an interface can have");
     else if (*prefix == prefix->masked() && prefix->length < prefix->address.bits() - 1)
       section.add_at(
@@ -110,7 +95,7 @@ DeviceConfig read_device(const Section& section) {
   DeviceConfig device;
   device.name = section.parsed("name", parse_interface_name, "an interface name of 1 to 15 letters, digits, . _ and -")
                     .value_or("");
-  device.private_key_file = section.text("private_key_file").value_or("");
+  device.private_key_file = section.file("private_key_file");
   device.listen_port = static_cast<std::uint16_t>(unsigned_value(section, "listen_port"));
   device.addresses = read_addresses(section);
   device.local_networks = read_local_networks(section);
@@ -124,6 +109,7 @@ DeviceConfig read_device(const Section& section) {
 
 HttpsUrl read_kms_url(const Section& section) {
   HttpsUrl url = section.parsed("url", HttpsUrl::parse, "of the form https://HOST[:PORT]").value_or(HttpsUrl{});
+  refuse_nobodys_address(section, "url", url.server);
   for (const std::string_view own : {"/api/v1", "/api/v1/keys"})
     if (url.path.ends_with(own))
       section.add("url", fmt::format("ends in {}, which Quipu adds itself", own),
@@ -137,6 +123,7 @@ KmsConfig read_kms(const Section& section, const std::string& name) {
   kms.name = name;
   kms.url = read_kms_url(section);
   kms.sae_id = SaeId(read_id(section, "sae_id"));
+  kms.sae_id_position = section.position_of("sae_id");
   kms.tls = read_tls_files(section);
   return kms;
 }
@@ -171,13 +158,11 @@ class PeerReader {
       peer.public_key = *key;
       m_keys.take(section, "public_key", to_base64(*key));
     }
-    peer.psk_file = section.text("psk_file").value_or("");
-    if (!peer.psk_file.empty() && peer.psk_file == m_device.private_key_file)
-      section.add("psk_file", fmt::format("\"{}\" is device.private_key_file, too", peer.psk_file),
+    peer.psk_file = section.file("psk_file");
+    if (!peer.psk_file.name.empty() && peer.psk_file == m_device.private_key_file)
+      section.add("psk_file", fmt::format("\"{}\" is device.private_key_file, too", peer.psk_file.name),
                   "make a key for this peer with quipu genpsk, the same at both ends");
-    peer.endpoint = section.has("endpoint")
-                        ? section.parsed("endpoint", HostPort::parse, "HOST:PORT with a port from 1 to 65535")
-                        : std::nullopt;
+    if (section.has("endpoint")) peer.endpoint = read_host_port(section, "endpoint");
     read_allowed_ips(section, peer);
     read_timing(section, peer);
     read_sources(section, peer);

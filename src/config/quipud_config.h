@@ -44,6 +44,7 @@ struct KmsConfig {
   KmsName name{};
   HttpsUrl url{};
   SaeId sae_id{};  // our own identity there
+  Position sae_id_position{};
   TlsFiles tls{};
 
   bool operator==(const KmsConfig&) const = default;

@@ -207,6 +207,10 @@ std::optional<std::string> Section::text(std::string_view name) const {
   return std::nullopt;
 }
 
+FileName Section::file(std::string_view name) const {
+  return {.name = text(name).value_or(""), .position = position_of(name), .key = path_of(name)};
+}
+
 void Section::refuse_foreign_credential(std::string_view name, std::string_view file) const {
   const bool kmsd = find_key(m_keys, "", "kme") != nullptr;
   const Credentials& own = kmsd ? kOfKmsd : kOfQuipud;

@@ -45,6 +45,7 @@ class Section {
           std::span<const ConfigKey> keys, Problems& problems);
 
   std::optional<std::string> text(std::string_view name) const;  // KeyType text, word and file
+  FileName file(std::string_view name) const;                    // KeyType::file; one without a name for nothing
   std::optional<std::int64_t> integer(std::string_view name) const;
   std::optional<bool> boolean(std::string_view name) const;
   std::optional<std::vector<ListItem>> text_list(std::string_view name) const;

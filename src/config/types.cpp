@@ -68,17 +68,16 @@ Error to_error(std::string_view file_name, const std::vector<Problem>& problems)
   return error;
 }
 
-std::optional<Problem> doubt_about(const TlsFiles& files, std::string_view section, bool ca_holds_an_authority,
-                                   bool ca_issued_cert) {
+std::optional<Problem> doubt_about(const TlsFiles& files, bool ca_holds_an_authority, bool ca_issued_cert) {
   if (!ca_holds_an_authority)
-    return Problem{.position = files.ca_position,
-                   .key = fmt::format("{}.ca", section),
-                   .problem = fmt::format("no certificate in {} is an authority's", files.ca),
+    return Problem{.position = files.ca.position,
+                   .key = files.ca.key,
+                   .problem = fmt::format("no certificate in {} is an authority's", files.ca.name),
                    .advice = "name the ca.pem of the authority (quipu pki ca), not a certificate that it issued"};
   if (!ca_issued_cert)
-    return Problem{.position = files.cert_position,
-                   .key = fmt::format("{}.cert", section),
-                   .problem = fmt::format("{} is not issued by the authority in {}", files.cert, files.ca),
+    return Problem{.position = files.cert.position,
+                   .key = files.cert.key,
+                   .problem = fmt::format("{} is not issued by the authority in {}", files.cert.name, files.ca.name),
                    .advice =
                        "that is right only if the other end has certificates of another authority than ours; "
                        "else have one issued (quipu pki issue), or name the authority that issued this one"};

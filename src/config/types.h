@@ -43,8 +43,15 @@ Error to_error(std::string_view file_name, const std::vector<Problem>& problems)
 // The names at the top level of a TOML text, in its order; none when it is no TOML.
 std::vector<std::string> top_level_names(std::string_view text);
 
-// A file by absolute path, or a systemd credential as "credential:NAME". Only the name: who opens it is src/service.
-using FileName = std::string;
+// A file by absolute path, or a systemd credential as "credential:NAME". Only the name, and the key that it stands at:
+// who opens it is src/service, and has something to tell of that key when it cannot.
+struct FileName {
+  std::string name{};
+  Position position{};
+  std::string key{};  // as in Problem
+
+  bool operator==(const FileName& other) const { return name == other.name; }
+};
 
 // HOST:PORT, where HOST is a name or an address (IPv6 in brackets).
 struct HostPort {
@@ -72,14 +79,11 @@ struct TlsFiles {
   FileName ca{};
   FileName cert{};
   FileName key{};
-  Position ca_position{};
-  Position cert_position{};
 
   bool operator==(const TlsFiles&) const = default;
 };
 
-// What was found in them when they were read. Not refused, for it can be meant so; `section` is that of the keys.
-std::optional<Problem> doubt_about(const TlsFiles& files, std::string_view section, bool ca_holds_an_authority,
-                                   bool ca_issued_cert);
+// What was found in them when they were read. Not refused, for it can be meant so.
+std::optional<Problem> doubt_about(const TlsFiles& files, bool ca_holds_an_authority, bool ca_issued_cert);
 
 }  // namespace quipu::config

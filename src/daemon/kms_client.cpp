@@ -35,7 +35,7 @@ template <class T>
 Result<T> KmsClient::explained(unsigned http_status, const SaeId& peer, Result<T> result) const {
   if (!result && (http_status == 401 || http_status == 403))
     result.error().text += "; does the KMS know SAE \"" + m_config.sae_id.value() + "\" by the certificate in " +
-                           m_config.tls.cert + ", and may it share keys with SAE \"" + peer.value() + "\"?";
+                           m_config.tls.cert.name + ", and may it share keys with SAE \"" + peer.value() + "\"?";
   return result;
 }
 

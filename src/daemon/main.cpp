@@ -97,7 +97,8 @@ int remove_guards_and_tell(const Options& options) {
 }
 
 int check(const Options& options, const daemon::Settings& settings) {
-  const auto notes = service::check_certificates(daemon::certificates_of(settings), service::wall_now());
+  const auto notes =
+      service::check_certificates(options.config, daemon::certificates_of(settings), service::wall_now());
   if (!notes) return report(notes.error(), service::kExitConfigurationInvalid);
   for (const std::string& note : *notes)
     std::cout << note << "\n";

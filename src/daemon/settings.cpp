@@ -2,6 +2,7 @@
 #include "daemon/settings.h"
 
 #include "service/files.h"
+#include "service/named_files.h"
 
 namespace quipu::daemon {
 namespace {
@@ -16,30 +17,27 @@ Result<config::QuipudConfig> read_config(const std::string& file) {
 }
 
 // A KMS takes us for whom the certificate names. Which of its names that is, is the KMS's choice.
-Result<void> check_identity(const config::KmsConfig& kms, const net::PeerIdentity& certificate) {
+void check_identity(const config::KmsConfig& kms, const net::PeerIdentity& certificate, service::NamedFiles& files) {
   const std::string& id = kms.sae_id.value();
-  if (certificate.is(id) || certificate.common_name == id) return {};
+  if (certificate.is(id) || certificate.common_name == id) return;
   std::string names;
   for (const std::string& name : certificate.names())
     names += (names.empty() ? "\"" : ", \"") + name + "\"";
-  return fail(Errc::conflict, "kms." + kms.name + ".sae_id: is \"" + id + "\", and the certificate in " + kms.tls.cert +
-                                  " is that of " + (names.empty() ? "nobody" : names) +
-                                  ": name the file of that SAE, or the id in it");
+  files.refuse({.position = kms.sae_id_position,
+                .key = "kms." + kms.name + ".sae_id",
+                .problem = "is \"" + id + "\", and the certificate in " + kms.tls.cert.name + " is that of " +
+                           (names.empty() ? "nobody" : names),
+                .advice = "name the file of that SAE, or the id in it"});
 }
 
-constexpr std::size_t kMaxCertificatesSize = std::size_t{1} << 20;
-
-Result<KmsSettings> load_kms(const config::KmsConfig& kms) {
-  net::TlsFiles files;
-  QUIPU_TRY_ASSIGN(files.ca, service::resolve_file(kms.tls.ca));
-  QUIPU_TRY_ASSIGN(files.certificate, service::resolve_file(kms.tls.cert));
-  QUIPU_TRY_ASSIGN(files.key, service::resolve_file(kms.tls.key));
-  auto context = net::TlsContext::load(files);
-  if (!context) return fail_at("kms." + kms.name, context.error());
-  QUIPU_TRY(check_identity(kms, (*context)->own()));
-  QUIPU_TRY_ASSIGN(const std::string ca, service::read_text_file(kms.tls.ca, kMaxCertificatesSize));
-  QUIPU_TRY_ASSIGN(const std::string certificate, service::read_text_file(kms.tls.cert, kMaxCertificatesSize));
-  return KmsSettings{kms, std::move(*context), crypto::blake2b_256({as_bytes(ca), as_bytes(certificate)})};
+KmsSettings load_kms(const config::KmsConfig& kms, service::NamedFiles& files) {
+  KmsSettings out{.config = kms, .tls = files.tls(kms.tls), .certificates = {}};
+  if (out.tls == nullptr) return out;
+  check_identity(kms, out.tls->own(), files);
+  const std::string ca = files.certificates(kms.tls.ca);
+  const std::string certificate = files.certificates(kms.tls.cert);
+  out.certificates = crypto::blake2b_256({as_bytes(ca), as_bytes(certificate)});
+  return out;
 }
 
 Result<netlink::LinkPlan> plan_of(const config::QuipudConfig& config) {
@@ -98,19 +96,18 @@ Result<netlink::LinkPlan> load_plan(const std::string& file) {
 Result<Settings> load_settings(const std::string& file) {
   Settings settings;
   QUIPU_TRY_ASSIGN(settings.config, read_config(file));
-  QUIPU_TRY_ASSIGN(settings.private_key, service::read_key_file<32>(settings.config.device.private_key_file));
+  service::NamedFiles files;
+  settings.private_key = files.key<32>(settings.config.device.private_key_file);
+  for (const config::PeerConfig& peer : settings.config.peers)
+    settings.peers.push_back({peer, files.key<32>(peer.psk_file)});
+  for (const config::KmsConfig& kms : settings.config.kms)
+    settings.kms.push_back(load_kms(kms, files));
+  QUIPU_TRY(files.outcome(file));
   const auto own = crypto::x25519_public_key(settings.private_key);
   if (const auto refused = config::refuse_own_key(settings.config, own.value()); !refused)
     return std::unexpected(config::to_error(file, refused.error()));
-  for (const config::PeerConfig& peer : settings.config.peers) {
-    QUIPU_TRY_ASSIGN(auto psk, service::read_key_file<32>(peer.psk_file));
-    settings.peers.push_back({peer, std::move(psk)});
-    QUIPU_TRY(check_peer(settings.peers.back(), settings.config));
-  }
-  for (const config::KmsConfig& kms : settings.config.kms) {
-    QUIPU_TRY_ASSIGN(auto loaded, load_kms(kms));
-    settings.kms.push_back(std::move(loaded));
-  }
+  for (const PeerSettings& peer : settings.peers)
+    QUIPU_TRY(check_peer(peer, settings.config));
   QUIPU_TRY_ASSIGN(settings.plan, plan_of(settings.config));
   return settings;
 }
@@ -118,8 +115,7 @@ Result<Settings> load_settings(const std::string& file) {
 std::vector<config::Problem> doubts_about(const Settings& settings) {
   std::vector<config::Problem> doubts;
   for (const KmsSettings& kms : settings.kms)
-    if (auto doubt = config::doubt_about(kms.config.tls, "kms." + kms.config.name, kms.tls->trusts_an_authority(),
-                                         kms.tls->trusts_itself()))
+    if (auto doubt = config::doubt_about(kms.config.tls, kms.tls->trusts_an_authority(), kms.tls->trusts_itself()))
       doubts.push_back(*std::move(doubt));
   return doubts;
 }
@@ -128,7 +124,7 @@ std::vector<service::Certificate> certificates_of(const Settings& settings) {
   std::vector<service::Certificate> out;
   out.reserve(settings.kms.size());
   for (const KmsSettings& kms : settings.kms)
-    out.push_back({"kms." + kms.config.name + ".cert", kms.tls->own().not_after});
+    out.push_back({kms.config.tls.cert.key, kms.tls->own().not_after, kms.config.tls.cert.position});
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include "kmsd/status.h"
 #include "net/local_address.h"
 #include "service/files.h"
+#include "service/named_files.h"
 #include "service/notify.h"
 #include "service/wall_clock.h"
 
@@ -25,29 +26,24 @@ std::string quoted_list(const std::vector<std::string>& names) {
   return names.empty() ? "nobody" : fmt::format("\"{}\"", fmt::join(names, "\", \""));
 }
 
-Result<TlsEnd> load_tls(const config::TlsFiles& files, bool require_hybrid) {
-  net::TlsFiles paths;
-  QUIPU_TRY_ASSIGN(paths.ca, service::resolve_file(files.ca));
-  QUIPU_TRY_ASSIGN(paths.certificate, service::resolve_file(files.cert));
-  QUIPU_TRY_ASSIGN(paths.key, service::resolve_file(files.key));
-  TlsEnd end;
-  QUIPU_TRY_ASSIGN(end.context, net::TlsContext::load(paths, {.require_hybrid = require_hybrid}));
-  QUIPU_TRY_ASSIGN(end.ca, service::read_text_file(paths.ca, kMaxConfigurationSize));
+TlsEnd load_tls(const config::TlsFiles& names, bool require_hybrid, service::NamedFiles& files) {
+  TlsEnd end{.context = files.tls(names, {.require_hybrid = require_hybrid}), .ca = {}};
+  if (end.context != nullptr) end.ca = files.certificates(names.ca);
   return end;
 }
 
 // Every other KME would refuse a certificate that does not say who we are, and only its log would tell.
-Result<void> require_own_id(const Configuration& configuration) {
+void require_own_id(const Configuration& configuration, service::NamedFiles& files) {
+  if (configuration.km_link.context == nullptr) return;
   const net::PeerIdentity& own = configuration.km_link.context->own();
   const config::KmeConfig& kme = configuration.values.kme;
-  if (own.is(kme.id.value())) return {};
-  const config::Problem problem{
-      .position = kme.id_position,
-      .key = "kme.id",
-      .problem = fmt::format("\"{}\" is not named by the certificate of km_link ({}), which names {}", kme.id.value(),
-                             configuration.values.km_link.tls.cert, quoted_list(own.names())),
-      .advice = "correct the id, or have a certificate issued for it (quipu pki issue): other KMEs refuse this one"};
-  return fail(Errc::malformed, problem.text(configuration.file));
+  if (own.is(kme.id.value())) return;
+  files.refuse(
+      {.position = kme.id_position,
+       .key = "kme.id",
+       .problem = fmt::format("\"{}\" is not named by the certificate of km_link ({}), which names {}", kme.id.value(),
+                              configuration.values.km_link.tls.cert.name, quoted_list(own.names())),
+       .advice = "correct the id, or have a certificate issued for it (quipu pki issue): other KMEs refuse this one"});
 }
 
 // "link a-b" for each that is not as it was.
@@ -79,14 +75,12 @@ kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
 Result<Configuration> load_named_files(std::string file, config::KmsdConfig values) {
   Configuration out{
       .file = std::move(file), .values = std::move(values), .store_key = {}, .etsi014 = {}, .km_link = {}};
-  QUIPU_TRY_ASSIGN(out.store_key, service::read_key_file<32>(out.values.kme.store_key_file));
-  auto etsi014 = load_tls(out.values.etsi014.tls, false);
-  if (!etsi014) return fail_at("etsi014", etsi014.error());
-  out.etsi014 = *std::move(etsi014);
-  auto km_link = load_tls(out.values.km_link.tls, true);
-  if (!km_link) return fail_at("km_link", km_link.error());
-  out.km_link = *std::move(km_link);
-  QUIPU_TRY(require_own_id(out));
+  service::NamedFiles files;
+  out.store_key = files.key<32>(out.values.kme.store_key_file);
+  out.etsi014 = load_tls(out.values.etsi014.tls, false, files);
+  out.km_link = load_tls(out.values.km_link.tls, true, files);
+  require_own_id(out, files);
+  QUIPU_TRY(files.outcome(out.file));
   return out;
 }
 
@@ -99,19 +93,19 @@ Result<Configuration> load_configuration(const std::string& file) {
 
 std::vector<config::Problem> doubts_about(const Configuration& configuration) {
   std::vector<config::Problem> doubts;
-  const auto look_at = [&](std::string_view section, const config::TlsFiles& files, const TlsEnd& end) {
-    if (auto doubt =
-            config::doubt_about(files, section, end.context->trusts_an_authority(), end.context->trusts_itself()))
+  const auto look_at = [&](const config::TlsFiles& files, const TlsEnd& end) {
+    if (auto doubt = config::doubt_about(files, end.context->trusts_an_authority(), end.context->trusts_itself()))
       doubts.push_back(*std::move(doubt));
   };
-  look_at("etsi014", configuration.values.etsi014.tls, configuration.etsi014);
-  look_at("km_link", configuration.values.km_link.tls, configuration.km_link);
+  look_at(configuration.values.etsi014.tls, configuration.etsi014);
+  look_at(configuration.values.km_link.tls, configuration.km_link);
   return doubts;
 }
 
 std::vector<service::Certificate> certificates_of(const Configuration& configuration) {
-  return {{"etsi014.cert", configuration.etsi014.context->own().not_after},
-          {"km_link.cert", configuration.km_link.context->own().not_after}};
+  const config::KmsdConfig& values = configuration.values;
+  return {{"etsi014.cert", configuration.etsi014.context->own().not_after, values.etsi014.tls.cert.position},
+          {"km_link.cert", configuration.km_link.context->own().not_after, values.km_link.tls.cert.position}};
 }
 
 Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, service::SignalSource signals,

@@ -44,7 +44,7 @@ struct Configuration {
   TlsEnd km_link;
 };
 
-// What the values name. Errors as the files' own.
+// What the values name. The text of an error as with load_configuration.
 Result<Configuration> load_named_files(std::string file, config::KmsdConfig values);
 // The text of an error names the file, and the place in it where there is one.
 Result<Configuration> load_configuration(const std::string& file);

@@ -42,7 +42,8 @@ int check(const kmsd::Configuration& configuration) {
     std::printf("%s\n", note.text(configuration.file).c_str());
   if (!links.problems.empty())
     return complain(config::to_error(configuration.file, links.problems), service::kExitConfigurationInvalid);
-  const auto notes = service::check_certificates(kmsd::certificates_of(configuration), service::wall_now());
+  const auto notes =
+      service::check_certificates(configuration.file, kmsd::certificates_of(configuration), service::wall_now());
   if (!notes) return complain(notes.error(), service::kExitConfigurationInvalid);
   for (const std::string& note : *notes)
     std::printf("%s\n", note.c_str());

@@ -160,19 +160,24 @@ Result<void> trust(SSL_CTX* ctx, const std::string& path) {
   return {};
 }
 
-Result<PeerIdentity> present(SSL_CTX* ctx, const TlsFiles& files) {
-  QUIPU_TRY_ASSIGN(std::vector<Certificate> chain, read_certificates(files.certificate));
-  if (SSL_CTX_use_certificate(ctx, chain[0].get()) != 1)
-    return fail(Errc::malformed, files.certificate + ": " + last_reason());
+Result<PeerIdentity> present(SSL_CTX* ctx, const std::string& path) {
+  QUIPU_TRY_ASSIGN(std::vector<Certificate> chain, read_certificates(path));
+  if (SSL_CTX_use_certificate(ctx, chain[0].get()) != 1) return fail(Errc::malformed, path + ": " + last_reason());
   for (std::size_t i = 1; i < chain.size(); ++i)
     SSL_CTX_add1_chain_cert(ctx, chain[i].get());
+  return identity_of(chain[0].get());
+}
+
+// Of the certificate that is presented, if there is one.
+Result<void> use_private_key(SSL_CTX* ctx, const TlsFiles& files) {
   QUIPU_TRY_ASSIGN(const PrivateKey key, read_private_key(files.key));
-  if (X509_check_private_key(chain[0].get(), key.get()) != 1) {
+  const X509* const certificate = SSL_CTX_get0_certificate(ctx);
+  if (certificate != nullptr && X509_check_private_key(certificate, key.get()) != 1) {
     ERR_clear_error();
     return fail(Errc::conflict, files.key + ": not the private key of the certificate in " + files.certificate);
   }
   if (SSL_CTX_use_PrivateKey(ctx, key.get()) != 1) return fail(Errc::malformed, files.key + ": " + last_reason());
-  return identity_of(chain[0].get());
+  return {};
 }
 
 bool holds_an_authority(SSL_CTX* ctx) {
@@ -239,15 +244,26 @@ bool PeerIdentity::is(std::string_view id) const {
   return !id.empty() && std::ranges::find(all, id) != all.end();
 }
 
-Result<std::shared_ptr<const TlsContext>> TlsContext::load(const TlsFiles& files, const TlsOptions& options) {
-  QUIPU_TRY_ASSIGN(ContextPointer native, make_context(options));
-  QUIPU_TRY(trust(native.get(), files.ca));
-  QUIPU_TRY_ASSIGN(PeerIdentity own, present(native.get(), files));
+std::expected<std::shared_ptr<const TlsContext>, std::vector<TlsFault>> TlsContext::load(const TlsFiles& files,
+                                                                                         const TlsOptions& options) {
+  using enum TlsFault::File;
+  auto context = make_context(options);
+  // No file's fault; the certificate stands for all three.
+  if (!context) return std::unexpected(std::vector{TlsFault{certificate, context.error()}});
+  SSL_CTX* const ctx = context->get();
+  const Result<void> trusted = trust(ctx, files.ca);
+  Result<PeerIdentity> own = present(ctx, files.certificate);
+  const Result<void> usable = use_private_key(ctx, files);
+  std::vector<TlsFault> faults;
+  if (!trusted) faults.push_back({ca, trusted.error()});
+  if (!own) faults.push_back({certificate, own.error()});
+  if (!usable) faults.push_back({key, usable.error()});
+  if (!faults.empty()) return std::unexpected(std::move(faults));
   std::shared_ptr<TlsContext> out(new TlsContext);
-  out->m_trusts_an_authority = holds_an_authority(native.get());
-  out->m_trusts_itself = trusts_own_certificate(native.get());
-  out->m_native = native.release();
-  out->m_own = std::move(own);
+  out->m_trusts_an_authority = holds_an_authority(ctx);
+  out->m_trusts_itself = trusts_own_certificate(ctx);
+  out->m_native = context->release();
+  out->m_own = *std::move(own);
   return out;
 }
 

@@ -22,6 +22,12 @@ struct TlsFiles {
   std::string key;
 };
 
+// Which of them, and what is wrong with it.
+struct TlsFault {
+  enum class File { ca, certificate, key } file;
+  Error error;
+};
+
 struct TlsOptions {
   bool require_hybrid = false;  // only X25519MLKEM768: for KM links
   bool allow_tls12 = false;     // for old encryptors: ECDHE with AEAD suites only
@@ -48,10 +54,11 @@ struct PeerIdentity {
 // restart load a new one and hand it to the servers and clients (set_context); connections that exist keep the old one.
 class TlsContext {
  public:
-  // Errors name the file: Errc::io not readable, Errc::malformed no PEM in it, Errc::conflict key and certificate do
-  // not belong together. A certificate that is not valid now loads (the clock may be wrong at start): watch
-  // own().not_after.
-  static Result<std::shared_ptr<const TlsContext>> load(const TlsFiles& files, const TlsOptions& options = {});
+  // All that is wrong with the files. Errors name the file: Errc::io not readable, Errc::malformed no PEM in it,
+  // Errc::conflict key and certificate do not belong together. A certificate that is not valid now loads (the clock
+  // may be wrong at start): watch own().not_after.
+  static std::expected<std::shared_ptr<const TlsContext>, std::vector<TlsFault>> load(const TlsFiles& files,
+                                                                                      const TlsOptions& options = {});
 
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;

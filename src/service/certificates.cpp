@@ -33,18 +33,26 @@ control::CertificateStatus certificate_status(const Certificate& certificate, Wa
           .remaining_s = std::chrono::duration<double>(certificate.not_after - now).count()};
 }
 
-Result<std::vector<std::string>> check_certificates(const std::vector<Certificate>& certificates, WallTime now) {
+Result<std::vector<std::string>> check_certificates(std::string_view configuration,
+                                                    const std::vector<Certificate>& certificates, WallTime now) {
   std::vector<std::string> notes;
+  std::vector<config::Problem> over;
   for (const Certificate& certificate : certificates) {
     const std::string end = date_text(certificate.not_after);
     if (state_of(certificate, now) == CertificateState::over)
-      return fail(Errc::expired, fmt::format("{}: the certificate is over since {}, nobody accepts it: have a new one "
-                                             "issued, or set the clock right",
-                                             certificate.setting, end));
+      over.push_back({.position = certificate.position,
+                      .key = certificate.setting,
+                      .problem = fmt::format("the certificate is over since {}, nobody accepts it", end),
+                      .advice = "have a new one issued, or set the clock right"});
     if (state_of(certificate, now) == CertificateState::ends_soon)
-      notes.push_back(fmt::format("{}: the certificate ends at {}: have a new one issued", certificate.setting, end));
+      notes.push_back(config::Problem{.position = certificate.position,
+                                      .key = certificate.setting,
+                                      .problem = fmt::format("the certificate ends at {}", end),
+                                      .advice = "have a new one issued"}
+                          .text(configuration));
   }
-  return notes;
+  if (over.empty()) return notes;
+  return fail(Errc::expired, config::to_error(configuration, over).text);
 }
 
 void CertificateWatch::set(const std::vector<Certificate>& certificates) {

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "config/types.h"
 #include "control/status.h"
 
 namespace quipu::service {
@@ -14,12 +15,14 @@ namespace quipu::service {
 struct Certificate {
   std::string setting;  // the key of the configuration that names its file, "km_link.cert"
   WallTime not_after;   // the last second in which it is valid
+  config::Position position{};
 };
 
 control::CertificateStatus certificate_status(const Certificate& certificate, WallTime now);
 
-// For `--check`: what is to be said of those that end soon. Errc::expired names one that is over.
-Result<std::vector<std::string>> check_certificates(const std::vector<Certificate>& certificates, WallTime now);
+// For `--check`: what is to be said of those that end soon. Errc::expired names those that are over.
+Result<std::vector<std::string>> check_certificates(std::string_view configuration,
+                                                    const std::vector<Certificate>& certificates, WallTime now);
 
 class CertificateWatch {
  public:

@@ -120,11 +120,11 @@ class Check(Kms):
         done = self.check()
         self.assertEqual(done.returncode, 0, done.stderr)
         for setting in ("etsi014.cert", "km_link.cert"):
-            self.assertRegex(done.stdout, setting + r": the certificate ends at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ: have a new one")
+            self.assertRegex(done.stdout, setting + r": the certificate ends at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ; have a new one")
         self.make_old("kme-a")
         done = self.check()
         self.assertEqual(done.returncode, CONFIG_INVALID, done.stdout)
-        self.assertIn("etsi014.cert: the certificate is over since 20", done.stderr)
+        self.assertRegex(done.stderr, r"changed\.toml:\d+:1: etsi014\.cert: the certificate is over since 20")
 
     def make_old(self, name):
         """A certificate that is over, for the same key."""

@@ -256,7 +256,8 @@ class Programs(unittest.TestCase):
                                  (configuration, 0, "kms.local.cert: the certificate ends at 20"),
                                  (configuration.replace("quipu_ca.pem", "quipu_sae-a.pem"), 0,
                                   "kms.local.ca: no certificate in credential:quipu_sae-a.pem is an authority's"),
-                                 (configuration.replace("quipu_dc-b.psk", "quipu_dc-c.psk"), 5, "/etc/quipu/credentials/dc-c.psk"),
+                                 (configuration.replace("quipu_dc-b.psk", "quipu_dc-c.psk"), 5,
+                                  ": peer[1].psk_file: /etc/quipu/credentials/dc-c.psk: No such file or directory"),
                                  (configuration.replace("quipu_dc-b.psk", "dc-b.psk"), 5,
                                   'credential:dc-b.psk: there is none of this name; did you mean "credential:quipu_dc-b.psk"?'),
                                  (configuration.replace('sae_id = "sae-a"', 'sae_id = "sae-x"'), 5,
@@ -265,6 +266,8 @@ class Programs(unittest.TestCase):
                                   capture_output=True, env=environment)
             self.assertEqual(done.returncode, code, done.stdout + done.stderr)
             self.assertIn(told, done.stdout + done.stderr)
+            if code != 0:
+                self.assertRegex(done.stderr, r"(?m)^quipud: /etc/quipu/quipu\.toml:[1-9]\d*:1: ")
 
 
 class LaboratoryThatFails(unittest.TestCase):

@@ -24,7 +24,7 @@ TEST(KmsdConfig, ReadsEveryKeyOfTheSample) {
   EXPECT_EQ(config->etsi014.listen, Endpoint::parse("127.0.0.1:8014"));
   EXPECT_EQ(config->etsi014.key_size_bit, 256U);
   EXPECT_EQ(config->etsi014.max_key_per_request, 128U);
-  EXPECT_EQ(config->km_link.tls.cert, "/etc/quipu/pki/kme-a.pem");
+  EXPECT_EQ(config->km_link.tls.cert.name, "/etc/quipu/pki/kme-a.pem");
   EXPECT_EQ(config->saes, (std::vector<SaeConfig>{{SaeId("sae-a")}}));
   ASSERT_EQ(config->peer_kmes.size(), 1U);
   EXPECT_EQ(config->peer_kmes[0].address.text(), "192.0.2.2:8020");
@@ -72,12 +72,12 @@ TEST(KmsdConfig, DoubtsCertificatesThatDoNotFitTogether) {
   const auto config = parse_kmsd(kKmsdSample);
   ASSERT_TRUE(config.has_value());
   const TlsFiles& files = config->km_link.tls;
-  EXPECT_FALSE(doubt_about(files, "km_link", true, true).has_value());
-  EXPECT_THAT(doubt_about(files, "km_link", true, false).value().text("F"),
+  EXPECT_FALSE(doubt_about(files, true, true).has_value());
+  EXPECT_THAT(doubt_about(files, true, false).value().text("F"),
               AllOf(HasSubstr("F:15:1: km_link.cert: /etc/quipu/pki/kme-a.pem is not issued by the authority in "
                               "/etc/quipu/pki/ca.pem"),
                     HasSubstr("quipu pki issue")));
-  EXPECT_THAT(doubt_about(files, "km_link", false, false).value().text("F"),
+  EXPECT_THAT(doubt_about(files, false, false).value().text("F"),
               HasSubstr("F:14:1: km_link.ca: no certificate in /etc/quipu/pki/ca.pem is an authority's"));
 }
 
@@ -98,10 +98,12 @@ TEST(KmsdConfig, RefusesOptionsThatNoDriverCanBeHanded) {
               AllOf(HasSubstr("is one of 65 options"), HasSubstr("a driver takes at most 64")));
 }
 
-TEST(KmsdConfig, TellsWhereTheKeysOfALinkStand) {
+TEST(KmsdConfig, TellsWhereKeysStand) {
   const auto config = parse_kmsd(kKmsdSample);
   ASSERT_TRUE(config.has_value());
   EXPECT_EQ(config->kme.id_position.line, 2U);
+  EXPECT_EQ(config->kme.store_key_file.key, "kme.store_key_file");
+  EXPECT_EQ(config->kme.store_key_file.position.line, 4U);
   EXPECT_EQ(config->links[0].driver_position.line, 29U);
   EXPECT_EQ(config->links[0].allow_simulated_position.line, 30U);
   EXPECT_EQ(config->links[0].option_positions.at("qber").line, 35U);
@@ -113,6 +115,26 @@ TEST(KmsdConfig, RefusesAPeerAtAnAddressOfOurOwn) {
               HasSubstr("peer_kme[1].address: 192.0.2.1:8020 is this KMS's own km_link.listen; write where the other"));
   EXPECT_THAT(refusal("192.0.2.2:8020", "127.0.0.1:8014"), HasSubstr("is this KMS's own etsi014.listen"));
   EXPECT_EQ(refusal("192.0.2.2:8020", "192.0.2.1:8021"), "");
+}
+
+TEST(KmsdConfig, RefusesToListenAtWhatNoInterfaceHas) {
+  for (const auto& [listen, kind] :
+       {std::pair("224.0.0.1:8020", "multicast"), std::pair("[ff02::1]:8020", "multicast"),
+        std::pair("255.255.255.255:8020", "broadcast"), std::pair("[fe80::1]:8020", "link-local"),
+        std::pair("[::ffff:192.0.2.1]:8020", "IPv4-mapped")})
+    EXPECT_THAT(refusal("192.0.2.1:8020", listen), HasSubstr("FILE:13:1: km_link.listen: " + std::string(listen) +
+                                                             " cannot be listened on: the address is " + kind));
+  EXPECT_THAT(refusal("127.0.0.1:8014", "224.0.0.1:8014"), HasSubstr("FILE:7:1: etsi014.listen: 224.0.0.1:8014"));
+  for (const std::string_view listen : {"0.0.0.0:8020", "[::]:8020", "127.0.0.1:8020", "[::1]:8020"})
+    EXPECT_EQ(refusal("192.0.2.1:8020", listen), "");
+}
+
+TEST(KmsdConfig, RefusesAPeerAtNobodysAddress) {
+  EXPECT_EQ(
+      refusal("192.0.2.2:8020", "0.0.0.0:8020"),
+      "FILE:23:1: peer_kme[1].address: 0.0.0.0:8020 cannot be called: the address is unspecified; write where the "
+      "other end is reached");
+  EXPECT_EQ(refusal("192.0.2.2:8020", "127.0.0.1:8020"), "");
 }
 
 TEST(KmsdConfig, RefusesADeviceWhereAKmsListens) {

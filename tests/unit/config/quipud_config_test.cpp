@@ -20,13 +20,13 @@ TEST(QuipudConfig, ReadsEveryKeyOfTheSample) {
   const auto config = parse_quipud(kQuipudSample);
   ASSERT_TRUE(config.has_value()) << problems_of(config);
   EXPECT_EQ(config->device.name, "quipu0");
-  EXPECT_EQ(config->device.private_key_file, "/etc/quipu/device.key");
+  EXPECT_EQ(config->device.private_key_file.name, "/etc/quipu/device.key");
   EXPECT_EQ(config->device.listen_port, 51900);
   EXPECT_EQ(config->device.addresses, (std::vector{*IpPrefix::parse("10.70.0.1/24"), *IpPrefix::parse("fd70::1/64")}));
   ASSERT_EQ(config->kms.size(), 1U);
   EXPECT_EQ(config->kms[0].url.text(), "https://127.0.0.1:8014");
   EXPECT_EQ(config->kms[0].sae_id, SaeId("sae-a"));
-  EXPECT_EQ(config->kms[0].tls.key, "credential:sae-a.key");
+  EXPECT_EQ(config->kms[0].tls.key.name, "credential:sae-a.key");
   ASSERT_EQ(config->peers.size(), 1U);
   const PeerConfig& peer = config->peers[0];
   EXPECT_EQ(to_base64(peer.public_key), "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=");
@@ -35,6 +35,20 @@ TEST(QuipudConfig, ReadsEveryKeyOfTheSample) {
   EXPECT_EQ(peer.sources,
             (std::vector<SourceConfig>{{.kms = "local", .peer_sae_id = SaeId("sae-b"), .simulated = false}}));
   EXPECT_EQ(peer.position.line, 14U);
+}
+
+// For whoever opens them, and cannot.
+TEST(QuipudConfig, TellsWhereFilesAreNamed) {
+  const auto config = parse_quipud(with(kQuipudSample, "private_key_file = \"/etc/quipu/device.key\"\n", ""));
+  ASSERT_TRUE(config.has_value()) << problems_of(config);
+  const auto told = [](const FileName& file) { return Problem{file.position, file.key, file.name, {}}.text("FILE"); };
+  EXPECT_EQ(told(config->device.private_key_file),
+            "FILE:1:1: device.private_key_file: credential:quipu_device.key");  // none is written
+  EXPECT_EQ(told(config->kms[0].tls.ca), "FILE:9:1: kms.local.ca: /etc/quipu/pki/ca.pem");
+  EXPECT_EQ(told(config->kms[0].tls.cert), "FILE:10:1: kms.local.cert: /etc/quipu/pki/sae-a.pem");
+  EXPECT_EQ(told(config->kms[0].tls.key), "FILE:11:1: kms.local.key: credential:sae-a.key");
+  EXPECT_EQ(told(config->peers[0].psk_file), "FILE:16:1: peer[1].psk_file: /etc/quipu/dc-b.psk");
+  EXPECT_EQ(config->kms[0].sae_id_position.line, 8U);
 }
 
 TEST(QuipudConfig, FillsInDefaults) {
@@ -258,6 +272,21 @@ TEST(QuipudConfig, RefusesAnEndpointThatATunnelProtects) {
   EXPECT_THAT(problems_of(parse_quipud(two)), HasSubstr("which allowed_ips of peer \"dc-c\" protects"));
 }
 
+TEST(QuipudConfig, RefusesToCallNobody) {
+  for (const auto& [endpoint, kind] :
+       {std::pair("0.0.0.0:51900", "unspecified"), std::pair("[::]:51900", "unspecified"),
+        std::pair("224.0.0.1:51900", "multicast"), std::pair("[ff02::1]:51900", "multicast"),
+        std::pair("255.255.255.255:51900", "broadcast"), std::pair("[fe80::1]:51900", "link-local"),
+        std::pair("[::ffff:192.0.2.2]:51900", "IPv4-mapped")})
+    EXPECT_THAT(refusal("192.0.2.2:51900", endpoint),
+                AllOf(StartsWith("FILE:18:1: peer[1].endpoint: " + std::string(endpoint)),
+                      HasSubstr(std::string(" cannot be called: the address is ") + kind)));
+  for (const std::string_view endpoint : {"127.0.0.1:51900", "[::1]:51900", "169.254.0.2:51900"})
+    EXPECT_EQ(refusal("192.0.2.2:51900", endpoint), "");
+  EXPECT_THAT(refusal("127.0.0.1:8014", "0.0.0.0:8014"),
+              StartsWith("FILE:8:1: kms.local.url: 0.0.0.0:8014 cannot be called"));
+}
+
 TEST(QuipudConfig, RefusesAKmsBehindTheTunnelThatNeedsItsKeys) {
   const std::string behind = with(kQuipudSample, "127.0.0.1:8014", "10.2.0.9:8014");
   EXPECT_EQ(
@@ -295,12 +324,20 @@ TEST(QuipudConfig, LocalNetworksAreRoutedAsIfThereWereNoTunnel) {
   EXPECT_THAT(refusal_of("10.2.0.1/24"), StartsWith("FILE:4:19: device.local_networks: \"10.2.0.1/24\" has host bits"));
   for (const std::string_view half : {"0.0.0.0/0", "128.0.0.0/1", "::/0", "::/1"})
     EXPECT_THAT(refusal_of(half), HasSubstr("half of all addresses or more")) << half;
+  for (const std::string_view nobodys :
+       {"0.0.0.0/8", "127.0.0.0/8", "127.1.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128",
+        "::ffff:0:0/96", "fe80::/64", "ff00::/8"})
+    EXPECT_THAT(refusal_of(nobodys), AllOf(StartsWith("FILE:4:19: device.local_networks: \"" + std::string(nobodys)),
+                                           HasSubstr("addresses only")));
+  EXPECT_EQ(refusal_of("169.254.0.0/16"), "");
   EXPECT_THAT(refusal_of("here"), HasSubstr("device.local_networks: \"here\" is not a prefix"));
 }
 
 TEST(QuipudConfig, RefusesWhatNoTunnelOrInterfaceCanHave) {
-  for (const std::string_view address : {"224.0.0.1/24", "0.0.0.0/24", "ff02::1/64", "::/64"})
-    EXPECT_THAT(refusal("10.70.0.1/24", address), HasSubstr("multicast or unspecified address")) << address;
+  for (const std::string_view address :
+       {"224.0.0.1/24", "0.0.0.0/24", "127.0.0.1/8", "255.255.255.255/32", "ff02::1/64", "::/64", "::1/128"})
+    EXPECT_THAT(refusal("10.70.0.1/24", address), HasSubstr("write an address that an interface can have")) << address;
+  EXPECT_EQ(refusal("10.70.0.1/24", "fe80::1/64"), "");
   EXPECT_THAT(refusal("rekey_interval_s = 10", "qkd = \"off\""), HasSubstr("sources: given, while qkd is \"off\""));
   std::string nine = "{ kms = \"local\", peer_sae_id = \"sae-0\" }";
   for (int i = 1; i < 9; ++i)

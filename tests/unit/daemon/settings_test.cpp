@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/settings.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/encoding.h"
@@ -24,7 +25,7 @@ class SettingsTest : public testing::Test {
     return "[device]\nname = \"quipu0\"\nprivate_key_file = \"" + m_folder.path("device.key") +
            "\"\nlisten_port = 51900\naddresses = [\"10.70.0.1/24\"]\n[kms.local]\nurl = \"https://127.0.0.1:8014\"\n"
            "sae_id = \"sae-a\"\nca = \"" +
-           m_tls.ca + "\"\ncert = \"" + m_tls.cert + "\"\nkey = \"" + m_tls.key +
+           m_tls.ca.name + "\"\ncert = \"" + m_tls.cert.name + "\"\nkey = \"" + m_tls.key.name +
            "\"\n[[peer]]\nname = \"dc-b\"\npublic_key = \"" + m_public_key + "\"\npsk_file = \"" +
            m_folder.path("b.psk") +
            "\"\nallowed_ips = [\"10.2.0.0/16\"]\nsources = [{ kms = \"local\", peer_sae_id = \"sae-b\" }]\n" +
@@ -90,20 +91,36 @@ TEST_F(SettingsTest, SaysWhichFileIsWrong) {
   expect_refused(text(), "device.key");
 }
 
+TEST_F(SettingsTest, TellsEveryWrongFileAtItsKey) {
+  std::filesystem::remove(m_folder.path("device.key"));
+  m_folder.write("b.psk", "short\n");
+  m_tls = {.ca = {"/none/ca.pem"}, .cert = {m_folder.write("garbage.pem", "garbage")}, .key = {"/none/sae.key"}};
+  const std::string file = m_folder.path("quipu.toml");
+  const auto settings = load(text());
+  ASSERT_FALSE(settings.has_value());
+  EXPECT_EQ(settings.error().code, Errc::malformed);
+  EXPECT_THAT(settings.error().text,
+              testing::MatchesRegex(file + ":3:1: device.private_key_file: .*device.key: No such file or directory\n" +
+                                    file + ":9:1: kms.local.ca: /none/ca.pem: No such file or directory\n" +  //
+                                    file + ":10:1: kms.local.cert: .*garbage.pem: no PEM certificate in it\n" + file +
+                                    ":11:1: kms.local.key: /none/sae.key: No such file or directory\n" + file +
+                                    ":15:1: peer.1..psk_file: .*b.psk: has to hold one line of base64.*"));
+}
+
 TEST_F(SettingsTest, RefusesOurOwnKeyAsAPeer) {
   m_public_key = to_base64(crypto::x25519_public_key(m_private_key).value());
   expect_refused(text(), "public_key");
 }
 
 TEST_F(SettingsTest, RefusesCertificatesThatCannotBeUsed) {
-  m_tls.cert = m_folder.write("garbage.pem", "garbage");
+  m_tls.cert.name = m_folder.write("garbage.pem", "garbage");
   expect_refused(text(), "garbage.pem");
 }
 
 TEST_F(SettingsTest, RefusesACertificateOfAnotherSae) {
   m_tls = m_kms.settings_for("sae-b").config.tls;
-  expect_refused(text(),
-                 "kms.local.sae_id: is \"sae-a\", and the certificate in " + m_tls.cert + " is that of \"sae-b\"");
+  expect_refused(text(), "quipu.toml:8:1: kms.local.sae_id: is \"sae-a\", and the certificate in " + m_tls.cert.name +
+                             " is that of \"sae-b\"; name the file");
 }
 
 TEST_F(SettingsTest, RenewedCertificatesHaveAnotherDigest) {

@@ -50,7 +50,7 @@ KmsSettings TestKms::settings_for(const std::string& own, const std::string& nam
   settings.config.name = name;
   settings.config.sae_id = SaeId(own);
   settings.config.url.server = {.host = "127.0.0.1", .port = m_port, .literal = std::nullopt};
-  settings.config.tls = {m_folder.path("ca.pem"), files + ".pem", files + ".key"};
+  settings.config.tls = {.ca = {m_folder.path("ca.pem")}, .cert = {files + ".pem"}, .key = {files + ".key"}};
   auto tls = net::TlsContext::load({m_folder.path("ca.pem"), files + ".pem", files + ".key"});
   EXPECT_TRUE(tls.has_value());
   settings.tls = std::move(*tls);

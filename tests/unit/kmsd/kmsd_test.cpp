@@ -80,12 +80,12 @@ class KmsdTest : public ::testing::Test {
   config::KmsdConfig configuration_values() {
     const auto files = [this](const std::string& name) {
       const net::TlsFiles made = pki.issue(name);
-      return config::TlsFiles{.ca = made.ca, .cert = made.certificate, .key = made.key};
+      return config::TlsFiles{.ca = {made.ca}, .cert = {made.certificate}, .key = {made.key}};
     };
     config::KmsdConfig values;
     values.kme = {.id = KmeId("kme-b"),
                   .store = scratch.path("kms.db"),
-                  .store_key_file = scratch.path("store.key"),
+                  .store_key_file = {scratch.path("store.key")},
                   .control_socket = scratch.path("control")};
     values.etsi014 = {.listen = kLoopback,
                       .tls = files("kme-b"),
@@ -195,8 +195,8 @@ TEST_F(KmsdTest, SaysThatItsCertificateIsOver) {
   EXPECT_EQ(sink.count("certificate_over"), 0U);
   daemon.reset();
   config::KmsdConfig values = configuration_values();
-  values.etsi014.tls.cert = pki.issue_expired("kme-b-old").certificate;
-  values.etsi014.tls.key = pki.path("kme-b-old.key");
+  values.etsi014.tls.cert.name = pki.issue_expired("kme-b-old").certificate;
+  values.etsi014.tls.key.name = pki.path("kme-b-old.key");
   start(std::move(values));
   EXPECT_EQ(sink.values("certificate_over", "setting"), std::vector<std::string>{"etsi014.cert"});
 }
@@ -326,6 +326,22 @@ TEST_F(KmsdTest, AConfigurationThatCannotBeReadIsRefused) {
   ASSERT_EQ(::raise(SIGHUP), 0);
   run_until(loop, [&] { return sink.count("reload_refused") == 1; });
   EXPECT_THAT(sink.values("reload_refused", "error").at(0), testing::HasSubstr("kms.toml:2:"));
+}
+
+TEST_F(KmsdTest, EveryFileThatIsWrongIsToldAtItsKey) {
+  const net::TlsFiles good = pki.issue("kme-c");
+  const std::string file = scratch.write(
+      "wrong.toml", fmt::format("[kme]\nid = \"kme-b\"\nstore_key_file = \"/none/store.key\"\n"
+                                "[etsi014]\nca = \"{0}\"\ncert = \"{1}\"\nkey = \"/none/etsi.key\"\n"
+                                "[km_link]\nlisten = \"127.0.0.1:8020\"\nca = \"{0}\"\ncert = \"{1}\"\nkey = \"{2}\"\n",
+                                good.ca, good.certificate, good.key));
+  const auto refused = load_configuration(file);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Errc::malformed);
+  EXPECT_THAT(refused.error().text,
+              testing::MatchesRegex(file + ":2:1: kme.id: \"kme-b\" is not named by the certificate of km_link .*\n" +
+                                    file + ":3:1: kme.store_key_file: /none/store.key: No such file or directory\n" +
+                                    file + ":7:1: etsi014.key: /none/etsi.key: No such file or directory"));
 }
 
 // The other KME would refuse us, and only its log would tell.

@@ -68,7 +68,7 @@ class TestPki {
 
   static std::shared_ptr<const TlsContext> load(const TlsFiles& files, const TlsOptions& options = {}) {
     auto context = TlsContext::load(files, options);
-    EXPECT_TRUE(context.has_value()) << (context ? "" : context.error().text);
+    EXPECT_TRUE(context.has_value()) << (context ? "" : context.error().front().error.text);
     return context ? *context : nullptr;
   }
 

@@ -13,6 +13,24 @@
 namespace quipu::net {
 namespace {
 
+TEST(TlsContext, EveryFileThatIsWrongIsTold) {
+  using enum TlsFault::File;
+  const TestPki pki;
+  const TlsFiles good = pki.issue("a");
+  const auto at_fault = [](const TlsFiles& files) {
+    std::vector<TlsFault::File> out;
+    const auto context = TlsContext::load(files);
+    for (const TlsFault& fault : context ? std::vector<TlsFault>{} : context.error())
+      out.push_back(fault.file);
+    return out;
+  };
+  using Faults = std::vector<TlsFault::File>;
+  EXPECT_EQ(at_fault({"/none/ca", "/none/cert", "/none/key"}), (Faults{ca, certificate, key}));
+  EXPECT_EQ(at_fault({good.ca, "/none/cert", good.key}), Faults{certificate});
+  EXPECT_EQ(at_fault({"/none/ca", good.certificate, pki.issue("b").key}), (Faults{ca, key}));
+  EXPECT_EQ(at_fault(good), Faults{});
+}
+
 using Streams = std::vector<std::unique_ptr<TlsStream>>;
 
 HostPort host_port(const Endpoint& endpoint, std::string host = "127.0.0.1") {
@@ -22,7 +40,7 @@ HostPort host_port(const Endpoint& endpoint, std::string host = "127.0.0.1") {
 Error load_error(const TlsFiles& files) {
   const auto context = TlsContext::load(files);
   EXPECT_FALSE(context.has_value());
-  return context ? Error{Errc::io, {}} : context.error();
+  return context ? Error{Errc::io, {}} : context.error().front().error;
 }
 
 TEST(TlsContext, KnowsItsOwnCertificate) {

@@ -78,15 +78,19 @@ TEST(Certificates, AReloadTellsOfRenewedOnesOnly) {
 }
 
 TEST(Certificates, ACheckNotesWhatEndsSoonAndRefusesWhatIsOver) {
-  const std::vector<Certificate> both{kCertificate, {"etsi014.cert", kEnd + days(100)}};
-  EXPECT_EQ(check_certificates(both, kEnd - days(40)), std::vector<std::string>{});
-  EXPECT_EQ(
-      check_certificates(both, kEnd - days(1)),
-      std::vector<std::string>{"km_link.cert: the certificate ends at 2027-03-01T00:00:00Z: have a new one issued"});
-  const auto over = check_certificates(both, kEnd + days(1));
+  const std::vector<Certificate> both{{"km_link.cert", kEnd, {8, 1}}, {"etsi014.cert", kEnd + days(100)}};
+  EXPECT_EQ(check_certificates("FILE", both, kEnd - days(40)), std::vector<std::string>{});
+  EXPECT_EQ(check_certificates("FILE", both, kEnd - days(1)),
+            std::vector<std::string>{
+                "FILE:8:1: km_link.cert: the certificate ends at 2027-03-01T00:00:00Z; have a new one issued"});
+  const auto over = check_certificates("FILE", both, kEnd + days(1));
   ASSERT_FALSE(over.has_value());
   EXPECT_EQ(over.error().code, Errc::expired);
-  EXPECT_TRUE(over.error().text.starts_with("km_link.cert: the certificate is over since 2027-03-01T00:00:00Z"));
+  EXPECT_TRUE(
+      over.error().text.starts_with("FILE:8:1: km_link.cert: the certificate is over since 2027-03-01T00:00:00Z"))
+      << over.error().text;
+  EXPECT_NE(check_certificates("FILE", both, kEnd + days(101)).error().text.find("\nFILE: etsi014.cert: "),
+            std::string::npos);
 }
 
 }  // namespace

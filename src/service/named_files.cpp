@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/named_files.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace quipu::service {
+namespace {
+
+constexpr std::size_t kMaxCertificatesSize = std::size_t{1} << 20;
+
+const config::FileName& name_of(const config::TlsFiles& files, net::TlsFault::File file) {
+  switch (file) {
+    case net::TlsFault::File::ca: return files.ca;
+    case net::TlsFault::File::certificate: return files.cert;
+    case net::TlsFault::File::key: break;
+  }
+  return files.key;
+}
+
+}  // namespace
+
+std::string NamedFiles::certificates(const config::FileName& file) {
+  return taken(file, read_text_file(file.name, kMaxCertificatesSize));
+}
+
+std::shared_ptr<const net::TlsContext> NamedFiles::tls(const config::TlsFiles& files, const net::TlsOptions& options) {
+  const net::TlsFiles paths{.ca = taken(files.ca, resolve_file(files.ca.name)),
+                            .certificate = taken(files.cert, resolve_file(files.cert.name)),
+                            .key = taken(files.key, resolve_file(files.key.name))};
+  if (paths.ca.empty() || paths.certificate.empty() || paths.key.empty()) return nullptr;
+  auto loaded = net::TlsContext::load(paths, options);
+  if (loaded) return *std::move(loaded);
+  for (const net::TlsFault& fault : loaded.error())
+    refuse(name_of(files, fault.file), fault.error);
+  return nullptr;
+}
+
+void NamedFiles::refuse(const config::FileName& file, const Error& error) {
+  m_problems.push_back({.position = file.position, .key = file.key, .problem = error.text, .advice = {}});
+  m_all_unreadable = m_all_unreadable && error.code == Errc::io;
+}
+
+void NamedFiles::refuse(config::Problem problem) {
+  m_problems.push_back(std::move(problem));
+  m_all_unreadable = false;
+}
+
+Result<void> NamedFiles::outcome(std::string_view configuration) const {
+  if (m_problems.empty()) return {};
+  std::vector<config::Problem> sorted = m_problems;
+  std::ranges::sort(sorted, {}, [](const config::Problem& problem) {
+    return std::tuple(problem.position.line, problem.position.column, std::string_view(problem.key));
+  });
+  Error error = config::to_error(configuration, sorted);
+  if (m_all_unreadable) error.code = Errc::io;
+  return std::unexpected(std::move(error));
+}
+
+}  // namespace quipu::service

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files that a configuration names, read: whatever is wrong with them is told at once, each file at the key that
+// names it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/types.h"
+#include "net/tls.h"
+#include "service/files.h"
+
+namespace quipu::service {
+
+class NamedFiles {
+ public:
+  // What these return has no meaning where something was wrong: ask outcome() before using it.
+  template <std::size_t N>
+  Secret<N> key(const config::FileName& file) {
+    return taken(file, read_key_file<N>(file.name));
+  }
+
+  std::string certificates(const config::FileName& file);  // PEM
+  // Null where something was wrong.
+  std::shared_ptr<const net::TlsContext> tls(const config::TlsFiles& files, const net::TlsOptions& options = {});
+
+  // What only these files show to be wrong: an id that a certificate does not name.
+  void refuse(config::Problem problem);
+
+  // Errc::io where all that is wrong is files that could not be read; they may come yet, as a mount does.
+  Result<void> outcome(std::string_view configuration) const;
+
+ private:
+  template <class T>
+  T taken(const config::FileName& file, Result<T> read) {
+    if (read) return *std::move(read);
+    refuse(file, read.error());
+    return T{};
+  }
+
+  void refuse(const config::FileName& file, const Error& error);
+
+  std::vector<config::Problem> m_problems;
+  bool m_all_unreadable = true;
+};
+
+}  // namespace quipu::service

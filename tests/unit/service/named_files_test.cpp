@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/named_files.h"
+
+#include <gtest/gtest.h>
+
+#include "support/scratch.h"
+
+namespace quipu::service {
+namespace {
+
+const config::FileName kAbsent{.name = "/none/a", .position = {7, 1}, .key = "b.a"};
+
+TEST(NamedFiles, TellsAllInTheOrderOfTheConfiguration) {
+  const test::Scratch scratch;
+  NamedFiles files;
+  EXPECT_TRUE(files.outcome("FILE").has_value());
+  files.key<32>(kAbsent);
+  const std::string empty = scratch.write("k", "", 0644);
+  files.key<32>({.name = empty, .position = {3, 1}, .key = "a.k"});
+  files.refuse({.position = {3, 9}, .key = "a.id", .problem = "is wrong", .advice = "correct it"});
+  const auto outcome = files.outcome("FILE");
+  ASSERT_FALSE(outcome.has_value());
+  EXPECT_EQ(outcome.error().text, "FILE:3:1: a.k: " + empty +
+                                      ": others may read or write this key (mode 0644); chmod 600 it, and make a new "
+                                      "key if it was on a shared machine\n"
+                                      "FILE:3:9: a.id: is wrong; correct it\n"
+                                      "FILE:7:1: b.a: /none/a: No such file or directory");
+}
+
+// Only then is another start worth it.
+TEST(NamedFiles, AreUnreadableWhenNothingElseIsWrong) {
+  NamedFiles absent;
+  absent.certificates(kAbsent);
+  absent.key<32>(kAbsent);
+  EXPECT_EQ(absent.outcome("FILE").error().code, Errc::io);
+  absent.refuse({.position = {}, .key = "b", .problem = "is wrong", .advice = {}});
+  absent.key<32>(kAbsent);
+  EXPECT_EQ(absent.outcome("FILE").error().code, Errc::malformed);
+}
+
+TEST(NamedFiles, ACertificateThatCannotBeHadIsTheFaultOfItsKey) {
+  const test::Scratch scratch;
+  NamedFiles files;
+  EXPECT_EQ(files.tls({.ca = {.name = scratch.write("ca", "", 0644), .position = {1, 1}, .key = "t.ca"},
+                       .cert = {.name = "/none/cert", .position = {2, 1}, .key = "t.cert"},
+                       .key = {.name = "/none/key", .position = {3, 1}, .key = "t.key"}}),
+            nullptr);
+  EXPECT_EQ(files.outcome("FILE").error().text, "FILE:1:1: t.ca: " + scratch.path("ca") +
+                                                    ": no PEM certificate in it\n"
+                                                    "FILE:2:1: t.cert: /none/cert: No such file or directory\n"
+                                                    "FILE:3:1: t.key: /none/key: No such file or directory");
+  NamedFiles credentials;
+  EXPECT_EQ(
+      credentials.tls(
+          {.ca = {.name = "credential:none", .position = {1, 1}, .key = "t.ca"}, .cert = kAbsent, .key = kAbsent}),
+      nullptr);
+  EXPECT_TRUE(credentials.outcome("FILE").error().text.starts_with("FILE:1:1: t.ca: credential:none: "));
+}
+
+}  // namespace
+}  // namespace quipu::service
