@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/key_fetcher.h"
 
+#include <algorithm>
+
 #include "daemon/event_names.h"
 
 namespace quipu::daemon {
@@ -169,7 +171,17 @@ void KeyFetcher::refresh_stock(const protocol::RequestKey& request) {
 
 SourceHealth KeyFetcher::health(const std::string& kms, const SaeId& peer) const {
   const auto source = m_sources.find({kms, peer});
-  return source == m_sources.end() ? SourceHealth{} : source->second.health;
+  SourceHealth health = source == m_sources.end() ? SourceHealth{} : source->second.health;
+  // The Device goes without that key already: status must not call the source well until the last moment.
+  const bool is_late = std::ranges::any_of(m_open, [&, now = net::Loop::now()](const auto& open) {
+    const protocol::RequestKey& request = open.second;
+    return request.source.kms == kms && request.source.peer == peer && request.deadline < now;
+  });
+  if (!is_late || !health.last_error.empty()) return health;
+  health.asked = true;
+  health.reachable = false;
+  health.last_error = "does not answer in time";
+  return health;
 }
 
 }  // namespace quipu::daemon

@@ -22,7 +22,7 @@ struct SourceHealth {
   std::optional<TimePoint> answered;  // whatever it was
   std::optional<std::uint64_t> stock_keys;
   std::optional<TimePoint> stock_told;
-  std::string last_error;  // empty when the last call succeeded
+  std::string last_error;  // empty when the last call succeeded, and none is late
 };
 
 class KeyFetcher {

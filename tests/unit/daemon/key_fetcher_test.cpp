@@ -261,6 +261,26 @@ TEST_F(KeyFetcherTest, AKeyThatComesAfterItsDeadlineIsStillDelivered) {
   EXPECT_TRUE(m_answers.front().result.has_value());
 }
 
+// The Device goes without a key from its deadline on, long before the call is given up.
+TEST_F(KeyFetcherTest, AKmsThatHangsIsNotWellFromTheDeadlineOn) {
+  const SaeId peer("sae-b");
+  ASSERT_TRUE(ask(request("a")).result.has_value());
+  m_kms.hold = true;
+  m_fetcher.fetch(request("a"));
+  EXPECT_TRUE(m_fetcher.health("a", peer).last_error.empty());
+  RequestKey wanted = request("a");
+  wanted.deadline = net::Loop::now() - 1ms;
+  m_fetcher.fetch(std::move(wanted));
+  EXPECT_EQ(m_fetcher.health("a", peer).last_error, "does not answer in time");
+  EXPECT_FALSE(m_fetcher.health("a", peer).reachable);
+  EXPECT_TRUE(m_fetcher.health("b", SaeId("sae-a")).last_error.empty());
+  run_until(m_loop, [&] { return m_kms.held() == 2; }, "both questions");
+  m_kms.release();
+  run_until(m_loop, [&] { return m_answers.size() == 2; }, "the late answers");
+  EXPECT_TRUE(m_fetcher.health("a", peer).reachable);
+  EXPECT_TRUE(m_fetcher.health("a", peer).last_error.empty());
+}
+
 TEST_F(KeyFetcherTest, AKmsThatNeverAnswersIsAnsweredFor) {
   m_kms.hold = true;
   RequestKey wanted = request("a");
