@@ -206,8 +206,9 @@ struct quipu_host {
 
   /*
    * A message for the driver at the other end, 1 to QUIPU_MAX_PEER_MESSAGE_OCTETS, over the authenticated and encrypted
-   * KM link: in order, each at most once, lost when the KM link breaks. QUIPU_E_UNSUPPORTED without
-   * QUIPU_CAP_PEER_MESSAGES; else results as above.
+   * KM link: in order, each at most once, lost when the KM link breaks or the driver there does not take it.
+   * QUIPU_BUSY while the KM link is behind: offer it again when the host calls resume. Messages that wait for the KM
+   * link take the place of blocks. QUIPU_E_UNSUPPORTED without QUIPU_CAP_PEER_MESSAGES; else results as above.
    */
   int (*peer_send)(struct quipu_host_context* context, const uint8_t* octets, size_t octet_count);
 

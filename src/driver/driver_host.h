@@ -94,7 +94,8 @@ class DriverEvents {
   // Answer with acknowledge(1) once the block is dealt with: this is what lets the driver go on.
   virtual void on_block(DriverBlock block) = 0;
 
-  // To be carried to the driver at the other end of the link (send_peer_message there).
+  // To be carried to the driver at the other end of the link (send_peer_message there). To be acknowledged as a block,
+  // once it is on its way.
   virtual void on_peer_message(SecretBytes /*message*/) {}
 
   // The host's state, the device's state or telemetry changed: see status().
@@ -108,7 +109,7 @@ struct DriverHostConfig {
   std::string link;     // for log lines
   Options options;
   bool allow_simulated = false;
-  // Blocks that may be on their way and not acknowledged; when they are used up the driver gets BUSY.
+  // Blocks and peer messages that may be on their way and not acknowledged; when they are used up the driver gets BUSY.
   std::uint32_t window = 16;
   Duration start_timeout = std::chrono::seconds(15);
   // Without a sign of life for so long the process counts as hung, and is killed.
@@ -140,7 +141,7 @@ class DriverHost {
   std::optional<TimePoint> next_deadline() const;
   void handle_deadline(TimePoint now);
 
-  // So many blocks are dealt with.
+  // So many blocks and peer messages are dealt with.
   void acknowledge(std::uint32_t count = 1);
   // Errc::unavailable when no driver runs, unsupported when it takes no peer messages, busy when its pipe is full,
   // too_large.

@@ -195,6 +195,7 @@ Result<void> DriverHost::State::on_block(ByteView body) {
 Result<void> DriverHost::State::on_peer_message(SecretBytes message) {
   if (!status.identity->peer_messages || message.empty() || message.size() > kMaxPeerMessage)
     return fail(Errc::malformed, "the driver sent a peer message that it may not send");
+  QUIPU_TRY(take_from_window());
   events.on_peer_message(std::move(message));
   return {};
 }

@@ -101,7 +101,8 @@ kms::LinkId KmLinks::keep(std::unique_ptr<net::TlsStream> stream, const KmeId& p
   net::TlsStream& kept = *(m_streams[link] = std::move(stream));
   m_stream_peers.emplace(link, peer);
   kept.start({.on_message = [this, link, peer](ByteView message) { received(link, peer, message); },
-              .on_closed = [this, link, peer](const Error& reason) { ended(link, peer, reason); }});
+              .on_closed = [this, link, peer](const Error& reason) { ended(link, peer, reason); },
+              .on_sent = [this] { m_events.sent(); }});
   return link;
 }
 
@@ -154,6 +155,12 @@ void KmLinks::close(kms::LinkId link) {
   m_streams.erase(found);
   m_stream_peers.erase(link);
   lost(peer);
+}
+
+bool KmLinks::has_room(const KmeId& peer) const {
+  return std::ranges::none_of(m_streams, [&](const auto& each) {
+    return each.second->queued() >= kCrowded && m_stream_peers.at(each.first) == peer;
+  });
 }
 
 void KmLinks::set_context(std::shared_ptr<const net::TlsContext> context) {

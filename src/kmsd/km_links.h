@@ -28,10 +28,14 @@ class KmLinks {
     std::function<void(kms::LinkId, const KmeId& peer)> connected;
     std::function<void(kms::LinkId, ByteView octets)> received;
     std::function<void(kms::LinkId, const Error& reason)> disconnected;
+    // There is more room than there was.
+    std::function<void()> sent;
   };
 
   // How long a peer that has to call us may be missing before that is logged.
   static constexpr Duration kPatience = std::chrono::seconds(30);
+  // Octets that wait for a peer, from which on there is no room for what can wait.
+  static constexpr std::size_t kCrowded = std::size_t{64} * 1024;
 
   // `dials`: whether this end opens the connection with that peer. `log` outlives this.
   static Result<std::unique_ptr<KmLinks>> open(net::Loop& loop, const config::KmLinkConfig& config,
@@ -46,6 +50,8 @@ class KmLinks {
   // Octets for a connection that has gone meanwhile are dropped: the core hears of its end, or already has.
   void send(kms::LinkId link, ByteView octets);
   void close(kms::LinkId link);
+  // For messages that are not the core's own, which must neither fill the queue nor keep the core's waiting for long.
+  bool has_room(const KmeId& peer) const;
   // The two ends have understood each other: the end of such a connection is no reason to wait long.
   void in_contact(const KmeId& peer);
   // With the port that the kernel chose when 0 was configured.

@@ -156,7 +156,11 @@ Result<void> Kmsd::open_sockets() {
       .connected = [this](kms::LinkId link,
                           const KmeId& peer) { perform(m_kme->link_connected(link, peer, net::Loop::now())); },
       .received = [this](kms::LinkId link, ByteView octets) { on_link_received(link, octets); },
-      .disconnected = [this](kms::LinkId link, const Error& reason) { on_link_disconnected(link, reason); }};
+      .disconnected = [this](kms::LinkId link, const Error& reason) { on_link_disconnected(link, reason); },
+      .sent =
+          [this] {
+            if (m_links) m_links->send_waiting();
+          }};
   QUIPU_TRY_ASSIGN(m_km_links, KmLinks::open(
                                    m_loop, values.km_link, values.peer_kmes, m_configuration.km_link.context,
                                    [this](const KmeId& peer) { return m_kme->dials(peer); }, std::move(events), m_log));
@@ -190,6 +194,7 @@ void Kmsd::start_links() {
           [this](std::vector<kms::SourceBlock> blocks) {
             perform(m_kme->blocks_received(std::move(blocks), service::wall_now(), net::Loop::now()));
           },
+      .has_room = [this](const KmeId& peer) { return m_km_links->has_room(peer); },
       .peer_message =
           [this](const std::string& link, SecretBytes message) {
             perform(m_kme->driver_message(link, std::move(message), net::Loop::now()));

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <deque>
 #include <filesystem>
 
 #include "quipu/driver.h"
@@ -33,8 +35,9 @@ driver::DriverHostConfig host_config(const DriverFiles& files, const config::Lin
 // Collects the blocks of one turn, so that they share one durable transaction.
 class Links::Link final : public driver::DriverEvents {
  public:
-  Link(net::Loop& loop, driver::DriverHostConfig config, const Events& events, LogSink& log)
+  Link(net::Loop& loop, driver::DriverHostConfig config, KmeId peer, const Events& events, LogSink& log)
       : m_name(config.link),
+        m_peer(std::move(peer)),
         m_events(events),
         m_host(std::move(config), *this, log),
         m_watch(loop, m_host.fd()),
@@ -81,15 +84,15 @@ class Links::Link final : public driver::DriverEvents {
                         .sequence = block.durable_sequence ? std::optional(block.sequence) : std::nullopt});
   }
 
-  void on_peer_message(SecretBytes message) override { m_events.peer_message(m_name, std::move(message)); }
+  void on_peer_message(SecretBytes message) override { m_messages.push_back(std::move(message)); }
 
- private:
   void after_event() {
     if (!m_blocks.empty()) {
       const auto count = static_cast<std::uint32_t>(m_blocks.size());
       m_events.blocks(std::exchange(m_blocks, {}));
       m_host.acknowledge(count);
     }
+    send_messages();
     if (const auto due = m_host.next_deadline()) {
       m_deadline.set(*due);
     } else {
@@ -97,11 +100,26 @@ class Links::Link final : public driver::DriverEvents {
     }
   }
 
+ private:
+  // The driver's window bounds what waits; what is left of a process that has ended goes with it.
+  void send_messages() {
+    while (!m_messages.empty() && m_events.has_room(m_peer)) {
+      m_events.peer_message(m_name, std::move(m_messages.front()));
+      m_messages.pop_front();
+      m_host.acknowledge();
+    }
+    if (m_host.pid()) return;
+    m_host.acknowledge(static_cast<std::uint32_t>(m_messages.size()));
+    m_messages.clear();
+  }
+
   std::string m_name;
+  KmeId m_peer;
   const Events m_events;
   bool m_simulated = false;
   std::uint64_t m_octets = 0;
   std::vector<kms::SourceBlock> m_blocks;
+  std::deque<SecretBytes> m_messages;
   driver::DriverHost m_host;
   net::FdWatch m_watch;
   net::Timer m_deadline;
@@ -112,7 +130,7 @@ std::unique_ptr<Links> Links::start(net::Loop& loop, const DriverFiles& files,
                                     LogSink& log) {
   std::unique_ptr<Links> links(new Links);
   for (const config::LinkConfig& config : configs) {
-    links->m_links.push_back(std::make_unique<Link>(loop, host_config(files, config), events, log));
+    links->m_links.push_back(std::make_unique<Link>(loop, host_config(files, config), config.peer_kme, events, log));
     links->m_links.back()->start();
   }
   return links;
@@ -125,6 +143,14 @@ void Links::deliver(const std::string& link, ByteView message) {
     if (candidate->name() != link) continue;
     [[maybe_unused]] const auto sent = candidate->host().send_peer_message(message);
   }
+}
+
+// In turn: none of them gets all of the room each time.
+void Links::send_waiting() {
+  if (m_links.empty()) return;
+  std::ranges::rotate(m_links, m_links.begin() + 1);
+  for (const auto& link : m_links)
+    link->after_event();
 }
 
 std::map<std::string, LinkReport> Links::reports() const {

@@ -38,6 +38,8 @@ class Links {
   struct Events {
     // Blocks that came together. What the core did with them is durable when this returns.
     std::function<void(std::vector<kms::SourceBlock>)> blocks;
+    // Whether the KM link with that KME takes a message; else it waits, and in the end the driver does.
+    std::function<bool(const KmeId& peer)> has_room;
     std::function<void(const std::string& link, SecretBytes message)> peer_message;
   };
 
@@ -51,6 +53,8 @@ class Links {
 
   // From the driver at the other end of that link. A driver that is not there misses it, and has to ask again.
   void deliver(const std::string& link, ByteView message);
+  // There is more room than there was.
+  void send_waiting();
   // By name of the link.
   std::map<std::string, LinkReport> reports() const;
   // Asks every driver to close its device; those that do not are killed when this ends.

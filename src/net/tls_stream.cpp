@@ -50,6 +50,7 @@ struct TlsStream::Core : std::enable_shared_from_this<TlsStream::Core> {
       if (!written) return self->fail_with(std::move(written).error());
       self->write();
       if (self->closing && !self->writing) self->finish();
+      if (self->open && self->handlers.on_sent) self->handlers.on_sent();
     });
   }
 
@@ -142,6 +143,10 @@ void TlsStream::close() {
   m_core->idle.cancel();
   if (!m_core->writing) return m_core->finish();
   m_core->closing = true;  // the write under way holds the core and ends it
+}
+
+std::size_t TlsStream::queued() const {
+  return m_core->queued;
 }
 
 const PeerIdentity& TlsStream::peer() const {

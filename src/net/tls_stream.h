@@ -32,6 +32,8 @@ class TlsStream {
     // Once. Errc::closed the peer ended the stream, too_large or malformed it broke the framing, timeout, io. Not
     // called for our own close() or destruction.
     Callback<void(Error reason)> on_closed;
+    // Some of what was queued has been sent. May be empty.
+    Callback<void()> on_sent{};
   };
 
   TlsStream(Loop& loop, std::unique_ptr<TlsSocket> socket, const TlsStreamLimits& limits);
@@ -45,6 +47,8 @@ class TlsStream {
   // Sends what is queued, says goodbye (close_notify), then closes; no callback runs any more.
   void close();
 
+  // Octets that wait to be sent.
+  std::size_t queued() const;
   const PeerIdentity& peer() const;
   const Endpoint& remote() const;
 

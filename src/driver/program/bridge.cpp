@@ -134,6 +134,7 @@ int Bridge::peer_send(struct quipu_host_context* context, const std::uint8_t* oc
   if (!self.m_identity.peer_messages) return QUIPU_E_UNSUPPORTED;
   if (octets == nullptr || count == 0 || count > QUIPU_MAX_PEER_MESSAGE_OCTETS)
     return self.refuse("a peer message of a size that is not permitted was refused");
+  if (const int credit = self.take_credit(); credit != QUIPU_OK) return credit;
   self.send(FrameType::peer_message_out, {octets, count});
   return QUIPU_OK;
 }

@@ -76,6 +76,27 @@ TEST(DriverHost, CarriesPeerMessagesBothWays) {
   EXPECT_EQ(run.host.send_peer_message(Bytes(65537)).error().code, Errc::too_large);
 }
 
+TEST(DriverHost, HoldsPeerMessagesBackAtTheWindow) {
+  DriverHostConfig config = config_of("good", {{"messages", "10"}});
+  config.window = 4;
+  HostRun run(std::move(config));
+  ASSERT_TRUE(run.until_telemetry());
+  EXPECT_EQ(run.recorder.peer_messages.size(), 4U);
+  run.host.acknowledge(2);
+  ASSERT_TRUE(run.until([&] { return run.recorder.peer_messages.size() == 6; }));
+  run.host.acknowledge(4);
+  ASSERT_TRUE(run.until([&] { return run.recorder.peer_messages.size() == 10; }));
+  for (std::size_t i = 0; i < 10; ++i)
+    EXPECT_EQ(run.recorder.peer_messages[i].view()[0], i);
+}
+
+TEST(DriverHost, EndsADriverThatFloodsItsPeer) {
+  HostRun run(config_of("good", {{"mode", "flood"}}));
+  ASSERT_TRUE(run.until_state(HostState::backoff));
+  EXPECT_THAT(run.problem(), HasSubstr("more than its window"));
+  EXPECT_LE(run.recorder.peer_messages.size(), 16U);
+}
+
 TEST(DriverHost, LogsThatADriverRefusesAPeerMessage) {
   HostRun run(config_of("good"));
   ASSERT_TRUE(run.until_state(HostState::running));

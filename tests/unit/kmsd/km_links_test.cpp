@@ -34,7 +34,8 @@ class KmLinksTest : public ::testing::Test {
                                  if (on_connected) on_connected(link);
                                },
                            .received = [this](kms::LinkId, ByteView) { ++received; },
-                           .disconnected = [this](kms::LinkId, const Error& reason) { ended.push_back(reason.code); }};
+                           .disconnected = [this](kms::LinkId, const Error& reason) { ended.push_back(reason.code); },
+                           .sent = [this] { ++sent; }};
     auto opened = KmLinks::open(
         loop, own, {other}, pki.context("kme-m"), [dials](const KmeId&) { return dials; }, std::move(events), log,
         patience);
@@ -66,6 +67,7 @@ class KmLinksTest : public ::testing::Test {
   std::function<void(kms::LinkId)> on_connected;
   int connected = 0;
   int received = 0;
+  int sent = 0;
   std::vector<Errc> ended;
 };
 
@@ -177,6 +179,31 @@ TEST_F(KmLinksTest, NothingFollowsAMessageThatFoundNoRoom) {
     run_until(loop, [&] { return closed; });
     EXPECT_EQ(shortest, longest.size());
   }
+}
+
+// Long before a message would find no room.
+TEST_F(KmLinksTest, ThereIsNoRoomForOthersWhileThePeerDoesNotRead) {
+  open("kme-a", false);
+  const KmeId kme_a("kme-a");
+  EXPECT_TRUE(links->has_room(kme_a));
+  std::unique_ptr<net::TlsStream> peer;
+  std::optional<kms::LinkId> link;
+  on_connected = [&](kms::LinkId made) { link = made; };
+  const net::TlsConnector connector(loop, pki.context("kme-a"), {}, {"127.0.0.1", links->local().port}, "kme-m",
+                                    [&](auto stream) { peer = std::move(*stream); });
+  run_until(loop, [&] { return peer != nullptr && link; });
+  const Bytes longest(kms::wire::kMaxMessageSize);
+  links->send(*link, longest);
+  EXPECT_FALSE(links->has_room(kme_a));
+  EXPECT_TRUE(links->has_room(KmeId("kme-b")));
+  for (int i = 1; i < 40; ++i)
+    links->send(*link, longest);
+  int heard = 0;
+  peer->start({.on_message = [&](ByteView) { ++heard; }, .on_closed = [](const Error&) {}});
+  run_until(loop, [&] { return links->has_room(kme_a); });
+  EXPECT_GT(sent, 0);
+  run_until(loop, [&] { return heard == 40; });
+  EXPECT_TRUE(ended.empty());
 }
 
 // In TLS 1.3 the caller's handshake is done before the other end has looked at its certificate.

@@ -42,8 +42,10 @@
 struct quipu_device {
   const struct quipu_host* host;
   char mode[32];
-  char folder[200]; /* of other people's files */
-  unsigned blocks;  /* still to deliver */
+  char folder[200];  /* of other people's files */
+  unsigned blocks;   /* still to deliver */
+  unsigned messages; /* still to send, each of the longest size that is permitted, and its number in the first octet */
+  uint8_t message;
   uint64_t sequence;
   double qber;
 };
@@ -83,6 +85,15 @@ static void deliver_all(struct quipu_device* device) {
     --device->blocks;
 }
 
+static void send_all(struct quipu_device* device) {
+  static uint8_t octets[QUIPU_MAX_PEER_MESSAGE_OCTETS];
+  for (; device->messages > 0; --device->messages) {
+    octets[0] = device->message;
+    if (device->host->peer_send(device->host->context, octets, sizeof octets) != QUIPU_OK) return;
+    ++device->message;
+  }
+}
+
 /* Many lines, and room for all of them in the socket while the host does not read. */
 static void talk(struct quipu_device* device) {
   const int room = 1 << 20;
@@ -102,6 +113,8 @@ static int test_open(const struct quipu_host* host, const struct quipu_option* o
       snprintf(device->mode, sizeof device->mode, "%s", options[i].value);
     } else if (strcmp(options[i].key, "blocks") == 0) {
       device->blocks = (unsigned)strtoul(options[i].value, NULL, 10);
+    } else if (strcmp(options[i].key, "messages") == 0) {
+      device->messages = (unsigned)strtoul(options[i].value, NULL, 10);
     } else if (strcmp(options[i].key, "folder") == 0) {
       snprintf(device->folder, sizeof device->folder, "%s", options[i].value);
     } else {
@@ -253,6 +266,7 @@ static int test_start(struct quipu_device* device) {
   if (strcmp(device->mode, "descriptors") == 0) list_descriptors(device);
   if (strcmp(device->mode, "exit") == 0) _exit(7);
   deliver_all(device);
+  send_all(device);
   return QUIPU_OK;
 }
 
@@ -272,6 +286,8 @@ static int test_telemetry(struct quipu_device* device, struct quipu_telemetry* o
   if (strcmp(device->mode, "garbage") == 0 && send(HOST_SOCKET, "not a frame at all", 18, 0) < 0) return QUIPU_E_DEVICE;
   if (strcmp(device->mode, "huge") == 0 && send(HOST_SOCKET, "\x43\0\0\0\x7f\xff\xff\xff", 8, 0) < 0)
     return QUIPU_E_DEVICE;
+  for (int i = 0; strcmp(device->mode, "flood") == 0 && i < 1000; ++i)
+    if (send(HOST_SOCKET, "\x44\0\0\0\0\0\0\1m", 9, MSG_NOSIGNAL) < 0) return QUIPU_E_DEVICE;
   out->state = QUIPU_STATE_RUNNING;
   out->present = QUIPU_T_QBER | QUIPU_T_BLOCKS;
   out->qber = device->qber;
@@ -282,6 +298,7 @@ static int test_telemetry(struct quipu_device* device, struct quipu_telemetry* o
 
 static int test_resume(struct quipu_device* device) {
   deliver_all(device);
+  send_all(device);
   return QUIPU_OK;
 }
 

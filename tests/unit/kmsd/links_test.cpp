@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Real driver processes (tests/unit/driver/plugins), and a KM link that the test plays.
+#include "kmsd/links.h"
+
+#include <gmock/gmock.h>
+
+#include "support/recorded_log.h"
+#include "unit/net/fixture.h"
+
+namespace quipu::kmsd {
+namespace {
+
+using test::run_until;
+
+class LinksTest : public ::testing::Test {
+ protected:
+  void start(const std::vector<std::string>& names, const std::map<std::string, std::string>& options) {
+    std::vector<config::LinkConfig> configs;
+    for (const std::string& name : names) {
+      config::LinkConfig& config = configs.emplace_back();
+      config.name = name;
+      config.peer_kme = KmeId("kme-b");
+      config.driver = "test";
+      config.allow_simulated = true;
+      config.options.insert(options.begin(), options.end());
+    }
+    const Links::Events events{.blocks = [](std::vector<kms::SourceBlock>) {},
+                               .has_room = [this](const KmeId& peer) { return peer == KmeId("kme-b") && room > 0; },
+                               .peer_message =
+                                   [this](const std::string& link, SecretBytes message) {
+                                     --room;
+                                     sent[link].push_back(message.view()[0]);
+                                   }};
+    links = Links::start(
+        loop, {.program = QUIPU_BINARY_DIR "/bin/quipu-driver", .plugin_folder = QUIPU_BINARY_DIR "/test-drivers"},
+        configs, events, log);
+  }
+
+  // Everything that it did when it started has come before.
+  void wait_for_telemetry() {
+    run_until(loop, [this] {
+      const auto reports = links->reports();
+      return std::ranges::all_of(reports, [](const auto& each) { return each.second.driver.telemetry.has_value(); });
+    });
+  }
+
+  net::Loop loop;
+  test::RecordedLog log;
+  int room = 0;
+  std::map<std::string, std::vector<int>> sent;
+  std::unique_ptr<Links> links;
+};
+
+TEST_F(LinksTest, ADriversMessagesWaitUntilTheKmLinkHasRoom) {
+  start({"a-b"}, {{"messages", "40"}});
+  wait_for_telemetry();
+  EXPECT_TRUE(sent.empty());
+  room = 3;
+  links->send_waiting();
+  EXPECT_THAT(sent["a-b"], testing::ElementsAre(0, 1, 2));
+  room = 1000;
+  links->send_waiting();
+  run_until(loop, [&] { return sent["a-b"].size() == 40; });
+  for (int i = 0; i < 40; ++i)
+    EXPECT_EQ(sent["a-b"].at(static_cast<std::size_t>(i)), i);
+  EXPECT_EQ(links->reports().at("a-b").driver.state, driver::HostState::running);
+}
+
+TEST_F(LinksTest, DriversShareTheRoom) {
+  start({"one", "two"}, {{"messages", "16"}});
+  wait_for_telemetry();
+  for (int i = 0; i < 4; ++i) {
+    room = 1;
+    links->send_waiting();
+  }
+  EXPECT_EQ(sent["one"].size(), 2U);
+  EXPECT_EQ(sent["two"].size(), 2U);
+}
+
+// Else each process that comes after would have its window's worth waiting besides.
+TEST_F(LinksTest, WhatADriverHadToSayGoesWithItsProcess) {
+  start({"a-b"}, {{"messages", "5"}, {"mode", "crash"}});
+  run_until(loop, [&] { return links->reports().at("a-b").driver.state == driver::HostState::backoff; });
+  room = 1000;
+  links->send_waiting();
+  EXPECT_TRUE(sent.empty());
+}
+
+}  // namespace
+}  // namespace quipu::kmsd
