@@ -388,6 +388,7 @@ def measure(laboratory, folder, least_bytes):
         carried, busy_s, whole, rekeys = copy_files(laboratory, server, folder, least_bytes)
         answered = probe.so_far()
     missing = sorted(set(range(1, max(answered))) - set(answered))
+    lost = lost_probes(missing, answered, queues.spans)
     rekey_drops, queue_drops = dropped_since(laboratory, before)
     say(f"{LATENCY_REKEYS} rekeys back to back")
     latencies, cold = rekeys_back_to_back(laboratory)
@@ -397,11 +398,12 @@ def measure(laboratory, folder, least_bytes):
         "scp_sha256_match": whole,
         "scp_mbit_per_s": round(carried * 8 / busy_s / 1e6, 1),
         "rekeys": rekeys,
-        "packets_lost": sum(rekey_drops.values()) + max(len(lost_probes(missing, answered, queues.spans)), len(missing) - queue_drops),
+        "packets_lost": sum(rekey_drops.values()) + max(len(lost), len(missing) - queue_drops),
         "rekey_drops": {reason: count for reason, count in rekey_drops.items() if count},
         "queue_drops": queue_drops,
         "probes_sent": max(answered),
-        "probes_missing": missing[:20],
+        "probes_missing": missing,
+        "probes_lost": lost,
         "rekey_latency_ms": {"p50": percentile(latencies, 0.5), "p99": percentile(latencies, 0.99), "rekeys": len(latencies)},
         "rekey_cold_ms": round(statistics.median(cold), 2) if cold else None,
         **key_counts(laboratory),
