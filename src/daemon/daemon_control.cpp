@@ -120,8 +120,8 @@ Result<void> Daemon::change_routes(const netlink::LinkPlan& plan) {
   QUIPU_TRY_ASSIGN(guarded.prefixes, m_routes.guards());
   const Result<void> changed = m_routes.apply(m_plan, plan);
   if (changed) return {};
-  Result<void> undone = m_routes.apply(plan, m_plan);
-  // Blackholes of an older configuration stay, too.
+  Result<void> undone = m_routes.apply(plan, m_plan, guarded.prefixes);
+  // What the change has taken away of an older configuration's blackholes.
   if (undone) undone = m_routes.guard(guarded);
   if (undone) return changed;
   return fail(changed.error().code, changed.error().text + "; and the routes cannot be put back as they were (" +

@@ -325,7 +325,7 @@ Result<void> RouteSocket::check_change(const LinkPlan& from, const LinkPlan& to)
   return {};
 }
 
-Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to) {
+Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to, std::span<const IpPrefix> kept) {
   QUIPU_ASSERT(from.name == to.name);
   m_state->renew();
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), to.name));
@@ -336,6 +336,9 @@ Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to) {
   QUIPU_TRY(apply(to));
   QUIPU_TRY(m_state->set_guards(to));
   std::vector<Route> left = missing_from(from.guards(), to.guards());
+  std::erase_if(left, [&](const Route& route) {
+    return route.kind == Route::Kind::blackhole && std::ranges::find(kept, route.prefix) != kept.end();
+  });
   std::ranges::reverse(left);  // what closes goes before what opens
   QUIPU_TRY(m_state->remove_routes(left, 0));
   QUIPU_TRY(m_state->remove_idle_rules(from.prefixes));

@@ -70,7 +70,9 @@ class RouteSocket {
   // Reload: both steps, and the reverse for what is not in `to`. A prefix that left the plan loses its blackholes,
   // because the admin has said that it is no longer protected. Until all else has succeeded, what either plan protects
   // is protected; a local network of both stays one all the time. Nothing begins while there is no interface.
-  Result<void> apply(const LinkPlan& from, const LinkPlan& to);
+  // To take a reload back: `kept` are the guards() from before it, which an older configuration may have left. They
+  // stay.
+  Result<void> apply(const LinkPlan& from, const LinkPlan& to, std::span<const IpPrefix> kept = {});
 
   // Stop: takes routes and addresses off the interface and sets it down. Guards stay. No error if the interface has
   // gone.

@@ -12,8 +12,10 @@
 namespace quipu::netlink {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 // What the kernel announces of routes, one to a datagram, from here on.
 class RemovedRoutes {
@@ -99,6 +101,28 @@ TEST(RouteChange, ALocalNetworkOfAPrefixThatLeavesIsNeverClosed) {
     const RemovedRoutes removed;
     EXPECT_OK(socket.apply(from, plan_with_local({"172.16.0.0/12"}, {})));
     EXPECT_THAT(removed.types(), ElementsAre(RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW));
+  });
+}
+
+// A configuration before both protected it, and its guards stand: to take the refused one back opens nothing of it.
+TEST(RouteChange, WhatWasGuardedBeforeIsGuardedWhileAChangeIsTakenBack) {
+  in_namespace([] {
+    const UniqueFd uplink = open_uplink();
+    const UniqueFd tunnel = open_tun("quipu0");
+    RouteSocket socket = open_socket();
+    EXPECT_OK(socket.guard(plan_of({"10.8.0.0/16"})));
+    const LinkPlan from = plan_with_local({"172.16.0.0/16"}, {});
+    EXPECT_OK(socket.guard(from));
+    EXPECT_OK(socket.apply(from));
+    const auto kept = socket.guards();
+    ASSERT_TRUE(kept);
+    const LinkPlan refused = plan_of({"10.8.0.0/16", "172.16.0.0/16"}, {"198.51.100.1/32"});
+    ASSERT_FALSE(socket.apply(from, refused));
+    const RemovedRoutes removed;
+    EXPECT_OK(socket.apply(refused, from, *kept));
+    EXPECT_THAT(removed.types(), Not(Contains(RTN_BLACKHOLE)));
+    EXPECT_OK(socket.apply(refused, from));
+    EXPECT_THAT(removed.types(), Contains(RTN_BLACKHOLE)) << "this test would not notice it";
   });
 }
 
