@@ -8,12 +8,14 @@ namespace {
 
 // Four of the largest frames: a driver that is further behind than this is not reading.
 constexpr std::size_t kMaxQueued = 4 * (kFrameHeaderSize + kMaxFrameBody);
+// The last of them is not for what the driver at the other end has to say, or its talk would leave no room for credit.
+constexpr std::size_t kMaxPeerQueued = kMaxQueued - (kFrameHeaderSize + kMaxFrameBody);
 
 }  // namespace
 
 Result<void> Channel::send(FrameType type, ByteView body) {
-  if (m_queued + kFrameHeaderSize + body.size() > kMaxQueued)
-    return fail(Errc::busy, "the driver's process does not read");
+  const std::size_t most = type == FrameType::peer_message ? kMaxPeerQueued : kMaxQueued;
+  if (m_queued + kFrameHeaderSize + body.size() > most) return fail(Errc::busy, "the driver's process does not read");
   SecretBytes frame(kFrameHeaderSize + body.size());
   ByteWriter(frame.mutable_view()).bytes(frame_header(type, body.size())).bytes(body);
   m_queued += frame.size();

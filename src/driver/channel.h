@@ -14,7 +14,7 @@ class Channel {
  public:
   Channel(int socket, Direction incoming) : m_socket(socket), m_decoder(incoming) {}
 
-  // Errc::busy when the queue is full, closed when the other end has gone.
+  // Errc::busy when the queue is full, for peer messages a frame before that; closed when the other end has gone.
   Result<void> send(FrameType type, ByteView body);
   Result<void> flush();
 
