@@ -24,7 +24,7 @@ class LinksTest : public ::testing::Test {
       config.allow_simulated = true;
       config.options.insert(options.begin(), options.end());
     }
-    const Links::Events events{.blocks = [](std::vector<kms::SourceBlock>) {},
+    const Links::Events events{.blocks = [](const std::vector<kms::SourceBlock>&) {},
                                .has_room = [this](const KmeId& peer) { return peer == KmeId("kme-b") && room > 0; },
                                .peer_message =
                                    [this](const std::string& link, SecretBytes message) {
