@@ -129,6 +129,8 @@ std::string to_text(const CertificateStatus& certificate) {
   switch (certificate.state) {
     case CertificateState::good:
       return fmt::format("  certificate {}  ends {}  in {}\n", certificate.setting, certificate.not_after, left);
+    case CertificateState::not_yet:
+      return fmt::format("  certificate {}  NOT VALID YET  from {}\n", certificate.setting, certificate.not_before);
     case CertificateState::ends_soon:
       return fmt::format("  certificate {}  ENDS SOON  {}  in {}\n", certificate.setting, certificate.not_after, left);
     case CertificateState::over:
@@ -137,9 +139,8 @@ std::string to_text(const CertificateStatus& certificate) {
   return {};
 }
 
-bool any_is_over(const std::vector<CertificateStatus>& certificates) {
-  return std::ranges::any_of(certificates,
-                             [](const CertificateStatus& one) { return one.state == CertificateState::over; });
+bool all_are_valid(const std::vector<CertificateStatus>& certificates) {
+  return std::ranges::all_of(certificates, control::is_valid, &CertificateStatus::state);
 }
 
 std::string to_text(const TunnelStatus& tunnel) {
@@ -218,7 +219,7 @@ ExitCode judge(const DeviceStatus& status) {
     return ExitCode::policy_block;
   if (!tunnels.empty() && std::ranges::none_of(tunnels, is_well)) return ExitCode::down;
   const bool all_well = std::ranges::all_of(tunnels, is_well) && std::ranges::none_of(tunnels, is_degraded);
-  return all_well && status.reason.empty() && !any_is_over(status.certificates) ? ExitCode::ok : ExitCode::degraded;
+  return all_well && status.reason.empty() && all_are_valid(status.certificates) ? ExitCode::ok : ExitCode::degraded;
 }
 
 ExitCode judge(const KmsStatus& status) {
@@ -229,7 +230,7 @@ ExitCode judge(const KmsStatus& status) {
   };
   if (!pools.empty() && std::ranges::none_of(pools, is_up)) return ExitCode::down;
   const bool all_well = std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run);
-  return all_well && !any_is_over(status.certificates) ? ExitCode::ok : ExitCode::degraded;
+  return all_well && all_are_valid(status.certificates) ? ExitCode::ok : ExitCode::degraded;
 }
 
 ExitCode graver(ExitCode a, ExitCode b) {

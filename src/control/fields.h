@@ -19,6 +19,7 @@ template <Is<CertificateStatus> S, class F>
 void each_field(S& s, F&& f) {
   f("setting", s.setting);
   f("state", s.state);
+  f("not_before", s.not_before);
   f("not_after", s.not_after);
   f("remaining_s", s.remaining_s);
 }
@@ -182,7 +183,8 @@ inline constexpr auto all_values(QkdState /*type*/) {
 }
 
 inline constexpr auto all_values(CertificateState /*type*/) {
-  return std::array{CertificateState::good, CertificateState::ends_soon, CertificateState::over};
+  return std::array{CertificateState::good, CertificateState::not_yet, CertificateState::ends_soon,
+                    CertificateState::over};
 }
 
 inline constexpr auto all_values(LinkState /*type*/) {

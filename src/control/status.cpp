@@ -58,6 +58,7 @@ std::string_view to_string(QkdState state) {
 std::string_view to_string(CertificateState state) {
   switch (state) {
     case CertificateState::good: return "good";
+    case CertificateState::not_yet: return "not_yet";
     case CertificateState::ends_soon: return "ends_soon";
     case CertificateState::over: return "over";
   }

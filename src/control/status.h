@@ -22,19 +22,25 @@ enum class TunnelState { up, idle, connecting, down, blocked };
 // epoch that lives on because the KMS has none, or not at all.
 enum class QkdState { ok, reduced, stretch, block, off };
 
-// ends_soon: in less than 30 days.
-enum class CertificateState { good, ends_soon, over };
+// not_yet: its first second is still to come. ends_soon: in less than 30 days.
+enum class CertificateState { good, not_yet, ends_soon, over };
 
 std::string_view to_string(TunnelState state);
 std::string_view to_string(QkdState state);
 std::string_view to_string(CertificateState state);
 
+// Whether anybody accepts it.
+inline bool is_valid(CertificateState state) {
+  return state == CertificateState::good || state == CertificateState::ends_soon;
+}
+
 // Of a certificate by which others know this daemon.
 struct CertificateStatus {
   std::string setting{};  // the key of the configuration that names its file: "km_link.cert"
   CertificateState state = CertificateState::good;
-  std::string not_after{};  // the last second in which it is valid, RFC 3339 in UTC
-  double remaining_s = 0;   // negative when it is over
+  std::string not_before{};  // the first second in which it is valid, RFC 3339 in UTC
+  std::string not_after{};   // and the last
+  double remaining_s = 0;    // until the last; negative when it is over
 
   bool operator==(const CertificateStatus&) const = default;
 };

@@ -124,7 +124,10 @@ std::vector<service::Certificate> certificates_of(const Settings& settings) {
   std::vector<service::Certificate> out;
   out.reserve(settings.kms.size());
   for (const KmsSettings& kms : settings.kms)
-    out.push_back({kms.config.tls.cert.key, kms.tls->own().not_after, kms.config.tls.cert.position});
+    out.push_back({.setting = kms.config.tls.cert.key,
+                   .not_before = kms.tls->own().not_before,
+                   .not_after = kms.tls->own().not_after,
+                   .position = kms.config.tls.cert.position});
   return out;
 }
 

@@ -103,9 +103,13 @@ std::vector<config::Problem> doubts_about(const Configuration& configuration) {
 }
 
 std::vector<service::Certificate> certificates_of(const Configuration& configuration) {
-  const config::KmsdConfig& values = configuration.values;
-  return {{"etsi014.cert", configuration.etsi014.context->own().not_after, values.etsi014.tls.cert.position},
-          {"km_link.cert", configuration.km_link.context->own().not_after, values.km_link.tls.cert.position}};
+  const auto certificate = [](const char* setting, const config::TlsFiles& files, const TlsEnd& end) {
+    const net::PeerIdentity& own = end.context->own();
+    return service::Certificate{
+        .setting = setting, .not_before = own.not_before, .not_after = own.not_after, .position = files.cert.position};
+  };
+  return {certificate("etsi014.cert", configuration.values.etsi014.tls, configuration.etsi014),
+          certificate("km_link.cert", configuration.values.km_link.tls, configuration.km_link)};
 }
 
 Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, service::SignalSource signals,

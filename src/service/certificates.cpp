@@ -15,6 +15,7 @@ constexpr std::chrono::days kSoon{30};
 
 CertificateState state_of(const Certificate& certificate, WallTime now) {
   if (now > certificate.not_after) return CertificateState::over;
+  if (now < certificate.not_before) return CertificateState::not_yet;
   return certificate.not_after - now < kSoon ? CertificateState::ends_soon : CertificateState::good;
 }
 
@@ -24,11 +25,30 @@ std::string date_text(WallTime time) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", fmt::gmtime(static_cast<std::time_t>(whole.time_since_epoch().count())));
 }
 
+// Of one that is not good.
+config::Problem problem_with(const Certificate& certificate, CertificateState state) {
+  const std::string begin = date_text(certificate.not_before);
+  const std::string end = date_text(certificate.not_after);
+  config::Problem out{.position = certificate.position, .key = certificate.setting};
+  if (state == CertificateState::not_yet) {
+    out.problem = fmt::format("the certificate is not valid before {}, nobody accepts it yet", begin);
+    out.advice = "set the clock right, or have another one issued";
+  } else if (state == CertificateState::over) {
+    out.problem = fmt::format("the certificate is over since {}, nobody accepts it", end);
+    out.advice = "have a new one issued, or set the clock right";
+  } else {
+    out.problem = fmt::format("the certificate ends at {}", end);
+    out.advice = "have a new one issued";
+  }
+  return out;
+}
+
 }  // namespace
 
 control::CertificateStatus certificate_status(const Certificate& certificate, WallTime now) {
   return {.setting = certificate.setting,
           .state = state_of(certificate, now),
+          .not_before = date_text(certificate.not_before),
           .not_after = date_text(certificate.not_after),
           .remaining_s = std::chrono::duration<double>(certificate.not_after - now).count()};
 }
@@ -36,32 +56,22 @@ control::CertificateStatus certificate_status(const Certificate& certificate, Wa
 Result<std::vector<std::string>> check_certificates(std::string_view configuration,
                                                     const std::vector<Certificate>& certificates, WallTime now) {
   std::vector<std::string> notes;
-  std::vector<config::Problem> over;
+  std::vector<config::Problem> invalid;
   for (const Certificate& certificate : certificates) {
-    const std::string end = date_text(certificate.not_after);
-    if (state_of(certificate, now) == CertificateState::over)
-      over.push_back({.position = certificate.position,
-                      .key = certificate.setting,
-                      .problem = fmt::format("the certificate is over since {}, nobody accepts it", end),
-                      .advice = "have a new one issued, or set the clock right"});
-    if (state_of(certificate, now) == CertificateState::ends_soon)
-      notes.push_back(config::Problem{.position = certificate.position,
-                                      .key = certificate.setting,
-                                      .problem = fmt::format("the certificate ends at {}", end),
-                                      .advice = "have a new one issued"}
-                          .text(configuration));
+    const CertificateState state = state_of(certificate, now);
+    if (state == CertificateState::ends_soon) notes.push_back(problem_with(certificate, state).text(configuration));
+    if (!control::is_valid(state)) invalid.push_back(problem_with(certificate, state));
   }
-  if (over.empty()) return notes;
-  return fail(Errc::expired, config::to_error(configuration, over).text);
+  if (invalid.empty()) return notes;
+  return fail(Errc::out_of_range, config::to_error(configuration, invalid).text);
 }
 
 void CertificateWatch::set(const std::vector<Certificate>& certificates) {
   std::vector<Watched> watched;
   watched.reserve(certificates.size());
   for (const Certificate& certificate : certificates) {
-    const auto known = std::ranges::find_if(m_watched, [&](const Watched& one) {
-      return one.certificate.setting == certificate.setting && one.certificate.not_after == certificate.not_after;
-    });
+    const auto known =
+        std::ranges::find_if(m_watched, [&](const Watched& one) { return one.certificate == certificate; });
     watched.push_back({certificate, known == m_watched.end() ? CertificateState::good : known->told});
   }
   m_watched = std::move(watched);
@@ -74,7 +84,10 @@ void CertificateWatch::check(WallTime now) {
     if (state == CertificateState::good) continue;  // the clock was set
     const LogField setting{"setting", one.certificate.setting};
     const LogField end{"not_after", date_text(one.certificate.not_after)};
-    if (state == CertificateState::over)
+    if (state == CertificateState::not_yet)
+      m_log.error("certificate_not_yet", "a certificate of this daemon is not valid yet: nobody accepts it",
+                  {setting, {"not_before", date_text(one.certificate.not_before)}, {"alarm", "yes"}});
+    else if (state == CertificateState::over)
       m_log.error("certificate_over", "a certificate of this daemon is no longer valid: nobody accepts it",
                   {setting, end, {"alarm", "yes"}});
     else

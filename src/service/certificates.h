@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// When the certificates of a daemon end, told in time for somebody to renew them.
+// When the certificates of a daemon are valid: that one ends is told in time for somebody to renew it.
 #pragma once
 
 #include <string>
@@ -14,13 +14,16 @@ namespace quipu::service {
 
 struct Certificate {
   std::string setting;  // the key of the configuration that names its file, "km_link.cert"
-  WallTime not_after;   // the last second in which it is valid
+  WallTime not_before;  // the first second in which it is valid
+  WallTime not_after;   // and the last
   config::Position position{};
+
+  bool operator==(const Certificate&) const = default;
 };
 
 control::CertificateStatus certificate_status(const Certificate& certificate, WallTime now);
 
-// For `--check`: what is to be said of those that end soon. Errc::expired names those that are over.
+// For `--check`: what is to be said of those that end soon. Errc::out_of_range names those that are not valid now.
 Result<std::vector<std::string>> check_certificates(std::string_view configuration,
                                                     const std::vector<Certificate>& certificates, WallTime now);
 
@@ -32,7 +35,7 @@ class CertificateWatch {
   // Those in use from now on, in place of all others.
   void set(const std::vector<Certificate>& certificates);
 
-  // Logs of each certificate once that it ends soon, and once that it is over.
+  // Logs of each certificate once that it is not valid yet, once that it ends soon, and once that it is over.
   void check(WallTime now);
 
   std::vector<control::CertificateStatus> status(WallTime now) const;

@@ -121,23 +121,24 @@ class Check(Kms):
         self.assertEqual(done.returncode, 0, done.stderr)
         for setting in ("etsi014.cert", "km_link.cert"):
             self.assertRegex(done.stdout, setting + r": the certificate ends at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ; have a new one")
-        self.make_old("kme-a")
-        done = self.check()
-        self.assertEqual(done.returncode, CONFIG_INVALID, done.stdout)
-        self.assertRegex(done.stderr, r"changed\.toml:\d+:1: etsi014\.cert: the certificate is over since 20")
+        for begin, end, said in (("20200101000000Z", "20200102000000Z", "is over since 2020-01-02T00:00:00Z"),
+                                 ("20400101000000Z", "20400102000000Z", "is not valid before 2040-01-01T00:00:00Z")):
+            self.issue("kme-a", begin, end)
+            done = self.check()
+            self.assertEqual(done.returncode, CONFIG_INVALID, done.stdout)
+            self.assertRegex(done.stderr, r"changed\.toml:\d+:1: etsi014\.cert: the certificate " + said)
 
-    def make_old(self, name):
-        """A certificate that is over, for the same key."""
+    def issue(self, name, begin, end):
+        """A certificate that is valid from `begin` to `end`, for the same key."""
         pki = self.folder / "pki"
-        extensions = self.folder / "extensions"
-        extensions.write_text(f"subjectAltName=DNS:{name}\n")
+        settings = self.folder / "openssl.conf"
+        settings.write_text(f"[ca]\ndefault_ca=any\n[any]\ndatabase={self.folder}/issued\nnew_certs_dir={self.folder}\n"
+                            f"rand_serial=yes\ndefault_md=sha256\npolicy=names\nx509_extensions=more\nunique_subject=no\n"
+                            f"[names]\ncommonName=supplied\n[more]\nsubjectAltName=DNS:{name}\n")
+        (self.folder / "issued").touch()
         request = run("openssl", "req", "-new", "-key", pki / f"{name}.key", "-subj", f"/CN={name}")
-        # A negative number of days up to OpenSSL 3.3, dates from 3.4 on.
-        over = ["-not_before", "20200101000000Z", "-not_after", "20200102000000Z"]
-        if "-not_after" not in subprocess.run(["openssl", "x509", "-help"], capture_output=True, text=True).stderr:
-            over = ["-days", "-1"]
-        (pki / f"{name}.pem").write_text(run("openssl", "x509", "-req", "-CA", pki / "ca.pem", "-CAkey", pki / "ca.key",
-                                             *over, "-extfile", extensions, stdin=request))
+        run("openssl", "ca", "-batch", "-notext", "-config", settings, "-cert", pki / "ca.pem", "-keyfile", pki / "ca.key",
+            "-startdate", begin, "-enddate", end, "-in", "/dev/stdin", "-out", pki / f"{name}.pem", stdin=request)
 
     def test_what_only_the_certificate_knows(self):
         done = self.check('id = "kme-a"', 'id = "kme-0"')

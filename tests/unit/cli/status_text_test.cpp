@@ -274,9 +274,9 @@ TEST(Judge, TheInterfacesTroubleIsThatOfIdleTunnelsToo) {
   EXPECT_THAT(to_text(status), HasSubstr("  reason the interface quipu0 was set down\n"));
 }
 
-TEST(Judge, ACertificateThatIsOverIsDegraded) {
-  control::CertificateStatus certificate{"km_link.cert", control::CertificateState::good, "2027-03-01T00:00:00Z",
-                                         30.5 * 86400};
+TEST(Judge, ACertificateThatIsNotValidIsDegraded) {
+  control::CertificateStatus certificate{"km_link.cert", control::CertificateState::good, "2026-03-01T00:00:00Z",
+                                         "2027-03-01T00:00:00Z", 30.5 * 86400};
   DeviceStatus status = device({healthy_tunnel("b")});
   KmsStatus site = kms(LinkState::up, "running");
   const auto expect = [&](ExitCode code, const std::string& line) {
@@ -290,6 +290,8 @@ TEST(Judge, ACertificateThatIsOverIsDegraded) {
   certificate.state = control::CertificateState::ends_soon;
   certificate.remaining_s = 7200;
   expect(ExitCode::ok, "  certificate km_link.cert  ENDS SOON  2027-03-01T00:00:00Z  in 2 h 0 min\n");
+  certificate.state = control::CertificateState::not_yet;
+  expect(ExitCode::degraded, "  certificate km_link.cert  NOT VALID YET  from 2026-03-01T00:00:00Z\n");
   certificate.state = control::CertificateState::over;
   certificate.remaining_s = -7200;
   expect(ExitCode::degraded, "  certificate km_link.cert  OVER  2027-03-01T00:00:00Z  2 h 0 min ago\n");

@@ -71,6 +71,7 @@ DeviceStatus full_device() {
           .reason = "d",
           .certificates = {{.setting = "kms.local.cert",
                             .state = CertificateState::over,
+                            .not_before = "2026-03-01T00:00:00Z",
                             .not_after = "2027-03-01T00:00:00Z",
                             .remaining_s = -1.5}}};
 }
@@ -104,6 +105,7 @@ KmsStatus full_kms() {
           .refused = {{"503", 11}},
           .certificates = {{.setting = "km_link.cert",
                             .state = CertificateState::ends_soon,
+                            .not_before = "2026-03-01T00:00:00Z",
                             .not_after = "2027-03-01T00:00:00Z",
                             .remaining_s = 12}}};
 }

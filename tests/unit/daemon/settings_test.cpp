@@ -140,6 +140,7 @@ TEST_F(SettingsTest, KnowsWhenItsCertificatesEnd) {
   const auto certificates = certificates_of(*settings);
   ASSERT_EQ(certificates.size(), 1U);
   EXPECT_EQ(certificates[0].setting, "kms.local.cert");
+  EXPECT_EQ(certificates[0].not_before, settings->kms[0].tls->own().not_before);
   EXPECT_EQ(certificates[0].not_after, settings->kms[0].tls->own().not_after);
 }
 

@@ -8,6 +8,7 @@
 
 #include "crypto/hash.h"
 #include "kms/link_message.h"
+#include "service/wall_clock.h"
 #include "support/recorded_log.h"
 #include "support/scratch.h"
 #include "unit/net/https_fixture.h"
@@ -199,6 +200,17 @@ TEST_F(KmsdTest, SaysThatItsCertificateIsOver) {
   values.etsi014.tls.key.name = pki.path("kme-b-old.key");
   start(std::move(values));
   EXPECT_EQ(sink.values("certificate_over", "setting"), std::vector<std::string>{"etsi014.cert"});
+}
+
+TEST_F(KmsdTest, SaysThatItsCertificateIsNotValidYet) {
+  daemon.reset();
+  config::KmsdConfig values = configuration_values();
+  const WallTime now = service::wall_now();
+  values.etsi014.tls.cert.name =
+      pki.issue("kme-b-new", {now + std::chrono::hours(1), now + std::chrono::hours(2)}).certificate;
+  values.etsi014.tls.key.name = pki.path("kme-b-new.key");
+  start(std::move(values));
+  EXPECT_EQ(sink.values("certificate_not_yet", "setting"), std::vector<std::string>{"etsi014.cert"});
 }
 
 TEST_F(KmsdTest, AnSaeGetsAKeyAndThePeerItsBinding) {

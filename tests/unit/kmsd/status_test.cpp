@@ -50,7 +50,8 @@ control::KeyLinkStatus link_of(const LinkReport& link) {
 }
 
 TEST(KmsStatus, ShowsTheCertificates) {
-  const control::CertificateStatus certificate{"km_link.cert", control::CertificateState::ends_soon, "then", 7};
+  const control::CertificateStatus certificate{"km_link.cert", control::CertificateState::ends_soon, "before", "then",
+                                               7};
   Reports reports;
   reports.certificates = {certificate};
   EXPECT_EQ(make_status(configuration(), reports).certificates, std::vector{certificate});
