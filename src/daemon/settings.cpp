@@ -34,9 +34,7 @@ KmsSettings load_kms(const config::KmsConfig& kms, service::NamedFiles& files) {
   KmsSettings out{.config = kms, .tls = files.tls(kms.tls), .certificates = {}};
   if (out.tls == nullptr) return out;
   check_identity(kms, out.tls->own(), files);
-  const std::string ca = files.certificates(kms.tls.ca);
-  const std::string certificate = files.certificates(kms.tls.cert);
-  out.certificates = crypto::blake2b_256({as_bytes(ca), as_bytes(certificate)});
+  out.certificates = crypto::blake2b_256({files.certificates(kms.tls.ca), files.certificates(kms.tls.cert)});
   return out;
 }
 

@@ -9,7 +9,6 @@
 #include "kmsd/status.h"
 #include "net/local_address.h"
 #include "service/files.h"
-#include "service/named_files.h"
 #include "service/notify.h"
 #include "service/wall_clock.h"
 

@@ -18,6 +18,7 @@
 #include "service/control_server.h"
 #include "service/log_sinks.h"
 #include "service/machine.h"
+#include "service/named_files.h"
 #include "service/signals.h"
 #include "store/sqlite_store.h"
 
@@ -26,7 +27,7 @@ namespace quipu::kmsd {
 // The files of one end of a TLS connection, read.
 struct TlsEnd {
   std::shared_ptr<const net::TlsContext> context;
-  std::string ca;  // PEM
+  service::FileDigest ca{};
 
   // Other certificates than before, whatever their files are called.
   bool renewed_since(const TlsEnd& before) const {

@@ -71,6 +71,13 @@ Result<void> read_all(const RegularFile& file, MutableBytes out) {
   return {};
 }
 
+Result<SecretBytes> read_locked(const RegularFile& file, std::size_t max) {
+  QUIPU_TRY_ASSIGN(const std::size_t size, size_within(file, max));
+  SecretBytes out(size);
+  QUIPU_TRY(read_all(file, out.mutable_view()));
+  return out;
+}
+
 // systemd hands credentials over in a folder that only the service can enter; group bits there are the mask of an
 // access control list.
 Result<void> require_private(const RegularFile& file, bool credential) {
@@ -116,13 +123,15 @@ Result<std::string> read_text_file(std::string_view name, std::size_t max) {
   return out;
 }
 
+Result<SecretBytes> read_certificate_file(std::string_view name, std::size_t max) {
+  QUIPU_TRY_ASSIGN(const RegularFile file, open_regular(name));
+  return read_locked(file, max);
+}
+
 Result<SecretBytes> read_secret_file(std::string_view name, std::size_t max) {
   QUIPU_TRY_ASSIGN(const RegularFile file, open_regular(name));
   QUIPU_TRY(require_private(file, name.starts_with(kCredential)));
-  QUIPU_TRY_ASSIGN(const std::size_t size, size_within(file, max));
-  SecretBytes out(size);
-  QUIPU_TRY(read_all(file, out.mutable_view()));
-  return out;
+  return read_locked(file, max);
 }
 
 Result<SecretBytes> read_key_file(std::string_view name, std::size_t size) {

@@ -19,8 +19,11 @@ Result<std::string> resolve_file(std::string_view name);
 // The folder for what outlives a run, as the service manager gives it (of several the first); else `fallback`.
 std::string state_directory(std::string fallback);
 
-// The octets of a regular file of at most `max` octets, for configuration and certificates.
+// The octets of a regular file of at most `max` octets, for configuration and lists.
 Result<std::string> read_text_file(std::string_view name, std::size_t max);
+
+// The same for certificates, in locked memory: a PEM file may hold its private key as well.
+Result<SecretBytes> read_certificate_file(std::string_view name, std::size_t max);
 
 // The octets of a private file, in locked memory from the first read on. Refused when others than its owner may read
 // or write it, or when its owner is neither root nor this process's user.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "crypto/hash.h"
+
 namespace quipu::service {
 namespace {
 
@@ -20,8 +22,9 @@ const config::FileName& name_of(const config::TlsFiles& files, net::TlsFault::Fi
 
 }  // namespace
 
-std::string NamedFiles::certificates(const config::FileName& file) {
-  return taken(file, read_text_file(file.name, kMaxCertificatesSize));
+FileDigest NamedFiles::certificates(const config::FileName& file) {
+  const SecretBytes octets = taken(file, read_certificate_file(file.name, kMaxCertificatesSize));
+  return crypto::blake2b_256({octets.view()});
 }
 
 std::shared_ptr<const net::TlsContext> NamedFiles::tls(const config::TlsFiles& files, const net::TlsOptions& options) {

@@ -3,6 +3,7 @@
 // names it.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,6 +15,9 @@
 
 namespace quipu::service {
 
+// By which a file that is not what it was is told, whatever it holds.
+using FileDigest = std::array<std::uint8_t, 32>;
+
 class NamedFiles {
  public:
   // What these return has no meaning where something was wrong: ask outcome() before using it.
@@ -22,7 +26,8 @@ class NamedFiles {
     return taken(file, read_key_file<N>(file.name));
   }
 
-  std::string certificates(const config::FileName& file);  // PEM
+  // Of a PEM file's octets.
+  FileDigest certificates(const config::FileName& file);
   // Null where something was wrong.
   std::shared_ptr<const net::TlsContext> tls(const config::TlsFiles& files, const net::TlsOptions& options = {});
 

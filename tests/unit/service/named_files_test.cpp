@@ -3,11 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include "freed_memory.h"
 #include "support/scratch.h"
 
 namespace quipu::service {
 namespace {
 
+constexpr std::string_view kPrivateKey =
+    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIKe0wFzQeHJ3bC1mYk9rdVh2U2pRZ0VwT2lMdQ==\n-----END PRIVATE "
+    "KEY-----\n";
 const config::FileName kAbsent{.name = "/none/a", .position = {7, 1}, .key = "b.a"};
 
 TEST(NamedFiles, TellsAllInTheOrderOfTheConfiguration) {
@@ -55,6 +59,19 @@ TEST(NamedFiles, ACertificateThatCannotBeHadIsTheFaultOfItsKey) {
           {.ca = {.name = "credential:none", .position = {1, 1}, .key = "t.ca"}, .cert = kAbsent, .key = kAbsent}),
       nullptr);
   EXPECT_TRUE(credentials.outcome("FILE").error().text.starts_with("FILE:1:1: t.ca: credential:none: "));
+}
+
+// Somebody put the private key into the file of the certificate.
+TEST(NamedFiles, LeaveNoKeyInMemoryThatTheyGiveBack) {
+  const test::Scratch scratch;
+  const config::FileName file{.name = scratch.write("both.pem", kPrivateKey, 0600), .position = {}, .key = "t.cert"};
+  NamedFiles files;
+  watch_for(kPrivateKey);
+  const FileDigest digest = files.certificates(file);
+  EXPECT_FALSE(given_back());
+  watch_for({});
+  EXPECT_NE(digest, FileDigest{});
+  EXPECT_TRUE(files.outcome("FILE").has_value());
 }
 
 }  // namespace
