@@ -44,6 +44,8 @@ class Epochs {
 
   bool is_current(const Epoch& epoch) const { return m_current && &*m_current == &epoch; }
 
+  bool is_current(SessionIndex local) const { return m_current && m_current->keypair.local() == local; }
+
   bool is_next(const Epoch& epoch) const { return m_next && &*m_next == &epoch; }
 
   // The initiator's new keypair becomes current at once. An unconfirmed current is replaced, and previous stays;

@@ -230,7 +230,7 @@ void PeerMachine::read_control_inbox(const Context& context) {
   if (inbox.next_keys) fetch_named_ahead(*inbox.next_keys, context);
   if (inbox.runway) note_peer_runway(inbox.runway->seconds);
   // What an epoch lacked says nothing of the next.
-  const bool lacks = inbox.lack && m_epochs.current() != nullptr && m_epochs.current()->keypair.local() == inbox.lack;
+  const bool lacks = inbox.lack && m_epochs.is_current(*inbox.lack);
   if (lacks && m_announcement_rate.take(context.now)) kms_failed(Lack::keys_there, context);
   if (inbox.wish && m_regular && m_announcement_rate.take(context.now)) m_rekey_asked = context.now;
 }

@@ -150,10 +150,12 @@ void PeerMachine::confirmation_answered(TimePoint now) {
 
 void PeerMachine::handle_control_frame(ByteView payload, SessionIndex under) {
   auto frame = parse_control_frame(payload);
-  if (frame)
+  if (!frame) {
+    if (frame.error() != Errc::unsupported) count_drop(DropReason::malformed);
+  } else if (!std::holds_alternative<KeysLack>(*frame) || m_epochs.is_current(under)) {
+    // A late lack of the epoch before does not push out one of the present.
     m_control_inbox.put(*std::move(frame), under);
-  else if (frame.error() != Errc::unsupported)
-    count_drop(DropReason::malformed);
+  }
 }
 
 void PeerMachine::handle_cookie_reply(ByteView message, TimePoint now) {

@@ -132,6 +132,37 @@ TEST(Lack, OfTheEpochBeforeIsNone) {
   }
 }
 
+// A late one of the epoch before does not push out the true one that is read in the same turn.
+TEST(Lack, OfThisEpochIsHeededWhateverComesAfterIt) {
+  Started world({});
+  world.traffic(100ms, 100s);
+  world.run(12s);
+  std::vector<Bytes> held;
+  world.links[0].lose = [&](ByteView datagram) {
+    if (is_lack(datagram)) held.emplace_back(datagram.begin(), datagram.end());
+    return is_lack(datagram);
+  };
+  world.kms.ends[0].available = false;
+  ASSERT_TRUE(world.run_until([&] { return !held.empty(); }, 30s));
+  const auto epoch = world.b().status().epoch;
+  world.kms.ends[0].available = true;
+  ASSERT_TRUE(world.run_until([&] { return world.b().status().epoch == epoch + 1; }, 10s));
+  const Bytes before = held.back();
+  held.clear();
+  world.kms.ends[0].available = false;
+  // While B knows the keys of both epochs.
+  rekey(world);
+  ASSERT_TRUE(world.run_until([&] { return !held.empty(); }, 30s));
+  ASSERT_EQ(world.b().events("qkd_state"), 0U);
+  world.b().batch = 50ms;
+  world.inject(0, held.back(), world.a().endpoint);
+  world.inject(0, before, world.a().endpoint);
+  world.run(1s);
+  EXPECT_EQ(world.b().status().statistics.drops[static_cast<std::size_t>(DropReason::failed_open)], 0U);
+  EXPECT_EQ(world.b().status().statistics.drops[static_cast<std::size_t>(DropReason::expired_key)], 0U);
+  EXPECT_EQ(world.b().status().lack, Lack::keys_there);
+}
+
 // There were keys for it, whatever it did not reach.
 TEST(Lack, IsOverWhenAHandshakeThatHasKeysGoesUnanswered) {
   Started world({});
