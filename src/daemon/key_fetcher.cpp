@@ -12,7 +12,6 @@ using namespace std::chrono_literals;
 
 // An answer may come this long after its deadline and still be of use: the KMS has handed the key out.
 constexpr Duration kLateAnswer = 3s;
-constexpr Duration kLeastTimeout = 100ms;
 constexpr Duration kStockInterval = 10s;
 constexpr Duration kStockTimeout = 5s;
 
@@ -52,17 +51,19 @@ std::vector<std::string> KeyFetcher::set_sources(std::vector<KmsSettings> settin
 void KeyFetcher::orphan_questions_to(const std::string& kms) {
   for (auto open = m_open.begin(); open != m_open.end();) {
     const auto one = open++;
-    if (one->second.source.kms != kms) continue;
-    m_loop.post([this, request = std::move(m_open.extract(one).mapped()), alive = std::weak_ptr<void>(m_alive)] {
-      if (!alive.expired()) m_handlers.on_answer(request, fail(Errc::closed, "the KMS's configuration changed"));
-    });
+    if (one->second.request.source.kms != kms) continue;
+    m_loop.post(
+        [this, request = std::move(m_open.extract(one).mapped().request), alive = std::weak_ptr<void>(m_alive)] {
+          if (!alive.expired()) m_handlers.on_answer(request, fail(Errc::closed, "the KMS's configuration changed"));
+        });
   }
 }
 
 void KeyFetcher::fetch(protocol::RequestKey request) {
   const protocol::KeyRequestId id = request.id;
   const auto client = m_clients.find(request.source.kms);
-  const auto [open, fresh] = m_open.emplace(id, std::move(request));
+  const TimePoint late = std::max(request.deadline, net::Loop::now() + kLeastTimeout);
+  const auto [open, fresh] = m_open.emplace(id, Question{std::move(request), late});
   QUIPU_ASSERT(fresh);
   if (client != m_clients.end()) return ask(*client->second, open->second);
   m_loop.post([this, id, alive = std::weak_ptr<void>(m_alive)] {
@@ -70,8 +71,9 @@ void KeyFetcher::fetch(protocol::RequestKey request) {
   });
 }
 
-void KeyFetcher::ask(KmsClient& client, const protocol::RequestKey& request) {
-  const Duration timeout = std::max(request.deadline - net::Loop::now(), kLeastTimeout) + kLateAnswer;
+void KeyFetcher::ask(KmsClient& client, const Question& question) {
+  const protocol::RequestKey& request = question.request;
+  const Duration timeout = question.late - net::Loop::now() + kLateAnswer;
   auto on_reply = [this, id = request.id](Result<FetchedKey> result) { answer(id, std::move(result)); };
   if (request.key_id)
     client.fetch_named(request.source.peer, *request.key_id, timeout, std::move(on_reply));
@@ -82,7 +84,7 @@ void KeyFetcher::ask(KmsClient& client, const protocol::RequestKey& request) {
 void KeyFetcher::answer(protocol::KeyRequestId id, Result<FetchedKey> result) {
   auto open = m_open.extract(id);
   if (open.empty()) return;  // answered already, when its KMS went away
-  const protocol::RequestKey& request = open.mapped();
+  const protocol::RequestKey& request = open.mapped().request;
   const bool named = request.key_id.has_value();
   if (result)
     note_success(request.source, named);
@@ -174,8 +176,8 @@ SourceHealth KeyFetcher::health(const std::string& kms, const SaeId& peer) const
   SourceHealth health = source == m_sources.end() ? SourceHealth{} : source->second.health;
   // The Device goes without that key already: status must not call the source well until the last moment.
   const bool is_late = std::ranges::any_of(m_open, [&, now = net::Loop::now()](const auto& open) {
-    const protocol::RequestKey& request = open.second;
-    return request.source.kms == kms && request.source.peer == peer && request.deadline < now;
+    const auto& [request, late] = open.second;
+    return request.source.kms == kms && request.source.peer == peer && late < now;
   });
   if (!is_late || !health.last_error.empty()) return health;
   health.asked = true;

@@ -33,6 +33,9 @@ class KeyFetcher {
     net::Callback<void(protocol::PeerId, std::uint8_t slot, std::optional<std::uint64_t> keys)> on_stock;
   };
 
+  // What a KMS has to answer in at least, though the question be put just before its deadline.
+  static constexpr Duration kLeastTimeout = std::chrono::milliseconds(100);
+
   // `loop` and `log` outlive this.
   KeyFetcher(net::Loop& loop, LogSink& log, Handlers handlers);
 
@@ -58,10 +61,15 @@ class KeyFetcher {
     std::optional<TimePoint> stock_asked;
   };
 
+  struct Question {
+    protocol::RequestKey request;
+    TimePoint late;  // from when on status says that the KMS does not answer in time
+  };
+
   using SourceName = std::pair<std::string, SaeId>;
 
   void orphan_questions_to(const std::string& kms);
-  void ask(KmsClient& client, const protocol::RequestKey& request);
+  void ask(KmsClient& client, const Question& question);
   void answer(protocol::KeyRequestId id, Result<FetchedKey> result);
   void note_success(const protocol::KeySource& source, bool named);
   void note_refusal(const protocol::KeySource& source, const Error& error);
@@ -74,7 +82,7 @@ class KeyFetcher {
   Handlers m_handlers;
   std::map<std::string, std::unique_ptr<KmsClient>> m_clients;
   std::map<SourceName, Source> m_sources;
-  std::map<protocol::KeyRequestId, protocol::RequestKey> m_open;
+  std::map<protocol::KeyRequestId, Question> m_open;
   std::shared_ptr<void> m_alive = std::make_shared<int>();
 };
 
