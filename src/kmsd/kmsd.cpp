@@ -112,13 +112,14 @@ std::vector<service::Certificate> certificates_of(const Configuration& configura
 }
 
 Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, service::SignalSource signals,
-                                          service::FilteringSink& log, MachineSource machine) {
+                                          service::FilteringSink& log, MachineSource machine,
+                                          const DriverFiles& drivers) {
   std::unique_ptr<Kmsd> daemon(new Kmsd(loop, std::move(configuration), std::move(signals), log, std::move(machine)));
   QUIPU_TRY_ASSIGN(daemon->m_machine, daemon->m_machine_source.read());
   QUIPU_TRY(daemon->open_store_and_core());
   QUIPU_TRY(daemon->open_sockets());
   QUIPU_TRY(daemon->open_control());
-  daemon->start_links();
+  daemon->start_links(drivers);
   daemon->watch_machine();
   daemon->on_second();
   daemon->perform({});
@@ -191,7 +192,7 @@ Result<void> Kmsd::open_control() {
   return {};
 }
 
-void Kmsd::start_links() {
+void Kmsd::start_links(const DriverFiles& drivers) {
   const Links::Events events{
       .blocks =
           [this](std::vector<kms::SourceBlock> blocks) {
@@ -202,7 +203,7 @@ void Kmsd::start_links() {
           [this](const std::string& link, SecretBytes message) {
             perform(m_kme->driver_message(link, std::move(message), net::Loop::now()));
           }};
-  m_links = Links::start(m_loop, find_driver_files(), m_configuration.values.links, events, m_log);
+  m_links = Links::start(m_loop, drivers, m_configuration.values.links, events, m_log);
 }
 
 void Kmsd::perform(kms::Actions actions) {

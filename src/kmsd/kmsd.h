@@ -68,7 +68,8 @@ class Kmsd {
   // already.
   static Result<std::unique_ptr<Kmsd>> start(net::Loop& loop, Configuration configuration,
                                              service::SignalSource signals, service::FilteringSink& log,
-                                             MachineSource machine = {});
+                                             MachineSource machine = {},
+                                             const DriverFiles& drivers = find_driver_files());
   Kmsd(const Kmsd&) = delete;
   Kmsd& operator=(const Kmsd&) = delete;
   ~Kmsd();
@@ -83,7 +84,7 @@ class Kmsd {
   Result<void> open_store_and_core();
   Result<void> open_sockets();
   Result<void> open_control();
-  void start_links();
+  void start_links(const DriverFiles& drivers);
 
   void perform(kms::Actions actions);
   void perform(kms::SendLink& action);

@@ -87,7 +87,7 @@ TEST(DriverHost, HoldsPeerMessagesBackAtTheWindow) {
   run.host.acknowledge(4);
   ASSERT_TRUE(run.until([&] { return run.recorder.peer_messages.size() == 10; }));
   for (std::size_t i = 0; i < 10; ++i)
-    EXPECT_EQ(run.recorder.peer_messages[i].view()[0], i);
+    EXPECT_EQ(ByteReader(run.recorder.peer_messages[i].view()).u32(), i);
 }
 
 TEST(DriverHost, EndsADriverThatFloodsItsPeer) {

@@ -31,7 +31,8 @@ constexpr std::string_view kStatus = "GET /api/v1/keys/sae-a/status HTTP/1.1\r\n
 class Peer {
  public:
   explicit Peer(std::unique_ptr<net::TlsStream> stream) : m_stream(std::move(stream)) {
-    m_stream->start({.on_message = [this](ByteView octets) { hear(octets); }, .on_closed = [](const Error&) {}});
+    m_stream->start({.on_message = [this](ByteView octets) { hear(octets); },
+                     .on_closed = [this](const Error&) { m_closed = true; }});
     say(wire::Hello{1, KmeId("kme-a"), KmeId("kme-b"), kms::InstanceId(Uuid{{1}}), {}});
   }
 
@@ -45,6 +46,11 @@ class Peer {
     return out;
   }
 
+  // Of what a driver there says.
+  const std::vector<std::uint32_t>& numbers() const { return m_numbers; }
+
+  bool closed() const { return m_closed; }
+
  private:
   void hear(ByteView octets) {
     auto message = wire::decode(octets);
@@ -52,12 +58,17 @@ class Peer {
     if (const auto* hello = std::get_if<wire::Hello>(&*message)) m_nonce = hello->nonce;
     if (const auto* summary = std::get_if<wire::Contact>(&*message))
       say(wire::Contact{m_nonce, summary->inventory});  // we have the same
-    if (!std::holds_alternative<wire::DriverMessage>(*message)) m_heard.push_back(std::move(*message));
+    if (const auto* from_driver = std::get_if<wire::DriverMessage>(&*message))
+      m_numbers.push_back(ByteReader(from_driver->message.view()).u32());
+    else
+      m_heard.push_back(std::move(*message));
   }
 
   std::unique_ptr<net::TlsStream> m_stream;
   wire::Nonce m_nonce{};
   std::vector<wire::Message> m_heard;
+  std::vector<std::uint32_t> m_numbers;
+  bool m_closed = false;
 };
 
 class KmsdTest : public ::testing::Test {
@@ -72,8 +83,9 @@ class KmsdTest : public ::testing::Test {
     ASSERT_TRUE(signals.has_value());
     auto loaded = load_named_files(scratch.path("kms.toml"), std::move(values));
     ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
-    auto started = Kmsd::start(loop, *std::move(loaded), std::move(*signals), log,
-                               MachineSource{.read = [this] { return machine; }, .fd = -1});
+    auto started = Kmsd::start(
+        loop, *std::move(loaded), std::move(*signals), log, MachineSource{.read = [this] { return machine; }, .fd = -1},
+        {.program = QUIPU_BINARY_DIR "/bin/quipu-driver", .plugin_folder = QUIPU_BINARY_DIR "/test-drivers"});
     ASSERT_TRUE(started.has_value()) << started.error().text;
     daemon = std::move(*started);
   }
@@ -125,15 +137,25 @@ class KmsdTest : public ::testing::Test {
   }
 
   std::uint16_t port_of(std::string_view server) const {
-    return Endpoint::parse(sink.values("listening", server).at(0))->port;
+    return Endpoint::parse(sink.values("listening", server).back())->port;
+  }
+
+  // The daemon's loop, and a turn of the peer's now and then.
+  template <class Done>
+  void run_both_until(Done done) {
+    run_until(loop, [&] {
+      peers_loop.post([this] { peers_loop.stop(); });
+      peers_loop.run();
+      return done();
+    });
   }
 
   // In contact, and the KME has asked for its leases.
   std::unique_ptr<Peer> connect_peer() {
     std::unique_ptr<Peer> peer;
-    const net::TlsConnector connector(loop, pki.context("kme-a"), {}, {"127.0.0.1", port_of("km_link")}, "kme-b",
+    const net::TlsConnector connector(peers_loop, pki.context("kme-a"), {}, {"127.0.0.1", port_of("km_link")}, "kme-b",
                                       [&](auto stream) { peer = std::make_unique<Peer>(std::move(*stream)); });
-    run_until(loop, [&] { return peer != nullptr && peer->heard<wire::Lease>().size() == 2; });
+    run_both_until([&] { return peer != nullptr && peer->heard<wire::Lease>().size() == 2; });
     return peer;
   }
 
@@ -161,7 +183,7 @@ class KmsdTest : public ::testing::Test {
   void exchange_ping(Peer& peer) {
     const std::size_t before = peer.heard<wire::Ack>().size();
     peer.say(wire::Ping{wire::RequestNumber(77)});
-    run_until(loop, [&] { return peer.heard<wire::Ack>().size() > before; });
+    run_both_until([&] { return peer.heard<wire::Ack>().size() > before; });
   }
 
   // In contact, with leases that may be carved.
@@ -175,6 +197,7 @@ class KmsdTest : public ::testing::Test {
   test::Scratch scratch;
   net::TestPki pki;
   net::Loop loop;
+  net::Loop peers_loop;  // without which the peer neither reads nor writes
   RecordedLog sink;
   service::FilteringSink log{sink, LogLevel::debug, net::Loop::now};
   Result<service::MachineState> machine = service::MachineState{Uuid{{1}}, 0};
@@ -221,6 +244,31 @@ TEST_F(KmsdTest, AnSaeGetsAKeyAndThePeerItsBinding) {
   exchange_ping(*peer);
   ASSERT_EQ(peer->heard<wire::Binding>().size(), 1U);
   EXPECT_EQ(peer->heard<wire::Binding>()[0].master, SaeId("sae-b"));
+}
+
+TEST_F(KmsdTest, ADriversMessagesWaitForAPeerThatDoesNotRead) {
+  daemon.reset();
+  config::KmsdConfig values = configuration_values();
+  config::LinkConfig& link = values.links.emplace_back();
+  link.name = "a-b";
+  link.peer_kme = KmeId("kme-a");
+  link.driver = "test";
+  link.allow_simulated = true;
+  link.options = {{"mode", "answer"}, {"messages", "4000000000"}};
+  start(std::move(values));
+  run_until(loop, [&] { return sink.count("driver_running") == 1; });
+  const auto peer = connect_leased_peer();
+  peer->say(wire::DriverMessage{"a-b", net::secret("?")});
+  run_both_until([&] { return !peer->numbers().empty(); });
+  // Now only the daemon runs. From its last word on, nothing but the KM link moves what the driver had to say.
+  const auto said = [&] { return sink.values("driver_log", "text"); };
+  run_until(loop, [&] { return !said().empty() || sink.count("km_link_down") > 0; });
+  ASSERT_EQ(sink.count("km_link_down"), 0U);
+  const std::size_t all = std::stoul(said().at(0).substr(std::string_view("said ").size()));
+  run_both_until([&] { return peer->numbers().size() == all || peer->closed() || sink.count("driver_ended") > 0; });
+  ASSERT_EQ(peer->numbers().size(), all);
+  for (std::size_t i = 0; i < all; ++i)
+    EXPECT_EQ(peer->numbers()[i], i);
 }
 
 TEST_F(KmsdTest, NoKeyIsSpentOnAClientThatHasGone) {

@@ -29,7 +29,7 @@ class LinksTest : public ::testing::Test {
                                .peer_message =
                                    [this](const std::string& link, SecretBytes message) {
                                      --room;
-                                     sent[link].push_back(message.view()[0]);
+                                     sent[link].push_back(ByteReader(message.view()).u32());
                                    }};
     links = Links::start(
         loop, {.program = QUIPU_BINARY_DIR "/bin/quipu-driver", .plugin_folder = QUIPU_BINARY_DIR "/test-drivers"},
@@ -47,7 +47,7 @@ class LinksTest : public ::testing::Test {
   net::Loop loop;
   test::RecordedLog log;
   int room = 0;
-  std::map<std::string, std::vector<int>> sent;
+  std::map<std::string, std::vector<std::uint32_t>> sent;
   std::unique_ptr<Links> links;
 };
 
@@ -61,8 +61,8 @@ TEST_F(LinksTest, ADriversMessagesWaitUntilTheKmLinkHasRoom) {
   room = 1000;
   links->send_waiting();
   run_until(loop, [&] { return sent["a-b"].size() == 40; });
-  for (int i = 0; i < 40; ++i)
-    EXPECT_EQ(sent["a-b"].at(static_cast<std::size_t>(i)), i);
+  for (std::uint32_t i = 0; i < 40; ++i)
+    EXPECT_EQ(sent["a-b"].at(i), i);
   EXPECT_EQ(links->reports().at("a-b").driver.state, driver::HostState::running);
 }
 

@@ -44,8 +44,9 @@ struct quipu_device {
   char mode[32];
   char folder[200];  /* of other people's files */
   unsigned blocks;   /* still to deliver */
-  unsigned messages; /* still to send, each of the longest size that is permitted, and its number in the first octet */
-  uint8_t message;
+  unsigned messages; /* still to send, each of the longest size that is permitted, and its number in the first octets */
+  uint32_t said;     /* messages, till now */
+  uint32_t reported; /* of these, when telemetry was asked for last */
   uint64_t sequence;
   double qber;
 };
@@ -88,10 +89,22 @@ static void deliver_all(struct quipu_device* device) {
 static void send_all(struct quipu_device* device) {
   static uint8_t octets[QUIPU_MAX_PEER_MESSAGE_OCTETS];
   for (; device->messages > 0; --device->messages) {
-    octets[0] = device->message;
+    for (unsigned i = 0; i < 4; ++i)
+      octets[i] = (uint8_t)(device->said >> (24 - 8 * i));
     if (device->host->peer_send(device->host->context, octets, sizeof octets) != QUIPU_OK) return;
-    ++device->message;
+    ++device->said;
   }
+}
+
+/* Once nobody takes what it has to say, it tells how much that was, and gives no sign of life any more. */
+static void hang_when_stuck(struct quipu_device* device) {
+  char text[64];
+  const int stuck = device->said > 0 && device->said == device->reported;
+  device->reported = device->said;
+  if (!stuck) return;
+  snprintf(text, sizeof text, "said %u", (unsigned)device->said);
+  device->host->log(device->host->context, QUIPU_LOG_INFO, text);
+  hang();
 }
 
 /* Many lines, and room for all of them in the socket while the host does not read. */
@@ -266,7 +279,7 @@ static int test_start(struct quipu_device* device) {
   if (strcmp(device->mode, "descriptors") == 0) list_descriptors(device);
   if (strcmp(device->mode, "exit") == 0) _exit(7);
   deliver_all(device);
-  send_all(device);
+  if (strcmp(device->mode, "answer") != 0) send_all(device);
   return QUIPU_OK;
 }
 
@@ -283,6 +296,7 @@ static void test_close(struct quipu_device* device) {
 static int test_telemetry(struct quipu_device* device, struct quipu_telemetry* out) {
   if (strcmp(device->mode, "crash") == 0) raise(SIGKILL);
   if (strcmp(device->mode, "hang") == 0) hang();
+  if (strcmp(device->mode, "answer") == 0) hang_when_stuck(device);
   if (strcmp(device->mode, "garbage") == 0 && send(HOST_SOCKET, "not a frame at all", 18, 0) < 0) return QUIPU_E_DEVICE;
   if (strcmp(device->mode, "huge") == 0 && send(HOST_SOCKET, "\x43\0\0\0\x7f\xff\xff\xff", 8, 0) < 0)
     return QUIPU_E_DEVICE;
@@ -310,6 +324,7 @@ __attribute__((unused)) static int test_pull(struct quipu_device* device, const 
 
 static int test_peer_receive(struct quipu_device* device, const uint8_t* octets, size_t octet_count) {
   if (octet_count == 6 && memcmp(octets, "refuse", 6) == 0) return QUIPU_E_STATE;
+  if (strcmp(device->mode, "answer") == 0) return send_all(device), QUIPU_OK;
   return device->host->peer_send(device->host->context, octets, octet_count);
 }
 
