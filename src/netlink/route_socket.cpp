@@ -63,15 +63,9 @@ bool goes_around(const KernelRoute& route, const LinkPlan& plan, int own_interfa
 
 // An older configuration's: within a prefix of the plan, whose guards decide by now, it drops what goes into the tunnel
 // or, in a local network, to the main table.
-bool is_superseded(const KernelRoute& route, const LinkPlan& plan, int /*own_interface*/) {
+bool is_superseded(const KernelRoute& route, const LinkPlan& plan) {
   return is_blackhole(route) && longest_match(plan.prefixes, route.prefix) >= 0 &&
          !std::ranges::binary_search(plan.prefixes, route.prefix);
-}
-
-// By its protocol it is ours, but not the plan's: an older configuration's, or what somebody made of one of ours.
-bool is_stale(const KernelRoute& route, const LinkPlan& plan, int own_interface) {
-  return route.protocol == kRouteProtocol &&
-         (leads_away(route, plan, own_interface) || is_superseded(route, plan, own_interface));
 }
 
 // As a plan would have it, if it could be a plan's: somebody else's blackhole is as good as one of ours.
@@ -195,21 +189,34 @@ struct RouteSocket::State {
     return outcome;
   }
 
-  using Judgement = bool (*)(const KernelRoute& route, const LinkPlan& plan, int own_interface);
+  // As it was listed.
+  Result<void> remove_listed(const KernelRoute& route) const {
+    const Result<void> removed = remove_route(get(), route);
+    if (removed) return {};
+    return std::unexpected(by_hand(route, removed.error()));
+  }
 
-  // Those that are ours by their protocol and of which `has_to_go` holds. All are tried; the error is the first one's.
-  Result<void> remove_stale(const LinkPlan& plan, Judgement has_to_go) const {
+  // What is ours by its protocol and leads around the plan's guards. All are tried; the error is the first one's.
+  Result<void> remove_leaks(const LinkPlan& plan) const {
     QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
     const int interface = plan.name.empty() ? 0 : index_if_any(plan.name).value_or(0);
     Result<void> outcome;
     for (const KernelRoute& route : routes) {
-      if (route.protocol != kRouteProtocol || !has_to_go(route, plan, interface)) continue;
+      if (route.protocol != kRouteProtocol || !leads_away(route, plan, interface)) continue;
       Result<void> removed = check_removable(route, routes, interface);
-      if (removed)
-        if (const auto done = remove_route(get(), route); !done)
-          removed = std::unexpected(by_hand(route, done.error()));
+      if (removed) removed = remove_listed(route);
       if (!removed && outcome) outcome = std::move(removed);
     }
+    return outcome;
+  }
+
+  // As above.
+  Result<void> remove_superseded(const LinkPlan& plan) const {
+    QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
+    Result<void> outcome;
+    for (const KernelRoute& route : routes)
+      if (route.protocol == kRouteProtocol && is_superseded(route, plan))
+        if (auto removed = remove_listed(route); !removed && outcome) outcome = std::move(removed);
     return outcome;
   }
 
@@ -226,7 +233,7 @@ struct RouteSocket::State {
     const Result<void> routes = add_routes(plan.guards(), present, 0);
     const Result<void> rules = add_rules(plan);
     // It looks again: what was added just now is not to be taken for another's.
-    const Result<void> leaks = remove_stale(plan, leads_away);
+    const Result<void> leaks = remove_leaks(plan);
     QUIPU_TRY(routes);
     QUIPU_TRY(rules);
     return leaks;
@@ -243,7 +250,7 @@ struct RouteSocket::State {
       QUIPU_TRY(remove_rules(get(), family));
       for (const KernelRoute& route : routes)
         if (of_family(route.prefix) && route.type == RTN_THROW && route.protocol == kRouteProtocol)
-          QUIPU_TRY(remove_route(get(), route));
+          QUIPU_TRY(remove_listed(route));
     }
     return {};
   }
@@ -302,7 +309,7 @@ Result<RouteSocket> RouteSocket::open() {
 Result<void> RouteSocket::guard(const LinkPlan& plan) {
   m_state->renew();
   QUIPU_TRY(m_state->set_guards(plan));
-  return m_state->remove_stale(plan, is_superseded);
+  return m_state->remove_superseded(plan);
 }
 
 Result<void> RouteSocket::apply(const LinkPlan& plan) {
@@ -343,7 +350,7 @@ Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to, std::s
   QUIPU_TRY(m_state->remove_routes(left, 0));
   QUIPU_TRY(m_state->remove_idle_rules(from.prefixes));
   // Last: where a step fails, what an older configuration protects is so still.
-  return m_state->remove_stale(to, is_superseded);
+  return m_state->remove_superseded(to);
 }
 
 Result<void> RouteSocket::remove(const LinkPlan& plan) {
@@ -393,9 +400,11 @@ Result<Findings> RouteSocket::inspect(const LinkPlan& plan) {
   for (const Route& route : missing_from(plan.guards(), present))
     out.missing_guards.push_back(route.text());
   for (const KernelRoute& route : routes) {
-    if (is_stale(route, plan, interface))
+    const bool ours = route.protocol == kRouteProtocol;
+    const bool away = leads_away(route, plan, interface);
+    if (ours && (away || is_superseded(route, plan)))
       out.missing_guards.push_back(stale_text(route));
-    else if (leads_away(route, plan, interface))
+    else if (away)
       out.bypasses.push_back("route to " + route.prefix.text() + " in table " + std::to_string(kRouteTable));
     else if (goes_around(route, plan, interface))
       out.bypasses.push_back("route to " + route.prefix.text() + " in table local");
