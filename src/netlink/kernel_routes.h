@@ -33,6 +33,8 @@ struct KernelRoute {
   int scope = 0;      // RT_SCOPE_...
   int tos = 0;        // only for packets of this one
   std::optional<IpPrefix> source = std::nullopt;  // only for packets from there
+
+  bool operator==(const KernelRoute&) const = default;
 };
 
 // A rule of policy routing.

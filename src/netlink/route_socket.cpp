@@ -189,10 +189,15 @@ struct RouteSocket::State {
     return outcome;
   }
 
-  // As it was listed.
+  // As it was listed. That the kernel does not find it by that says nothing yet: somebody else may have removed it
+  // meanwhile, or it stands and is more than we can ask for.
   Result<void> remove_listed(const KernelRoute& route) const {
     const Result<void> removed = remove_route(get(), route);
     if (removed) return {};
+    if (removed.error().code == Errc::not_found) {
+      QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
+      if (std::ranges::find(routes, route) == routes.end()) return {};
+    }
     return std::unexpected(by_hand(route, removed.error()));
   }
 

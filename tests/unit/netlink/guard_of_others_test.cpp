@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <latch>
+#include <thread>
+
 #include "kernel_test.h"
 #include "netlink/route_monitor.h"
 #include "netlink/route_socket.h"
@@ -263,6 +266,41 @@ TEST(GuardOfOthers, TheTunnelOfAnotherDaemonIsNotTakenDownByAStart) {
     EXPECT_FALSE(socket.apply(plan)) << "it is in the way";
     EXPECT_TRUE(send_canary("10.2.3.4"));
     EXPECT_EQ(canaries(other), 1);
+  });
+}
+
+// Each of the two finds that some of what it listed has gone by the time that it comes to it.
+TEST(GuardOfOthers, TwoStartsAtOnceDoNotFailAtWhatTheOtherHasRemoved) {
+  in_namespace([] {
+    const LinkPlan plan = plan_of({"10.2.0.0/16"});
+    EXPECT_OK(open_socket().guard(plan));
+    run("for n in $(seq 0 1023); do echo route add throw 10.2.$((n / 4)).$((n % 4 * 64))/26 table 81 proto 81; done | "
+        "ip -batch -");
+    std::latch ready(2);
+    const auto start = [&] {
+      RouteSocket socket = open_socket();
+      ready.arrive_and_wait();
+      EXPECT_OK(socket.guard(plan));
+    };
+    std::thread other(start);
+    start();
+    other.join();
+    EXPECT_THAT(output_of("ip route show table 81"), Not(HasSubstr("throw")));
+  });
+}
+
+// A blackhole by its nexthop: as the kernel lists it, it does not find it.
+TEST(GuardOfOthers, WhatTheKernelDoesNotFindAndListsIsNotTakenForRemoved) {
+  in_namespace([] {
+    RouteSocket socket = open_socket();
+    const LinkPlan plan = plan_of({"10.2.0.0/16"});
+    run("ip nexthop add id 81 blackhole && ip route add 10.2.3.0/24 nhid 81 table 81 proto 81 metric 4294967295");
+    const auto refused = socket.guard(plan);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().text, HasSubstr("removal of the blackhole 10.2.3.0/24: removing the route to "
+                                                "10.2.3.0/24: does not exist: remove it by hand"));
+    run("ip route del 10.2.3.0/24 table 81");
+    EXPECT_OK(socket.guard(plan));
   });
 }
 
