@@ -61,11 +61,18 @@ bool goes_around(const KernelRoute& route, const LinkPlan& plan, int own_interfa
          std::ranges::any_of(plan.prefixes, [&](const IpPrefix& prefix) { return route.prefix.contains(prefix); });
 }
 
+// Of ours by its protocol, into a tunnel: whichever daemon's.
+bool is_tunnel(const KernelRoute& route) {
+  return route.protocol == kRouteProtocol && route.type == RTN_UNICAST;
+}
+
 // An older configuration's: within a prefix of the plan, whose guards decide by now, it drops what goes into the tunnel
-// or, in a local network, to the main table.
-bool is_superseded(const KernelRoute& route, const LinkPlan& plan) {
+// or, in a local network, to the main table. Behind a tunnel of its own it is that one's guard.
+bool is_superseded(const KernelRoute& route, const LinkPlan& plan, std::span<const KernelRoute> routes) {
   return is_blackhole(route) && longest_match(plan.prefixes, route.prefix) >= 0 &&
-         !std::ranges::binary_search(plan.prefixes, route.prefix);
+         !std::ranges::binary_search(plan.prefixes, route.prefix) &&
+         std::ranges::none_of(
+             routes, [&](const KernelRoute& other) { return is_tunnel(other) && other.prefix == route.prefix; });
 }
 
 // As a plan would have it, if it could be a plan's: somebody else's blackhole is as good as one of ours.
@@ -220,7 +227,7 @@ struct RouteSocket::State {
     QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
     Result<void> outcome;
     for (const KernelRoute& route : routes)
-      if (route.protocol == kRouteProtocol && is_superseded(route, plan))
+      if (route.protocol == kRouteProtocol && is_superseded(route, plan, routes))
         if (auto removed = remove_listed(route); !removed && outcome) outcome = std::move(removed);
     return outcome;
   }
@@ -384,7 +391,7 @@ Result<void> RouteSocket::remove_guards(std::span<const IpPrefix> prefixes) {
   std::vector<Route> blackholes;
   for (const KernelRoute& route : routes) {
     if (route.protocol != kRouteProtocol || std::ranges::find(prefixes, route.prefix) == prefixes.end()) continue;
-    if (route.type == RTN_UNICAST)
+    if (is_tunnel(route))
       return fail(Errc::conflict, "a tunnel carries " + route.prefix.text() + " through " +
                                       interface_name(route.interface) +
                                       ": stop quipud first, or its packets would be in clear when it ends");
@@ -407,7 +414,7 @@ Result<Findings> RouteSocket::inspect(const LinkPlan& plan) {
   for (const KernelRoute& route : routes) {
     const bool ours = route.protocol == kRouteProtocol;
     const bool away = leads_away(route, plan, interface);
-    if (ours && (away || is_superseded(route, plan)))
+    if (ours && (away || is_superseded(route, plan, routes)))
       out.missing_guards.push_back(stale_text(route));
     else if (away)
       out.bypasses.push_back("route to " + route.prefix.text() + " in table " + std::to_string(kRouteTable));

@@ -55,7 +55,8 @@ class RouteSocket {
   // Step 1, before the TUN device is opened: the plan's guards, and a rule for each family; those that exist are left
   // alone. When one cannot be set, the others are even so. Local networks of an older plan are protected again. Where
   // the interface exists, what is ours by its protocol leads to nothing else any more. Once all that has succeeded,
-  // blackholes of an older plan go where they are within a prefix of this one, whose guards decide there; others stay.
+  // blackholes of an older plan go where they are within a prefix of this one, whose guards decide there; others stay, as does what
+  // guards the prefix of a tunnel that stands.
   // A local network that only a wider prefix protected is open from the first, whatever fails: it is said to be local.
   Result<void> guard(const LinkPlan& plan);
 

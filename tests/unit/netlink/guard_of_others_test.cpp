@@ -269,6 +269,23 @@ TEST(GuardOfOthers, TheTunnelOfAnotherDaemonIsNotTakenDownByAStart) {
   });
 }
 
+// A configuration that was edited and is not loaded: its guards are set beside those of the daemon that runs.
+TEST(GuardOfOthers, WhatATunnelCarriesKeepsItsGuardWithinAWiderPrefix) {
+  in_namespace([] {
+    auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"10.2.0.0/16", "2001:db8:2::/48"}));
+    const LinkPlan wider = plan_of({"10.0.0.0/8", "2001:db8::/32"});
+    RouteSocket other = open_socket();
+    EXPECT_OK(other.guard(wider));
+    EXPECT_THAT(socket.inspect(plan)->missing_guards, IsEmpty());
+    EXPECT_THAT(other.inspect(wider)->missing_guards, IsEmpty());
+    tunnel.reset();
+    EXPECT_FALSE(send_canary("10.2.3.4"));
+    EXPECT_OK(other.guard(wider));
+    EXPECT_EQ(other.guards().value(), wider.prefixes);
+    EXPECT_EQ(canaries(uplink), 0);
+  });
+}
+
 // Each of the two finds that some of what it listed has gone by the time that it comes to it.
 TEST(GuardOfOthers, TwoStartsAtOnceDoNotFailAtWhatTheOtherHasRemoved) {
   in_namespace([] {
