@@ -47,7 +47,7 @@ LinkKeeper::LinkKeeper(net::Loop& loop, netlink::RouteMonitor monitor, netlink::
       m_watch(loop, m_monitor.fd()),
       m_timer(loop, [this] { check(); }) {
   m_watch.on_readable([this] {
-    if (m_monitor.take_changes()) check_in(m_pace.pause(net::Loop::now()));
+    if (m_monitor.take_changes()) check_in(pause());
   });
   check_in(Duration::zero());
 }
@@ -82,8 +82,10 @@ void LinkKeeper::check() {
 }
 
 void LinkKeeper::mend(const netlink::Findings& found) {
+  const std::uint64_t before = m_routes.changes();
   const Result<void> done = restore(found.link_up);
-  m_pace.restored(net::Loop::now());
+  // Also where the same is missing again by now. What cannot be put back makes nothing else wait.
+  if (m_routes.changes() != before) m_pace.restored(net::Loop::now());
   if (done) {
     m_failure.clear();
     return tell_restored(found);

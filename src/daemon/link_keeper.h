@@ -31,6 +31,9 @@ class LinkKeeper {
 
   void check();
 
+  // How long after one look the next one comes, when something changes.
+  Duration pause() const { return m_pace.pause(net::Loop::now()); }
+
   // Why not every protected packet goes into the tunnel, as of the last look; empty when they do.
   std::string trouble() const;
 

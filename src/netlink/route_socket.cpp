@@ -172,8 +172,14 @@ Result<void> check_removable(const KernelRoute& route, std::span<const KernelRou
 
 struct RouteSocket::State {
   NlSocket socket;
+  std::uint64_t changes = 0;
 
   nl_sock* get() const { return socket.get(); }
+
+  Result<void> counted(Result<void> change) {
+    if (change) ++changes;
+    return change;
+  }
 
   // First in each call: what one that failed has left unread would be taken for an answer to the next. Where none is to
   // be had, the old one has to do.
@@ -189,17 +195,17 @@ struct RouteSocket::State {
   }
 
   // Those of `wanted` that are not there yet. All are tried; the error is the first one's.
-  Result<void> add_routes(const std::vector<Route>& wanted, std::span<const KernelRoute> present, int interface) const {
+  Result<void> add_routes(const std::vector<Route>& wanted, std::span<const KernelRoute> present, int interface) {
     Result<void> outcome;
     for (const Route& route : missing_from(wanted, planned(present, interface)))
-      if (Result<void> added = add_route(get(), route, interface); !added && outcome) outcome = std::move(added);
+      if (auto added = counted(add_route(get(), route, interface)); !added && outcome) outcome = std::move(added);
     return outcome;
   }
 
   // As it was listed. That the kernel does not find it by that says nothing yet: somebody else may have removed it
   // meanwhile, or it stands and is more than we can ask for.
-  Result<void> remove_listed(const KernelRoute& route) const {
-    const Result<void> removed = remove_route(get(), route);
+  Result<void> remove_listed(const KernelRoute& route) {
+    const Result<void> removed = counted(remove_route(get(), route));
     if (removed) return {};
     if (removed.error().code == Errc::not_found) {
       QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
@@ -209,7 +215,7 @@ struct RouteSocket::State {
   }
 
   // What is ours by its protocol and leads around the plan's guards. All are tried; the error is the first one's.
-  Result<void> remove_leaks(const LinkPlan& plan) const {
+  Result<void> remove_leaks(const LinkPlan& plan) {
     QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
     const int interface = plan.name.empty() ? 0 : index_if_any(plan.name).value_or(0);
     Result<void> outcome;
@@ -223,7 +229,7 @@ struct RouteSocket::State {
   }
 
   // As above.
-  Result<void> remove_superseded(const LinkPlan& plan) const {
+  Result<void> remove_superseded(const LinkPlan& plan) {
     QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
     Result<void> outcome;
     for (const KernelRoute& route : routes)
@@ -232,15 +238,15 @@ struct RouteSocket::State {
     return outcome;
   }
 
-  Result<void> add_rules(const LinkPlan& plan) const {
+  Result<void> add_rules(const LinkPlan& plan) {
     QUIPU_TRY_ASSIGN(const auto rules, list_rules(get()));
     for (const IpFamily family : plan.families())
-      if (!has_guard(rules, family)) QUIPU_TRY(add_rule(get(), family));
+      if (!has_guard(rules, family)) QUIPU_TRY(counted(add_rule(get(), family)));
     return {};
   }
 
   // What the plan guards is guarded, and nothing of ours leads around it.
-  Result<void> set_guards(const LinkPlan& plan) const {
+  Result<void> set_guards(const LinkPlan& plan) {
     QUIPU_TRY_ASSIGN(const auto present, list_routes(get()));
     const Result<void> routes = add_routes(plan.guards(), present, 0);
     const Result<void> rules = add_rules(plan);
@@ -252,7 +258,7 @@ struct RouteSocket::State {
   }
 
   // While nothing of a family is dropped there, our table has nothing to say about it.
-  Result<void> remove_idle_rules(std::span<const IpPrefix> removed) const {
+  Result<void> remove_idle_rules(std::span<const IpPrefix> removed) {
     QUIPU_TRY_ASSIGN(auto routes, list_routes(get()));
     std::erase_if(routes, [](const KernelRoute& route) { return route.table != Route::Table::own; });
     for (const IpFamily family : {IpFamily::v4, IpFamily::v6}) {
@@ -267,7 +273,7 @@ struct RouteSocket::State {
     return {};
   }
 
-  Result<void> add_addresses(std::span<const IpPrefix> addresses, int interface) const {
+  Result<void> add_addresses(std::span<const IpPrefix> addresses, int interface) {
     QUIPU_TRY_ASSIGN(const auto present, list_addresses(get()));
     for (const IpPrefix& address : addresses) {
       const auto same = std::find_if(present.begin(), present.end(), [&](const KernelAddress& other) {
@@ -275,7 +281,7 @@ struct RouteSocket::State {
                (other.interface != interface || other.prefix.length == address.length);
       });
       if (same == present.end())
-        QUIPU_TRY(add_address(get(), address, interface));
+        QUIPU_TRY(counted(add_address(get(), address, interface)));
       else if (same->interface != interface)
         return fail(Errc::conflict, "address " + address.address.text() + " is in use on the interface " +
                                         interface_name(same->interface) + ": remove it there, or choose another");
@@ -430,6 +436,10 @@ Result<Findings> RouteSocket::inspect(const LinkPlan& plan) {
   for (const IpPrefix& address : plan.addresses)
     if (!has_address(addresses, address, interface)) out.missing_tunnels.push_back("address " + address.text());
   return out;
+}
+
+std::uint64_t RouteSocket::changes() const {
+  return m_state->changes;
 }
 
 }  // namespace quipu::netlink

@@ -4,6 +4,7 @@
 // Needs CAP_NET_ADMIN for everything that changes something.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -55,9 +56,9 @@ class RouteSocket {
   // Step 1, before the TUN device is opened: the plan's guards, and a rule for each family; those that exist are left
   // alone. When one cannot be set, the others are even so. Local networks of an older plan are protected again. Where
   // the interface exists, what is ours by its protocol leads to nothing else any more. Once all that has succeeded,
-  // blackholes of an older plan go where they are within a prefix of this one, whose guards decide there; others stay, as does what
-  // guards the prefix of a tunnel that stands.
-  // A local network that only a wider prefix protected is open from the first, whatever fails: it is said to be local.
+  // blackholes of an older plan go where they are within a prefix of this one, whose guards decide there; others stay,
+  // and those behind a tunnel route of ours that stands. A local network that only a wider prefix protected is open
+  // from the first, whatever fails: it is said to be local.
   Result<void> guard(const LinkPlan& plan);
 
   // Step 2, once the interface exists: MTU, addresses, link up, routes. What is there already is kept, so it can be
@@ -87,6 +88,9 @@ class RouteSocket {
   Result<void> remove_guards(std::span<const IpPrefix> prefixes);
 
   Result<Findings> inspect(const LinkPlan& plan);
+
+  // How often guard() and apply() have put something right so far: also where they failed at something else.
+  std::uint64_t changes() const;
 
  private:
   struct State;

@@ -87,6 +87,23 @@ TEST_F(LinkKeeperTest, WhatIsPutBackIsToldWhileSomethingElseCannotBe) {
   });
 }
 
+// What is taken away again and again waits ever longer, also beside it.
+TEST_F(LinkKeeperTest, AFailureThatLastsMakesNothingElseWait) {
+  with_tunnel([](net::Loop& /*loop*/, LinkKeeper& keeper, const test::RecordedLog& log) {
+    const UniqueFd uplink = open_uplink();
+    add_what_is_too_much_like_ours();
+    for (int i = 0; i < 6; ++i)
+      keeper.check();
+    EXPECT_EQ(log.count(event::kRoutesNotRestored), 1);
+    EXPECT_EQ(keeper.pause(), StormPace::kShortest);
+    for (int i = 0; i < 6; ++i) {
+      run("ip rule del pref 81");
+      keeper.check();
+    }
+    EXPECT_EQ(keeper.pause(), StormPace::kLongest);
+  });
+}
+
 TEST_F(LinkKeeperTest, OfTwoFailuresNoneHidesTheOther) {
   with_tunnel([](net::Loop& loop, const LinkKeeper& keeper, const test::RecordedLog& log) {
     const UniqueFd uplink = open_uplink();
