@@ -43,6 +43,11 @@ Result<netlink::LinkPlan> remembered_guards() {
   return plan;
 }
 
+Result<std::vector<IpPrefix>> standing_guards() {
+  QUIPU_TRY_ASSIGN(auto routes, netlink::RouteSocket::open());
+  return routes.guards();
+}
+
 Result<RemovedGuards> remove_guards(const std::vector<IpPrefix>& prefixes) {
   QUIPU_TRY_ASSIGN(auto routes, netlink::RouteSocket::open());
   QUIPU_TRY_ASSIGN(const auto before, routes.guards());

@@ -22,6 +22,9 @@ std::string guard_list_file();
 Result<void> remember_guards(const netlink::LinkPlan& plan);
 Result<netlink::LinkPlan> remembered_guards();
 
+// Prefixes with a blackhole of ours, whoever set it and when.
+Result<std::vector<IpPrefix>> standing_guards();
+
 struct RemovedGuards {
   std::vector<IpPrefix> removed;
   std::vector<IpPrefix> left;  // blackholes of ours that still stand: an older configuration's, or another device's

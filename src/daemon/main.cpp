@@ -44,18 +44,28 @@ int report(const Error& error, int code) {
   return service::complain("quipud", error, code);
 }
 
+// After an attempt that failed. What stood before it stands.
+std::string_view how_much_is_guarded(bool attempted) {
+  const auto standing = daemon::standing_guards();
+  if (!standing) return "IT IS NOT KNOWN WHAT IS GUARDED: ";
+  if (standing->empty()) return "NOTHING IS GUARDED: ";
+  return attempted ? "NOT EVERYTHING IS GUARDED: " : "NO MORE IS GUARDED THAN BEFORE: ";
+}
+
 // Without a configuration, what was last in effect is the best guess at what is to be protected.
 void set_remembered_guards() {
   const auto plan = daemon::remembered_guards();
+  if (plan && plan->prefixes.empty()) {
+    std::cerr << "quipud: nothing to guard instead: " << daemon::guard_list_file() << " lists no prefix\n";
+    return;
+  }
   const auto guarded = plan ? daemon::set_guards(*plan) : std::unexpected(plan.error());
   if (guarded) {
     std::cerr << "quipud: guarded instead: the " << plan->prefixes.size()
               << " prefix(es) that were last in effect, as listed in " << daemon::guard_list_file() << "\n";
     return;
   }
-  // Of the guards, all are tried; without the permission, none can be set.
-  const bool some = plan && guarded.error().code != Errc::not_permitted;
-  report({guarded.error().code, (some ? "NOT EVERYTHING IS GUARDED: " : "NOTHING IS GUARDED: ") + guarded.error().text},
+  report({guarded.error().code, std::string(how_much_is_guarded(plan.has_value())) + guarded.error().text},
          service::kExitFailure);
 }
 

@@ -305,7 +305,7 @@ class Leak(unittest.TestCase):
         told = self.a.whole_log().removeprefix(before)
         self.assertEqual(told.count(f"that were last in effect, as listed in {guards}"), 2)
         self.assertEqual(told.count(f"NOT EVERYTHING IS GUARDED: adding the route to {self.b.inner4}/32: "), 1)
-        self.assertEqual(told.count("NOTHING IS GUARDED"), 1)
+        self.assertEqual(told.count("NO MORE IS GUARDED THAN BEFORE: "), 1)
         self.a.start_daemon()
         self.a.wait_ready()
         self.assertTrue(guards.exists())
