@@ -66,7 +66,10 @@ class Guards(unittest.TestCase):
         self.list.write_text(f"protected {LISTED}\nprotected {OTHER}\n")
         self.guard()
         self.assertEqual(self.quipud("--remove-guards", LISTED, expected=0), f"removed: {LISTED}\nstill guarded: {OTHER}\n")
+        self.assertEqual(self.quipud("--remove-guards", LISTED, expected=0),
+                         f"nothing to remove: none of these prefixes was guarded\nstill guarded: {OTHER}\n")
         self.assertEqual(self.quipud("--remove-guards", OTHER, expected=0), f"removed: {OTHER}\n")
+        self.assertEqual(self.quipud("--remove-guards", OTHER, expected=0), "nothing to remove: none of these prefixes was guarded\n")
 
 
 if __name__ == "__main__":
