@@ -190,10 +190,10 @@ Parsed<Table> parse_document(std::string_view text) {
   }
 }
 
-std::vector<std::string> top_level_names(std::string_view text) {
+Parsed<std::vector<std::string>> top_level_names(std::string_view text) {
+  auto document = parse_document(text);
+  if (!document) return std::unexpected(std::move(document.error()));
   std::vector<std::string> out;
-  const auto document = parse_document(text);
-  if (!document) return out;
   for (const Member& member : *document)
     out.push_back(member.key);
   return out;

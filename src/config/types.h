@@ -40,8 +40,8 @@ using Parsed = std::expected<T, std::vector<Problem>>;
 // All problems in one Error (Errc::malformed), one line each.
 Error to_error(std::string_view file_name, const std::vector<Problem>& problems);
 
-// The names at the top level of a TOML text, in its order; none when it is no TOML.
-std::vector<std::string> top_level_names(std::string_view text);
+// The names at the top level of a TOML text, in its order.
+Parsed<std::vector<std::string>> top_level_names(std::string_view text);
 
 // A file by absolute path, or a systemd credential as "credential:NAME". Only the name, and the key that it stands at:
 // who opens it is src/service, and has something to tell of that key when it cannot.

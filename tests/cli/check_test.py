@@ -98,7 +98,15 @@ class Check(program.ProgramTest):
             self.assertIn("file.toml:2:", done.stderr)
 
     def test_what_is_no_toml(self):
-        self.assertIn("file.toml:1:", self.check("[device\n", expect=program.CONFIG_INVALID).stderr)
+        said = self.check("[device\n", expect=program.CONFIG_INVALID).stderr
+        self.assertIn("file.toml:1:", said)
+        self.assertIn("file.toml is no configuration: 1 to correct\n", said)
+
+    def test_what_no_section_says_of_whom_it_is(self):
+        for text in ("", "[devcie]\nname = 1\n"):
+            said = self.check(text, expect=program.CONFIG_INVALID).stderr
+            self.assertIn("file.toml has no section of a configuration of quipud ([device]) or quipu-kmsd ([kme])\n", said)
+        self.assertIn("file.toml:1:2: devcie: ", self.check("[devcie]\n", "--for", "quipud", expect=program.CONFIG_INVALID).stderr)
 
     def test_file_that_cannot_be_read(self):
         self.assertIn("No such file", self.quipu("check", "missing.toml", expect=program.ERROR).stderr)

@@ -15,38 +15,49 @@ namespace quipu::cli {
 namespace {
 
 constexpr std::size_t kMaxConfiguration = std::size_t{1} * 1024 * 1024;
+constexpr const char* kQuipud = "quipud";
+constexpr const char* kKmsd = "quipu-kmsd";
 
-enum class Daemon { quipud, quipu_kmsd };
-
-// The two files have no section in common: the first that is known tells which one this is.
-Daemon guess_daemon(std::string_view text) {
-  for (const std::string& name : config::top_level_names(text)) {
-    if (config::find_key(config::kmsd_keys(), "", name) != nullptr) return Daemon::quipu_kmsd;
-    if (config::find_key(config::quipud_keys(), "", name) != nullptr) return Daemon::quipud;
+// The two files have no section in common: the first that is known tells whose this is. Empty when none does.
+std::string_view guess_daemon(const std::vector<std::string>& sections) {
+  for (const std::string& name : sections) {
+    if (config::find_key(config::kmsd_keys(), "", name) != nullptr) return kKmsd;
+    if (config::find_key(config::quipud_keys(), "", name) != nullptr) return kQuipud;
   }
-  return Daemon::quipud;
+  return {};
+}
+
+ExitCode refuse(const std::string& file, std::string_view what, const std::vector<config::Problem>& problems) {
+  for (const config::Problem& problem : problems)
+    fmt::print(stderr, "{}\n", problem.text(file));
+  fmt::print(stderr, "quipu: {} is {}: {} to correct\n", file, what, problems.size());
+  return ExitCode::config_invalid;
 }
 
 template <class Config>
 ExitCode tell(const std::string& file, std::string_view daemon, const config::Parsed<Config>& parsed) {
-  if (parsed) {
-    fmt::print("{}: a valid configuration of {}\n", file, daemon);
-    fmt::print("The files that it names were not read: that is for '{} --check'.\n", daemon);
-    return ExitCode::ok;
-  }
-  for (const config::Problem& problem : parsed.error())
-    fmt::print(stderr, "{}\n", problem.text(file));
-  fmt::print(stderr, "quipu: {} is no valid configuration of {}: {} to correct\n", file, daemon, parsed.error().size());
-  return ExitCode::config_invalid;
+  if (!parsed) return refuse(file, fmt::format("no valid configuration of {}", daemon), parsed.error());
+  fmt::print("{}: a valid configuration of {}\n", file, daemon);
+  fmt::print("The files that it names were not read: that is for '{} --check'.\n", daemon);
+  return ExitCode::ok;
 }
 
-ExitCode check(const std::string& file, const std::string& daemon) {
+ExitCode check(const std::string& file, std::string_view daemon) {
   const auto text = read_whole_file(file, kMaxConfiguration);
   if (!text) return report(text.error());
   const std::string_view contents = as_text(text->view());
-  const bool is_kms = daemon.empty() ? guess_daemon(contents) == Daemon::quipu_kmsd : daemon == "quipu-kmsd";
-  return is_kms ? tell(file, "quipu-kmsd", config::parse_kmsd(contents))
-                : tell(file, "quipud", config::parse_quipud(contents));
+  if (daemon.empty()) {
+    const auto sections = config::top_level_names(contents);
+    if (!sections) return refuse(file, "no configuration", sections.error());
+    daemon = guess_daemon(*sections);
+  }
+  if (daemon.empty()) {
+    fmt::print(stderr, "quipu: {} has no section of a configuration of quipud ([device]) or quipu-kmsd ([kme])\n",
+               file);
+    return ExitCode::config_invalid;
+  }
+  return daemon == kKmsd ? tell(file, daemon, config::parse_kmsd(contents))
+                         : tell(file, daemon, config::parse_quipud(contents));
 }
 
 }  // namespace
@@ -61,7 +72,7 @@ void add_check(CLI::App& program, Invocation& invocation) {
   auto daemon = std::make_shared<std::string>();
   verb.add_option("file", *file, "The file")->capture_default_str();
   verb.add_option("--for", *daemon, "Whose configuration it is; told from its sections when not given")
-      ->check(CLI::IsMember({"quipud", "quipu-kmsd"}));
+      ->check(CLI::IsMember({kQuipud, kKmsd}));
   on_run(verb, invocation, [file, daemon, reference] {
     if (!*reference) return check(*file, *daemon);
     fmt::print("{}", config::reference());

@@ -39,9 +39,10 @@ TEST(Reference, HasEveryKeyWithAllThatIsKnownAboutIt) {
 }
 
 TEST(TopLevelNames, AreThoseOfTheText) {
-  EXPECT_THAT(top_level_names("# x\n  [ kme ]\nid = 1\n[[peer]]\na.b = 1\n"), ElementsAre("kme", "peer"));
-  EXPECT_THAT(top_level_names("kms.local.url = 1"), ElementsAre("kms"));
-  EXPECT_THAT(top_level_names("[nonsense"), IsEmpty());
+  EXPECT_THAT(*top_level_names("# x\n  [ kme ]\nid = 1\n[[peer]]\na.b = 1\n"), ElementsAre("kme", "peer"));
+  EXPECT_THAT(*top_level_names("kms.local.url = 1"), ElementsAre("kms"));
+  EXPECT_THAT(*top_level_names("# nothing"), IsEmpty());
+  EXPECT_FALSE(top_level_names("[nonsense").has_value());
 }
 
 }  // namespace
