@@ -66,6 +66,9 @@ class Pki(program.ProgramTest):
         pki = self.make()
         for arguments in (["../x"], ["a/b"], [".x"], ["x", "--san", "IP:300.1.1.1"], ["x", "--san", "URI:nothing"], ["x", "--san", "a:b"], ["x-"]):
             self.quipu("pki", "issue", "pki", *arguments, expect=program.ERROR)
+        for name in ("300.1.1.1", "DNS:192.0.2.1", "IP:kms.example", "DNS:", ""):
+            done = self.quipu("pki", "issue", "pki", "x", "--san", name, expect=program.ERROR)
+            self.assertIn(f"--san {name}: expected DNS:NAME, IP:ADDRESS or URI:URI, or an address or host name", done.stderr)
         self.assertEqual(sorted(path.name for path in pki.iterdir()), ["ca.key", "ca.pem", "sae-a.key", "sae-a.pem"])
 
     def test_makes_its_folder_and_no_other(self):

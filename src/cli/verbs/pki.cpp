@@ -79,18 +79,19 @@ void add_once(std::vector<std::string>& names, const std::string& name) {
   if (std::ranges::find(names, name) == names.end()) names.push_back(name);
 }
 
-// TYPE:VALUE, or a bare address or host name.
+// TYPE:VALUE, or an address or host name alone: these are told apart. What looks like an address and is none, or is one
+// as DNS:, nobody would ever connect to.
 Result<void> add_alternative_name(const std::string& text, crypto::CertificateNames& names) {
+  const std::string name = text.starts_with("DNS:") ? text.substr(4) : text;
   if (text.starts_with("URI:")) {
     names.uris.push_back(text.substr(4));
-  } else if (text.starts_with("DNS:")) {
-    add_once(names.dns, text.substr(4));
   } else if (const auto address = IpAddress::parse(text.starts_with("IP:") ? text.substr(3) : text)) {
     names.addresses.push_back(*address);
-  } else if (!text.starts_with("IP:") && text.find(':') == std::string::npos) {
-    add_once(names.dns, text);
+  } else if (name.find(':') == std::string::npos && name.find_first_not_of("0123456789.") != std::string::npos) {
+    add_once(names.dns, name);
   } else {
-    return fail(Errc::malformed, "--san " + text + ": expected DNS:NAME, IP:ADDRESS or URI:URI");
+    return fail(Errc::malformed,
+                "--san " + text + ": expected DNS:NAME, IP:ADDRESS or URI:URI, or an address or host name");
   }
   return {};
 }
@@ -157,9 +158,10 @@ void add_issue(CLI::App& pki, Invocation& invocation) {
   verb.add_option("name", options->name,
                   "Id of the SAE or KME, a host name by its form: common name, DNS name and name of the files")
       ->required();
-  verb.add_option(
-          "--san", options->alternative_names,
-          "DNS:NAME, IP:ADDRESS or URI:URI besides, any number of them; a server needs what its clients connect to")
+  verb.add_option("--san", options->alternative_names,
+                  "DNS:NAME, IP:ADDRESS or URI:URI besides, any number of them; an address or host name alone is taken "
+                  "for what it "
+                  "is. A server needs what its clients connect to")
       ->option_text("TYPE:VALUE ...");
   add_common(verb, *options);
   on_run(verb, invocation, [options] { return finish(issue(*options)); });
