@@ -154,7 +154,8 @@ class PeerReader {
     peer.name = read_name(section, "name");
     m_names.take(section, "name", peer.name);
     if (const auto key =
-            section.parsed("public_key", parse_public_key, "a public key (32 octets, base64, not all zero)")) {
+            section.parsed("public_key", parse_public_key, "a public key (32 octets, base64, not all zero)",
+                           "put what quipu pubkey prints at the peer")) {
       peer.public_key = *key;
       m_keys.take(section, "public_key", to_base64(*key));
     }

@@ -62,11 +62,12 @@ class Section {
 
   // A text through `parse`, which returns an optional; `form` says what it has to look like.
   template <class Parse>
-  auto parsed(std::string_view name, Parse parse, std::string_view form) const -> decltype(parse(std::string_view())) {
+  auto parsed(std::string_view name, Parse parse, std::string_view form, std::string advice = "correct the value") const
+      -> decltype(parse(std::string_view())) {
     const auto value = text(name);
     if (!value) return std::nullopt;
     auto out = parse(std::string_view(*value));
-    if (!out) add(name, fmt::format("\"{}\" is not {}", *value, form), "correct the value");
+    if (!out) add(name, fmt::format("\"{}\" is not {}", *value, form), std::move(advice));
     return out;
   }
 

@@ -535,6 +535,12 @@ class DocSamples(InTree):
     def test_sample_that_is_refused_by_the_line_of_the_page(self):
         self.assertEqual(self.faults("fault = 1\n", "a.key"), ["5:fault = 1"])
 
+    def test_public_key_that_can_be_left_as_it_is(self):
+        self.assertEqual(self.faults('public_key = "PUBLIC-KEY-OF-SITE-B"\n', "a.key"), [])
+        faults = self.faults('public_key = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo="\n', "a.key")
+        self.assertEqual(len(faults), 1)
+        self.assertIn("can be left as it is: write PUBLIC-KEY-OF-SITE", faults[0])
+
     def test_credential_that_nobody_puts_there(self):
         faults = self.faults("", "ca.pem")
         self.assertEqual(len(faults), 1)

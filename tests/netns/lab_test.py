@@ -250,9 +250,11 @@ class Programs(unittest.TestCase):
             exec "$0/quipud" --check
         """
         sample = (pathlib.Path(__file__).parents[2] / "docs" / "two-sites.md").read_text()
-        configuration = sample.partition("```toml\n")[2].partition("```")[0]
+        page = sample.partition("```toml\n")[2].partition("```")[0]
+        configuration = page.replace("PUBLIC-KEY-OF-DC-B", "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=")
         environment = {name: value for name, value in os.environ.items() if name != "CREDENTIALS_DIRECTORY"}
         for text, code, told in ((configuration, 0, "good, 1 peer(s), 1 KMS(s)"),
+                                 (page, 5, 'peer[1].public_key: "PUBLIC-KEY-OF-DC-B" is not a public key'),
                                  (configuration, 0, "kms.local.cert: the certificate ends at 20"),
                                  (configuration.replace("quipu_ca.pem", "quipu_sae-a.pem"), 0,
                                   "kms.local.ca: no certificate in credential:quipu_sae-a.pem is an authority's"),

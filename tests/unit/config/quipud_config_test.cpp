@@ -226,6 +226,9 @@ TEST(QuipudConfig, RefusesBadNamesAddressesAndKeys) {
     EXPECT_THAT(refusal("https://127.0.0.1:8014", url), HasSubstr("kms.local.url")) << url;
   for (const std::string_view key : {"", "AAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="})
     EXPECT_THAT(refusal("hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", key), HasSubstr("peer[1].public_key")) << key;
+  EXPECT_THAT(refusal("hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", "PUBLIC-KEY-OF-DC-B"),
+              HasSubstr("\"PUBLIC-KEY-OF-DC-B\" is not a public key (32 octets, base64, not all zero); put what quipu "
+                        "pubkey prints at the peer"));
   for (const std::string_view file : {"device.key", "credential:", "credential:a/b", "credential:..", ""})
     EXPECT_THAT(refusal("/etc/quipu/device.key", file), HasSubstr("device.private_key_file")) << file;
   for (const std::string_view name : {"", "a/b", "sixteen-letters-", ".a", "a b"})
