@@ -70,7 +70,8 @@ Result<Reply> parse_reply(std::string_view line);
 struct ReloadResult {
   std::vector<std::string> added{};    // peers of quipud, and "kms.NAME"
   std::vector<std::string> removed{};  // likewise
-  // Peers of quipud, and settings: "device.addresses", "kms.local (certificates)", "km_link certificates".
+  // Peers of quipud ("dc-b", "dc-b (session ended)", "dc-b (public_key)"), and settings: "device.addresses", "kms.local
+  // (certificates)", "km_link certificates".
   std::vector<std::string> changed{};
   std::vector<std::string> needs_restart{};  // settings ("kme.store") and sections ("link a-b") that differ until then
   std::vector<std::string> unprotected{};    // prefixes that are routed in clear from now on

@@ -16,6 +16,13 @@ void join_replaced(control::ReloadResult& result) {
   });
 }
 
+std::set<protocol::PeerId> peers_with_session(const protocol::Device& device) {
+  std::set<protocol::PeerId> out;
+  for (const protocol::PeerStatus& peer : device.status(net::Loop::now()))
+    if (peer.session_up) out.insert(peer.id);
+  return out;
+}
+
 }  // namespace
 
 Result<void> Engine::check(const Settings& settings) const {
@@ -56,13 +63,15 @@ Result<control::ReloadResult> Engine::reconfigure(Settings settings) {
 // as a whole cannot fail otherwise.
 control::ReloadResult Engine::apply(PeerChanges changes) {
   control::ReloadResult result;
+  const std::set<protocol::PeerId> in_session = peers_with_session(m_device);
   for (const protocol::PeerId id : changes.removed) {
     result.removed.push_back(m_peers.name_of(id));
     m_names.forget(id);
     remove_peer(id);
   }
+  std::vector<protocol::PeerId> changed;
   for (const TablePeer& peer : changes.changed)
-    result.changed.push_back(peer.settings.config.name);
+    changed.push_back(peer.id);
   for (std::size_t left = changes.changed.size() + 1; !changes.changed.empty() && changes.changed.size() < left;) {
     left = changes.changed.size();
     std::erase_if(changes.changed, [&](TablePeer& peer) { return update_peer(peer).has_value(); });
@@ -74,6 +83,11 @@ control::ReloadResult Engine::apply(PeerChanges changes) {
   for (TablePeer& peer : changes.added) {
     result.added.push_back(peer.settings.config.name);
     add_peer(std::move(peer));
+  }
+  const std::set<protocol::PeerId> still_in_session = peers_with_session(m_device);
+  for (const protocol::PeerId id : changed) {
+    const bool ended = in_session.contains(id) && !still_in_session.contains(id);
+    result.changed.push_back(m_peers.name_of(id) + (ended ? " (session ended)" : ""));
   }
   join_replaced(result);
   return result;

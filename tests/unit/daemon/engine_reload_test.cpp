@@ -103,6 +103,18 @@ TEST_F(EngineReloadTest, ARefusedReloadChangesNothing) {
   expect_refused(std::move(own_key), Errc::refused);
 }
 
+// Not of one that has none, and not where the change leaves it in place.
+TEST_F(EngineReloadTest, SaysOfAPeerThatItsSessionHasEnded) {
+  send(m_a, "before");
+  expect_arrival(m_b, "before");
+  Settings next = settings(m_a);
+  next.peers[0].config.persistent_keepalive = std::chrono::seconds(25);
+  EXPECT_EQ(m_a.engine->reconfigure(std::move(next))->changed, std::vector<std::string>{"site-b"});
+  next = settings(m_a);
+  m_a.rng.fill(next.peers[0].psk.mutable_view());
+  EXPECT_EQ(m_a.engine->reconfigure(std::move(next))->changed, std::vector<std::string>{"site-b (session ended)"});
+}
+
 TEST_F(EngineReloadTest, ANewPreSharedKeyInTheSameFileChangesThePeer) {
   Settings next = settings(m_a);
   m_a.rng.fill(next.peers[0].psk.mutable_view());
