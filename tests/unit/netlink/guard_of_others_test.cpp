@@ -19,20 +19,6 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::UnorderedElementsAre;
 
-struct InEffect {
-  UniqueFd uplink;
-  UniqueFd tunnel;
-  LinkPlan plan;
-  RouteSocket socket;
-};
-
-InEffect in_effect(LinkPlan plan) {
-  InEffect out{open_uplink(), open_tun("quipu0"), std::move(plan), open_socket()};
-  EXPECT_OK(out.socket.guard(out.plan));
-  EXPECT_OK(out.socket.apply(out.plan));
-  return out;
-}
-
 TEST(GuardOfOthers, ARuleThatLeavesPacketsOutIsNotTheRule) {
   in_namespace([] {
     const UniqueFd uplink = open_uplink();

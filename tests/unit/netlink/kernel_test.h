@@ -127,4 +127,19 @@ inline RouteSocket open_socket() {
     EXPECT_TRUE(quipu_r.has_value()) << quipu_r.error().text; \
   } while (false)
 
+struct InEffect {
+  UniqueFd uplink;
+  UniqueFd tunnel;
+  LinkPlan plan;
+  RouteSocket socket;
+};
+
+// Guarded and applied.
+inline InEffect in_effect(LinkPlan plan) {
+  InEffect out{open_uplink(), open_tun("quipu0"), std::move(plan), open_socket()};
+  EXPECT_OK(out.socket.guard(out.plan));
+  EXPECT_OK(out.socket.apply(out.plan));
+  return out;
+}
+
 }  // namespace quipu::netlink

@@ -46,11 +46,7 @@ class RemovedRoutes {
 
 TEST(RouteChange, WhatStaysAsItIsIsNotTouched) {
   in_namespace([] {
-    const UniqueFd tunnel = open_tun("quipu0");
-    RouteSocket socket = open_socket();
-    const LinkPlan plan = plan_with_local({"10.0.0.0/8", "10.2.3.0/24"}, {"10.2.0.0/16"});
-    EXPECT_OK(socket.guard(plan));
-    EXPECT_OK(socket.apply(plan));
+    auto [uplink, tunnel, plan, socket] = in_effect(plan_with_local({"10.0.0.0/8", "10.2.3.0/24"}, {"10.2.0.0/16"}));
     const std::string before = all_that_is_ours();
     const RemovedRoutes removed;
     EXPECT_OK(socket.apply(plan, plan));
@@ -64,11 +60,8 @@ TEST(RouteChange, WhatStaysAsItIsIsNotTouched) {
 // They are looked at after a change that failed midway: as it is for as long as it takes.
 TEST(RouteChange, ALocalNetworkThatStaysLocalIsOpenAllTheTime) {
   in_namespace([] {
-    const UniqueFd uplink = open_uplink();
-    const UniqueFd tunnel = open_tun("quipu0");
-    RouteSocket socket = open_socket();
+    auto [uplink, tunnel, nested, socket] = in_effect(plan_with_local({"10.0.0.0/8", "10.2.3.0/24"}, {"10.2.0.0/16"}));
     run("ip route add 10.2.0.0/16 dev up0");
-    const LinkPlan nested = plan_with_local({"10.0.0.0/8", "10.2.3.0/24"}, {"10.2.0.0/16"});
     const LinkPlan wider = plan_of({"10.0.0.0/8"}, {"198.51.100.1/32"}, 1420, {"10.2.0.0/16"});
     const LinkPlan same = plan_of({"10.0.0.0/8", "10.2.3.0/24"}, {"198.51.100.1/32"}, 1420, {"10.2.0.0/16"});
     for (const LinkPlan& to : {same, wider}) {
@@ -92,11 +85,7 @@ TEST(RouteChange, ALocalNetworkThatStaysLocalIsOpenAllTheTime) {
 
 TEST(RouteChange, ALocalNetworkOfAPrefixThatLeavesIsNeverClosed) {
   in_namespace([] {
-    const UniqueFd tunnel = open_tun("quipu0");
-    RouteSocket socket = open_socket();
-    const LinkPlan from = plan_with_local({"10.0.0.0/8"}, {"10.2.0.0/16"});
-    EXPECT_OK(socket.guard(from));
-    EXPECT_OK(socket.apply(from));
+    auto [uplink, tunnel, from, socket] = in_effect(plan_with_local({"10.0.0.0/8"}, {"10.2.0.0/16"}));
     const RemovedRoutes removed;
     EXPECT_OK(socket.apply(from, plan_with_local({"172.16.0.0/12"}, {})));
     EXPECT_THAT(removed.types(), ElementsAre(RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW));
@@ -106,13 +95,8 @@ TEST(RouteChange, ALocalNetworkOfAPrefixThatLeavesIsNeverClosed) {
 // A configuration before both protected it, and its guards stand: to take the refused one back opens nothing of it.
 TEST(RouteChange, WhatWasGuardedBeforeIsGuardedWhileAChangeIsTakenBack) {
   in_namespace([] {
-    const UniqueFd uplink = open_uplink();
-    const UniqueFd tunnel = open_tun("quipu0");
-    RouteSocket socket = open_socket();
-    EXPECT_OK(socket.guard(plan_of({"10.8.0.0/16"})));
-    const LinkPlan from = plan_with_local({"172.16.0.0/16"}, {});
-    EXPECT_OK(socket.guard(from));
-    EXPECT_OK(socket.apply(from));
+    EXPECT_OK(open_socket().guard(plan_of({"10.8.0.0/16"})));
+    auto [uplink, tunnel, from, socket] = in_effect(plan_with_local({"172.16.0.0/16"}, {}));
     const auto kept = socket.guards();
     ASSERT_TRUE(kept);
     const LinkPlan refused = plan_of({"10.8.0.0/16", "172.16.0.0/16"}, {"198.51.100.1/32"});
@@ -140,13 +124,8 @@ TEST(RouteChange, WithoutTheInterfaceNothingBegins) {
 // What would become a local network was protected, and is until everything else has succeeded.
 TEST(RouteChange, AChangeThatFailsOpensNothing) {
   in_namespace([] {
-    const UniqueFd uplink = open_uplink();
-    const UniqueFd tunnel = open_tun("quipu0");
-    RouteSocket socket = open_socket();
+    auto [uplink, tunnel, from, socket] = in_effect(plan_with_local({"10.0.0.0/8", "10.2.3.0/24"}, {"10.9.0.0/16"}));
     run("ip route add 10.2.0.0/16 dev up0 && ip route add 10.9.0.0/16 dev up0");
-    const LinkPlan from = plan_with_local({"10.0.0.0/8", "10.2.3.0/24"}, {"10.9.0.0/16"});
-    EXPECT_OK(socket.guard(from));
-    EXPECT_OK(socket.apply(from));
     const LinkPlan to = plan_of({"10.0.0.0/8"}, {"198.51.100.1/32"}, 1420, {"10.2.0.0/16", "10.9.0.0/16"});
     const auto result = socket.apply(from, to);
     ASSERT_FALSE(result);
@@ -165,13 +144,8 @@ TEST(RouteChange, AChangeThatFailsOpensNothing) {
 
 TEST(RouteChange, WhatAnOlderConfigurationProtectedIsTunnelledOnceAWiderPrefixIsInEffect) {
   in_namespace([] {
-    const UniqueFd uplink = open_uplink();
-    RouteSocket socket = open_socket();
-    EXPECT_OK(socket.guard(plan_of({"10.2.3.0/24", "10.8.0.0/16"})));
-    const LinkPlan from = plan_of({"172.16.0.0/16"}, {"10.70.0.1/24"});
-    EXPECT_OK(socket.guard(from));
-    const UniqueFd tunnel = open_tun("quipu0");
-    EXPECT_OK(socket.apply(from));
+    EXPECT_OK(open_socket().guard(plan_of({"10.2.3.0/24", "10.8.0.0/16"})));
+    auto [uplink, tunnel, from, socket] = in_effect(plan_of({"172.16.0.0/16"}, {"10.70.0.1/24"}));
     const std::vector<IpPrefix> before = socket.guards().value();
     const LinkPlan refused = plan_of({"10.0.0.0/8"}, {"198.51.100.1/32"}, 1420, {"10.8.0.0/16"});
     ASSERT_FALSE(socket.apply(from, refused));
@@ -187,13 +161,8 @@ TEST(RouteChange, WhatAnOlderConfigurationProtectedIsTunnelledOnceAWiderPrefixIs
 
 TEST(RouteChange, AChangeThatFailsOpensNoPartOfALocalNetwork) {
   in_namespace([] {
-    const UniqueFd uplink = open_uplink();
-    const UniqueFd tunnel = open_tun("quipu0");
-    RouteSocket socket = open_socket();
+    auto [uplink, tunnel, from, socket] = in_effect(plan_of({"10.2.3.0/24"}, {"10.70.0.1/24"}));
     run("ip route add 10.2.0.0/16 dev up0");
-    const LinkPlan from = plan_of({"10.2.3.0/24"}, {"10.70.0.1/24"});
-    EXPECT_OK(socket.guard(from));
-    EXPECT_OK(socket.apply(from));
     ASSERT_FALSE(socket.apply(from, plan_of({"10.0.0.0/8"}, {"198.51.100.1/32"}, 1420, {"10.2.0.0/16"})));
     send_canary("10.2.3.4");
     EXPECT_EQ(canaries(uplink), 0);
