@@ -199,7 +199,10 @@ struct RouteSocket::State {
     Result<void> outcome;
     for (const Route& route : missing_from(wanted, planned(present, interface)))
       if (auto added = counted(add_route(get(), route, interface)); !added && outcome) outcome = std::move(added);
-    return outcome;
+    if (outcome || outcome.error().code != Errc::conflict) return outcome;
+    // Somebody else may have added the very same meanwhile: quipu-guard, another start.
+    QUIPU_TRY_ASSIGN(const auto now, list_routes(get()));
+    return missing_from(wanted, planned(now, interface)).empty() ? Result<void>() : outcome;
   }
 
   // As it was listed. That the kernel does not find it by that says nothing yet: somebody else may have removed it

@@ -272,6 +272,19 @@ TEST(GuardOfOthers, WhatATunnelCarriesKeepsItsGuardWithinAWiderPrefix) {
   });
 }
 
+// Both at once, in two threads.
+void guard_twice(const LinkPlan& plan) {
+  std::latch ready(2);
+  const auto start = [&] {
+    RouteSocket socket = open_socket();
+    ready.arrive_and_wait();
+    EXPECT_OK(socket.guard(plan));
+  };
+  std::thread other(start);
+  start();
+  other.join();
+}
+
 // Each of the two finds that some of what it listed has gone by the time that it comes to it.
 TEST(GuardOfOthers, TwoStartsAtOnceDoNotFailAtWhatTheOtherHasRemoved) {
   in_namespace([] {
@@ -279,16 +292,19 @@ TEST(GuardOfOthers, TwoStartsAtOnceDoNotFailAtWhatTheOtherHasRemoved) {
     EXPECT_OK(open_socket().guard(plan));
     run("for n in $(seq 0 1023); do echo route add throw 10.2.$((n / 4)).$((n % 4 * 64))/26 table 81 proto 81; done | "
         "ip -batch -");
-    std::latch ready(2);
-    const auto start = [&] {
-      RouteSocket socket = open_socket();
-      ready.arrive_and_wait();
-      EXPECT_OK(socket.guard(plan));
-    };
-    std::thread other(start);
-    start();
-    other.join();
+    guard_twice(plan);
     EXPECT_THAT(output_of("ip route show table 81"), Not(HasSubstr("throw")));
+  });
+}
+
+TEST(GuardOfOthers, TwoStartsAtOnceDoNotFailAtWhatTheOtherHasAdded) {
+  in_namespace([] {
+    LinkPlan plan = plan_of({});
+    for (int n = 0; n < 256; ++n)
+      plan.prefixes.push_back(IpPrefix::parse("10.2." + std::to_string(n) + ".0/24").value());
+    std::ranges::sort(plan.prefixes);
+    guard_twice(plan);
+    EXPECT_EQ(open_socket().guards().value(), plan.prefixes);
   });
 }
 
