@@ -65,6 +65,9 @@ class Links::Link final : public driver::DriverEvents {
     after_event();
   }
 
+  // Whether messages wait for room.
+  bool waits() const { return !m_messages.empty(); }
+
   LinkReport report() const {
     const driver::DriverStatus& status = m_host.status();
     const bool says_so = status.identity && status.identity->simulated;
@@ -145,12 +148,13 @@ void Links::deliver(const std::string& link, ByteView message) {
   }
 }
 
-// In turn: none of them gets all of the room each time.
+// In turn: whose message comes first is last the next time.
 void Links::send_waiting() {
-  if (m_links.empty()) return;
-  std::ranges::rotate(m_links, m_links.begin() + 1);
-  for (const auto& link : m_links)
-    link->after_event();
+  const auto first = std::ranges::find_if(m_links, [](const auto& link) { return link->waits(); });
+  if (first == m_links.end()) return;
+  for (auto link = first; link != m_links.end(); ++link)
+    if ((*link)->waits()) (*link)->after_event();
+  std::ranges::rotate(m_links, first + 1);
 }
 
 std::map<std::string, LinkReport> Links::reports() const {

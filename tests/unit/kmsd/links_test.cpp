@@ -14,9 +14,9 @@ using test::run_until;
 
 class LinksTest : public ::testing::Test {
  protected:
-  void start(const std::vector<std::string>& names, const std::map<std::string, std::string>& options) {
+  void start(const std::vector<std::pair<std::string, std::map<std::string, std::string>>>& drivers) {
     std::vector<config::LinkConfig> configs;
-    for (const std::string& name : names) {
+    for (const auto& [name, options] : drivers) {
       config::LinkConfig& config = configs.emplace_back();
       config.name = name;
       config.peer_kme = KmeId("kme-b");
@@ -52,7 +52,7 @@ class LinksTest : public ::testing::Test {
 };
 
 TEST_F(LinksTest, ADriversMessagesWaitUntilTheKmLinkHasRoom) {
-  start({"a-b"}, {{"messages", "40"}});
+  start({{"a-b", {{"messages", "40"}}}});
   wait_for_telemetry();
   EXPECT_TRUE(sent.empty());
   room = 3;
@@ -67,7 +67,8 @@ TEST_F(LinksTest, ADriversMessagesWaitUntilTheKmLinkHasRoom) {
 }
 
 TEST_F(LinksTest, DriversShareTheRoom) {
-  start({"one", "two"}, {{"messages", "16"}});
+  // Those that have nothing to say make no difference.
+  start({{"one", {{"messages", "16"}}}, {"quiet", {}}, {"quiet too", {}}, {"two", {{"messages", "16"}}}});
   wait_for_telemetry();
   for (int i = 0; i < 4; ++i) {
     room = 1;
@@ -79,7 +80,7 @@ TEST_F(LinksTest, DriversShareTheRoom) {
 
 // Else each process that comes after would have its window's worth waiting besides.
 TEST_F(LinksTest, WhatADriverHadToSayGoesWithItsProcess) {
-  start({"a-b"}, {{"messages", "5"}, {"mode", "crash"}});
+  start({{"a-b", {{"messages", "5"}, {"mode", "crash"}}}});
   run_until(loop, [&] { return links->reports().at("a-b").driver.state == driver::HostState::backoff; });
   room = 1000;
   links->send_waiting();
