@@ -131,8 +131,7 @@ TEST(Keys, AnOutageStretchesTheEpochAndThenBlocks) {
   world.traffic(100ms, 100s);
   world.run(12s);
   ASSERT_EQ(world.a().status().qkd, QkdState::ok);
-  for (auto& end : world.kms.ends)
-    end.available = false;
+  world.kms.set_available(false);
   // The key that was fetched ahead makes one more epoch.
   ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::stretch; }, 20s));
   EXPECT_TRUE(world.a().status().session_up);
@@ -148,8 +147,7 @@ TEST(Keys, AnOutageStretchesTheEpochAndThenBlocks) {
   world.run(5s);
   EXPECT_EQ(world.b().received.size(), before);
   EXPECT_GT(dropped(world.a().status(), DropReason::blocked), 40U);
-  for (auto& end : world.kms.ends)
-    end.available = true;
+  world.kms.set_available(true);
   world.run(10s);
   EXPECT_EQ(world.a().status().qkd, QkdState::ok);
   EXPECT_TRUE(world.healthy());
@@ -224,12 +222,12 @@ TEST(Keys, OneOfTwoSourcesIsNotEnoughByDefault) {
 TEST(Keys, ASessionThatIsErasedWhileItIsStretchedLeavesABlock) {
   Started world({});
   ASSERT_TRUE(world.healthy());
-  world.kms.ends[0].available = world.kms.ends[1].available = false;
+  world.kms.set_available(false);
   world.traffic(100ms, 60s);
   ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::stretch; }, 40s));
   world.a().with_device([&](Device& device, Actions& actions) { device.erase_sessions(world.now(), actions); });
   EXPECT_EQ(world.a().status().qkd, QkdState::block);
-  world.kms.ends[0].available = world.kms.ends[1].available = true;
+  world.kms.set_available(true);
   ASSERT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 10s));
   EXPECT_EQ(world.a().status().qkd, QkdState::ok);
 }

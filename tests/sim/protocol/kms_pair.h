@@ -57,6 +57,12 @@ class KmsPair {
                           : fresh(at, end, now, std::move(answer));
   }
 
+  // An outage of both, and its end.
+  void set_available(bool available) {
+    for (End& end : ends)
+      end.available = available;
+  }
+
   End ends[2];
   std::optional<KeyId> first_fresh;
   bool hands_out_again = false;   // a key that was named before

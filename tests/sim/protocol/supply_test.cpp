@@ -31,16 +31,14 @@ TEST(Supply, ABlockEndsWithTheOutage) {
   Started world({});
   world.traffic(100ms, 60s);
   world.run(12s);
-  for (auto& end : world.kms.ends)
-    end.available = false;
+  world.kms.set_available(false);
   ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::block; }, 60s));
   ASSERT_TRUE(world.run_until([&] { return world.b().status().qkd == QkdState::block; }, 60s));
   world.run(60s);
   EXPECT_EQ(world.a().status().qkd, QkdState::block);
   EXPECT_EQ(world.a().status().queued_packets, 0U);
   const auto delivered = world.kms.ends[0].delivered_fresh + world.kms.ends[1].delivered_fresh;
-  for (auto& end : world.kms.ends)
-    end.available = true;
+  world.kms.set_available(true);
   world.run(10s);
   for (int i : {0, 1})
     EXPECT_EQ(world.node(i).status().qkd, QkdState::ok);
@@ -53,12 +51,10 @@ TEST(Supply, ABlockEndsThoughThePeerIsAbsent) {
   Started world({});
   world.traffic(100ms, 40s);
   world.run(12s);
-  for (auto& end : world.kms.ends)
-    end.available = false;
+  world.kms.set_available(false);
   ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::block; }, 60s));
   world.links[0].cut = world.links[1].cut = true;
-  for (auto& end : world.kms.ends)
-    end.available = true;
+  world.kms.set_available(true);
   world.run(70s);
   EXPECT_EQ(world.a().status().qkd, QkdState::ok);
   const auto delivered = world.kms.ends[0].delivered_fresh;
@@ -76,8 +72,7 @@ TEST(Supply, AStretchEndsWithTheOutageThoughNoRekeyIsDue) {
   world.run(60s);
   ASSERT_FALSE(world.a().status().silent);
   world.links[0].cut = world.links[1].cut = true;
-  for (auto& end : world.kms.ends)
-    end.available = false;
+  world.kms.set_available(false);
   world.run(30s);
   EXPECT_TRUE(world.a().status().silent);
   EXPECT_TRUE(world.b().status().silent);
@@ -87,8 +82,7 @@ TEST(Supply, AStretchEndsWithTheOutageThoughNoRekeyIsDue) {
   EXPECT_TRUE(world.a().status().session_up);
   EXPECT_EQ(world.a().status().qkd, QkdState::stretch);
   world.links[0].cut = world.links[1].cut = false;
-  for (auto& end : world.kms.ends)
-    end.available = true;
+  world.kms.set_available(true);
   world.run(30s);
   for (int i : {0, 1}) {
     EXPECT_FALSE(world.node(i).status().silent);

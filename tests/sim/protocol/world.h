@@ -2,7 +2,9 @@
 // Two sites in one process: Devices, a bad link, a pair of KMSs, and virtual time. Everything follows from one seed.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <queue>
@@ -213,6 +215,18 @@ class World {
 // Both ends run from the beginning.
 struct Started : World {
   explicit Started(Options given) : World(given) { start(); }
+};
+
+// B has started again, and somebody recorded the messages 1 that A sent it before.
+struct Recorded : Started {
+  Recorded() : Started({.interval = 1s}) {
+    traffic(50ms, 10s);
+    run(11s);
+    std::ranges::copy_if(handshakes[0], std::back_inserter(recorded), is_initiation);
+    b().restart();
+  }
+
+  std::vector<Bytes> recorded;
 };
 
 // Campaign length: QUIPU_SIM_SEEDS, or `normal`.
