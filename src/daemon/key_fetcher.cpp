@@ -15,8 +15,8 @@ constexpr Duration kLateAnswer = 3s;
 constexpr Duration kStockInterval = 10s;
 constexpr Duration kStockTimeout = 5s;
 
-// Refusals in a row from which on they are told.
-constexpr std::size_t kToldRefusals = 5;
+// Keys refused in a row, from which on that is told.
+constexpr std::size_t kToldRefusals = 3;
 
 }  // namespace
 
@@ -89,7 +89,7 @@ void KeyFetcher::answer(protocol::KeyRequestId id, Result<FetchedKey> result) {
   if (result)
     note_success(request.source, named);
   else if (classify(result.error().code, named) == protocol::KeyFailure::unknown)
-    note_refusal(request.source, result.error());
+    note_refusal(request, result.error());
   else
     note_failure(request, result.error());
   SourceHealth& health = m_sources[{request.source.kms, request.source.peer}].health;
@@ -102,7 +102,10 @@ void KeyFetcher::answer(protocol::KeyRequestId id, Result<FetchedKey> result) {
 void KeyFetcher::note_success(const protocol::KeySource& from, bool named) {
   Source& source = m_sources[{from.kms, from.peer}];
   source.health.asked = source.health.reachable = true;
-  if (named) source.refusals = 0;
+  if (named) {
+    source.refusals = 0;
+    source.refused.reset();
+  }
   if (source.refusals >= kToldRefusals) return;  // fresh keys come, and those that the peer names still do not
   source.health.last_error.clear();
   if (std::exchange(source.logged_failure, false))
@@ -110,10 +113,13 @@ void KeyFetcher::note_success(const protocol::KeySource& from, bool named) {
 }
 
 // The KMS answered for itself: it is there, whatever it said about the key.
-void KeyFetcher::note_refusal(const protocol::KeySource& from, const Error& error) {
+void KeyFetcher::note_refusal(const protocol::RequestKey& request, const Error& error) {
+  const protocol::KeySource& from = request.source;
   Source& source = m_sources[{from.kms, from.peer}];
   source.health.asked = source.health.reachable = true;
-  if (++source.refusals < kToldRefusals) {
+  if (source.refused != request.key_id) ++source.refusals;  // a key is asked for again and again in one handshake
+  source.refused = request.key_id;
+  if (source.refusals < kToldRefusals) {
     source.health.last_error.clear();
     return;
   }

@@ -57,6 +57,7 @@ class KeyFetcher {
     // Keys that the peer named and that this KMS would not give, one after the other. One or two are the peer's doing,
     // or a key that has not come here yet; more say that these two KMSs do not work together.
     std::size_t refusals = 0;
+    std::optional<KeyId> refused;  // the last of them
     bool logged_simulated = false;
     std::optional<TimePoint> stock_asked;
   };
@@ -72,7 +73,7 @@ class KeyFetcher {
   void ask(KmsClient& client, const Question& question);
   void answer(protocol::KeyRequestId id, Result<FetchedKey> result);
   void note_success(const protocol::KeySource& source, bool named);
-  void note_refusal(const protocol::KeySource& source, const Error& error);
+  void note_refusal(const protocol::RequestKey& request, const Error& error);
   void note_failure(const protocol::RequestKey& request, const Error& error);
   void note_simulated(const protocol::KeySource& source);
   void refresh_stock(const protocol::RequestKey& request);
