@@ -265,6 +265,7 @@ TEST_F(KeyFetcherTest, AKeyThatComesAfterItsDeadlineIsStillDelivered) {
 TEST_F(KeyFetcherTest, AKmsThatHangsIsNotWellFromTheDeadlineOn) {
   const SaeId peer("sae-b");
   ASSERT_TRUE(ask(request("a")).result.has_value());
+  run_until(m_loop, [&] { return !m_stocks.empty(); }, "the stock");  // it would be held, too
   m_kms.hold = true;
   m_fetcher.fetch(request("a"));
   EXPECT_TRUE(m_fetcher.health("a", peer).last_error.empty());
