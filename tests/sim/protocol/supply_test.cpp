@@ -242,6 +242,21 @@ TEST(Supply, APeerWithoutKeysIsNotTakenForSilent) {
   EXPECT_EQ(world.a().status().last_reject, RejectReason::kms_unavailable);
 }
 
+// It has ended its session and opens no handshake of ours any more, nor we one of its: nobody can say more than that.
+TEST(Supply, APeerWhosePreSharedKeyChangedIsTakenForSilent) {
+  Started world({});
+  world.traffic(100ms, 60s);
+  world.run(5s);
+  const auto change = [&](Device& device, Actions& actions) {
+    PeerConfig peer = world.b().peer_config(true);
+    peer.psk.mutable_view()[0] ^= 1;
+    ASSERT_TRUE(device.update_peer(std::move(peer), world.now(), actions));
+  };
+  world.b().with_device(change);
+  EXPECT_TRUE(world.run_until([&] { return world.a().status().silent; }, 20s));
+  EXPECT_TRUE(world.a().status().session_up);
+}
+
 TEST(Supply, APeerWhoseDataArriveIsNotTakenForSilent) {
   Started world({});
   world.traffic(100ms, 60s);
