@@ -70,6 +70,7 @@ control::ReloadResult Engine::apply(PeerChanges changes) {
     remove_peer(id);
   }
   std::vector<protocol::PeerId> changed;
+  changed.reserve(changes.changed.size());
   for (const TablePeer& peer : changes.changed)
     changed.push_back(peer.id);
   for (std::size_t left = changes.changed.size() + 1; !changes.changed.empty() && changes.changed.size() < left;) {
