@@ -25,8 +25,7 @@ std::string_view to_string(Reason reason) {
       return "the peer refuses: it has seen later handshakes of this site (a restored backup, or a clone)";
     case Reason::silent:
       return "nothing comes back from the peer: is the network to it whole, in both directions, and are the public "
-             "keys "
-             "and the pre-shared key still right at both ends?";
+             "keys and the pre-shared key still right at both ends?";
     case Reason::unanswered:
       return "packets come from the peer, and no handshake succeeds: do large datagrams reach it, and do the two KMSs "
              "give the same keys?";

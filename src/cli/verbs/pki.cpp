@@ -160,8 +160,7 @@ void add_issue(CLI::App& pki, Invocation& invocation) {
       ->required();
   verb.add_option("--san", options->alternative_names,
                   "DNS:NAME, IP:ADDRESS or URI:URI besides, any number of them; an address or host name alone is taken "
-                  "for what it "
-                  "is. A server needs what its clients connect to")
+                  "for what it is. A server needs what its clients connect to")
       ->option_text("TYPE:VALUE ...");
   add_common(verb, *options);
   on_run(verb, invocation, [options] { return finish(issue(*options)); });
