@@ -22,7 +22,7 @@ Outcome<PolicyTerms::Source> read_source(ByteReader& reader) {
   return out;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out = "\"";
   for (const char c : text)
     out += c >= ' ' && c <= '~' && c != '"' ? c : '?';
@@ -53,7 +53,7 @@ class Differences {
 
   static std::string text(std::string_view word) { return std::string(word); }
 
-  static std::string text(const SaeId& id) { return quoted(id.value()); }
+  static std::string text(const SaeId& id) { return in_quotes(id.value()); }
 
   std::string m_text;
 };
@@ -76,8 +76,8 @@ std::string own_settings(const OwnTerms& own) {
   std::string out = "tunnel_id " + std::to_string(own.tunnel.value()) + ", qkd " + std::string(to_string(terms.qkd));
   if (terms.qkd == QkdUse::required) out += " (" + std::to_string(terms.keys_needed) + " needed)";
   for (const PolicyTerms::Source& source : terms.sources)
-    out += ", source of " + quoted((own.is_low ? source.low : source.high).value()) + " with " +
-           quoted((own.is_low ? source.high : source.low).value()) + (source.simulated ? " simulated" : "");
+    out += ", source of " + in_quotes((own.is_low ? source.low : source.high).value()) + " with " +
+           in_quotes((own.is_low ? source.high : source.low).value()) + (source.simulated ? " simulated" : "");
   return out;
 }
 
