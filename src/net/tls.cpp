@@ -62,12 +62,25 @@ Bio memory_bio(const SecretBytes& bytes) {
   return Bio(BIO_new_mem_buf(bytes.view().data(), static_cast<int>(bytes.size())));
 }
 
+// Without a prompt for a passphrase. A file may hold a private key besides: what OpenSSL skips, it has to wipe.
+X509* next_certificate(BIO* pem) {
+  const auto no_passphrase = [](char*, int, int, void*) { return -1; };
+  unsigned char* der = nullptr;
+  long size = 0;
+  if (PEM_bytes_read_bio_secmem(&der, &size, nullptr, PEM_STRING_X509, pem, no_passphrase, nullptr) != 1)
+    return nullptr;
+  const unsigned char* at = der;
+  X509* const out = d2i_X509(nullptr, &at, size);
+  OPENSSL_secure_clear_free(der, static_cast<std::size_t>(size));
+  return out;
+}
+
 Result<std::vector<Certificate>> read_certificates(const std::string& path) {
   QUIPU_TRY_ASSIGN(const SecretBytes pem, read_file(path));
   const Bio bio = memory_bio(pem);
   std::vector<Certificate> out;
   ERR_clear_error();
-  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr))
+  while (X509* certificate = next_certificate(bio.get()))
     out.emplace_back(certificate);
   const unsigned long code = ERR_peek_last_error();
   ERR_clear_error();

@@ -2,6 +2,7 @@
 #include "freed_memory.h"
 
 #include <malloc.h>
+#include <openssl/crypto.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -13,7 +14,23 @@ namespace {
 std::string_view g_wanted;
 std::atomic<bool> g_given_back = false;
 
+void give_back(void* memory) {
+  const std::string_view octets(static_cast<const char*>(memory), memory == nullptr ? 0 : ::malloc_usable_size(memory));
+  if (!g_wanted.empty() && octets.find(g_wanted) != std::string_view::npos) g_given_back = true;
+  std::free(memory);
+}
+
+// Before anybody uses OpenSSL, which takes no other functions later.
+const bool g_openssl = CRYPTO_set_mem_functions(
+                           [](std::size_t size, const char*, int) { return std::malloc(size); },
+                           [](void* memory, std::size_t size, const char*, int) { return std::realloc(memory, size); },
+                           [](void* memory, const char*, int) { give_back(memory); }) == 1;
+
 }  // namespace
+
+bool openssl_is_watched() {
+  return g_openssl;
+}
 
 void watch_for(std::string_view text) {
   g_wanted = text;
@@ -24,15 +41,6 @@ bool given_back() {
   return g_given_back;
 }
 
-namespace {
-
-void give_back(void* memory) {
-  const std::string_view octets(static_cast<const char*>(memory), memory == nullptr ? 0 : ::malloc_usable_size(memory));
-  if (!g_wanted.empty() && octets.find(g_wanted) != std::string_view::npos) g_given_back = true;
-  std::free(memory);
-}
-
-}  // namespace
 }  // namespace quipu::service
 
 void* operator new(std::size_t size) {

@@ -3,15 +3,19 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "base/encoding.h"
 #include "freed_memory.h"
 #include "support/scratch.h"
+#include "unit/net/fixture.h"
 
 namespace quipu::service {
 namespace {
 
-constexpr std::string_view kPrivateKey =
-    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIKe0wFzQeHJ3bC1mYk9rdVh2U2pRZ0VwT2lMdQ==\n-----END PRIVATE "
-    "KEY-----\n";
+#define ENCODED_KEY "MC4CAQAwBQYDK2VwBCIEIKe0wFzQeHJ3bC1mYk9rdVh2U2pRZ0VwT2lMdQ=="
+constexpr std::string_view kEncodedKey = ENCODED_KEY;
+constexpr std::string_view kPrivateKey = "-----BEGIN PRIVATE KEY-----\n" ENCODED_KEY "\n-----END PRIVATE KEY-----\n";
 const config::FileName kAbsent{.name = "/none/a", .position = {7, 1}, .key = "b.a"};
 
 TEST(NamedFiles, TellsAllInTheOrderOfTheConfiguration) {
@@ -63,15 +67,22 @@ TEST(NamedFiles, ACertificateThatCannotBeHadIsTheFaultOfItsKey) {
 
 // Somebody put the private key into the file of the certificate.
 TEST(NamedFiles, LeaveNoKeyInMemoryThatTheyGiveBack) {
-  const test::Scratch scratch;
-  const config::FileName file{.name = scratch.write("both.pem", kPrivateKey, 0600), .position = {}, .key = "t.cert"};
-  NamedFiles files;
-  watch_for(kPrivateKey);
-  const FileDigest digest = files.certificates(file);
-  EXPECT_FALSE(given_back());
-  watch_for({});
-  EXPECT_NE(digest, FileDigest{});
-  EXPECT_TRUE(files.outcome("FILE").has_value());
+  const net::TestPki pki;
+  const net::TlsFiles end = pki.issue("a");
+  std::ofstream(end.certificate, std::ios::app) << kPrivateKey;
+  const auto file = [](const std::string& name) { return config::FileName{.name = name, .position = {}, .key = "t"}; };
+  const Bytes der = from_base64(kEncodedKey).value();
+  ASSERT_TRUE(openssl_is_watched());
+  for (const std::string_view form : {kPrivateKey, as_text(der)}) {
+    NamedFiles files;
+    watch_for(form);
+    const FileDigest digest = files.certificates(file(end.certificate));
+    const auto tls = files.tls({.ca = file(end.ca), .cert = file(end.certificate), .key = file(end.key)});
+    EXPECT_FALSE(given_back());
+    watch_for({});
+    EXPECT_NE(digest, FileDigest{});
+    EXPECT_NE(tls, nullptr);
+  }
 }
 
 }  // namespace
