@@ -99,7 +99,7 @@ Result<daemon::RemovedGuards> remove_guards(const Options& options) {
 int remove_guards_and_tell(const Options& options) {
   const auto outcome = remove_guards(options);
   if (!outcome) return report(outcome.error(), service::kExitFailure);
-  if (outcome->removed.empty()) std::cout << "nothing to remove: none of these prefixes was guarded\n";
+  if (outcome->removed.empty()) std::cout << "nothing to remove: none of these prefixes has a guard of its own\n";
   for (const IpPrefix& prefix : outcome->removed)
     std::cout << "removed: " << prefix.text() << "\n";
   for (const IpPrefix& prefix : outcome->left)

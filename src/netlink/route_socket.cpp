@@ -194,51 +194,61 @@ struct RouteSocket::State {
     return index;
   }
 
-  // Those of `wanted` that are not there yet. All are tried; the error is the first one's.
+  // Those of `wanted` that are not there yet. All are tried; the error is the first one's that is missing then:
+  // somebody else may have added the very same meanwhile, such as quipu-guard.
   Result<void> add_routes(const std::vector<Route>& wanted, std::span<const KernelRoute> present, int interface) {
-    Result<void> outcome;
+    std::vector<std::pair<Route, Error>> failures;
     for (const Route& route : missing_from(wanted, planned(present, interface)))
-      if (auto added = counted(add_route(get(), route, interface)); !added && outcome) outcome = std::move(added);
-    if (outcome || outcome.error().code != Errc::conflict) return outcome;
-    // Somebody else may have added the very same meanwhile: quipu-guard, another start.
+      if (const auto added = counted(add_route(get(), route, interface)); !added)
+        failures.emplace_back(route, added.error());
+    if (failures.empty()) return {};
     QUIPU_TRY_ASSIGN(const auto now, list_routes(get()));
-    return missing_from(wanted, planned(now, interface)).empty() ? Result<void>() : outcome;
+    std::erase_if(failures, [there = planned(now, interface)](const auto& failure) {
+      return std::ranges::binary_search(there, failure.first);
+    });
+    return failures.empty() ? Result<void>() : std::unexpected(failures.front().second);
   }
 
-  // As it was listed. That the kernel does not find it by that says nothing yet: somebody else may have removed it
-  // meanwhile, or it stands and is more than we can ask for.
-  Result<void> remove_listed(const KernelRoute& route) {
-    const Result<void> removed = counted(remove_route(get(), route));
-    if (removed) return {};
-    if (removed.error().code == Errc::not_found) {
-      QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
-      if (std::ranges::find(routes, route) == routes.end()) return {};
-    }
-    return std::unexpected(by_hand(route, removed.error()));
+  // As they were listed. All are tried; the error is the first one's that stands then: somebody else may have removed
+  // it meanwhile, which the kernel says of one as well that stands and is more than we can ask for.
+  Result<void> remove_listed(std::span<const KernelRoute> routes) {
+    std::vector<std::pair<KernelRoute, Error>> failures;
+    for (const KernelRoute& route : routes)
+      if (const auto removed = counted(remove_route(get(), route)); !removed)
+        failures.emplace_back(route, removed.error());
+    if (failures.empty()) return {};
+    QUIPU_TRY_ASSIGN(const auto now, list_routes(get()));
+    std::erase_if(failures, [&](const auto& failure) { return std::ranges::find(now, failure.first) == now.end(); });
+    if (failures.empty()) return {};
+    return std::unexpected(by_hand(failures.front().first, failures.front().second));
   }
 
-  // What is ours by its protocol and leads around the plan's guards. All are tried; the error is the first one's.
+  // What is ours by its protocol and leads around the plan's guards. All are tried; the error is one of theirs.
   Result<void> remove_leaks(const LinkPlan& plan) {
     QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
     const int interface = plan.name.empty() ? 0 : index_if_any(plan.name).value_or(0);
-    Result<void> outcome;
+    Result<void> all_can;
+    std::vector<KernelRoute> leaks;
     for (const KernelRoute& route : routes) {
       if (route.protocol != kRouteProtocol || !leads_away(route, plan, interface)) continue;
-      Result<void> removed = check_removable(route, routes, interface);
-      if (removed) removed = remove_listed(route);
-      if (!removed && outcome) outcome = std::move(removed);
+      Result<void> can = check_removable(route, routes, interface);
+      if (can)
+        leaks.push_back(route);
+      else if (all_can)
+        all_can = std::move(can);
     }
-    return outcome;
+    QUIPU_TRY(remove_listed(leaks));
+    return all_can;
   }
 
   // As above.
   Result<void> remove_superseded(const LinkPlan& plan) {
     QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
-    Result<void> outcome;
-    for (const KernelRoute& route : routes)
-      if (route.protocol == kRouteProtocol && is_superseded(route, plan, routes))
-        if (auto removed = remove_listed(route); !removed && outcome) outcome = std::move(removed);
-    return outcome;
+    std::vector<KernelRoute> superseded;
+    std::ranges::copy_if(routes, std::back_inserter(superseded), [&](const KernelRoute& route) {
+      return route.protocol == kRouteProtocol && is_superseded(route, plan, routes);
+    });
+    return remove_listed(superseded);
   }
 
   Result<void> add_rules(const LinkPlan& plan) {
@@ -269,9 +279,11 @@ struct RouteSocket::State {
       if (std::ranges::none_of(removed, of_family)) continue;
       if (std::ranges::any_of(routes, [&](const KernelRoute& r) { return of_family(r.prefix) && drops(r); })) continue;
       QUIPU_TRY(remove_rules(get(), family));
-      for (const KernelRoute& route : routes)
-        if (of_family(route.prefix) && route.type == RTN_THROW && route.protocol == kRouteProtocol)
-          QUIPU_TRY(remove_listed(route));
+      std::vector<KernelRoute> idle;
+      std::ranges::copy_if(routes, std::back_inserter(idle), [&](const KernelRoute& route) {
+        return of_family(route.prefix) && route.type == RTN_THROW && route.protocol == kRouteProtocol;
+      });
+      QUIPU_TRY(remove_listed(idle));
     }
     return {};
   }
@@ -397,16 +409,16 @@ Result<std::vector<IpPrefix>> RouteSocket::guards() {
 Result<void> RouteSocket::remove_guards(std::span<const IpPrefix> prefixes) {
   m_state->renew();
   QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
-  std::vector<Route> blackholes;
+  std::vector<KernelRoute> blackholes;
   for (const KernelRoute& route : routes) {
     if (route.protocol != kRouteProtocol || std::ranges::find(prefixes, route.prefix) == prefixes.end()) continue;
     if (is_tunnel(route))
       return fail(Errc::conflict, "a tunnel carries " + route.prefix.text() + " through " +
                                       interface_name(route.interface) +
                                       ": stop quipud first, or its packets would be in clear when it ends");
-    if (is_blackhole(route)) blackholes.push_back({Route::Kind::blackhole, route.table, route.prefix});
+    if (is_blackhole(route)) blackholes.push_back(route);
   }
-  QUIPU_TRY(m_state->remove_routes(blackholes, 0));
+  QUIPU_TRY(m_state->remove_listed(blackholes));
   return m_state->remove_idle_rules(prefixes);
 }
 

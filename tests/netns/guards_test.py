@@ -62,14 +62,20 @@ class Guards(unittest.TestCase):
         self.list.write_text(f"protected {LISTED}\nprotected {OTHER}\n")
         self.assertRegex(self.guard(), f"^quipud: NOT EVERYTHING IS GUARDED: adding the route to {LISTED}: ")
 
+    def test_what_has_no_guard_of_its_own_is_not_called_open(self):
+        self.list.write_text(f"protected {LISTED}\n")
+        self.guard()
+        self.assertEqual(self.quipud("--remove-guards", "10.2.3.0/24", expected=0),
+                         f"nothing to remove: none of these prefixes has a guard of its own\nstill guarded: {LISTED}\n")
+
     def test_it_is_told_what_was_removed(self):
         self.list.write_text(f"protected {LISTED}\nprotected {OTHER}\n")
         self.guard()
         self.assertEqual(self.quipud("--remove-guards", LISTED, expected=0), f"removed: {LISTED}\nstill guarded: {OTHER}\n")
         self.assertEqual(self.quipud("--remove-guards", LISTED, expected=0),
-                         f"nothing to remove: none of these prefixes was guarded\nstill guarded: {OTHER}\n")
+                         f"nothing to remove: none of these prefixes has a guard of its own\nstill guarded: {OTHER}\n")
         self.assertEqual(self.quipud("--remove-guards", OTHER, expected=0), f"removed: {OTHER}\n")
-        self.assertEqual(self.quipud("--remove-guards", OTHER, expected=0), "nothing to remove: none of these prefixes was guarded\n")
+        self.assertEqual(self.quipud("--remove-guards", OTHER, expected=0), "nothing to remove: none of these prefixes has a guard of its own\n")
 
 
 if __name__ == "__main__":

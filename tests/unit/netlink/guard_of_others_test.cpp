@@ -272,17 +272,19 @@ TEST(GuardOfOthers, WhatATunnelCarriesKeepsItsGuardWithinAWiderPrefix) {
   });
 }
 
-// Both at once, in two threads.
-void guard_twice(const LinkPlan& plan) {
+// Both at once, in two threads: what became of each.
+std::array<Result<void>, 2> guard_twice(const LinkPlan& plan) {
+  std::array<Result<void>, 2> outcomes;
   std::latch ready(2);
-  const auto start = [&] {
+  const auto start = [&](Result<void>& outcome) {
     RouteSocket socket = open_socket();
     ready.arrive_and_wait();
-    EXPECT_OK(socket.guard(plan));
+    outcome = socket.guard(plan);
   };
-  std::thread other(start);
-  start();
+  std::thread other(start, std::ref(outcomes[0]));
+  start(outcomes[1]);
   other.join();
+  return outcomes;
 }
 
 // Each of the two finds that some of what it listed has gone by the time that it comes to it.
@@ -292,7 +294,8 @@ TEST(GuardOfOthers, TwoStartsAtOnceDoNotFailAtWhatTheOtherHasRemoved) {
     EXPECT_OK(open_socket().guard(plan));
     run("for n in $(seq 0 1023); do echo route add throw 10.2.$((n / 4)).$((n % 4 * 64))/26 table 81 proto 81; done | "
         "ip -batch -");
-    guard_twice(plan);
+    for (const Result<void>& outcome : guard_twice(plan))
+      EXPECT_OK(outcome);
     EXPECT_THAT(output_of("ip route show table 81"), Not(HasSubstr("throw")));
   });
 }
@@ -303,8 +306,23 @@ TEST(GuardOfOthers, TwoStartsAtOnceDoNotFailAtWhatTheOtherHasAdded) {
     for (int n = 0; n < 256; ++n)
       plan.prefixes.push_back(IpPrefix::parse("10.2." + std::to_string(n) + ".0/24").value());
     std::ranges::sort(plan.prefixes);
-    guard_twice(plan);
+    for (const Result<void>& outcome : guard_twice(plan))
+      EXPECT_OK(outcome);
     EXPECT_EQ(open_socket().guards().value(), plan.prefixes);
+  });
+}
+
+TEST(GuardOfOthers, OfTwoStartsAtOnceEachNamesTheRouteThatIsMissing) {
+  in_namespace([] {
+    LinkPlan plan = plan_of({"10.3.0.0/24"});
+    for (int n = 0; n < 256; ++n)
+      plan.prefixes.push_back(IpPrefix::parse("10.2." + std::to_string(n) + ".0/24").value());
+    std::ranges::sort(plan.prefixes);
+    run("ip route add 10.3.0.0/24 dev lo table 81 metric 4294967295");
+    for (const Result<void>& outcome : guard_twice(plan)) {
+      ASSERT_FALSE(outcome);
+      EXPECT_THAT(outcome.error().text, HasSubstr("10.3.0.0/24: exists already"));
+    }
   });
 }
 
@@ -318,6 +336,9 @@ TEST(GuardOfOthers, WhatTheKernelDoesNotFindAndListsIsNotTakenForRemoved) {
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().text, HasSubstr("removal of the blackhole 10.2.3.0/24: removing the route to "
                                                 "10.2.3.0/24: does not exist: remove it by hand"));
+    const auto left = socket.remove_guards(plan_of({"10.2.3.0/24"}).prefixes);
+    ASSERT_FALSE(left);
+    EXPECT_THAT(left.error().text, HasSubstr("10.2.3.0/24: does not exist: remove it by hand"));
     run("ip route del 10.2.3.0/24 table 81");
     EXPECT_OK(socket.guard(plan));
   });
