@@ -65,8 +65,8 @@ class Links::Link final : public driver::DriverEvents {
     after_event();
   }
 
-  // Whether messages wait for room.
-  bool waits() const { return !m_messages.empty(); }
+  // Messages that wait for room.
+  std::size_t waiting() const { return m_messages.size(); }
 
   LinkReport report() const {
     const driver::DriverStatus& status = m_host.status();
@@ -148,13 +148,16 @@ void Links::deliver(const std::string& link, ByteView message) {
   }
 }
 
-// In turn: whose message comes first is last the next time.
+// In turn: whose message goes first comes last the next time. One whose peer has no room keeps nobody from that.
 void Links::send_waiting() {
-  const auto first = std::ranges::find_if(m_links, [](const auto& link) { return link->waits(); });
-  if (first == m_links.end()) return;
-  for (auto link = first; link != m_links.end(); ++link)
-    if ((*link)->waits()) (*link)->after_event();
-  std::ranges::rotate(m_links, first + 1);
+  auto first = m_links.end();
+  for (auto link = m_links.begin(); link != m_links.end(); ++link) {
+    const std::size_t before = (*link)->waiting();
+    if (before == 0) continue;
+    (*link)->after_event();
+    if (first == m_links.end() && (*link)->waiting() < before) first = link;
+  }
+  if (first != m_links.end()) std::ranges::rotate(m_links, first + 1);
 }
 
 std::map<std::string, LinkReport> Links::reports() const {

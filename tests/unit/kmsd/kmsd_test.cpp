@@ -58,6 +58,7 @@ class Peer {
     if (const auto* hello = std::get_if<wire::Hello>(&*message)) m_nonce = hello->nonce;
     if (const auto* summary = std::get_if<wire::Contact>(&*message))
       say(wire::Contact{m_nonce, summary->inventory});  // we have the same
+    if (const auto* ping = std::get_if<wire::Ping>(&*message)) say(wire::Ack{ping->number});
     if (const auto* from_driver = std::get_if<wire::DriverMessage>(&*message))
       m_numbers.push_back(ByteReader(from_driver->message.view()).u32());
     else

@@ -14,12 +14,18 @@ using test::run_until;
 
 class LinksTest : public ::testing::Test {
  protected:
-  void start(const std::vector<std::pair<std::string, std::map<std::string, std::string>>>& drivers) {
+  struct Driver {
+    std::string link;
+    std::map<std::string, std::string> options;
+    std::string peer = "kme-b";  // the one that may have room
+  };
+
+  void start(const std::vector<Driver>& drivers) {
     std::vector<config::LinkConfig> configs;
-    for (const auto& [name, options] : drivers) {
+    for (const auto& [name, options, peer] : drivers) {
       config::LinkConfig& config = configs.emplace_back();
       config.name = name;
-      config.peer_kme = KmeId("kme-b");
+      config.peer_kme = KmeId(peer);
       config.driver = "test";
       config.allow_simulated = true;
       config.options.insert(options.begin(), options.end());
@@ -67,8 +73,9 @@ TEST_F(LinksTest, ADriversMessagesWaitUntilTheKmLinkHasRoom) {
 }
 
 TEST_F(LinksTest, DriversShareTheRoom) {
-  // Those that have nothing to say make no difference.
-  start({{"one", {{"messages", "16"}}}, {"quiet", {}}, {"quiet too", {}}, {"two", {{"messages", "16"}}}});
+  // Those that have nothing to say, or nobody who hears it, make no difference.
+  const std::map<std::string, std::string> talkative{{"messages", "16"}};
+  start({{"stalled", talkative, "kme-c"}, {"one", talkative}, {"quiet", {}}, {"quiet too", {}}, {"two", talkative}});
   wait_for_telemetry();
   for (int i = 0; i < 4; ++i) {
     room = 1;
@@ -76,6 +83,7 @@ TEST_F(LinksTest, DriversShareTheRoom) {
   }
   EXPECT_EQ(sent["one"].size(), 2U);
   EXPECT_EQ(sent["two"].size(), 2U);
+  EXPECT_TRUE(sent["stalled"].empty());
 }
 
 // Else each process that comes after would have its window's worth waiting besides.
