@@ -102,11 +102,8 @@ void KeyFetcher::answer(protocol::KeyRequestId id, Result<FetchedKey> result) {
 void KeyFetcher::note_success(const protocol::KeySource& from, bool named) {
   Source& source = m_sources[{from.kms, from.peer}];
   source.health.asked = source.health.reachable = true;
-  if (named) {
-    source.refusals = 0;
-    source.refused.reset();
-  }
-  if (source.refusals >= kToldRefusals) return;  // fresh keys come, and those that the peer names still do not
+  if (named) source.refused.clear();
+  if (source.refused.size() >= kToldRefusals) return;  // fresh keys come, and those that the peer names still do not
   source.health.last_error.clear();
   if (std::exchange(source.logged_failure, false))
     m_log.info(event::kKmsAvailable, "the KMS gives keys again", {{"kms", from.kms}, {"sae", from.peer.value()}});
@@ -117,9 +114,9 @@ void KeyFetcher::note_refusal(const protocol::RequestKey& request, const Error& 
   const protocol::KeySource& from = request.source;
   Source& source = m_sources[{from.kms, from.peer}];
   source.health.asked = source.health.reachable = true;
-  if (source.refused != request.key_id) ++source.refusals;  // a key is asked for again and again in one handshake
-  source.refused = request.key_id;
-  if (source.refusals < kToldRefusals) {
+  // A key is asked for again and again in one handshake.
+  if (source.refused.size() < kToldRefusals) source.refused.insert(*request.key_id);
+  if (source.refused.size() < kToldRefusals) {
     source.health.last_error.clear();
     return;
   }

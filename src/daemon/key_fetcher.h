@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "base/log.h"
@@ -56,8 +57,7 @@ class KeyFetcher {
     bool logged_failure = false;
     // Keys that the peer named and that this KMS would not give, one after the other. One or two are the peer's doing,
     // or a key that has not come here yet; more say that these two KMSs do not work together.
-    std::size_t refusals = 0;
-    std::optional<KeyId> refused;  // the last of them
+    std::set<KeyId> refused;
     bool logged_simulated = false;
     std::optional<TimePoint> stock_asked;
   };

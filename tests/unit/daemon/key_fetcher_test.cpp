@@ -169,6 +169,14 @@ TEST_F(KeyFetcherTest, TellsAKmsThatRefusesEveryKeyThatThePeerNames) {
   EXPECT_TRUE(m_fetcher.health("b", peer).last_error.empty());
 }
 
+// Two tunnels share a source, and each asks again for the key of its own.
+TEST_F(KeyFetcherTest, TwoKeysThatAreAskedForInTurnAreTwo) {
+  m_kms.refusal = etsi::ApiError{403, "not yours", {}};
+  for (int i = 0; i < 12; ++i)
+    ask(request("b", KeyId("11111111-2222-4333-8444-55555555555" + std::to_string(i % 2))));
+  EXPECT_EQ(m_log.count(event::kKmsUnavailable), 0U);
+}
+
 TEST_F(KeyFetcherTest, WhoIsRefusedIsToldWhatTheKmsHasToKnow) {
   for (const unsigned status : {401U, 403U}) {
     m_kms.refusal = etsi::ApiError{status, "", {}};
