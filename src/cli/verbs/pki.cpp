@@ -79,6 +79,11 @@ void add_once(std::vector<std::string>& names, const std::string& name) {
   if (std::ranges::find(names, name) == names.end()) names.push_back(name);
 }
 
+// Not an address, nor what was to be one.
+bool may_be_host_name(const std::string& name) {
+  return name.find(':') == std::string::npos && name.find_first_not_of("0123456789.") != std::string::npos;
+}
+
 // TYPE:VALUE, or an address or host name alone: these are told apart. What looks like an address and is none, or is one
 // as DNS:, nobody would ever connect to.
 Result<void> add_alternative_name(const std::string& text, crypto::CertificateNames& names) {
@@ -87,7 +92,7 @@ Result<void> add_alternative_name(const std::string& text, crypto::CertificateNa
     names.uris.push_back(text.substr(4));
   } else if (const auto address = IpAddress::parse(text.starts_with("IP:") ? text.substr(3) : text)) {
     names.addresses.push_back(*address);
-  } else if (name.find(':') == std::string::npos && name.find_first_not_of("0123456789.") != std::string::npos) {
+  } else if (may_be_host_name(name)) {
     add_once(names.dns, name);
   } else {
     return fail(Errc::malformed,
@@ -107,6 +112,10 @@ bool is_file_stem(const std::string& name) {
 Result<void> issue(const Options& options) {
   if (!is_file_stem(options.name))
     return fail(Errc::out_of_range, "'" + options.name + "' names files: use letters, digits, '.', '_' and '-'");
+  if (!may_be_host_name(options.name))
+    return fail(Errc::out_of_range, "'" + options.name +
+                                        "' is no id, for these are host names by their form: an "
+                                        "address goes into --san IP:ADDRESS");
   // Behind alternative names a common name does not count (RFC 6125, section 6.4.4): the id is always one of them.
   crypto::CertificateNames names{.common_name = options.name, .uris = {}, .dns = {options.name}, .addresses = {}};
   for (const std::string& text : options.alternative_names)
