@@ -81,7 +81,7 @@ void CertificateWatch::check(WallTime now) {
   for (Watched& one : m_watched) {
     const CertificateState state = state_of(one.certificate, now);
     if (state == std::exchange(one.told, state)) continue;
-    if (state == CertificateState::good) continue;  // the clock was set
+    if (state == CertificateState::good) continue;  // its time has come, or the clock was set
     const LogField setting{"setting", one.certificate.setting};
     const LogField end{"not_after", date_text(one.certificate.not_after)};
     if (state == CertificateState::not_yet)

@@ -17,6 +17,8 @@ class RecordedLog final : public LogSink {
     m_lines.push_back({std::string(event), {fields.begin(), fields.end()}});
   }
 
+  std::size_t lines() const { return m_lines.size(); }
+
   std::size_t count(std::string_view event) const {
     return static_cast<std::size_t>(std::ranges::count(m_lines, event, &Line::event));
   }

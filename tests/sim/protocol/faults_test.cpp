@@ -194,8 +194,7 @@ TEST(Fault, ManyPacketsThatDoNotOpenRaiseAnAlarmForEachEpoch) {
   world.run(50ms);
   const Bytes of_the_first = *genuine;
   const auto epoch = world.b().status().epoch;
-  world.a().with_device(
-      [&](Device& device, Actions& actions) { ASSERT_TRUE(device.rekey_now(kFarEnd, world.now(), actions)); });
+  world.rekey();
   ASSERT_TRUE(world.run_until([&] { return world.b().status().epoch == epoch + 1; }, 2s));
   // What is left of the first epoch still opens, and so can be attacked.
   attack(of_the_first);

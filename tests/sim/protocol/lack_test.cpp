@@ -17,16 +17,10 @@ Bytes policy_of_a(World& world) {
       world.a().peer_config(true).policy.canonical(world.identities[0]->public_key, world.identities[1]->public_key));
 }
 
-void rekey(World& world) {
-  world.a().with_device(
-      [&](Device& device, Actions& actions) { ASSERT_TRUE(device.rekey_now(kFarEnd, world.now(), actions)); });
-}
-
 // Slow enough for each to be asked for at the KMS, which does not know the keys any more.
 void replay_slowly(World& world, const std::vector<Bytes>& recorded) {
   const auto refused = world.b().status().statistics.rejects_sent;
   for (const Bytes& datagram : recorded) {
-    if (!is_initiation(datagram)) continue;
     world.inject(0, datagram, kStranger);
     world.run(2s);
   }
@@ -49,11 +43,7 @@ TEST(Lack, RecordedHandshakesInASessionThatThisEndMadeAreNone) {
   options.interval = 600s;
   Started world(options);
   ASSERT_TRUE(world.healthy());
-  for (int i = 0; i < 5; ++i) {
-    rekey(world);
-    world.run(2s);
-  }
-  const auto recorded = world.handshakes[0];
+  const auto recorded = world.record_rekeys();
   world.b().restart();
   world.b().send();
   world.run(1s);
@@ -70,7 +60,7 @@ TEST(Lack, HandshakesRefusedForTheirStampsAreNotCountedAsUnknownKeys) {
   Started world(options);
   ASSERT_TRUE(world.healthy());
   world.kms.synchronised_after = 10h;
-  rekey(world);  // with the key that both ends had fetched ahead
+  world.rekey();  // with the key that both ends had fetched ahead
   world.run(2s);
   int sent = 0;
   world.links[0].lose = [&](ByteView datagram) {
@@ -83,7 +73,7 @@ TEST(Lack, HandshakesRefusedForTheirStampsAreNotCountedAsUnknownKeys) {
     return false;
   };
   const auto refused = world.a().status().statistics.rejects_received;
-  rekey(world);
+  world.rekey();
   ASSERT_TRUE(world.run_until([&] { return world.a().status().last_reject == RejectReason::key_unknown; }, 10s));
   EXPECT_EQ(world.a().status().statistics.rejects_received, refused + 3);
   EXPECT_EQ(world.a().events("qkd_state"), 0U);
@@ -145,7 +135,7 @@ TEST(Lack, OfThisEpochIsHeededWhateverComesAfterIt) {
   held.clear();
   world.kms.ends[0].available = false;
   // While B knows the keys of both epochs.
-  rekey(world);
+  world.rekey();
   ASSERT_TRUE(world.run_until([&] { return !held.empty(); }, 30s));
   ASSERT_EQ(world.b().events("qkd_state"), 0U);
   world.b().batch = 50ms;

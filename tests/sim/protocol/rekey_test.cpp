@@ -143,8 +143,7 @@ TEST(Rekey, AnEpochThatWasAskedForIsFollowedByOneMore) {
   world.run(600s);
   const auto asked = world.kms.ends[0].delivered_fresh;
   const auto epochs = world.a().status().statistics.epochs;
-  world.a().with_device(
-      [&](Device& device, Actions& actions) { ASSERT_TRUE(device.rekey_now(kFarEnd, world.now(), actions)); });
+  world.rekey();
   world.run(1s);
   EXPECT_EQ(world.kms.ends[0].delivered_fresh, asked + 2);
   world.run(600s);

@@ -327,6 +327,10 @@ bool World::heals(Duration limit) {
   return false;
 }
 
+void World::rekey() {
+  a().with_device([&](Device& device, Actions& actions) { ASSERT_TRUE(device.rekey_now(kFarEnd, now(), actions)); });
+}
+
 void World::inject(int from, Bytes datagram, const Endpoint& source) {
   node(1 - from).receive(std::move(datagram), source);
 }
@@ -351,6 +355,16 @@ void World::transmit(int from, Bytes datagram, const Endpoint& to) {
       node(1 - from).receive(copy, source);
     });
   }
+}
+
+std::vector<Bytes> Started::record_rekeys() {
+  for (int i = 0; i < 5; ++i) {
+    rekey();
+    run(2s);
+  }
+  std::vector<Bytes> out;
+  std::ranges::copy_if(handshakes[0], std::back_inserter(out), is_initiation);
+  return out;
 }
 
 std::uint64_t seeds(std::uint64_t normal) {

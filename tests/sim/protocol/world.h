@@ -181,6 +181,9 @@ class World {
   // The same, before so much time has gone.
   bool heals(Duration limit);
 
+  // A makes a new epoch at once.
+  void rekey();
+
   // Puts a datagram onto the wire of `from` now, as an attacker would: no watch, no loss.
   void inject(int from, Bytes datagram, const Endpoint& source);
 
@@ -215,6 +218,9 @@ class World {
 // Both ends run from the beginning.
 struct Started : World {
   explicit Started(Options given) : World(given) { start(); }
+
+  // The messages 1 of five rekeys, and of all that A made before.
+  std::vector<Bytes> record_rekeys();
 };
 
 // B has started again, and somebody recorded the messages 1 that A sent it before.

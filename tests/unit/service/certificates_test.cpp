@@ -76,6 +76,17 @@ TEST(Certificates, OneThatIsNotValidYetIsLoggedOnceAsThat) {
   EXPECT_EQ(log.count("certificate_ends_soon"), 1U);
 }
 
+TEST(Certificates, NothingIsLoggedWhenTheTimeOfOneHasCome) {
+  RecordedLog log;
+  CertificateWatch watch(log);
+  watch.set({kCertificate});
+  watch.check(kBegin - days(1));
+  EXPECT_EQ(log.lines(), 1U);
+  watch.check(kBegin);
+  EXPECT_EQ(log.lines(), 1U);
+  EXPECT_EQ(watch.status(kBegin).at(0).state, CertificateState::good);
+}
+
 TEST(Certificates, AReloadTellsOfRenewedOnesOnly) {
   RecordedLog log;
   CertificateWatch watch(log);
