@@ -204,7 +204,7 @@ class SshServer:
 
 
 class Probe:
-    """A sequence-numbered stream beside the copies: echo requests 200 times a second."""
+    """A sequence-numbered stream beside what is measured: echo requests, 200 a second or as many as ping comes to under load."""
 
     REPLY = re.compile(r"^\[([\d.]+)\] \d+ bytes from .* icmp_seq=(\d+) .* time=([\d.]+) ms$", re.MULTILINE)
 
@@ -286,6 +286,11 @@ def time_on_the_way(number, answered):
     else:
         sent = answered[before][0] + (answered[after][0] - answered[before][0]) * (number - before) / (after - before)
     return sent, sent + took
+
+
+def missing_probes(answered):
+    """Those up to the last one that was answered that were not."""
+    return sorted(set(range(1, max(answered, default=0))) - set(answered))
 
 
 def lost_probes(missing, answered, spans):
@@ -387,23 +392,30 @@ def measure(laboratory, folder, least_bytes):
         say(f"copying files by scp, at least {least_bytes >> 20} MiB and {LEAST_REKEYS} rekeys (every {REKEY_INTERVAL_S} s)")
         carried, busy_s, whole, rekeys = copy_files(laboratory, server, folder, least_bytes)
         answered = probe.so_far()
-    missing = sorted(set(range(1, max(answered))) - set(answered))
+    missing = missing_probes(answered)
     lost = lost_probes(missing, answered, queues.spans)
-    rekey_drops, queue_drops = dropped_since(laboratory, before)
+    queue_drops = dropped_since(laboratory, before)[1]
     say(f"{LATENCY_REKEYS} rekeys back to back")
-    latencies, cold = rekeys_back_to_back(laboratory)
+    # With nothing else in the tunnel no queue is full: here every probe counts.
+    with Probe(laboratory, folder) as probe:
+        latencies, cold = rekeys_back_to_back(laboratory)
+        answered_idle = probe.so_far()
+    lost_idle = missing_probes(answered_idle)
+    rekey_drops = dropped_since(laboratory, before)[0]
     protection = [laboratory.tunnel(site)["protection_achieved"] for site in (0, 1)]
     return {
         "scp_bytes": carried,
         "scp_sha256_match": whole,
         "scp_mbit_per_s": round(carried * 8 / busy_s / 1e6, 1),
         "rekeys": rekeys,
-        "packets_lost": sum(rekey_drops.values()) + max(len(lost), len(missing) - queue_drops),
+        "packets_lost": sum(rekey_drops.values()) + max(len(lost), len(missing) - queue_drops) + len(lost_idle),
         "rekey_drops": {reason: count for reason, count in rekey_drops.items() if count},
         "queue_drops": queue_drops,
         "probes_sent": max(answered),
         "probes_missing": missing,
         "probes_lost": lost,
+        "idle_probes_sent": max(answered_idle),
+        "idle_probes_lost": lost_idle,
         "rekey_latency_ms": {"p50": percentile(latencies, 0.5), "p99": percentile(latencies, 0.99), "rekeys": len(latencies)},
         "rekey_cold_ms": round(statistics.median(cold), 2) if cold else None,
         **key_counts(laboratory),

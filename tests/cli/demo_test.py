@@ -280,6 +280,10 @@ class Lost(unittest.TestCase):
         self.assertEqual(demo.lost_probes([400], slow, [(102.7, 102.8)]), [400])
         self.assertEqual(demo.lost_probes([400], slow, [(101.7, 101.8)]), [400])
 
+    def test_those_after_the_last_answer_are_not_judged(self):
+        self.assertEqual(demo.missing_probes({2: (100, 0.001), 5: (101, 0.001)}), [1, 3, 4])
+        self.assertEqual(demo.missing_probes({}), [])
+
     def test_no_answer_at_all(self):
         self.assertEqual(demo.lost_probes([1, 2], {}, [(0, 1000)]), [1, 2])
 
