@@ -48,6 +48,11 @@ void* operator new(std::size_t size) {
   throw std::bad_alloc();
 }
 
+// The sanitizer's own would not go together with the operator delete below.
+void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
+  return std::malloc(size == 0 ? 1 : size);
+}
+
 void operator delete(void* memory) noexcept {
   quipu::service::give_back(memory);
 }
