@@ -35,8 +35,10 @@ Result<void> remember_guards(const netlink::LinkPlan& plan) {
 Result<netlink::LinkPlan> remembered_guards() {
   QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(guard_list_file(), kMaxListSize));
   store::GuardList list = store::decode_guards(text);
-  std::ranges::sort(list.prefixes);
-  std::ranges::sort(list.local_networks);
+  for (std::vector<IpPrefix>* prefixes : {&list.prefixes, &list.local_networks}) {
+    std::ranges::sort(*prefixes);
+    prefixes->erase(std::unique(prefixes->begin(), prefixes->end()), prefixes->end());
+  }
   netlink::LinkPlan plan;
   plan.prefixes = std::move(list.prefixes);
   plan.local_networks = std::move(list.local_networks);

@@ -43,6 +43,10 @@ class Guards(unittest.TestCase):
         self.assertIn("guarded instead: the 1 prefix(es)", self.guard())
         self.assertIn(LISTED, self.namespace.ip("route", "show", "type", "blackhole"))
 
+    def test_a_line_may_stand_twice(self):
+        self.list.write_text(2 * f"protected {LISTED}\n")
+        self.assertIn("guarded instead: the 1 prefix(es)", self.guard())
+
     def test_a_list_without_a_prefix_wants_nothing(self):
         self.list.write_text("")
         self.assertEqual(self.guard(), f"quipud: nothing to guard instead: {self.list} lists no prefix\n")
