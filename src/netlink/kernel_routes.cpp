@@ -362,9 +362,13 @@ Result<void> remove_rules(nl_sock* socket, IpFamily family) {
 
 Result<void> add_address(nl_sock* socket, const IpPrefix& address, int interface) {
   const NlInterfaceAddress built = build_address(address, interface);
-  if (const int error = rtnl_addr_add(socket, built.get(), NLM_F_EXCL); error < 0)
-    return std::unexpected(explain("adding the address " + address.text(), error));
-  return {};
+  const int error = rtnl_addr_add(socket, built.get(), NLM_F_EXCL);
+  if (error >= 0) return {};
+  const std::string what = "adding the address " + address.text();
+  if (error == -NLE_NOACCESS && address.address.family == IpFamily::v6)
+    return fail(Errc::conflict, what + ": IPv6 is switched off there: sysctl net.ipv6.conf." +
+                                    interface_name(interface) + ".disable_ipv6=0, or take it out of the configuration");
+  return std::unexpected(explain(what, error));
 }
 
 Result<void> remove_address(nl_sock* socket, const IpPrefix& address, int interface) {

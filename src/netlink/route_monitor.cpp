@@ -15,11 +15,11 @@ namespace {
 // Of one call, so that a flood of changes does not keep the caller's loop from everything else.
 constexpr int kMaxReads = 64;
 
-// Whatever others route in the main table is no matter, but for what becomes connected, and a blackhole that did for
-// one of ours.
+// Whatever others route in the main table is no matter, but for what becomes connected, and what has the place of a
+// blackhole of ours: it may have replaced that, of which nothing else is told, or have done for it.
 bool concerns(const KernelRoute& route) {
   return route.table != Route::Table::main || route.protocol == kRouteProtocol || route.protocol == RTPROT_KERNEL ||
-         route.type == RTN_BLACKHOLE;
+         route.metric == Route{Route::Kind::blackhole, Route::Table::main, route.prefix}.metric();
 }
 
 }  // namespace

@@ -35,9 +35,12 @@ bool has_guard(std::span<const KernelRule> rules, IpFamily family) {
   return std::ranges::any_of(rules, [&](const KernelRule& rule) { return rule.family == family && is_guard(rule); });
 }
 
+bool is_last(const KernelRoute& route) {
+  return route.metric == Route{Route::Kind::blackhole, Route::Table::own, route.prefix}.metric();
+}
+
 bool is_blackhole(const KernelRoute& route) {
-  return route.type == RTN_BLACKHOLE &&
-         route.metric == Route{Route::Kind::blackhole, Route::Table::own, route.prefix}.metric();
+  return route.type == RTN_BLACKHOLE && is_last(route);
 }
 
 // Whoever set it: no packet that it is for is routed elsewhere.
@@ -75,10 +78,10 @@ bool is_superseded(const KernelRoute& route, const LinkPlan& plan, std::span<con
              routes, [&](const KernelRoute& other) { return is_tunnel(other) && other.prefix == route.prefix; });
 }
 
-// As a plan would have it, if it could be a plan's: somebody else's blackhole is as good as one of ours.
+// As a plan would have it, if it could be a plan's: somebody else's that drops is as good as a blackhole of ours.
 std::optional<Route> as_planned(const KernelRoute& route, int own_interface) {
   if (route.tos != 0 || route.source) return std::nullopt;
-  if (is_blackhole(route)) return Route{Route::Kind::blackhole, route.table, route.prefix};
+  if (drops(route) && is_last(route)) return Route{Route::Kind::blackhole, route.table, route.prefix};
   if (route.table != Route::Table::own) return std::nullopt;
   if (route.type == RTN_THROW) return Route{Route::Kind::local, route.table, route.prefix};
   if (route.type == RTN_UNICAST && route.interface == own_interface && own_interface != 0)
@@ -166,6 +169,17 @@ Error by_hand(const KernelRoute& route, const Error& why) {
 Result<void> check_removable(const KernelRoute& route, std::span<const KernelRoute> routes, int own_interface) {
   if (!could_take_ours(route, routes, own_interface)) return {};
   return std::unexpected(by_hand(route, {Errc::conflict, "it is like ours in all but its hops"}));
+}
+
+// The kernel would refuse a guard there.
+Result<void> check_place(const Route& guard, std::span<const KernelRoute> routes) {
+  const auto taken = std::ranges::find_if(routes, [&](const KernelRoute& route) {
+    return route.prefix == guard.prefix && route.table == guard.table && route.metric == guard.metric() &&
+           route.tos == 0 && !route.source;
+  });
+  if (taken == routes.end()) return {};
+  return fail(Errc::conflict,
+              "another route has the place of the " + guard.text() + " and its metric: remove that one");
 }
 
 }  // namespace
@@ -288,20 +302,24 @@ struct RouteSocket::State {
     return {};
   }
 
+  // All are tried; the error is the first one's.
   Result<void> add_addresses(std::span<const IpPrefix> addresses, int interface) {
     QUIPU_TRY_ASSIGN(const auto present, list_addresses(get()));
+    Result<void> outcome;
     for (const IpPrefix& address : addresses) {
       const auto same = std::find_if(present.begin(), present.end(), [&](const KernelAddress& other) {
         return other.prefix.address == address.address &&
                (other.interface != interface || other.prefix.length == address.length);
       });
+      Result<void> added;
       if (same == present.end())
-        QUIPU_TRY(counted(add_address(get(), address, interface)));
+        added = counted(add_address(get(), address, interface));
       else if (same->interface != interface)
-        return fail(Errc::conflict, "address " + address.address.text() + " is in use on the interface " +
-                                        interface_name(same->interface) + ": remove it there, or choose another");
+        added = fail(Errc::conflict, "address " + address.address.text() + " is in use on the interface " +
+                                         interface_name(same->interface) + ": remove it there, or choose another");
+      if (!added && outcome) outcome = std::move(added);
     }
-    return {};
+    return outcome;
   }
 
   Result<void> remove_routes(const std::vector<Route>& routes, int interface) const {
@@ -349,9 +367,10 @@ Result<void> RouteSocket::apply(const LinkPlan& plan) {
   m_state->renew();
   QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), plan.name));
   QUIPU_TRY(bring_up(m_state->get(), plan.name, plan.mtu));
-  QUIPU_TRY(m_state->add_addresses(plan.addresses, interface));
+  const Result<void> addresses = m_state->add_addresses(plan.addresses, interface);
   QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
-  return m_state->add_routes(plan.tunnels(), present, interface);
+  QUIPU_TRY(m_state->add_routes(plan.tunnels(), present, interface));
+  return addresses;
 }
 
 Result<void> RouteSocket::check_change(const LinkPlan& from, const LinkPlan& to) {
@@ -362,6 +381,8 @@ Result<void> RouteSocket::check_change(const LinkPlan& from, const LinkPlan& to)
   for (const KernelRoute& route : routes)
     if (route.protocol == kRouteProtocol && leads_away(route, both, interface))
       QUIPU_TRY(check_removable(route, routes, interface));
+  for (const Route& guard : missing_from(both.guards(), planned(routes, interface)))
+    QUIPU_TRY(check_place(guard, routes));
   return {};
 }
 

@@ -62,11 +62,12 @@ class RouteSocket {
   Result<void> guard(const LinkPlan& plan);
 
   // Step 2, once the interface exists: MTU, addresses, link up, routes. What is there already is kept, so it can be
-  // repeated.
+  // repeated. An address that cannot be had keeps no route away, and is the error then.
   Result<void> apply(const LinkPlan& plan);
 
   // Before a reload, changing nothing: Errc::conflict where something leads around the guards of either plan that is
-  // not to be told from a route of ours, since no change could then succeed, nor be taken back.
+  // not to be told from a route of ours, or has the place of a guard, since no change could then succeed, nor be taken
+  // back.
   Result<void> check_change(const LinkPlan& from, const LinkPlan& to);
 
   // Reload: both steps, and the reverse for what is not in `to`. A prefix that left the plan loses its blackholes,

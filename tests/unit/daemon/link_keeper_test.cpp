@@ -87,6 +87,30 @@ TEST_F(LinkKeeperTest, WhatIsPutBackIsToldWhileSomethingElseCannotBe) {
   });
 }
 
+TEST_F(LinkKeeperTest, AnAddressThatCannotBeSetKeepsNoRouteAway) {
+  with_tunnel([](net::Loop& loop, const LinkKeeper& keeper, const test::RecordedLog& log) {
+    const UniqueFd uplink = open_uplink();
+    run("ip addr del 10.70.0.1/24 dev quipu0 && ip addr add 10.70.0.1/24 dev up0 && ip link set quipu0 down");
+    run("ip link set quipu0 up");
+    test::run_until(loop, [&] { return output_of("ip route show table 81").contains("10.2.0.0/16 dev quipu0"); });
+    test::run_until(loop, [&] { return log.count(event::kRoutesNotRestored) > 0; });
+    EXPECT_THAT(keeper.trouble(), HasSubstr("10.70.0.1 is in use on the interface up0"));
+  });
+}
+
+// The kernel tells of no removal then.
+TEST_F(LinkKeeperTest, AGuardInWhosePlaceSomebodyPutAnotherRouteIsMissed) {
+  with_tunnel([](net::Loop& loop, const LinkKeeper& keeper, const test::RecordedLog& log) {
+    const UniqueFd uplink = open_uplink();
+    run("ip route replace 10.2.0.0/16 dev up0 metric 4294967295");
+    test::run_until(loop, [&] { return log.count(event::kRoutesNotRestored) > 0; });
+    EXPECT_THAT(keeper.trouble(), HasSubstr("10.2.0.0/16: exists already"));
+    run("ip route del 10.2.0.0/16 dev up0 metric 4294967295");
+    test::run_until(loop, [&] { return log.count(event::kRoutesRestored) > 0 && keeper.trouble().empty(); });
+    EXPECT_THAT(output_of("ip route show"), HasSubstr("blackhole 10.2.0.0/16 proto 81"));
+  });
+}
+
 // What is taken away again and again waits ever longer, also beside it.
 TEST_F(LinkKeeperTest, AFailureThatLastsMakesNothingElseWait) {
   with_tunnel([](net::Loop& /*loop*/, LinkKeeper& keeper, const test::RecordedLog& log) {

@@ -13,6 +13,7 @@ namespace {
 
 using testing::Contains;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::Not;
 
 // What the kernel announces of routes, one to a datagram, from here on.
@@ -54,6 +55,35 @@ TEST(RouteChange, WhatStaysAsItIsIsNotTouched) {
     EXPECT_EQ(all_that_is_ours(), before);
     run("ip route del throw 10.2.0.0/16 table 81");
     EXPECT_THAT(removed.types(), ElementsAre(RTN_THROW)) << "this test would not notice a change";
+  });
+}
+
+// Refused before anything has changed: whoever undoes a change needs the same place.
+TEST(RouteChange, WhatHasThePlaceOfAGuardIsToldBeforehand) {
+  in_namespace([] {
+    auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"10.2.0.0/16"}));
+    const LinkPlan more = plan_of({"10.2.0.0/16", "10.12.0.0/16"});
+    for (const std::string table : {"main", "81"}) {
+      run("ip route add 10.12.0.0/16 dev up0 metric 4294967295 table " + table);
+      const auto refused = socket.check_change(plan, more);
+      ASSERT_FALSE(refused);
+      EXPECT_THAT(refused.error().text, HasSubstr("another route has the place of the blackhole 10.12.0.0/16"));
+      run("ip route del 10.12.0.0/16 table " + table);
+    }
+    EXPECT_OK(socket.check_change(plan, more));
+  });
+}
+
+TEST(RouteChange, WhatDropsAsABlackholeDoesIsAsGood) {
+  in_namespace([] {
+    auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"10.2.0.0/16"}));
+    const LinkPlan more = plan_of({"10.2.0.0/16", "10.12.0.0/16"});
+    run("ip route add unreachable 10.12.0.0/16 metric 4294967295 && ip route add prohibit 10.12.0.0/16 metric "
+        "4294967295 table 81");
+    EXPECT_OK(socket.check_change(plan, more));
+    EXPECT_OK(open_socket().guard(more));
+    EXPECT_OK(socket.apply(plan, more));
+    EXPECT_THAT(socket.inspect(more)->missing_guards, ElementsAre());
   });
 }
 
