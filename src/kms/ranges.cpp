@@ -30,6 +30,7 @@ void RangeSet::add(const RangeSet& other) {
 }
 
 void RangeSet::remove(Range range) {
+  if (range.length == 0) return;  // would cut one range into two that touch
   std::vector<Range> kept;
   for (const Range r : m_ranges) {
     if (r.offset < range.offset) kept.push_back({r.offset, std::min(r.end(), range.offset) - r.offset});
