@@ -79,6 +79,7 @@ Result<void> Association::link_connected(LinkId link) {
 
 Result<void> Association::link_received(ByteView octets) {
   m_link.note_received();
+  touch();
   const auto message = wire::decode(octets);
   if (!message) {
     m_link.close(wire::GoodbyeReason::violation, message.error().text);
@@ -89,7 +90,6 @@ Result<void> Association::link_received(ByteView octets) {
   QUIPU_TRY(dispatch_if_allowed(*message));
   if (m_link.up() && !was_up) contact_made();
   m_delivery.retry();
-  touch();
   return {};
 }
 
@@ -284,6 +284,7 @@ Result<void> Association::handle_timeout() {
   m_link.handle_timeout();
   m_accept.handle_timeout();
   m_delivery.handle_timeout();
+  if (!m_link.connected()) m_contact.forget_lists();  // whoever ended it
   QUIPU_TRY(m_own.close_finished());
   QUIPU_TRY(m_opened.close_finished());
   QUIPU_TRY(m_own.refill(m_delivery.waiting()));

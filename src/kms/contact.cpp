@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kms/contact.h"
 
+#include <ranges>
+
 namespace quipu::kms {
 namespace {
 
 // Room for the message's own fields.
 constexpr std::size_t kListRoom = wire::kMaxMessageSize - 16;
-// Of the peer's list: what a pool may hold, and no more memory than that.
-constexpr std::size_t kMaxListedBlocks = 2 * kMaxPoolBlocks;
+// Of the peer's list, besides the blocks that a pool may hold: memory that the peer fills at will until both have
+// merged.
 constexpr std::size_t kMaxListedLeases = 4'096;
+// Spent ranges and extents of leases together. Leases are taken from the two ends of the stock: a full pool of which
+// each block is spent at both ends, with all the leases open that two KMEs keep (16 and 64, of 1,024 slots apart from
+// each other, which cut what is spent there as often), has less than a third of it.
+constexpr std::size_t kMaxListedRanges = std::size_t{1} << 20;
 
 // Sends a list in as many messages as it takes. `list` is the message's member.
 template <class M, class T>
@@ -38,11 +44,16 @@ bool ContactExchange::expect(Step step) {
 
 void ContactExchange::begin() {
   m_step = Step::hello;
-  m_listed.clear();
-  m_their_blocks.clear();
-  m_their_leases.clear();
+  forget_lists();
   m_site.rng.fill(m_nonce);
   m_link.send(wire::Hello{wire::kVersion, m_site.config.id, m_pool.peer(), m_site.instance, m_nonce});
+}
+
+void ContactExchange::forget_lists() {
+  m_listed.clear();
+  m_their_blocks.clear();
+  m_their_leases = std::vector<wire::InventoryLease>();  // clear() would keep the room
+  m_their_ranges = 0;
 }
 
 Result<void> ContactExchange::receive(const wire::Hello& message) {
@@ -129,9 +140,11 @@ void ContactExchange::send_inventory() {
 Result<void> ContactExchange::receive(const wire::InventoryBlocks& message) {
   if (!expect(Step::inventory)) return {};
   bool good = true;
-  for (const wire::InventoryBlock& block : message.blocks)
+  for (const wire::InventoryBlock& block : message.blocks) {
     good = m_their_blocks.emplace(block.id, block).second && good;
-  if (!good || m_their_blocks.size() > kMaxListedBlocks)
+    m_their_ranges += block.spent.size();
+  }
+  if (!good || m_their_blocks.size() > kMaxPoolBlocks || m_their_ranges > kMaxListedRanges)
     m_link.close(wire::GoodbyeReason::violation, "the peer's inventory repeats a block or is too long");
   return {};
 }
@@ -139,8 +152,10 @@ Result<void> ContactExchange::receive(const wire::InventoryBlocks& message) {
 Result<void> ContactExchange::receive(const wire::InventoryLeases& message) {
   if (!expect(Step::inventory)) return {};
   m_their_leases.insert(m_their_leases.end(), message.leases.begin(), message.leases.end());
-  if (m_their_leases.size() > kMaxListedLeases)
-    m_link.close(wire::GoodbyeReason::violation, "the peer's inventory lists too many leases");
+  for (const wire::InventoryLease& lease : message.leases)
+    m_their_ranges += lease.extents.size();
+  if (m_their_leases.size() > kMaxListedLeases || m_their_ranges > kMaxListedRanges)
+    m_link.close(wire::GoodbyeReason::violation, "the peer's inventory lists too many leases, or too much of them");
   return {};
 }
 
@@ -165,16 +180,17 @@ Result<void> ContactExchange::receive(const wire::Merged& /*message*/) {
 
 Result<void> ContactExchange::merge() {
   merge_missing();
-  for (const auto& [id, theirs] : m_their_blocks) {
+  std::size_t recorded = 0;
+  // The highest ids first: of void records made at one time, these are kept.
+  for (const auto& [id, theirs] : std::views::reverse(m_their_blocks)) {
     if (m_listed.contains(id))
       merge_block(theirs);
     else if (theirs.state == BlockState::usable)
-      QUIPU_TRY(merge_unknown(theirs));
+      QUIPU_TRY(merge_unknown(theirs, recorded));
   }
   for (const wire::InventoryLease& lease : m_their_leases)
     merge_lease(lease);
-  m_their_blocks.clear();
-  m_their_leases.clear();
+  forget_lists();
   return m_pool.commit();
 }
 
@@ -190,13 +206,16 @@ void ContactExchange::merge_block(const wire::InventoryBlock& theirs) {
 }
 
 // The peer could use it and we did not have it when the lists were made.
-Result<void> ContactExchange::merge_unknown(const wire::InventoryBlock& theirs) {
+Result<void> ContactExchange::merge_unknown(const wire::InventoryBlock& theirs, std::size_t& recorded) {
   if (m_pool.find(theirs.id) != nullptr) {
     void_block(theirs.id, "one end did not know it");
     return {};
   }
+  if (recorded == kMaxLostBlocks) return {};  // the same transaction would drop it
   QUIPU_TRY_ASSIGN(const auto record, m_pool.record_of(theirs.id));
-  if (!record) m_pool.add_void(theirs.id, theirs.digest, theirs.length, m_site.wall);
+  if (record) return {};
+  m_pool.add_void(theirs.id, theirs.digest, theirs.length, m_site.wall);
+  ++recorded;
   return {};
 }
 

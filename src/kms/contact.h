@@ -30,6 +30,9 @@ class ContactExchange {
   Result<void> receive(const wire::InventoryEnd& message);
   Result<void> receive(const wire::Merged& message);
 
+  // Gives back what both have listed: a connection that has ended comes to no merge.
+  void forget_lists();
+
   // Whether the peer's Contact has come on this connection, with our nonce: its run is alive.
   bool peer_is_alive() const { return m_step > Step::contact; }
 
@@ -46,7 +49,7 @@ class ContactExchange {
   void send_inventory();
   Result<void> merge();
   void merge_block(const wire::InventoryBlock& theirs);
-  Result<void> merge_unknown(const wire::InventoryBlock& theirs);
+  Result<void> merge_unknown(const wire::InventoryBlock& theirs, std::size_t& recorded);
   void merge_missing();
   void merge_lease(const wire::InventoryLease& theirs);
   void void_block(const BlockId& id, std::string_view why);
@@ -65,6 +68,7 @@ class ContactExchange {
   std::set<BlockId> m_listed;  // in our list, as sent
   std::map<BlockId, wire::InventoryBlock> m_their_blocks;
   std::vector<wire::InventoryLease> m_their_leases;
+  std::size_t m_their_ranges = 0;  // of both
 };
 
 }  // namespace quipu::kms

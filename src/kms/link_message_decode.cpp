@@ -115,11 +115,10 @@ InventoryBlock inventory_block(FieldReader& r) {
   b.digest = r.in().array<32>();
   b.length = r.block_length();
   b.spent = r.list(kMaxBlockSize / kSlotSize, 8, [&] { return r.range(); });
-  std::uint64_t end = 0;
-  for (const Range range : b.spent) {
-    r.require(range.offset >= end && range.end() <= b.length);
-    end = range.end();
-  }
+  // Apart, so that there is one way to write a set of slots, and the longest is half as long as the block.
+  r.require(std::ranges::adjacent_find(b.spent, [](Range a, Range next) { return next.offset <= a.end(); }) ==
+            b.spent.end());
+  r.require(b.spent.empty() || b.spent.back().end() <= b.length);
   return b;
 }
 

@@ -49,6 +49,9 @@ class MemoryStore final : public Store {
 
   std::size_t commits() const { return m_commits; }
 
+  // Of all commits.
+  std::size_t changes() const { return m_changes; }
+
   Result<void> commit(const Transaction& transaction) override {
     if (m_error) return std::unexpected(*m_error);
     const bool struck = m_strike != Strike::none && --m_countdown == 0;
@@ -59,6 +62,7 @@ class MemoryStore final : public Store {
     check(next);
     m_disk[transaction.pool] = std::move(next);
     ++m_commits;
+    m_changes += transaction.changes.size();
     if (struck) throw_power_loss();
     return {};
   }
@@ -231,6 +235,7 @@ class MemoryStore final : public Store {
   unsigned m_countdown = 0;
   std::optional<Error> m_error;
   std::size_t m_commits = 0;
+  std::size_t m_changes = 0;
 };
 
 }  // namespace quipu::kms::sim

@@ -80,6 +80,23 @@ TEST(LinkMessage, ALeaseNamesEachSlotOnce) {
   EXPECT_FALSE(decode(encode(lease).view()));
 }
 
+TEST(LinkMessage, SpentRangesOfAListedBlockAreApart) {
+  InventoryBlock block;
+  block.state = BlockState::usable;
+  block.length = 256;
+  const auto decodes_with = [&](std::vector<Range> spent) {
+    block.spent = std::move(spent);
+    return decode(encode(InventoryBlocks{{block}}).view()).has_value();
+  };
+  EXPECT_TRUE(decodes_with({{0, 32}, {64, 32}, {128, 128}}));
+  EXPECT_TRUE(decodes_with({{32, 32}}));
+  EXPECT_FALSE(decodes_with({{0, 32}, {32, 32}}));  // one range, written as two
+  EXPECT_FALSE(decodes_with({{0, 64}, {32, 64}}));
+  EXPECT_FALSE(decodes_with({{64, 32}, {0, 32}}));
+  EXPECT_FALSE(decodes_with({{0, 32}, {0, 32}}));
+  EXPECT_FALSE(decodes_with({{224, 64}}));  // past the block
+}
+
 TEST(LinkMessage, ABindingFitsItsSlots) {
   Binding binding;
   binding.number = BindingNumber(1);
