@@ -43,14 +43,12 @@ bool given_back() {
 
 }  // namespace quipu::service
 
+// The sanitizers, under which clang builds, have operators of their own.
+#ifndef __clang__
+
 void* operator new(std::size_t size) {
   if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
   throw std::bad_alloc();
-}
-
-// The sanitizer's own would not go together with the operator delete below.
-void* operator new(std::size_t size, const std::nothrow_t& /*tag*/) noexcept {
-  return std::malloc(size == 0 ? 1 : size);
 }
 
 void operator delete(void* memory) noexcept {
@@ -60,3 +58,5 @@ void operator delete(void* memory) noexcept {
 void operator delete(void* memory, std::size_t /*size*/) noexcept {
   quipu::service::give_back(memory);
 }
+
+#endif
