@@ -64,6 +64,7 @@ Daemon::~Daemon() = default;
 Result<void> Daemon::raise_link(const Settings& settings) {
   QUIPU_TRY(m_routes.guard(settings.plan));
   QUIPU_TRY_ASSIGN(m_tun, tun::open_linux_tun({.name = settings.config.device.name, .mode = tun::TunMode::tun}));
+  QUIPU_TRY(m_routes.own(settings.plan.name));
   // Before the routes: what is taken away from here on is noticed.
   QUIPU_TRY_ASSIGN(auto monitor, netlink::RouteMonitor::open(settings.plan.name));
   m_link = std::make_unique<LinkKeeper>(m_loop, std::move(monitor), m_routes, m_plan, m_log);

@@ -187,6 +187,7 @@ Result<void> check_place(const Route& guard, std::span<const KernelRoute> routes
 struct RouteSocket::State {
   NlSocket socket;
   std::uint64_t changes = 0;
+  int own = 0;  // interface index; 0: whichever has the name
 
   nl_sock* get() const { return socket.get(); }
 
@@ -201,9 +202,15 @@ struct RouteSocket::State {
     if (auto fresh = connect()) socket = std::move(*fresh);
   }
 
+  Result<int> index_of(const std::string& name) const {
+    QUIPU_TRY_ASSIGN(const int index, interface_index(get(), name));
+    if (own != 0 && index != own) return fail(Errc::not_found, name + " does not exist: another one has its name");
+    return index;
+  }
+
   // 0 while the interface does not exist.
   Result<int> index_if_any(const std::string& name) const {
-    auto index = interface_index(get(), name);
+    auto index = index_of(name);
     if (!index && index.error().code == Errc::not_found) return 0;
     return index;
   }
@@ -363,9 +370,15 @@ Result<void> RouteSocket::guard(const LinkPlan& plan) {
   return m_state->remove_superseded(plan);
 }
 
+Result<void> RouteSocket::own(const std::string& interface) {
+  m_state->renew();
+  QUIPU_TRY_ASSIGN(m_state->own, interface_index(m_state->get(), interface));
+  return {};
+}
+
 Result<void> RouteSocket::apply(const LinkPlan& plan) {
   m_state->renew();
-  QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), plan.name));
+  QUIPU_TRY_ASSIGN(const int interface, m_state->index_of(plan.name));
   QUIPU_TRY(bring_up(m_state->get(), plan.name, plan.mtu));
   const Result<void> addresses = m_state->add_addresses(plan.addresses, interface);
   QUIPU_TRY_ASSIGN(const auto present, list_routes(m_state->get()));
@@ -375,7 +388,7 @@ Result<void> RouteSocket::apply(const LinkPlan& plan) {
 
 Result<void> RouteSocket::check_change(const LinkPlan& from, const LinkPlan& to) {
   m_state->renew();
-  QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), to.name));
+  QUIPU_TRY_ASSIGN(const int interface, m_state->index_of(to.name));
   QUIPU_TRY_ASSIGN(const auto routes, list_routes(m_state->get()));
   const LinkPlan both = between(from, to);
   for (const KernelRoute& route : routes)
@@ -389,7 +402,7 @@ Result<void> RouteSocket::check_change(const LinkPlan& from, const LinkPlan& to)
 Result<void> RouteSocket::apply(const LinkPlan& from, const LinkPlan& to, std::span<const IpPrefix> kept) {
   QUIPU_ASSERT(from.name == to.name);
   m_state->renew();
-  QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), to.name));
+  QUIPU_TRY_ASSIGN(const int interface, m_state->index_of(to.name));
   QUIPU_TRY(m_state->set_guards(between(from, to)));
   QUIPU_TRY(m_state->remove_routes(missing_from(from.tunnels(), to.tunnels()), interface));
   QUIPU_TRY(m_state->remove_addresses(missing_from(from.addresses, to.addresses), interface));
@@ -445,7 +458,7 @@ Result<void> RouteSocket::remove_guards(std::span<const IpPrefix> prefixes) {
 
 Result<Findings> RouteSocket::inspect(const LinkPlan& plan) {
   m_state->renew();
-  QUIPU_TRY_ASSIGN(const int interface, interface_index(m_state->get(), plan.name));
+  QUIPU_TRY_ASSIGN(const int interface, m_state->index_of(plan.name));
   Findings out;
   QUIPU_TRY_ASSIGN(out.link_up, is_up(m_state->get(), plan.name));
   QUIPU_TRY(m_state->inspect_rules(plan, out));

@@ -61,6 +61,9 @@ class RouteSocket {
   // from the first, whatever fails: it is said to be local.
   Result<void> guard(const LinkPlan& plan);
 
+  // Once the interface exists: whatever else gets its name later is not the plans' interface.
+  Result<void> own(const std::string& interface);
+
   // Step 2, once the interface exists: MTU, addresses, link up, routes. What is there already is kept, so it can be
   // repeated. An address that cannot be had keeps no route away, and is the error then.
   Result<void> apply(const LinkPlan& plan);

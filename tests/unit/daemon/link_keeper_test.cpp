@@ -28,6 +28,7 @@ class LinkKeeperTest : public testing::Test {
       RouteSocket routes = open_socket();
       EXPECT_OK(routes.guard(plan));
       const UniqueFd tunnel = open_tun("quipu0");
+      EXPECT_OK(routes.own("quipu0"));
       EXPECT_OK(routes.apply(plan));
       net::Loop loop;
       test::RecordedLog log;
@@ -49,6 +50,23 @@ TEST_F(LinkKeeperTest, GuardsAreSetAgainAlsoWhereTheInterfaceIsNotFound) {
     run("ip link set renamed0 name quipu0 && ip link set quipu0 up");
     test::run_until(loop, [&] { return log.count(event::kRoutesRestored) > 0 && keeper.trouble().empty(); });
     EXPECT_TRUE(send_canary("10.2.3.4"));
+  });
+}
+
+TEST_F(LinkKeeperTest, AnotherInterfaceThatGetsTheNameGetsNoPacket) {
+  with_tunnel([](net::Loop& loop, const LinkKeeper& keeper, const test::RecordedLog& log) {
+    const UniqueFd uplink = open_uplink();
+    run("ip link set quipu0 down && ip addr flush dev quipu0 && ip link set quipu0 name old0");
+    run("ip link set up0 down && ip link set up0 name quipu0 && ip link set quipu0 up");
+    test::run_until(loop, [&] { return log.count(event::kRoutesNotRestored) > 0; });
+    EXPECT_THAT(keeper.trouble(), HasSubstr("quipu0 does not exist: another one has its name"));
+    EXPECT_FALSE(send_canary("10.2.3.4"));
+    EXPECT_EQ(canaries(uplink), 0);
+    run("ip link set quipu0 down && ip link set quipu0 name up0 && ip link set old0 name quipu0");
+    run("ip link set quipu0 up");
+    test::run_until(loop, [&] { return log.count(event::kRoutesRestored) > 0 && keeper.trouble().empty(); });
+    EXPECT_TRUE(send_canary("10.2.3.4"));
+    EXPECT_EQ(canaries(uplink), 0);
   });
 }
 
