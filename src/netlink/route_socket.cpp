@@ -247,7 +247,7 @@ struct RouteSocket::State {
   // What is ours by its protocol and leads around the plan's guards. All are tried; the error is one of theirs.
   Result<void> remove_leaks(const LinkPlan& plan) {
     QUIPU_TRY_ASSIGN(const auto routes, list_routes(get()));
-    const int interface = plan.name.empty() ? 0 : index_if_any(plan.name).value_or(0);
+    const int interface = own != 0 ? own : plan.name.empty() ? 0 : index_if_any(plan.name).value_or(0);
     Result<void> all_can;
     std::vector<KernelRoute> leaks;
     for (const KernelRoute& route : routes) {

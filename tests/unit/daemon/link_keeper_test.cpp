@@ -58,8 +58,10 @@ TEST_F(LinkKeeperTest, AnotherInterfaceThatGetsTheNameGetsNoPacket) {
     const UniqueFd uplink = open_uplink();
     run("ip link set quipu0 down && ip addr flush dev quipu0 && ip link set quipu0 name old0");
     run("ip link set up0 down && ip link set up0 name quipu0 && ip link set quipu0 up");
+    run("ip route add 10.2.0.0/16 dev quipu0 table 81 proto 81");
     test::run_until(loop, [&] { return log.count(event::kRoutesNotRestored) > 0; });
     EXPECT_THAT(keeper.trouble(), HasSubstr("quipu0 does not exist: another one has its name"));
+    test::run_until(loop, [] { return !output_of("ip route show table 81").contains("dev quipu0"); });
     EXPECT_FALSE(send_canary("10.2.3.4"));
     EXPECT_EQ(canaries(uplink), 0);
     run("ip link set quipu0 down && ip link set quipu0 name up0 && ip link set old0 name quipu0");
