@@ -71,6 +71,11 @@ class Pki(program.ProgramTest):
             self.assertIn(f"--san {name}: expected DNS:NAME, IP:ADDRESS or URI:URI, or an address or host name", done.stderr)
         self.assertEqual(sorted(path.name for path in pki.iterdir()), ["ca.key", "ca.pem", "sae-a.key", "sae-a.pem"])
 
+    def test_an_id_may_be_a_number(self):
+        pki = self.make()
+        self.quipu("pki", "issue", "pki", "1001", "--san", "1002")
+        self.assertIn("DNS:1001, DNS:1002", openssl("x509", "-in", pki / "1001.pem", "-noout", "-ext", "subjectAltName").stdout)
+
     def test_makes_its_folder_and_no_other(self):
         self.assertIn("No such file", self.quipu("pki", "ca", "no/pki", expect=program.ERROR).stderr)
         self.assertEqual(list(self.folder.iterdir()), [])

@@ -79,9 +79,11 @@ void add_once(std::vector<std::string>& names, const std::string& name) {
   if (std::ranges::find(names, name) == names.end()) names.push_back(name);
 }
 
-// Not an address, nor what was to be one.
+// Not an address, nor what was to be one: an id may be a number.
 bool may_be_host_name(const std::string& name) {
-  return name.find(':') == std::string::npos && name.find_first_not_of("0123456789.") != std::string::npos;
+  const bool like_an_address =
+      name.find_first_not_of("0123456789.") == std::string::npos && name.find('.') != std::string::npos;
+  return !name.empty() && name.find(':') == std::string::npos && !like_an_address;
 }
 
 // TYPE:VALUE, or an address or host name alone: these are told apart. What looks like an address and is none, or is one
