@@ -87,6 +87,9 @@ TEST_F(HostileInventory, ListsNoMoreBlocksThanAPoolHolds) {
 // However the connection ended.
 TEST_F(HostileInventory, IsForgottenWithItsConnection) {
   const auto in_use = [] { return ::mallinfo2().uordblks; };
+  const std::size_t without = in_use();
+  const std::vector<char> known(10'000);
+  if (in_use() < without + known.size()) GTEST_SKIP() << "this heap does not tell what is in use (a sanitizer's)";
   const std::vector<std::function<void()>> ends{
       [&] { take(kme->link_disconnected(kLink, "cut", now)); },
       [&] { say(wire::InventoryEnd{0, 0}); },                      // a violation
@@ -102,7 +105,6 @@ TEST_F(HostileInventory, IsForgottenWithItsConnection) {
       list_lease(n);
     }
     const std::size_t listed = in_use();
-    if (listed == before) GTEST_SKIP() << "this heap does not tell what is in use (a sanitizer's)";
     ASSERT_GT(listed, before + 4'000'000);
     ends[end]();
     take(kme->handle_timeout(now));
