@@ -213,6 +213,16 @@ Result<void> remove_built(nl_sock* socket, const NlRoute& route, const IpPrefix&
   return {};
 }
 
+// Of something that the interface is to have: IPv6 refuses it where it is switched off as it does without a capability,
+// but by another code. A new interface has what `default` says.
+Error explain_adding(const std::string& what, IpFamily family, int interface, int error) {
+  if (error != -NLE_NOACCESS || family != IpFamily::v6 || interface == 0) return explain("adding " + what, error);
+  const std::string setting = "sysctl net.ipv6.conf.";
+  return {Errc::conflict, "adding " + what + ": IPv6 is switched off there: " + setting +
+                              "default.disable_ipv6=0, and " + setting + interface_name(interface) +
+                              ".disable_ipv6=0 while that exists, or take it out of the configuration"};
+}
+
 NlInterfaceAddress build_address(const IpPrefix& address, int interface) {
   NlInterfaceAddress out(rtnl_addr_alloc());
   QUIPU_ASSERT(out != nullptr);
@@ -323,9 +333,10 @@ Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket) {
 
 Result<void> add_route(nl_sock* socket, const Route& route, int interface) {
   const NlRoute built = build_route(route, interface);
-  if (const int error = rtnl_route_add(socket, built.get(), NLM_F_EXCL); error < 0)
-    return std::unexpected(explain("adding the route to " + route.prefix.text(), error));
-  return {};
+  const int error = rtnl_route_add(socket, built.get(), NLM_F_EXCL);
+  if (error >= 0) return {};
+  return std::unexpected(
+      explain_adding("the route to " + route.prefix.text(), route.prefix.address.family, interface, error));
 }
 
 Result<void> remove_route(nl_sock* socket, const Route& route, int interface) {
@@ -364,11 +375,7 @@ Result<void> add_address(nl_sock* socket, const IpPrefix& address, int interface
   const NlInterfaceAddress built = build_address(address, interface);
   const int error = rtnl_addr_add(socket, built.get(), NLM_F_EXCL);
   if (error >= 0) return {};
-  const std::string what = "adding the address " + address.text();
-  if (error == -NLE_NOACCESS && address.address.family == IpFamily::v6)
-    return fail(Errc::conflict, what + ": IPv6 is switched off there: sysctl net.ipv6.conf." +
-                                    interface_name(interface) + ".disable_ipv6=0, or take it out of the configuration");
-  return std::unexpected(explain(what, error));
+  return std::unexpected(explain_adding("the address " + address.text(), address.address.family, interface, error));
 }
 
 Result<void> remove_address(nl_sock* socket, const IpPrefix& address, int interface) {

@@ -347,6 +347,32 @@ TEST(RouteSocket, SaysThatAnAddressIsInUse) {
   });
 }
 
+// An address and a route: each by itself, and the one does not hide the other.
+TEST(RouteSocket, SaysThatIPv6IsSwitchedOffAndHowItIsSwitchedOn) {
+  in_namespace([] {
+    run("echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
+    RouteSocket socket = open_socket();
+    const LinkPlan both = plan_of({"2001:db8:2::/48"});
+    EXPECT_OK(socket.guard(both));
+    UniqueFd tunnel = open_tun("quipu0");
+    for (const LinkPlan& plan : {plan_of({}), plan_of({"2001:db8:2::/48"}, {"10.70.0.1/24"}), both}) {
+      const auto result = socket.apply(plan);
+      ASSERT_FALSE(result);
+      EXPECT_EQ(result.error().code, Errc::conflict);
+      EXPECT_THAT(result.error().text,
+                  HasSubstr(": IPv6 is switched off there: sysctl net.ipv6.conf.default.disable_ipv6=0, and sysctl "
+                            "net.ipv6.conf.quipu0.disable_ipv6=0 while that exists"));
+    }
+    EXPECT_THAT(output_of("ip addr show quipu0"), HasSubstr("10.70.0.1")) << "IPv4 has its own";
+    run("echo 0 > /proc/sys/net/ipv6/conf/quipu0/disable_ipv6");
+    EXPECT_OK(socket.apply(both));
+    tunnel.reset();
+    run("echo 0 > /proc/sys/net/ipv6/conf/default/disable_ipv6");
+    tunnel = open_tun("quipu0");
+    EXPECT_OK(socket.apply(both));
+  });
+}
+
 TEST(RouteSocket, SaysThatTheInterfaceDoesNotExist) {
   in_namespace([] {
     RouteSocket socket = open_socket();
