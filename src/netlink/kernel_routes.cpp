@@ -339,6 +339,13 @@ Result<void> add_route(nl_sock* socket, const Route& route, int interface) {
       explain_adding("the route to " + route.prefix.text(), route.prefix.address.family, interface, error));
 }
 
+Result<void> replace_route(nl_sock* socket, const Route& guard) {
+  const NlRoute built = build_route(guard, 0);
+  if (const int error = rtnl_route_add(socket, built.get(), NLM_F_REPLACE); error < 0)
+    return std::unexpected(explain("replacing the route to " + guard.prefix.text(), error));
+  return {};
+}
+
 Result<void> remove_route(nl_sock* socket, const Route& route, int interface) {
   auto removed = remove_built(socket, build_route(route, interface), route.prefix);
   return !removed && removed.error().code == Errc::not_found ? Result<void>() : removed;

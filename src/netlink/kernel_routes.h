@@ -72,6 +72,9 @@ Result<std::vector<KernelAddress>> list_addresses(nl_sock* socket);
 
 // `interface` is used for a tunnel only. Errc::conflict when a route of this prefix and metric exists.
 Result<void> add_route(nl_sock* socket, const Route& route, int interface);
+// A guard, in one step with the removal of what has its place: so that no packet finds neither. Adds it where there is
+// nothing any more.
+Result<void> replace_route(nl_sock* socket, const Route& guard);
 // Removing what is not there is no error.
 Result<void> remove_route(nl_sock* socket, const Route& route, int interface);
 // One of ours as it was listed, of whatever metric. Errc::not_found when the kernel does not find it by that.

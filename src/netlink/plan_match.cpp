@@ -50,6 +50,15 @@ bool could_take_ours(const KernelRoute& route, std::span<const KernelRoute> rout
   });
 }
 
+std::vector<KernelRoute> in_place_of(const Route& guard, std::span<const KernelRoute> routes) {
+  std::vector<KernelRoute> out;
+  std::ranges::copy_if(routes, std::back_inserter(out), [&](const KernelRoute& route) {
+    return route.prefix == guard.prefix && route.table == guard.table && route.metric == guard.metric() &&
+           route.tos == 0 && !route.source;
+  });
+  return out;
+}
+
 bool is_link_local(const IpPrefix& prefix) {
   return prefix.address.family == IpFamily::v6 && IpPrefix::parse("fe80::/10")->contains(prefix);
 }
@@ -156,12 +165,13 @@ Result<void> check_removable(const KernelRoute& route, std::span<const KernelRou
   return std::unexpected(by_hand(route, {Errc::conflict, "it is like ours in all but its hops"}));
 }
 
+bool may_replace(const Route& guard, std::span<const KernelRoute> routes) {
+  const std::vector<KernelRoute> there = in_place_of(guard, routes);
+  return there.size() == 1 && there.front().protocol == kRouteProtocol;
+}
+
 Result<void> check_place(const Route& guard, std::span<const KernelRoute> routes) {
-  const auto taken = std::ranges::find_if(routes, [&](const KernelRoute& route) {
-    return route.prefix == guard.prefix && route.table == guard.table && route.metric == guard.metric() &&
-           route.tos == 0 && !route.source;
-  });
-  if (taken == routes.end()) return {};
+  if (in_place_of(guard, routes).empty() || may_replace(guard, routes)) return {};
   return fail(Errc::conflict,
               "another route has the place of the " + guard.text() + " and its metric: remove that one");
 }

@@ -47,7 +47,10 @@ std::string stale_text(const KernelRoute& route);
 Error by_hand(const KernelRoute& route, const Error& why);
 // Errc::conflict where the kernel could remove a good one of ours instead.
 Result<void> check_removable(const KernelRoute& route, std::span<const KernelRoute> routes, int own_interface);
-// Errc::conflict where the kernel would refuse the guard.
+// What has the guard's place (the kernel would refuse the guard) is of our protocol: no plan has anything else there,
+// so it may be replaced. Where two have it, the kernel would not say which one it takes.
+bool may_replace(const Route& guard, std::span<const KernelRoute> routes);
+// Errc::conflict where the guard's place is taken, and not by what may be replaced.
 Result<void> check_place(const Route& guard, std::span<const KernelRoute> routes);
 
 }  // namespace quipu::netlink

@@ -53,12 +53,18 @@ struct RouteSocket::State {
     return index;
   }
 
+  // A tunnel takes no other's place: that could be the tunnel of another daemon.
+  Result<void> set_route(const Route& route, std::span<const KernelRoute> present, int interface) const {
+    const bool is_guard = route.kind != Route::Kind::tunnel;
+    return is_guard && may_replace(route, present) ? replace_route(get(), route) : add_route(get(), route, interface);
+  }
+
   // Those of `wanted` that are not there yet. All are tried; the error is the first one's that is missing then:
   // somebody else may have added the very same meanwhile, such as quipu-guard.
   Result<void> add_routes(const std::vector<Route>& wanted, std::span<const KernelRoute> present, int interface) {
     std::vector<std::pair<Route, Error>> failures;
     for (const Route& route : missing_from(wanted, planned(present, interface)))
-      if (const auto added = counted(add_route(get(), route, interface)); !added)
+      if (const auto added = counted(set_route(route, present, interface)); !added)
         failures.emplace_back(route, added.error());
     if (failures.empty()) return {};
     QUIPU_TRY_ASSIGN(const auto now, list_routes(get()));

@@ -54,11 +54,12 @@ class RouteSocket {
   ~RouteSocket();
 
   // Step 1, before the TUN device is opened: the plan's guards, and a rule for each family; those that exist are left
-  // alone. When one cannot be set, the others are even so. Local networks of an older plan are protected again. Where
-  // the interface exists, what is ours by its protocol leads to nothing else any more. Once all that has succeeded,
-  // blackholes of an older plan go where they are within a prefix of this one, whose guards decide there; others stay,
-  // and those behind a tunnel route of ours that stands. A local network that only a wider prefix protected is open
-  // from the first, whatever fails: it is said to be local.
+  // alone. What has the place of one and is ours by its protocol gives way to it. When one cannot be set, the others
+  // are even so. Local networks of an older plan are protected again. Where the interface exists, what is ours by its
+  // protocol leads to nothing else any more. Once all that has succeeded, blackholes of an older plan go where they are
+  // within a prefix of this one, whose guards decide there; others stay, and those behind a tunnel route of ours that
+  // stands. A local network that only a wider prefix protected is open from the first, whatever fails: it is said to be
+  // local.
   Result<void> guard(const LinkPlan& plan);
 
   // Once the interface exists: whatever else gets its name later is not the plans' interface.
@@ -69,8 +70,8 @@ class RouteSocket {
   Result<void> apply(const LinkPlan& plan);
 
   // Before a reload, changing nothing: Errc::conflict where something leads around the guards of either plan that is
-  // not to be told from a route of ours, or has the place of a guard, since no change could then succeed, nor be taken
-  // back.
+  // not to be told from a route of ours, or has the place of a guard and is not to give way to it, since no change
+  // could then succeed, nor be taken back.
   Result<void> check_change(const LinkPlan& from, const LinkPlan& to);
 
   // Reload: both steps, and the reverse for what is not in `to`. A prefix that left the plan loses its blackholes,

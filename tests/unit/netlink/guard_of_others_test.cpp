@@ -255,6 +255,29 @@ TEST(GuardOfOthers, TheTunnelOfAnotherDaemonIsNotTakenDownByAStart) {
   });
 }
 
+// Also while the rule of a daemon that was killed stands.
+TEST(GuardOfOthers, AGuardTakesThePlaceOfARouteOfOurProtocolAtAStart) {
+  for (const std::string& route : routes_in_place()) {
+    SCOPED_TRACE(route);
+    in_namespace([&] {
+      const UniqueFd uplink = open_uplink();
+      const UniqueFd other = open_tun("other0");
+      run("ip rule add pref 81 table 81 protocol 81 && ip -6 rule add pref 81 table 81 protocol 81");
+      run("ip link set other0 up && ip route add " + route);
+      RouteSocket socket = open_socket();
+      const RemovedRoutes removed;
+      EXPECT_OK(socket.guard(plan_in_place()));
+      EXPECT_THAT(removed.types(), IsEmpty()) << "there was a moment without either";
+      for (const std::string to : {"10.12.3.4", "2001:db8:12::4"})
+        EXPECT_FALSE(send_canary(to)) << to;
+      const UniqueFd tunnel = open_tun("quipu0");
+      EXPECT_OK(socket.apply(plan_in_place()));
+      expect_in_effect(socket, tunnel);
+      EXPECT_EQ(canaries(uplink) + canaries(other), 0);
+    });
+  }
+}
+
 // A configuration that was edited and is not loaded: its guards are set beside those of the daemon that runs.
 TEST(GuardOfOthers, WhatATunnelCarriesKeepsItsGuardWithinAWiderPrefix) {
   in_namespace([] {

@@ -6,8 +6,10 @@
 #pragma once
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -22,6 +24,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/freed_by.h"
 #include "base/unique_fd.h"
@@ -140,6 +143,66 @@ inline InEffect in_effect(LinkPlan plan) {
   EXPECT_OK(out.socket.guard(out.plan));
   EXPECT_OK(out.socket.apply(out.plan));
   return out;
+}
+
+// What the kernel announces of routes, one to a datagram, from here on.
+class RemovedRoutes {
+ public:
+  RemovedRoutes() : m_socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE)) {
+    sockaddr_nl address{};
+    address.nl_family = AF_NETLINK;
+    address.nl_groups = RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+    EXPECT_EQ(::bind(m_socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  }
+
+  // RTN_... of those of our protocol that were removed.
+  std::vector<int> types() const {
+    std::vector<int> out;
+
+    struct {
+      nlmsghdr header;
+      rtmsg route;
+    } message{};
+
+    while (::recv(m_socket.get(), &message, sizeof message, 0) > 0)
+      if (message.header.nlmsg_type == RTM_DELROUTE && message.route.rtm_protocol == kRouteProtocol)
+        out.push_back(message.route.rtm_type);
+    return out;
+  }
+
+ private:
+  UniqueFd m_socket;
+};
+
+// Routes of our protocol with the prefix, table and metric of a guard of plan_in_place().
+inline std::vector<std::string> routes_in_place() {
+  const std::string hops6 = "nexthop via fe80::8 dev other0 nexthop via fe80::9 dev other0";
+  return {"10.12.0.0/16 proto 81 metric 4294967295 table 81 dev other0",
+          "10.12.0.0/16 proto 81 metric 4294967295 dev other0",
+          "10.12.0.0/16 proto 81 metric 4294967295 table 81 nexthop dev other0 nexthop dev other0",
+          "throw 10.12.0.0/16 proto 81 metric 4294967295 table 81",
+          "10.12.9.0/24 proto 81 metric 2 table 81 dev other0",
+          "2001:db8:12::/48 proto 81 metric 4294967295 table 81 dev other0",
+          "2001:db8:12::/48 proto 81 metric 4294967295 dev other0",
+          "2001:db8:12::/48 proto 81 metric 4294967295 table 81 " + hops6,
+          "throw 2001:db8:12::/48 proto 81 metric 4294967295 table 81"};
+}
+
+inline LinkPlan plan_in_place() {
+  return plan_of({"10.2.0.0/16", "10.12.0.0/16", "2001:db8:2::/48", "2001:db8:12::/48"},
+                 {"10.70.0.1/24", "2001:db8:70::1/64"}, 1420, {"10.12.9.0/24"});
+}
+
+// That plan: nothing is missing, nothing else of ours is left, and the tunnel has the packets.
+inline void expect_in_effect(RouteSocket& socket, const UniqueFd& tunnel) {
+  const auto found = socket.inspect(plan_in_place());
+  ASSERT_TRUE(found.has_value()) << found.error().text;
+  EXPECT_THAT(found->missing_guards, testing::IsEmpty());
+  EXPECT_THAT(found->missing_tunnels, testing::IsEmpty());
+  EXPECT_THAT(all_that_is_ours(), testing::Not(testing::HasSubstr("other0")));
+  for (const std::string to : {"10.12.3.4", "2001:db8:12::4"})
+    EXPECT_TRUE(send_canary(to)) << to;
+  EXPECT_EQ(canaries(tunnel), 2);
 }
 
 }  // namespace quipu::netlink

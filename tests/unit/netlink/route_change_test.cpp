@@ -16,35 +16,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
-// What the kernel announces of routes, one to a datagram, from here on.
-class RemovedRoutes {
- public:
-  RemovedRoutes() : m_socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE)) {
-    sockaddr_nl address{};
-    address.nl_family = AF_NETLINK;
-    address.nl_groups = RTMGRP_IPV4_ROUTE;
-    EXPECT_EQ(::bind(m_socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-  }
-
-  // RTN_... of those that were removed from our table.
-  std::vector<int> types() const {
-    std::vector<int> out;
-
-    struct {
-      nlmsghdr header;
-      rtmsg route;
-    } message{};
-
-    while (::recv(m_socket.get(), &message, sizeof message, 0) > 0)
-      if (message.header.nlmsg_type == RTM_DELROUTE && message.route.rtm_table == kRouteTable)
-        out.push_back(message.route.rtm_type);
-    return out;
-  }
-
- private:
-  UniqueFd m_socket;
-};
-
 TEST(RouteChange, WhatStaysAsItIsIsNotTouched) {
   in_namespace([] {
     auto [uplink, tunnel, plan, socket] = in_effect(plan_with_local({"10.0.0.0/8", "10.2.3.0/24"}, {"10.2.0.0/16"}));
@@ -72,6 +43,44 @@ TEST(RouteChange, WhatHasThePlaceOfAGuardIsToldBeforehand) {
     }
     EXPECT_OK(socket.check_change(plan, more));
   });
+}
+
+TEST(RouteChange, AGuardTakesThePlaceOfARouteOfOurProtocol) {
+  std::vector<std::string> routes = routes_in_place();
+  routes.emplace_back("10.12.0.0/16 proto 81 metric 4294967295 table 81 dev quipu0");
+  for (const std::string& route : routes) {
+    SCOPED_TRACE(route);
+    in_namespace([&] {
+      auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"10.2.0.0/16", "2001:db8:2::/48"}));
+      const UniqueFd other = open_tun("other0");
+      run("ip link set other0 up && ip route add " + route);
+      const RemovedRoutes removed;
+      EXPECT_OK(socket.check_change(plan, plan_in_place()));
+      EXPECT_OK(socket.apply(plan, plan_in_place()));
+      EXPECT_THAT(removed.types(), ElementsAre()) << "there was a moment without either";
+      expect_in_effect(socket, tunnel);
+      EXPECT_EQ(canaries(uplink) + canaries(other), 0);
+    });
+  }
+}
+
+// Which of two the kernel would take is not ours to say.
+TEST(RouteChange, WhatStandsBesideARouteOfOurProtocolDoesNotGiveWay) {
+  for (const std::string table : {"main", "81"}) {
+    in_namespace([&] {
+      auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"10.2.0.0/16"}));
+      run("ip route append 10.12.0.0/16 dev up0 metric 4294967295 proto 81 table " + table);
+      run("ip route append 10.12.0.0/16 dev up0 metric 4294967295 proto static table " + table);
+      const auto routes = [&] { return output_of("ip route show exact 10.12.0.0/16 table " + table); };
+      const std::string before = routes();
+      const auto refused = socket.check_change(plan, plan_in_place());
+      ASSERT_FALSE(refused);
+      EXPECT_THAT(refused.error().text, HasSubstr("another route has the place of the blackhole 10.12.0.0/16"));
+      EXPECT_EQ(routes(), before);
+      EXPECT_FALSE(open_socket().guard(plan_in_place()));
+      EXPECT_THAT(routes(), HasSubstr("proto static"));
+    });
+  }
 }
 
 TEST(RouteChange, WhatDropsAsABlackholeDoesIsAsGood) {
@@ -118,7 +127,7 @@ TEST(RouteChange, ALocalNetworkOfAPrefixThatLeavesIsNeverClosed) {
     auto [uplink, tunnel, from, socket] = in_effect(plan_with_local({"10.0.0.0/8"}, {"10.2.0.0/16"}));
     const RemovedRoutes removed;
     EXPECT_OK(socket.apply(from, plan_with_local({"172.16.0.0/12"}, {})));
-    EXPECT_THAT(removed.types(), ElementsAre(RTN_UNICAST, RTN_BLACKHOLE, RTN_THROW));
+    EXPECT_THAT(removed.types(), ElementsAre(RTN_UNICAST, RTN_BLACKHOLE, RTN_BLACKHOLE, RTN_THROW));
   });
 }
 
