@@ -234,8 +234,8 @@ ExitCode judge(const KmsStatus& status) {
 }
 
 ExitCode graver(ExitCode a, ExitCode b) {
-  constexpr std::array kFromMildToGrave{ExitCode::ok,   ExitCode::degraded,     ExitCode::error,
-                                        ExitCode::down, ExitCode::policy_block, ExitCode::config_invalid};
+  constexpr std::array kFromMildToGrave{ExitCode::ok, ExitCode::degraded, ExitCode::error, ExitCode::down,
+                                        ExitCode::policy_block};
   return std::max(std::ranges::find(kFromMildToGrave, a), std::ranges::find(kFromMildToGrave, b))[0];
 }
 

@@ -18,7 +18,7 @@ std::string to_text(const control::KmsStatus& status);
 ExitCode judge(const control::DeviceStatus& status);
 // down when no KM link is up, degraded when some are not, a QKD link does not run, or a certificate is over.
 ExitCode judge(const control::KmsStatus& status);
-// The graver of two.
+// The graver of two of those that `status` ends with: from mild to grave ok, degraded, error, down, policy_block.
 ExitCode graver(ExitCode a, ExitCode b);
 
 // "4.1 s", "3 min 20 s", "3 h 20 min", "3 d 4 h"

@@ -120,9 +120,26 @@ class Control(program.ProgramTest):
             (b'{"ok":true}\n', program.DOWN),
             (b'{"ok":true,"result":{}}\n', program.ERROR),
         ):
-            (self.folder / "control.sock").unlink(missing_ok=True)
-            with self.daemon(answer):
+            for name in ("control.sock", "kms.sock"):
+                (self.folder / name).unlink(missing_ok=True)
+            with self.daemon(answer), self.daemon(self.STATUS, "kms.sock"):
                 self.assertNotEqual(self.quipu(*self.sockets(), "status", expect=outcome).stderr, "")
+
+    def test_what_cannot_be_read_does_not_hide_the_other_daemon(self):
+        for name, other in (("control.sock", "kms.sock"), ("kms.sock", "control.sock")):
+            for options in ((), ("--json",)):
+                down = self.STATUS.replace(b'"state":"up"', b'"state":"down"').replace(b'"km_link":"up"', b'"km_link":"down"')
+                with self.daemon(b'{"ok":true,"result":{}}\n', name), self.daemon(down, other):
+                    done = self.quipu(*self.sockets(), "status", *options, expect=program.DOWN)
+                for socket_name in (name, other):
+                    (self.folder / socket_name).unlink()
+                self.assertIn("schema_version", done.stderr)
+                if options:
+                    shown = json.loads(done.stdout)
+                    self.assertEqual([part for part in ("device", "kms") if shown[part] is None],
+                                     ["device" if name == "control.sock" else "kms"])
+                else:
+                    self.assertIn("DOWN", done.stdout)
 
     def test_refusal_is_told_with_its_hint(self):
         refusal = {"ok": False, "error": {"code": "not_permitted", "message": "only root may rekey", "hint": "use sudo"}}

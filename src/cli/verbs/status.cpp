@@ -30,13 +30,15 @@ Result<std::optional<std::string>> ask_status(const std::string& socket, bool ex
   return result_of(*std::move(reply));
 }
 
+// Shows what a daemon said and adds its judgement to `outcome`. What cannot be read is reported, and then `json` holds
+// nothing.
 template <class Status>
-Result<ExitCode> judge_and_show(const std::optional<std::string>& json, Result<Status> (*read)(std::string_view),
-                                bool show) {
-  if (!json) return ExitCode::ok;
-  QUIPU_TRY_ASSIGN(const Status status, read(*json));
-  if (show) fmt::print("{}", to_text(status));
-  return judge(status);
+void show(std::optional<std::string>& json, Result<Status> (*read)(std::string_view), bool as_text, ExitCode& outcome) {
+  if (!json) return;
+  const Result<Status> status = read(*json);
+  if (status && as_text) fmt::print("{}", to_text(*status));
+  outcome = graver(outcome, status ? judge(*status) : report(status.error()));
+  if (!status) json.reset();
 }
 
 // A daemon that does not answer counts as down; one that we may not ask says nothing either way.
@@ -45,41 +47,42 @@ ExitCode report_silence(const Error& error) {
   return error.code == Errc::not_permitted ? ExitCode::error : ExitCode::down;
 }
 
-ExitCode show(const Invocation& invocation, bool as_json) {
+ExitCode ask_and_show(const Invocation& invocation, bool as_json) {
   const auto device = ask_status(invocation.socket, is_expected(invocation.socket_given, kDeviceConfiguration));
   const auto kms = ask_status(invocation.kms_socket, is_expected(invocation.kms_socket_given, kKmsConfiguration));
   ExitCode outcome = ExitCode::ok;
   for (const auto* asked : {&device, &kms})
     if (!*asked) outcome = graver(outcome, report_silence(asked->error()));
-  const std::optional<std::string> device_json = device.value_or(std::nullopt);
-  const std::optional<std::string> kms_json = kms.value_or(std::nullopt);
+  std::optional<std::string> device_json = device.value_or(std::nullopt);
+  std::optional<std::string> kms_json = kms.value_or(std::nullopt);
   if (device && kms && !device_json && !kms_json)
     return report_silence({Errc::unavailable, std::string("no daemon is configured here: there is neither ") +
                                                   kDeviceConfiguration + " nor " + kKmsConfiguration +
                                                   ", and no daemon's socket"});
-  const auto device_outcome = judge_and_show(device_json, control::device_status_from_json, !as_json);
-  if (!device_outcome) return report(device_outcome.error());
-  const auto kms_outcome = judge_and_show(kms_json, control::kms_status_from_json, !as_json);
-  if (!kms_outcome) return report(kms_outcome.error());
+  show(device_json, control::device_status_from_json, !as_json, outcome);
+  show(kms_json, control::kms_status_from_json, !as_json, outcome);
   if (as_json)
     fmt::print("{{\"schema_version\":{},\"device\":{},\"kms\":{}}}\n", control::kSchemaVersion,
                device_json.value_or("null"), kms_json.value_or("null"));
-  return graver(outcome, graver(*device_outcome, *kms_outcome));
+  return outcome;
 }
 
 }  // namespace
 
 void add_status(CLI::App& program, Invocation& invocation) {
-  CLI::App& verb = add_verb(program, "status", "Show tunnels, keys and links of this site",
-                            "Exit code: 0 all well (an idle tunnel is: nobody sends, and the next packet opens it); 1 "
-                            "not permitted to ask;\n3 degraded: some tunnels or links are down, keys run short, a "
-                            "tunnel is up and has a reason to tell all the same,\nor a certificate is over; 4 down: "
-                            "no tunnel, no KM link, or a daemon that is configured here does not run;\n6 a tunnel is "
-                            "blocked because its policy wants keys that are not there.");
+  CLI::App& verb =
+      add_verb(program, "status", "Show tunnels, keys and links of this site",
+               "Exit code: 0 all well (an idle tunnel is: nobody sends, and the next packet opens it); 1 "
+               "not permitted to ask,\nor an answer that is not understood; 3 degraded: some tunnels or "
+               "KM links are down, a pool is stopped, a QKD link\ndoes not run, a tunnel is up and has a "
+               "reason to tell all the same, or a certificate is not valid (yet, or any more);\n4 down: no "
+               "tunnel is up or idle, no KM link is up and gives keys, or a daemon that is configured "
+               "here does not\nanswer; 6 a tunnel is blocked because its policy wants keys that are not "
+               "there. The gravest of both daemons,\nfrom mild to grave: 0, 3, 1, 4, 6.");
   auto as_json = std::make_shared<bool>(false);
   verb.add_flag("--json", *as_json,
-                "As one line of JSON: {\"schema_version\", \"device\", \"kms\"}, null for a daemon that does not run");
-  on_run(verb, invocation, [&invocation, as_json] { return show(invocation, *as_json); });
+                "As one line of JSON: {\"schema_version\", \"device\", \"kms\"}, null for a daemon that gives none");
+  on_run(verb, invocation, [&invocation, as_json] { return ask_and_show(invocation, *as_json); });
 }
 
 }  // namespace quipu::cli
