@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,6 +22,16 @@ constexpr std::string_view kCredential = "credential:";
 // where the service manager would.
 constexpr std::pair<std::string_view, std::string_view> kUnitsCredentials[] = {{"quipu_", "/etc/quipu/credentials"},
                                                                                {"kms_", "/etc/quipu/kms-credentials"}};
+
+// Users of the units, whom root, again in a shell, judges for.
+constexpr const char* kUnitsUsers[] = {"_quipu", "_quipu-kms"};
+
+bool is_a_units(uid_t user) {
+  return std::ranges::any_of(kUnitsUsers, [&](const char* name) {
+    const passwd* const known = ::getpwnam(name);
+    return known != nullptr && known->pw_uid == user;
+  });
+}
 
 bool exists(const std::string& path) {
   return ::access(path.c_str(), F_OK) == 0;
@@ -82,9 +93,10 @@ Result<SecretBytes> read_locked(const RegularFile& file, std::size_t max) {
 // access control list.
 Result<void> require_private(const RegularFile& file, bool credential) {
   QUIPU_TRY(file.require_closed_to(credential ? S_IRWXO : S_IRWXG | S_IRWXO));
-  if (file.status.st_uid != 0 && file.status.st_uid != ::geteuid())
-    return fail(Errc::not_permitted, fmt::format("{}: belongs to user {}; chown it to root or to the daemon's user",
-                                                 file.path, file.status.st_uid));
+  const uid_t owner = file.status.st_uid;
+  if (owner != 0 && owner != ::geteuid() && (::geteuid() != 0 || !is_a_units(owner)))
+    return fail(Errc::not_permitted,
+                fmt::format("{}: belongs to user {}; chown it to root or to the daemon's user", file.path, owner));
   return {};
 }
 

@@ -26,7 +26,8 @@ Result<std::string> read_text_file(std::string_view name, std::size_t max);
 Result<SecretBytes> read_certificate_file(std::string_view name, std::size_t max);
 
 // The octets of a private file, in locked memory from the first read on. Refused when others than its owner may read
-// or write it, or when its owner is neither root nor this process's user.
+// or write it, or when its owner is neither root nor this process's user (nor, when root asks, a
+// user of the units: root then checks what they will read).
 Result<SecretBytes> read_secret_file(std::string_view name, std::size_t max);
 
 // A private file that holds one line of base64, decoding to exactly `size` octets, which are not all alike.
