@@ -18,10 +18,7 @@ using CipherContext = std::unique_ptr<EVP_CIPHER_CTX, FreedBy<EVP_CIPHER_CTX_fre
 
 // Fetched once: a fetch costs more than a packet.
 const EVP_CIPHER* aes_256_gcm() {
-  static const Cipher cipher = [] {
-    start_libraries();
-    return Cipher(EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr));
-  }();
+  static const Cipher cipher(EVP_CIPHER_fetch(nullptr, "AES-256-GCM", nullptr));
   QUIPU_ASSERT(cipher != nullptr);
   return cipher.get();
 }
@@ -40,7 +37,12 @@ bool too_long(ByteView in) {
 
 // One context serves both directions: GCM uses the same key schedule to seal and to open.
 struct Aead::Context {
-  CipherContext cipher{EVP_CIPHER_CTX_new()};
+  CipherContext cipher;
+
+  Context() {
+    start_libraries();
+    cipher.reset(EVP_CIPHER_CTX_new());
+  }
 
   bool start(const AeadNonce& nonce, ByteView aad, bool sealing) {
     return EVP_CipherInit_ex2(cipher.get(), nullptr, nullptr, nonce.data(), sealing ? 1 : 0, nullptr) == 1 &&

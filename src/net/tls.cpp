@@ -14,6 +14,7 @@
 #include "base/ip.h"
 #include "base/regular_file.h"
 #include "base/secret.h"
+#include "crypto/library.h"
 #include "net/tls_native.h"
 
 namespace quipu::net {
@@ -62,17 +63,8 @@ Bio memory_bio(const SecretBytes& bytes) {
   return Bio(BIO_new_mem_buf(bytes.view().data(), static_cast<int>(bytes.size())));
 }
 
-// Without a prompt for a passphrase. A file may hold a private key besides: what OpenSSL skips, it has to wipe.
-X509* next_certificate(BIO* pem) {
-  const auto no_passphrase = [](char*, int, int, void*) { return -1; };
-  unsigned char* der = nullptr;
-  long size = 0;
-  if (PEM_bytes_read_bio_secmem(&der, &size, nullptr, PEM_STRING_X509, pem, no_passphrase, nullptr) != 1)
-    return nullptr;
-  const unsigned char* at = der;
-  X509* const out = d2i_X509(nullptr, &at, size);
-  OPENSSL_secure_clear_free(der, static_cast<std::size_t>(size));
-  return out;
+int no_passphrase(char* /*out*/, int /*size*/, int /*writing*/, void* /*context*/) {
+  return -1;
 }
 
 Result<std::vector<Certificate>> read_certificates(const std::string& path) {
@@ -80,7 +72,7 @@ Result<std::vector<Certificate>> read_certificates(const std::string& path) {
   const Bio bio = memory_bio(pem);
   std::vector<Certificate> out;
   ERR_clear_error();
-  while (X509* certificate = next_certificate(bio.get()))
+  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr))
     out.emplace_back(certificate);
   const unsigned long code = ERR_peek_last_error();
   ERR_clear_error();
@@ -94,7 +86,6 @@ Result<std::vector<Certificate>> read_certificates(const std::string& path) {
 Result<PrivateKey> read_private_key(const std::string& path) {
   QUIPU_TRY_ASSIGN(const SecretBytes pem, read_file(path, S_IRWXO));
   const Bio bio = memory_bio(pem);
-  const auto no_passphrase = [](char*, int, int, void*) { return -1; };
   ERR_clear_error();
   PrivateKey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
   if (key == nullptr) return fail(Errc::malformed, path + ": no PEM private key without passphrase: " + last_reason());
@@ -143,7 +134,7 @@ PeerIdentity identity_of(X509* certificate) {
 }
 
 Result<ContextPointer> make_context(const TlsOptions& options) {
-  OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+  crypto::start_libraries();
   ERR_clear_error();
   ContextPointer context(SSL_CTX_new(TLS_method()));
   if (context == nullptr) return fail(Errc::crypto_failure, "TLS: " + last_reason());

@@ -2,11 +2,14 @@
 #include "freed_memory.h"
 
 #include <malloc.h>
-#include <openssl/crypto.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
-#include <new>
+
+#ifdef __clang__
+#include <sanitizer/allocator_interface.h>
+#endif
 
 namespace quipu::service {
 namespace {
@@ -14,23 +17,15 @@ namespace {
 std::string_view g_wanted;
 std::atomic<bool> g_given_back = false;
 
-void give_back(void* memory) {
-  const std::string_view octets(static_cast<const char*>(memory), memory == nullptr ? 0 : ::malloc_usable_size(memory));
-  if (!g_wanted.empty() && octets.find(g_wanted) != std::string_view::npos) g_given_back = true;
-  std::free(memory);
+// Calls nothing that could take memory.
+void look_at(const volatile void* memory) {
+  if (memory == nullptr || g_wanted.empty()) return;
+  const auto* const begin = static_cast<const char*>(const_cast<const void*>(memory));
+  const auto* const end = begin + ::malloc_usable_size(const_cast<void*>(memory));
+  if (std::search(begin, end, g_wanted.begin(), g_wanted.end()) != end) g_given_back = true;
 }
-
-// Before anybody uses OpenSSL, which takes no other functions later.
-const bool g_openssl = CRYPTO_set_mem_functions(
-                           [](std::size_t size, const char*, int) { return std::malloc(size); },
-                           [](void* memory, std::size_t size, const char*, int) { return std::realloc(memory, size); },
-                           [](void* memory, const char*, int) { give_back(memory); }) == 1;
 
 }  // namespace
-
-bool openssl_is_watched() {
-  return g_openssl;
-}
 
 void watch_for(std::string_view text) {
   g_wanted = text;
@@ -43,20 +38,24 @@ bool given_back() {
 
 }  // namespace quipu::service
 
-// The sanitizers, under which clang builds, have operators of their own.
-#ifndef __clang__
+// clang builds with a sanitizer, which tells; else the C library lets a program have its own free().
+#ifdef __clang__
 
-void* operator new(std::size_t size) {
-  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
+namespace quipu::service {
+namespace {
 
-void operator delete(void* memory) noexcept {
-  quipu::service::give_back(memory);
-}
+const int g_installed = __sanitizer_install_malloc_and_free_hooks([](const volatile void*, std::size_t) {}, look_at);
 
-void operator delete(void* memory, std::size_t /*size*/) noexcept {
-  quipu::service::give_back(memory);
+}  // namespace
+}  // namespace quipu::service
+
+#else
+
+extern "C" void __libc_free(void* memory);
+
+extern "C" void free(void* memory) noexcept {
+  quipu::service::look_at(memory);
+  __libc_free(memory);
 }
 
 #endif

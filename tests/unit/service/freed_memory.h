@@ -6,9 +6,6 @@
 
 namespace quipu::service {
 
-// False where OpenSSL had taken memory before the program could say that it wants to see what comes back.
-bool openssl_is_watched();
-
 // Something to look for from now on, which outlives that; empty to look no more.
 void watch_for(std::string_view text);
 // Whether it was in memory that was given back since.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/named_files.h"
 
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -16,6 +17,22 @@ namespace {
 #define ENCODED_KEY "MC4CAQAwBQYDK2VwBCIEIKe0wFzQeHJ3bC1mYk9rdVh2U2pRZ0VwT2lMdQ=="
 constexpr std::string_view kEncodedKey = ENCODED_KEY;
 constexpr std::string_view kPrivateKey = "-----BEGIN PRIVATE KEY-----\n" ENCODED_KEY "\n-----END PRIVATE KEY-----\n";
+
+// The base64 lines of a PEM file, in order.
+std::vector<std::string> encoded_lines_in(const std::string& file) {
+  std::ifstream in(file);
+  std::vector<std::string> out;
+  for (std::string line; std::getline(in, line);)
+    if (!line.starts_with("-----")) out.push_back(line);
+  return out;
+}
+
+// The secret number of an elliptic-curve key of 256 bits: RFC 5915, clause 3, the first OCTET STRING of 32 octets.
+std::string_view scalar_in(std::string_view der) {
+  const auto at = der.find(std::string_view("\x04\x20"));
+  return at == std::string_view::npos ? std::string_view() : der.substr(at + 2, 32);
+}
+
 const config::FileName kAbsent{.name = "/none/a", .position = {7, 1}, .key = "b.a"};
 
 TEST(NamedFiles, TellsAllInTheOrderOfTheConfiguration) {
@@ -65,24 +82,44 @@ TEST(NamedFiles, ACertificateThatCannotBeHadIsTheFaultOfItsKey) {
   EXPECT_TRUE(credentials.outcome("FILE").error().text.starts_with("FILE:1:1: t.ca: credential:none: "));
 }
 
-// Somebody put the private key into the file of the certificate.
+// Of the private key, and of another that somebody put into the file of the certificate: neither lines of the text nor
+// octets, in the order of either end.
 TEST(NamedFiles, LeaveNoKeyInMemoryThatTheyGiveBack) {
   const net::TestPki pki;
   const net::TlsFiles end = pki.issue("a");
   std::ofstream(end.certificate, std::ios::app) << kPrivateKey;
-  const auto file = [](const std::string& name) { return config::FileName{.name = name, .position = {}, .key = "t"}; };
   const Bytes der = from_base64(kEncodedKey).value();
-  ASSERT_TRUE(openssl_is_watched());
-  for (const std::string_view form : {kPrivateKey, as_text(der)}) {
-    NamedFiles files;
+  const std::vector<std::string> lines = encoded_lines_in(end.key);
+  ASSERT_GE(lines.size(), 2U);
+  const Bytes own = from_base64(fmt::format("{}", fmt::join(lines, ""))).value();
+  const std::string scalar(scalar_in(as_text(own)));
+  ASSERT_EQ(scalar.size(), 32U);
+  const std::string reversed(scalar.rbegin(), scalar.rend());
+  const auto file = [](const std::string& name) { return config::FileName{.name = name, .position = {}, .key = "t"}; };
+  for (const std::string_view form :
+       {kPrivateKey, kEncodedKey, as_text(der), std::string_view(lines[0]), std::string_view(lines[1]),
+        std::string_view(scalar), std::string_view(reversed)}) {
     watch_for(form);
-    const FileDigest digest = files.certificates(file(end.certificate));
-    const auto tls = files.tls({.ca = file(end.ca), .cert = file(end.certificate), .key = file(end.key)});
-    EXPECT_FALSE(given_back());
-    watch_for({});
+    FileDigest digest;
+    std::shared_ptr<const net::TlsContext> tls;
+    {
+      NamedFiles files;
+      digest = files.certificates(file(end.certificate));
+      tls = files.tls({.ca = file(end.ca), .cert = file(end.certificate), .key = file(end.key)});
+    }
     EXPECT_NE(digest, FileDigest{});
     EXPECT_NE(tls, nullptr);
+    tls.reset();
+    EXPECT_FALSE(given_back()) << "form of " << form.size() << " octets";
+    watch_for({});
   }
+}
+
+TEST(FreedMemory, IsLookedAt) {
+  watch_for("looked for");
+  std::make_unique<std::string>("what is looked for, on the heap").reset();
+  EXPECT_TRUE(given_back());
+  watch_for({});
 }
 
 }  // namespace
