@@ -238,8 +238,11 @@ Result<void> RouteSocket::check_change(const LinkPlan& from, const LinkPlan& to)
   for (const KernelRoute& route : routes)
     if (route.protocol == kRouteProtocol && leads_away(route, both, interface))
       QUIPU_TRY(check_removable(route, routes, interface));
-  for (const Route& guard : missing_from(both.guards(), planned(routes, interface)))
-    QUIPU_TRY(check_place(guard, routes));
+  const std::vector<Route> present = planned(routes, interface);
+  // What `from` protects is no local network in between, and may be one in the end.
+  for (const LinkPlan* plan : {&both, &to})
+    for (const Route& guard : missing_from(plan->guards(), present))
+      QUIPU_TRY(check_place(guard, routes));
   return {};
 }
 

@@ -45,6 +45,30 @@ TEST(RouteChange, WhatHasThePlaceOfAGuardIsToldBeforehand) {
   });
 }
 
+// Its throw is set only when all else has succeeded.
+TEST(RouteChange, WhatHasThePlaceOfANewLocalNetworkIsToldBeforehand) {
+  for (const std::string network : {"10.2.0.0/16", "2001:db8:2::/48"}) {
+    SCOPED_TRACE(network);
+    in_namespace([&] {
+      auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"10.0.0.0/8", "172.16.0.0/12", "2001:db8::/33"}));
+      const LinkPlan local = plan_of({"10.0.0.0/8", "2001:db8::/33"}, {"10.70.0.1/24"}, 1420, {network});
+      run("ip route add " + network + " dev up0 table 81 metric 2");
+      const std::string before = all_that_is_ours();
+      const auto refused = socket.check_change(plan, local);
+      ASSERT_FALSE(refused);
+      EXPECT_EQ(refused.error().text,
+                "another route has the place of the throw " + network + " and its metric: remove that one");
+      EXPECT_EQ(all_that_is_ours(), before);
+      ASSERT_FALSE(socket.apply(plan, local));
+      EXPECT_THAT(all_that_is_ours(), Not(HasSubstr("172.16.0.0/12 dev quipu0"))) << "no need to be told before";
+      EXPECT_OK(socket.apply(local, plan));
+      run("ip route del " + network + " table 81 metric 2");
+      EXPECT_OK(socket.check_change(plan, local));
+      EXPECT_OK(socket.apply(plan, local));
+    });
+  }
+}
+
 TEST(RouteChange, AGuardTakesThePlaceOfARouteOfOurProtocol) {
   std::vector<std::string> routes = routes_in_place();
   routes.emplace_back("10.12.0.0/16 proto 81 metric 4294967295 table 81 dev quipu0");
