@@ -11,6 +11,7 @@
 namespace quipu::netlink {
 namespace {
 
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -107,16 +108,47 @@ TEST(RouteChange, WhatStandsBesideARouteOfOurProtocolDoesNotGiveWay) {
   }
 }
 
-TEST(RouteChange, WhatDropsAsABlackholeDoesIsAsGood) {
+// Gateways of one prefix and metric are hops of one route: the kernel tells the protocol of the first alone.
+TEST(RouteChange, HopsThatIpv6KeepsAsOneRouteGiveWayWithTheFirst) {
+  for (const std::string table : {"main", "81"}) {
+    for (const bool ours_first : {true, false}) {
+      SCOPED_TRACE(testing::Message() << table << (ours_first ? ", ours first" : ", ours second"));
+      in_namespace([&] {
+        auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"10.2.0.0/16", "2001:db8:2::/48"}));
+        const UniqueFd other = open_tun("other0");
+        const std::string place = " 2001:db8:12::/48 metric 4294967295 table " + table + " dev other0 via ";
+        run("ip link set other0 up && ip -6 route add" + place + "fe80::8 proto " + (ours_first ? "81" : "static"));
+        run("ip -6 route append" + place + "fe80::9 proto " + (ours_first ? "static" : "81"));
+        const auto hops = [&] { return output_of("ip -6 route show exact 2001:db8:12::/48 table " + table); };
+        ASSERT_THAT(hops(), AllOf(HasSubstr("fe80::8"), HasSubstr("fe80::9")));
+        if (ours_first) {
+          EXPECT_OK(socket.check_change(plan, plan_in_place()));
+          EXPECT_OK(socket.apply(plan, plan_in_place()));
+          EXPECT_THAT(hops(), Not(HasSubstr("fe80::")));
+          expect_in_effect(socket, tunnel);
+        } else {
+          const auto refused = socket.check_change(plan, plan_in_place());
+          ASSERT_FALSE(refused);
+          EXPECT_THAT(refused.error().text, HasSubstr("has the place of the blackhole 2001:db8:12::/48"));
+          EXPECT_FALSE(open_socket().guard(plan_in_place()));
+          EXPECT_THAT(hops(), AllOf(HasSubstr("fe80::8"), HasSubstr("fe80::9")));
+        }
+      });
+    }
+  }
+}
+
+TEST(RouteChange, WhatDoesWhatAGuardWouldIsAsGood) {
   in_namespace([] {
     auto [uplink, tunnel, plan, socket] = in_effect(plan_of({"10.2.0.0/16"}));
-    const LinkPlan more = plan_of({"10.2.0.0/16", "10.12.0.0/16"});
+    const LinkPlan more = plan_of({"10.2.0.0/16", "10.12.0.0/16"}, {"10.70.0.1/24"}, 1420, {"10.12.9.0/24"});
     run("ip route add unreachable 10.12.0.0/16 metric 4294967295 && ip route add prohibit 10.12.0.0/16 metric "
-        "4294967295 table 81");
+        "4294967295 table 81 && ip route add throw 10.12.9.0/24 metric 2 table 81");
     EXPECT_OK(socket.check_change(plan, more));
     EXPECT_OK(open_socket().guard(more));
     EXPECT_OK(socket.apply(plan, more));
     EXPECT_THAT(socket.inspect(more)->missing_guards, ElementsAre());
+    EXPECT_THAT(all_that_is_ours(), Not(HasSubstr("10.12.9.0"))) << "it stays whose it was";
   });
 }
 
