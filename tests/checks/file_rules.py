@@ -12,7 +12,7 @@ import tree
 MAX_LINES = 500
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 WITH_SPDX = (".h", ".cpp", ".c", ".py", ".sh", ".cmake", ".service", ".socket", ".css", ".js", ".html")
-# What one test of this folder feeds to the checks would be found by them.
+# What the tests of this folder feed to the checks holds such words and places.
 SAMPLES = pathlib.PurePath("tests/checks")
 
 LEFT_FOR_LATER = re.compile(r"\b(TODO|FIXME|XXX|HACK|TBD)\b|\b(for now|placeholder|not (?:yet )?implemented)\b", re.IGNORECASE)
@@ -35,7 +35,7 @@ def check_file(name, text):
     is_code = name.suffix in (*tree.CODE, ".py", ".sh") or text.startswith("#!")
     if is_code and len(lines) > MAX_LINES:
         yield f"{name}:{MAX_LINES + 1}: {len(lines)} lines, more than {MAX_LINES}: split it by what its parts do"
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate([] if name.is_relative_to(SAMPLES) else lines, 1):
         if found := LEFT_FOR_LATER.search(line):
             yield f"{name}:{number}: '{found[0]}': finish it, or take it out"
         if found := PLACES.search(line):
@@ -48,7 +48,7 @@ def check(top):
     top = pathlib.Path(top)
     faults, seen = [], 0
     for name in tree.files(top):
-        if name.is_relative_to(SAMPLES) or name.is_relative_to("tests/fuzz/corpus") or not is_text(top / name):
+        if name.is_relative_to("tests/fuzz/corpus") or not is_text(top / name):
             continue
         seen += 1
         faults += check_file(name, (top / name).read_text(errors="replace"))
