@@ -72,13 +72,10 @@ ExitCode ask_and_show(const Invocation& invocation, bool as_json) {
 void add_status(CLI::App& program, Invocation& invocation) {
   CLI::App& verb =
       add_verb(program, "status", "Show tunnels, keys and links of this site",
-               "Exit code: 0 all well (an idle tunnel is: nobody sends, and the next packet opens it); 1 "
-               "not permitted to ask,\nor an answer that is not understood; 3 degraded: some tunnels or "
-               "KM links are down, a pool is stopped, a QKD link\ndoes not run, a tunnel is up and has a "
-               "reason to tell all the same, or a certificate is not valid (yet, or any more);\n4 down: no "
-               "tunnel is up or idle, no KM link is up and gives keys, or a daemon that is configured "
-               "here does not\nanswer; 6 a tunnel is blocked because its policy wants keys that are not "
-               "there. The gravest of both daemons,\nfrom mild to grave: 0, 3, 1, 4, 6.");
+               "Exit code: 0 all well, idle tunnels included; 1 an error, such as not permitted to ask; 3 degraded: "
+               "something works and\nhas a fault; 4 down, or a daemon that is configured here does not answer; 6 a "
+               "tunnel is blocked because its policy wants\nkeys that are not there. Of both daemons the gravest, from "
+               "mild to grave 0, 3, 1, 4, 6. quipu(1) says what each counts.");
   auto as_json = std::make_shared<bool>(false);
   verb.add_flag("--json", *as_json,
                 "As one line of JSON: {\"schema_version\", \"device\", \"kms\"}, null for a daemon that gives none");
