@@ -70,10 +70,9 @@ Result<StampFile> StampFile::open(const std::string& directory) {
   if (text.empty()) return out;
   const auto end = decode_stamps(text);
   if (!end)
-    return fail(Errc::storage,
-                path +
-                    ": damaged; restore it from a backup, or remove it: peers then tell this end their highest "
-                    "stamp, which costs each of them one handshake");
+    return fail(Errc::storage, path +
+                                   ": damaged; remove it: peers then tell this end their highest "
+                                   "stamp, which costs each of them one handshake");
   out.m_end = *end;
   return out;
 }
