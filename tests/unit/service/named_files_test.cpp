@@ -7,12 +7,15 @@
 #include <fstream>
 
 #include "base/encoding.h"
-#include "freed_memory.h"
+#include "support/freed_memory.h"
 #include "support/scratch.h"
 #include "unit/net/fixture.h"
 
 namespace quipu::service {
 namespace {
+
+using test::given_back;
+using test::watch_for;
 
 #define ENCODED_KEY "MC4CAQAwBQYDK2VwBCIEIKe0wFzQeHJ3bC1mYk9rdVh2U2pRZ0VwT2lMdQ=="
 constexpr std::string_view kEncodedKey = ENCODED_KEY;
@@ -113,13 +116,6 @@ TEST(NamedFiles, LeaveNoKeyInMemoryThatTheyGiveBack) {
     EXPECT_FALSE(given_back()) << "form of " << form.size() << " octets";
     watch_for({});
   }
-}
-
-TEST(FreedMemory, IsLookedAt) {
-  watch_for("looked for");
-  std::make_unique<std::string>("what is looked for, on the heap").reset();
-  EXPECT_TRUE(given_back());
-  watch_for({});
 }
 
 }  // namespace

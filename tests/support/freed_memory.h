@@ -4,11 +4,11 @@
 
 #include <string_view>
 
-namespace quipu::service {
+namespace quipu::test {
 
 // Something to look for from now on, which outlives that; empty to look no more.
 void watch_for(std::string_view text);
 // Whether it was in memory that was given back since.
 bool given_back();
 
-}  // namespace quipu::service
+}  // namespace quipu::test

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "freed_memory.h"
+#include "support/freed_memory.h"
 
 #include <malloc.h>
 
@@ -7,11 +7,11 @@
 #include <atomic>
 #include <cstdlib>
 
-#ifdef __clang__
+#ifdef QUIPU_SANITIZED
 #include <sanitizer/allocator_interface.h>
 #endif
 
-namespace quipu::service {
+namespace quipu::test {
 namespace {
 
 std::string_view g_wanted;
@@ -36,25 +36,25 @@ bool given_back() {
   return g_given_back;
 }
 
-}  // namespace quipu::service
+}  // namespace quipu::test
 
-// clang builds with a sanitizer, which tells; else the C library lets a program have its own free().
-#ifdef __clang__
+// A sanitizer tells; else the C library lets a program have its own free().
+#ifdef QUIPU_SANITIZED
 
-namespace quipu::service {
+namespace quipu::test {
 namespace {
 
 const int g_installed = __sanitizer_install_malloc_and_free_hooks([](const volatile void*, std::size_t) {}, look_at);
 
 }  // namespace
-}  // namespace quipu::service
+}  // namespace quipu::test
 
 #else
 
 extern "C" void __libc_free(void* memory);
 
 extern "C" void free(void* memory) noexcept {
-  quipu::service::look_at(memory);
+  quipu::test::look_at(memory);
   __libc_free(memory);
 }
 
