@@ -8,6 +8,7 @@
 #include "daemon/guards.h"
 #include "service/files.h"
 #include "service/program.h"
+#include "service/unit_user.h"
 #include "service/wall_clock.h"
 
 namespace {
@@ -140,7 +141,9 @@ int main(int argc, char** argv) {
     if (const auto code = set_guards(options)) return *code;
   if (const auto ready = options.check ? service::prepare_for_check() : service::prepare_for_secrets(); !ready)
     return report(ready.error(), service::kExitFailure);
-  auto settings = daemon::load_settings(options.config);
+  const auto reader =
+      options.check ? service::UnitUser::find("_quipu", "quipu", options.config == Options().config) : std::nullopt;
+  auto settings = daemon::load_settings(options.config, reader ? &*reader : nullptr);
   if (!settings)
     return report(settings.error(),
                   options.check ? service::kExitConfigurationInvalid : service::exit_code_of(settings.error()));

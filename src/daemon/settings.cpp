@@ -91,10 +91,11 @@ Result<netlink::LinkPlan> load_plan(const std::string& file) {
   return plan_of(config);
 }
 
-Result<Settings> load_settings(const std::string& file) {
+Result<Settings> load_settings(const std::string& file, const service::UnitUser* reader) {
+  if (reader != nullptr) QUIPU_TRY(reader->check_readable(file));
   Settings settings;
   QUIPU_TRY_ASSIGN(settings.config, read_config(file));
-  service::NamedFiles files;
+  service::NamedFiles files(reader);
   settings.private_key = files.key<32>(settings.config.device.private_key_file);
   for (const config::PeerConfig& peer : settings.config.peers)
     settings.peers.push_back({peer, files.key<32>(peer.psk_file)});

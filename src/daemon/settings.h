@@ -13,6 +13,7 @@
 #include "netlink/link_plan.h"
 #include "protocol/device.h"
 #include "service/certificates.h"
+#include "service/unit_user.h"
 
 namespace quipu::daemon {
 
@@ -40,8 +41,9 @@ struct Settings {
 // where those cannot be.
 Result<netlink::LinkPlan> load_plan(const std::string& file);
 
-// The text names the file, and the place in it where there is one.
-Result<Settings> load_settings(const std::string& file);
+// `reader` is who will read it, where this is a check only. The text of an error names the file, and the place in it
+// where there is one.
+Result<Settings> load_settings(const std::string& file, const service::UnitUser* reader = nullptr);
 
 // What in the certificates may be a mistake.
 std::vector<config::Problem> doubts_about(const Settings& settings);

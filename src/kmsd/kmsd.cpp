@@ -71,10 +71,10 @@ kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
 
 }  // namespace
 
-Result<Configuration> load_named_files(std::string file, config::KmsdConfig values) {
+Result<Configuration> load_named_files(std::string file, config::KmsdConfig values, const service::UnitUser* reader) {
   Configuration out{
       .file = std::move(file), .values = std::move(values), .store_key = {}, .etsi014 = {}, .km_link = {}};
-  service::NamedFiles files;
+  service::NamedFiles files(reader);
   out.store_key = files.key<32>(out.values.kme.store_key_file);
   out.etsi014 = load_tls(out.values.etsi014.tls, false, files);
   out.km_link = load_tls(out.values.km_link.tls, true, files);
@@ -83,11 +83,12 @@ Result<Configuration> load_named_files(std::string file, config::KmsdConfig valu
   return out;
 }
 
-Result<Configuration> load_configuration(const std::string& file) {
+Result<Configuration> load_configuration(const std::string& file, const service::UnitUser* reader) {
+  if (reader != nullptr) QUIPU_TRY(reader->check_readable(file));
   QUIPU_TRY_ASSIGN(const std::string text, service::read_text_file(file, kMaxConfigurationSize));
   auto parsed = config::parse_kmsd(text);
   if (!parsed) return std::unexpected(config::to_error(file, parsed.error()));
-  return load_named_files(file, *std::move(parsed));
+  return load_named_files(file, *std::move(parsed), reader);
 }
 
 std::vector<config::Problem> doubts_about(const Configuration& configuration) {

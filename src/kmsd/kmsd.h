@@ -45,10 +45,12 @@ struct Configuration {
   TlsEnd km_link;
 };
 
-// What the values name. The text of an error as with load_configuration.
-Result<Configuration> load_named_files(std::string file, config::KmsdConfig values);
+// What the values name. `reader` is who will read it, where this is a check only. The text of an error as with
+// load_configuration.
+Result<Configuration> load_named_files(std::string file, config::KmsdConfig values,
+                                       const service::UnitUser* reader = nullptr);
 // The text of an error names the file, and the place in it where there is one.
-Result<Configuration> load_configuration(const std::string& file);
+Result<Configuration> load_configuration(const std::string& file, const service::UnitUser* reader = nullptr);
 
 // What in its certificates may be a mistake.
 std::vector<config::Problem> doubts_about(const Configuration& configuration);

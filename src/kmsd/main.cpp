@@ -10,6 +10,7 @@
 #include "kmsd/link_check.h"
 #include "service/notify.h"
 #include "service/program.h"
+#include "service/unit_user.h"
 #include "service/wall_clock.h"
 
 namespace {
@@ -82,7 +83,9 @@ int main(int argc, char** argv) {
   if (const auto code = read_options(argc, argv, options)) return *code;
   if (const auto ready = options.check ? service::prepare_for_check() : service::prepare_for_secrets(); !ready)
     return complain(ready.error(), service::kExitFailure);
-  auto configuration = kmsd::load_configuration(options.file);
+  const auto reader =
+      options.check ? service::UnitUser::find("_quipu-kms", "quipu", options.file == Options().file) : std::nullopt;
+  auto configuration = kmsd::load_configuration(options.file, reader ? &*reader : nullptr);
   if (!configuration)
     return complain(configuration.error(),
                     options.check ? service::kExitConfigurationInvalid : service::exit_code_of(configuration.error()));

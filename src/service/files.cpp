@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <pwd.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,16 +21,6 @@ constexpr std::string_view kCredential = "credential:";
 // where the service manager would.
 constexpr std::pair<std::string_view, std::string_view> kUnitsCredentials[] = {{"quipu_", "/etc/quipu/credentials"},
                                                                                {"kms_", "/etc/quipu/kms-credentials"}};
-
-// Users of the units, whom root, again in a shell, judges for.
-constexpr const char* kUnitsUsers[] = {"_quipu", "_quipu-kms"};
-
-bool is_a_units(uid_t user) {
-  return std::ranges::any_of(kUnitsUsers, [&](const char* name) {
-    const passwd* const known = ::getpwnam(name);
-    return known != nullptr && known->pw_uid == user;
-  });
-}
 
 bool exists(const std::string& path) {
   return ::access(path.c_str(), F_OK) == 0;
@@ -90,20 +79,24 @@ Result<SecretBytes> read_locked(const RegularFile& file, std::size_t max) {
 }
 
 // systemd hands credentials over in a folder that only the service can enter; group bits there are the mask of an
-// access control list.
-Result<void> require_private(const RegularFile& file, bool credential) {
+// access control list. What root reads in the units' place are root's files, not the reader's.
+Result<void> require_private(const RegularFile& file, bool credential, const UnitUser* reader) {
   QUIPU_TRY(file.require_closed_to(credential ? S_IRWXO : S_IRWXG | S_IRWXO));
   const uid_t owner = file.status.st_uid;
-  if (owner != 0 && owner != ::geteuid() && (::geteuid() != 0 || !is_a_units(owner)))
-    return fail(Errc::not_permitted,
-                fmt::format("{}: belongs to user {}; chown it to root or to the daemon's user", file.path, owner));
-  return {};
+  if (owner != 0 && owner != ::geteuid() && (reader == nullptr || credential || !reader->owns(owner)))
+    return fail(Errc::not_permitted, fmt::format("{}: belongs to user {}; chown it to {}", file.path, owner,
+                                                 credential ? "root" : "the daemon's user"));
+  return credential || reader == nullptr ? Result<void>() : reader->check_readable(file.path);
 }
 
 }  // namespace
 
+bool is_credential(std::string_view name) {
+  return name.starts_with(kCredential);
+}
+
 Result<std::string> resolve_file(std::string_view name) {
-  if (!name.starts_with(kCredential)) return std::string(name);
+  if (!is_credential(name)) return std::string(name);
   name.remove_prefix(kCredential.size());
   if (name.empty() || name == "." || name == ".." || name.find('/') != std::string_view::npos)
     return fail(Errc::malformed, fmt::format("credential:{}: not the name of a credential", name));
@@ -140,15 +133,15 @@ Result<SecretBytes> read_certificate_file(std::string_view name, std::size_t max
   return read_locked(file, max);
 }
 
-Result<SecretBytes> read_secret_file(std::string_view name, std::size_t max) {
+Result<SecretBytes> read_secret_file(std::string_view name, std::size_t max, const UnitUser* reader) {
   QUIPU_TRY_ASSIGN(const RegularFile file, open_regular(name));
-  QUIPU_TRY(require_private(file, name.starts_with(kCredential)));
+  QUIPU_TRY(require_private(file, is_credential(name), reader));
   return read_locked(file, max);
 }
 
-Result<SecretBytes> read_key_file(std::string_view name, std::size_t size) {
+Result<SecretBytes> read_key_file(std::string_view name, std::size_t size, const UnitUser* reader) {
   // Base64 with a line end, of either kind.
-  QUIPU_TRY_ASSIGN(const SecretBytes text, read_secret_file(name, (size + 2) / 3 * 4 + 2));
+  QUIPU_TRY_ASSIGN(const SecretBytes text, read_secret_file(name, (size + 2) / 3 * 4 + 2, reader));
   std::string_view line = as_text(text.view());
   if (line.ends_with('\n')) line.remove_suffix(1);
   if (line.ends_with('\r')) line.remove_suffix(1);

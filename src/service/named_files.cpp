@@ -28,15 +28,23 @@ FileDigest NamedFiles::certificates(const config::FileName& file) {
 }
 
 std::shared_ptr<const net::TlsContext> NamedFiles::tls(const config::TlsFiles& files, const net::TlsOptions& options) {
-  const net::TlsFiles paths{.ca = taken(files.ca, resolve_file(files.ca.name)),
-                            .certificate = taken(files.cert, resolve_file(files.cert.name)),
-                            .key = taken(files.key, resolve_file(files.key.name))};
+  const net::TlsFiles paths{.ca = path_of(files.ca), .certificate = path_of(files.cert), .key = path_of(files.key)};
   if (paths.ca.empty() || paths.certificate.empty() || paths.key.empty()) return nullptr;
   auto loaded = net::TlsContext::load(paths, options);
   if (loaded) return *std::move(loaded);
   for (const net::TlsFault& fault : loaded.error())
     refuse(name_of(files, fault.file), fault.error);
   return nullptr;
+}
+
+// Empty where something was wrong.
+std::string NamedFiles::path_of(const config::FileName& file) {
+  if (m_reader != nullptr && !is_credential(file.name))
+    if (const auto readable = m_reader->check_readable(file.name); !readable) {
+      refuse(file, readable.error());
+      return {};
+    }
+  return taken(file, resolve_file(file.name));
 }
 
 void NamedFiles::refuse(const config::FileName& file, const Error& error) {

@@ -20,10 +20,13 @@ using FileDigest = std::array<std::uint8_t, 32>;
 
 class NamedFiles {
  public:
+  // `reader` is who will read them where this is a check only; it must outlive this.
+  explicit NamedFiles(const UnitUser* reader = nullptr) : m_reader(reader) {}
+
   // What these return has no meaning where something was wrong: ask outcome() before using it.
   template <std::size_t N>
   Secret<N> key(const config::FileName& file) {
-    return taken(file, read_key_file<N>(file.name));
+    return taken(file, read_key_file<N>(file.name, m_reader));
   }
 
   // Of a PEM file's octets.
@@ -46,7 +49,9 @@ class NamedFiles {
   }
 
   void refuse(const config::FileName& file, const Error& error);
+  std::string path_of(const config::FileName& file);
 
+  const UnitUser* m_reader;
   std::vector<config::Problem> m_problems;
   bool m_all_unreadable = true;
 };

@@ -3,8 +3,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,29 +47,6 @@ TEST(KeyFile, RefusesOneOfAnotherUser) {
   const std::string file = scratch.write("k", kLine, 0600);
   ASSERT_EQ(::chown(file.c_str(), 12345, static_cast<gid_t>(-1)), 0);
   EXPECT_THAT(read_key_file<32>(file).error().text, HasSubstr("belongs to user 12345"));
-}
-
-// Users as this process alone sees them.
-void install_passwd(const std::string& file) {
-  ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-  ASSERT_EQ(::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-  ASSERT_EQ(::mount(file.c_str(), "/etc/passwd", nullptr, MS_BIND, nullptr), 0);
-}
-
-// As docs/operations.md has keys that are named by their paths, and as root asks with --check.
-TEST(KeyFile, RootTakesThatOfAUnitsUser) {
-  if (::geteuid() != 0) GTEST_SKIP() << "to have users of one's own needs root";
-  const Scratch scratch;
-  install_passwd(scratch.write("passwd",
-                               "root:x:0:0::/:/bin/sh\n_quipu:x:12345:12345::/:/bin/sh\n"
-                               "_quipu-kms:x:12346:12346::/:/bin/sh\nsomebody:x:12347:12347::/:/bin/sh\n",
-                               0644));
-  const std::string file = scratch.write("k", kLine, 0400);
-  for (const auto& [owner, taken] :
-       std::initializer_list<std::pair<uid_t, bool>>{{12345, true}, {12346, true}, {12347, false}}) {
-    ASSERT_EQ(::chown(file.c_str(), owner, static_cast<gid_t>(-1)), 0);
-    EXPECT_EQ(read_key_file<32>(file).has_value(), taken) << owner;
-  }
 }
 
 TEST(KeyFile, RefusesOtherContentsWithoutShowingThem) {

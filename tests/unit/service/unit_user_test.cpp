@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/unit_user.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "service/files.h"
+#include "service/named_files.h"
+#include "support/scratch.h"
+#include "unit/net/fixture.h"
+
+namespace quipu::service {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::string_view kLine = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+constexpr uid_t kTunnel = 12345;
+constexpr uid_t kKms = 12346;
+constexpr gid_t kControl = 12350;
+constexpr gid_t kCertificates = 12351;
+constexpr gid_t kOthers = 12352;
+
+// Users and groups as this process alone sees them.
+class UnitUserTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "to have users of one's own needs root";
+    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+    ASSERT_EQ(::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    install("passwd", "root:x:0:0::/:/bin/sh\n_quipu:x:12345:12345::/:/bin/sh\n_quipu-kms:x:12346:12346::/:/bin/sh\n");
+    install("group", "root:x:0:\nquipu:x:12350:\nssl-cert:x:12351:_quipu\nothers:x:12352:\n");
+    ASSERT_EQ(::chmod(m_folder.path("").c_str(), 0755), 0);
+  }
+
+  void TearDown() override {
+    for (const char* file : {"/etc/passwd", "/etc/group"})
+      ::umount2(file, MNT_DETACH);
+  }
+
+  std::string file(uid_t owner, gid_t group, mode_t mode) {
+    const std::string path = m_folder.write("k", kLine, mode);
+    EXPECT_EQ(::chown(path.c_str(), owner, group), 0);
+    return path;
+  }
+
+  static UnitUser tunnel(bool units_own) { return UnitUser::find("_quipu", "quipu", units_own).value(); }
+
+  test::Scratch m_folder;
+
+ private:
+  void install(const std::string& name, std::string_view text) {
+    ASSERT_EQ(::mount(m_folder.write(name, text, 0644).c_str(), ("/etc/" + name).c_str(), nullptr, MS_BIND, nullptr),
+              0);
+  }
+};
+
+TEST_F(UnitUserTest, IsThereWhereThePackageIs) {
+  EXPECT_TRUE(UnitUser::find("_quipu", "none", true).has_value());
+  EXPECT_FALSE(UnitUser::find("_quipu-none", "quipu", true).has_value());
+}
+
+// As docs/operations.md has keys that are named by their paths.
+TEST_F(UnitUserTest, MayOwnAKey) {
+  for (const bool units_own : {false, true}) {
+    const UnitUser reader = tunnel(units_own);
+    EXPECT_TRUE(read_key_file<32>(file(kTunnel, 0, 0400), &reader).has_value());
+    EXPECT_THAT(read_key_file<32>(file(kKms, 0, 0400), &reader).error().text,
+                HasSubstr("belongs to user 12346; chown it to the daemon's user"));
+  }
+  EXPECT_FALSE(read_key_file<32>(file(kTunnel, 0, 0400)).has_value()) << "of a daemon that root runs";
+}
+
+TEST_F(UnitUserTest, MustBeAbleToReadItsFiles) {
+  const UnitUser reader = tunnel(true);
+  const auto refused = read_key_file<32>(file(0, 0, 0400), &reader);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Errc::not_permitted);
+  EXPECT_THAT(refused.error().text, HasSubstr("_quipu, as whom the unit runs, may not read it"));
+  const UnitUser of_a_draft = tunnel(false);
+  EXPECT_TRUE(read_key_file<32>(file(0, 0, 0400), &of_a_draft).has_value());
+}
+
+TEST_F(UnitUserTest, ReadsByItsGroups) {
+  const UnitUser reader = tunnel(true);
+  for (const gid_t group : {kTunnel, kControl, kCertificates})
+    EXPECT_TRUE(reader.check_readable(file(0, group, 0440)).has_value()) << group;
+  for (const gid_t group : {gid_t{0}, kOthers})
+    EXPECT_FALSE(reader.check_readable(file(0, group, 0440)).has_value()) << group;
+  EXPECT_EQ(::geteuid(), 0U);
+  EXPECT_EQ(::getegid(), 0U);
+  EXPECT_TRUE(read_key_file<32>(file(0, 0, 0400)).has_value()) << "root is root again";
+}
+
+TEST_F(UnitUserTest, MustBeLetIntoTheFolders) {
+  const UnitUser reader = tunnel(true);
+  const std::string path = file(kTunnel, 0, 0400);
+  ASSERT_EQ(::chmod(m_folder.path("").c_str(), 0700), 0);
+  EXPECT_FALSE(read_key_file<32>(path, &reader).has_value());
+}
+
+TEST_F(UnitUserTest, LeavesWhatIsNotThereToWhoReadsIt) {
+  const UnitUser reader = tunnel(true);
+  EXPECT_TRUE(reader.check_readable(m_folder.path("none")).has_value());
+}
+
+TEST_F(UnitUserTest, MustBeAbleToReadCertificates) {
+  const net::TestPki pki;
+  ASSERT_EQ(::chmod(pki.path("").c_str(), 0755), 0);
+  const net::TlsFiles end = pki.issue("a");
+  for (const std::string& path : {end.ca, end.certificate, end.key})
+    ASSERT_EQ(::chown(path.c_str(), kTunnel, 0), 0);
+  const UnitUser reader = tunnel(true);
+  const auto named = [](const std::string& name, const char* key) {
+    return config::FileName{.name = name, .position = {}, .key = key};
+  };
+  const config::TlsFiles files{
+      .ca = named(end.ca, "t.ca"), .cert = named(end.certificate, "t.cert"), .key = named(end.key, "t.key")};
+  NamedFiles readable(&reader);
+  EXPECT_NE(readable.tls(files), nullptr);
+  EXPECT_TRUE(readable.outcome("FILE").has_value());
+  for (const config::FileName* const one : {&files.ca, &files.cert, &files.key}) {
+    ASSERT_EQ(::chown(one->name.c_str(), 0, 0), 0);
+    ASSERT_EQ(::chmod(one->name.c_str(), 0600), 0);
+    NamedFiles unreadable(&reader);
+    EXPECT_EQ(unreadable.tls(files), nullptr);
+    EXPECT_THAT(unreadable.outcome("FILE").error().text, HasSubstr(one->key + ": " + one->name + ": _quipu, as whom"));
+    ASSERT_EQ(::chown(one->name.c_str(), kTunnel, 0), 0);
+  }
+}
+
+}  // namespace
+}  // namespace quipu::service
