@@ -374,22 +374,6 @@ class LaboratoryThatIsLeft(unittest.TestCase):
         run(PROGRAMS / "quipu", "lab", "down", name)
         self.gone(name)
 
-    def test_what_goes_while_all_are_listed_is_left_out(self):
-        early, late = (letter + secrets.token_hex(3) for letter in "az")  # in this order they are listed
-        for name in (early, late):
-            (ROOT / name).mkdir(parents=True)
-            self.addCleanup(shutil.rmtree, ROOT / name, ignore_errors=True)
-        state = ROOT / early / "run.json"
-        os.mkfifo(state)
-        listing = subprocess.Popen([PROGRAMS / "quipu", "lab", "status"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(listing.kill)
-        with state.open("w"):  # once it is read from: then both are known to be there
-            (ROOT / late).rmdir()
-        out, errors = listing.communicate()
-        self.assertEqual(errors, "")
-        self.assertIn(f"laboratory {early}: crashed", out)
-        self.assertNotIn(late, out)
-
     def test_only_root_takes_one_down(self):
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o755)

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <fstream>
-#include <sstream>
+
+#include "base/regular_file.h"
+#include "cli/files.h"
 
 namespace quipu::cli::lab {
 namespace {
@@ -12,6 +14,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr const char* kStateFile = "run.json";
+constexpr std::size_t kMaxState = std::size_t{1} << 20;
 
 json::value to_value(const Run& run) {
   json::array sites;
@@ -58,6 +61,12 @@ Site plan_site(const Run& run, std::size_t index) {
           .processes = {}};
 }
 
+// Whatever stands in the file's place holds nobody up.
+Result<SecretBytes> read_state(const Run& run) {
+  QUIPU_TRY_ASSIGN(const RegularFile file, RegularFile::open(run.folder / kStateFile));
+  return read_to_end(file.fd.get(), file.path, kMaxState);
+}
+
 }  // namespace
 
 Result<Run> plan_run(const std::string& id, const std::filesystem::path& root) {
@@ -91,17 +100,21 @@ Result<Run> load_run(const std::string& id, const std::filesystem::path& root) {
   QUIPU_TRY_ASSIGN(Run run, plan_run(id, root));
   if (!std::filesystem::is_directory(run.folder))
     return fail(Errc::not_found, "there is no laboratory '" + id + "': 'quipu lab up' makes one");
-  std::ifstream file(run.folder / kStateFile);
-  std::stringstream text;
-  text << file.rdbuf();
   try {
-    read_processes(json::parse(text.str()), run);
+    read_processes(json::parse(as_text(read_state(run).value().view())), run);
   } catch (const std::exception&) {
     // A run that died before it wrote its state, or a damaged file: `down` must be able to remove it all the same.
     for (Site& site : run.sites)
       site.processes = processes_in_namespace(site.network_namespace);
   }
   return run;
+}
+
+std::vector<Run> load_runs(const std::vector<std::string>& ids, const std::filesystem::path& root) {
+  std::vector<Run> runs;
+  for (const std::string& id : ids)
+    if (auto run = load_run(id, root)) runs.push_back(*std::move(run));
+  return runs;
 }
 
 std::vector<std::string> known_runs(const std::filesystem::path& root) {

@@ -47,6 +47,8 @@ std::string to_json(const Run& run);
 Result<void> save_run(const Run& run);
 // Where the file is damaged or missing: with all processes that run in the network namespaces.
 Result<Run> load_run(const std::string& id, const std::filesystem::path& root);
+// Those of them that are still there.
+std::vector<Run> load_runs(const std::vector<std::string>& ids, const std::filesystem::path& root);
 // Ids of all runs under `root`, crashed ones too, oldest name first.
 std::vector<std::string> known_runs(const std::filesystem::path& root);
 

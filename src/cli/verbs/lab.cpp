@@ -64,19 +64,17 @@ bool is_whole(const lab::Run& run) {
 ExitCode status(const Options& options) {
   ExitCode outcome = ExitCode::ok;
   std::string list;
-  for (const std::string& id : lab::known_runs(kRoot)) {
-    const auto run = lab::load_run(id, kRoot);
-    if (!run) continue;  // it has been removed meanwhile
-    if (!is_whole(*run) && !run->taken_down) outcome = ExitCode::down;
-    list += (list.empty() ? "" : ",") + lab::to_json(*run);
+  for (const lab::Run& run : lab::load_runs(lab::known_runs(kRoot), kRoot)) {
+    if (!is_whole(run) && !run.taken_down) outcome = ExitCode::down;
+    list += (list.empty() ? "" : ",") + lab::to_json(run);
     if (options.json) continue;
-    if (run->taken_down) {
-      fmt::print("laboratory {}: taken down; its files are in {}, 'quipu lab down {}' removes them\n", id,
-                 run->folder.string(), id);
+    if (run.taken_down) {
+      fmt::print("laboratory {}: taken down; its files are in {}, 'quipu lab down {}' removes them\n", run.id,
+                 run.folder.string(), run.id);
       continue;
     }
-    fmt::print("laboratory {}{}\n", id, is_whole(*run) ? "" : ": crashed or not complete");
-    print_sites(*run);
+    fmt::print("laboratory {}{}\n", run.id, is_whole(run) ? "" : ": crashed or not complete");
+    print_sites(run);
   }
   if (options.json) fmt::print("{{\"schema_version\":1,\"laboratories\":[{}]}}\n", list);
   if (!options.json && list.empty()) fmt::print("no laboratory\n");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <fstream>
 
@@ -39,6 +40,29 @@ TEST(LabState, ADamagedOneCanBeRemoved) {
     ASSERT_TRUE(removed.has_value()) << damage << ": " << removed.error().text;
     EXPECT_FALSE(std::filesystem::exists(run.folder)) << damage;
   }
+}
+
+TEST(LabState, AFifoInItsPlaceHoldsNobodyUp) {
+  const test::Scratch scratch;
+  const lab::Run run = plan_run(kId, scratch.root()).value();
+  std::filesystem::create_directories(run.folder);
+  ASSERT_EQ(::mkfifo((run.folder / "run.json").c_str(), 0600), 0);
+  EXPECT_TRUE(load_run(kId, scratch.root()).has_value());
+  EXPECT_TRUE(down(kId, scratch.root(), false).has_value());
+  EXPECT_FALSE(std::filesystem::exists(run.folder));
+}
+
+TEST(LabState, WhatGoesWhileAllAreListedIsLeftOut) {
+  const test::Scratch scratch;
+  for (const char* id : {"early", "late", "middle"})
+    std::filesystem::create_directories(plan_run(id, scratch.root()).value().folder);
+  const auto ids = known_runs(scratch.root());
+  EXPECT_EQ(ids, (std::vector<std::string>{"early", "late", "middle"}));
+  std::filesystem::remove(plan_run("late", scratch.root()).value().folder);
+  const auto runs = load_runs(ids, scratch.root());
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_EQ(runs[0].id, "early");
+  EXPECT_EQ(runs[1].id, "middle");
 }
 
 }  // namespace
