@@ -12,10 +12,9 @@ namespace quipu::protocol {
 // octet, until an answer opens or the deadline passes. It never changes its message: a new try is a new Attempt.
 class Attempt {
  public:
-  // `decided`: when the timer, or the first packet, asked for it.
-  Attempt(PeerId peer, TimePoint decided) : m_decided(decided), m_fetch(peer, decided + kKmsDeadline) {}
+  Attempt(PeerId peer, TimePoint now) : m_begun(now), m_fetch(peer, now + kKmsDeadline) {}
 
-  TimePoint decided() const { return m_decided; }
+  TimePoint begun() const { return m_begun; }
 
   KeyFetch& fetch() { return m_fetch; }
 
@@ -67,7 +66,7 @@ class Attempt {
   std::optional<TimePoint> next_deadline() const;
 
  private:
-  TimePoint m_decided;
+  TimePoint m_begun;
   KeyFetch m_fetch;
   bool m_warm = true;
   bool m_has_keys = false;

@@ -51,7 +51,7 @@ std::optional<TimePoint> PeerMachine::attempt_due() const {
   if (m_attempt || m_answer.asking() != nullptr) return std::nullopt;
   auto due = attempt_reason();
   if (!due) return std::nullopt;
-  due = std::max(*due, m_not_before);
+  due = std::max({*due, m_not_before, m_pace.free_at()});
   due = std::max(*due, m_answer.holds_back_until());
   if (!m_endpoint) {
     if (m_config.endpoint_name.empty()) return std::nullopt;
@@ -68,6 +68,7 @@ void PeerMachine::begin_attempt(const Context& context) {
   }
   m_next_resolve = context.now + kResolveAfter;
   shelve_ahead(context);
+  if (!m_decided || attempt_reason() > m_decided) m_decided = context.now;
   Attempt& attempt = m_attempt.emplace(m_config.id, context.now);
   for (std::size_t at = 0; at < m_config.policy.sources.size(); ++at) {
     const auto slot = static_cast<std::uint8_t>(at);
@@ -130,6 +131,7 @@ bool PeerMachine::make_initiation(const Context& context) {
     return false;
   }
   ++m_statistics.attempts;
+  m_pace.take(context.now);
   m_attempt->start(*std::move(initiation), *stamp, context.now);
   m_crossing_head = context.now;
   return true;
@@ -256,7 +258,7 @@ void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const C
     epoch.protection.simulated |= m_config.policy.sources[reference.slot].simulated;
   }
   Latencies& latencies = m_attempt->warm() ? m_statistics.rekey_warm : m_statistics.rekey_cold;
-  const TimePoint decided = m_attempt->decided();
+  const TimePoint decided = m_decided.value_or(context.now);
   m_attempt.reset();  // its index lives on in the keypair
   m_epochs.install(std::move(epoch), context.shared.indices);
   session_began(*m_epochs.current(), context);

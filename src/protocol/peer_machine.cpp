@@ -14,6 +14,7 @@ PeerMachine::PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own)
       m_cookies(m_config.public_key),
       m_initiation_rate(kRateInterval, kRateBurst),
       m_announcement_rate(kRateInterval, kRateBurst),
+      m_pace(kRateInterval, kPaceBurst),
       m_qkd(m_config.policy.qkd == QkdUse::off ? QkdState::off : QkdState::ok) {
   apply_intervals();
 }
@@ -31,6 +32,7 @@ void PeerMachine::apply_intervals() {
   const Duration interval = std::clamp<Duration>(m_config.rekey_interval / 4, kRateInterval, kRateIntervalAtMost);
   m_initiation_rate.set_interval(interval);
   m_announcement_rate.set_interval(interval);
+  m_pace.set_interval(interval);
   m_answer.set_hold(m_config.rekey_interval);
 }
 
@@ -119,7 +121,7 @@ bool PeerMachine::is_silent(TimePoint now) const {
   const auto heard = std::max(m_last_received, m_last_word);
   if (heard && now - *heard < dead_after() + kLastBackoff) return false;  // of a refusal at each attempt, too
   if (m_attempt_failed || (m_unanswered_since && long_ago(*m_unanswered_since))) return true;
-  return m_attempt && m_attempt->sent() && long_ago(m_attempt->decided());
+  return m_attempt && m_attempt->sent() && long_ago(m_attempt->begun());
 }
 
 // The percentile is kept, because the interval is asked for at every turn.
@@ -183,7 +185,7 @@ Result<void> PeerMachine::rekey_now(TimePoint now) {
   if (!m_regular && session_up(now))
     m_wish_due = now;
   else
-    m_rekey_asked = now;
+    m_rekey_asked = m_rekey_asked.value_or(now);
   return {};
 }
 

@@ -214,6 +214,7 @@ class PeerMachine {
   // Why an attempt is wanted.
   std::optional<TimePoint> m_traffic_waits;
   std::optional<TimePoint> m_rekey_asked;
+  std::optional<TimePoint> m_decided;  // when the first attempt for that reason began
   std::optional<TimePoint> m_without_session;
   Duration m_rekey_jitter{};
 
@@ -222,6 +223,7 @@ class PeerMachine {
   // Limits on what the peer may make us do.
   TokenBucket m_initiation_rate;
   TokenBucket m_announcement_rate;
+  TokenBucket m_pace;  // of our own messages 1: a peer with the same interval has no reason to refuse one as too many
   TokenBucket m_openings{kSenderInterval, kSenderBurst};
   TokenBucket m_stale_rejects{kStaleRejectInterval, 1};
   TokenBucket m_jump_reports{std::chrono::seconds(10), 1};

@@ -22,6 +22,9 @@ class TokenBucket {
     return true;
   }
 
+  // From when on take() succeeds.
+  TimePoint free_at() const { return m_full_at - m_interval * (m_burst - 1); }
+
   bool full(TimePoint now) const { return m_full_at <= now; }
 
  private:

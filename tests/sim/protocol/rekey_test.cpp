@@ -2,6 +2,8 @@
 // Without faults nothing is lost, and each rule of the regular course holds.
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "world.h"
 
 namespace quipu::sim {
@@ -17,6 +19,20 @@ void expect_nothing_lost(World& world) {
     EXPECT_EQ(lost, "") << "sent by " << i << " of " << world.node(i).sent.size();
   }
   EXPECT_EQ(world.a().duplicates + world.b().duplicates, 0U);
+}
+
+// How long A says that one on request took, or nothing if it did not come about.
+std::optional<Duration> timed_rekey(World& world, Duration patience) {
+  const PeerStatus before = world.a().status();
+  world.rekey();
+  const auto done = [&] {
+    const PeerStatus status = world.a().status();
+    return status.confirmed && status.epoch > before.epoch;
+  };
+  if (!world.run_until(done, patience)) return std::nullopt;
+  const PeerStatistics after = world.a().status().statistics;
+  const bool cold = after.rekey_cold.count() > before.statistics.rekey_cold.count();
+  return cold ? after.rekey_cold.last() : after.rekey_warm.last();
 }
 
 TEST(Rekey, TheFirstPacketBringsTheTunnelUp) {
@@ -203,6 +219,34 @@ TEST(Rekey, AtOnceOnTheOperatorsWordFromEitherEnd) {
     EXPECT_EQ(world.b().status().epoch, before + 1);
   }
   EXPECT_TRUE(world.healthy());
+}
+
+// Both ends know how many handshakes the other one takes in a time.
+TEST(Rekey, OnRequestIsNeverOneTooMany) {
+  for (const Duration interval : {Duration(1s), Duration(2s), Duration(10s)}) {
+    Started world({.interval = interval});
+    for (Link& link : world.links)
+      link.jitter = 20ms;
+    ASSERT_TRUE(world.healthy());
+    for (int i = 0; i < 20; ++i)
+      EXPECT_LT(timed_rekey(world, 2s).value(), 100ms);
+    EXPECT_EQ(world.a().status().statistics.rejects_received, 0U);
+  }
+}
+
+TEST(Rekey, TakesAsLongAsAllItsAttempts) {
+  World world({.interval = 1s});
+  world.b().adjust = [](PeerConfig& config) { config.rekey_interval = 10s; };  // takes one in a second
+  world.start();
+  ASSERT_TRUE(world.healthy());
+  std::uint64_t refused = 0;
+  for (int i = 0; i < 10; ++i) {
+    const Duration took = timed_rekey(world, 9s).value();
+    const auto refusals = world.a().status().statistics.rejects_received;
+    EXPECT_EQ(took > kFirstBackoff, refusals > refused) << took.count() << " ns";
+    refused = refusals;
+  }
+  EXPECT_GT(refused, 0U);
 }
 
 TEST(Rekey, AColdStartFromBothEndsAtOnceSettles) {
