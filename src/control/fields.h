@@ -159,6 +159,7 @@ void each_field(S& s, F&& f) {
   f("peer", s.peer);
   f("latency_ms", s.latency_ms);
   f("key_prefetched", s.key_prefetched);
+  f("since_asked_ms", s.since_asked_ms);
 }
 
 template <Is<UnrekeyedPeer> S, class F>

@@ -7,11 +7,7 @@
 #include "daemon/status_report.h"
 
 namespace quipu::daemon {
-namespace {
-
-constexpr Duration kRekeyPatience = std::chrono::seconds(10);
-
-}  // namespace
+namespace {}  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::create(const Outside& outside, Settings settings, FailureHandler on_failure) {
   protocol::DeviceConfig config{.private_key = settings.private_key.clone(),
@@ -99,7 +95,7 @@ Result<void> Engine::rekey(const std::optional<std::string>& peer, RekeyWatch::H
     return true;
   });
   if (wanted.empty()) return std::unexpected(*first_error);
-  m_rekeys.add(wanted, std::move(failed), now + kRekeyPatience, std::move(handler));
+  m_rekeys.add(wanted, std::move(failed), now, std::move(handler));
   m_alarm_at = now;
   m_alarm.set(now);
   return {};

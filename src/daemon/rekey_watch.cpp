@@ -9,8 +9,12 @@
 namespace quipu::daemon {
 namespace {
 
-control::RekeyedPeer result_of(const protocol::PeerStatus& peer, std::uint64_t warm_before, std::uint64_t cold_before) {
-  control::RekeyedPeer out{.peer = peer.name, .latency_ms = std::nullopt, .key_prefetched = false};
+control::RekeyedPeer result_of(const protocol::PeerStatus& peer, std::uint64_t warm_before, std::uint64_t cold_before,
+                               Duration since_asked) {
+  control::RekeyedPeer out{.peer = peer.name,
+                           .latency_ms = std::nullopt,
+                           .key_prefetched = false,
+                           .since_asked_ms = milliseconds(since_asked)};
   const protocol::PeerStatistics& statistics = peer.statistics;
   if (statistics.rekey_warm.count() > warm_before) {
     out.latency_ms = milliseconds(statistics.rekey_warm.last());
@@ -24,11 +28,12 @@ control::RekeyedPeer result_of(const protocol::PeerStatus& peer, std::uint64_t w
 }  // namespace
 
 void RekeyWatch::add(std::span<const protocol::PeerStatus> peers, std::vector<control::UnrekeyedPeer> failed,
-                     TimePoint deadline, Handler handler) {
+                     TimePoint now, Handler handler) {
   Pending pending{.waiting = {},
                   .done = {.rekeys = {}, .failed = std::move(failed)},
                   .first_error = std::nullopt,
-                  .deadline = deadline,
+                  .asked = now,
+                  .deadline = now + kPatience,
                   .handler = std::move(handler)};
   for (const protocol::PeerStatus& peer : peers)
     pending.waiting.push_back({peer.id, peer.name, peer.statistics.epochs, peer.statistics.rekey_warm.count(),
@@ -42,7 +47,7 @@ bool RekeyWatch::progress(const Waiting& one, Pending& pending, std::span<const 
   const auto peer = std::ranges::find(peers, one.id, &protocol::PeerStatus::id);
   const bool there = peer != peers.end();
   if (there && peer->statistics.epochs != one.epochs && peer->confirmed) {
-    pending.done.rekeys.push_back(result_of(*peer, one.warm, one.cold));
+    pending.done.rekeys.push_back(result_of(*peer, one.warm, one.cold, now - pending.asked));
     return true;
   }
   if (there && now < pending.deadline) return false;

@@ -19,8 +19,10 @@ class RekeyWatch {
   // names the peer, when not one of them has: Errc::timeout, not_found (the peer was removed).
   using Handler = std::move_only_function<void(Result<control::RekeyResult>)>;
 
+  static constexpr Duration kPatience = std::chrono::seconds(10);
+
   // `peers` as they are before the rekey is started; `failed` are those that could not start.
-  void add(std::span<const protocol::PeerStatus> peers, std::vector<control::UnrekeyedPeer> failed, TimePoint deadline,
+  void add(std::span<const protocol::PeerStatus> peers, std::vector<control::UnrekeyedPeer> failed, TimePoint now,
            Handler handler);
   // After anything may have changed. Calls handlers, which may call add() and check().
   void check(std::span<const protocol::PeerStatus> peers, TimePoint now);
@@ -42,6 +44,7 @@ class RekeyWatch {
     std::vector<Waiting> waiting;
     control::RekeyResult done;
     std::optional<Error> first_error;
+    TimePoint asked;
     TimePoint deadline;
     Handler handler;
   };

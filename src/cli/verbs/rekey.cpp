@@ -10,6 +10,20 @@
 namespace quipu::cli {
 namespace {
 
+// What a rekey that begins at once may take and still need no explanation: some round trips, and the peer's first
+// packet.
+constexpr double kAtOnceMs = 100;
+
+std::string to_text(const control::RekeyedPeer& done) {
+  if (!done.latency_ms) return "rekeyed by the peer, which knows how long it took";
+  std::string text = fmt::format("rekeyed in {:.1f} ms", *done.latency_ms);
+  if (!done.key_prefetched) text += ", after waiting for a KMS";
+  if (done.since_asked_ms - *done.latency_ms > kAtOnceMs)
+    text += fmt::format("; {:.1f} s since it was asked for, as an end begins so many in a time only",
+                        done.since_asked_ms / 1000);
+  return text;
+}
+
 // All that were asked for, or an error.
 Result<bool> rekey(const std::string& socket, const std::string& peer, bool as_json) {
   control::RekeyRequest request;
@@ -21,13 +35,8 @@ Result<bool> rekey(const std::string& socket, const std::string& peer, bool as_j
     fmt::print("{}\n", json);
     return result.failed.empty();
   }
-  for (const control::RekeyedPeer& done : result.rekeys) {
-    if (!done.latency_ms)
-      fmt::print("{}: rekeyed by the peer, which knows how long it took\n", done.peer);
-    else
-      fmt::print("{}: rekeyed in {:.1f} ms{}\n", done.peer, *done.latency_ms,
-                 done.key_prefetched ? "" : ", after waiting for a KMS");
-  }
+  for (const control::RekeyedPeer& done : result.rekeys)
+    fmt::print("{}: {}\n", done.peer, to_text(done));
   for (const control::UnrekeyedPeer& failed : result.failed)
     fmt::print(stderr, "{}: not rekeyed: {}\n", failed.peer, failed.reason);
   return result.failed.empty();

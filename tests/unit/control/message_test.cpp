@@ -92,8 +92,9 @@ TEST(Results, SurviveJson) {
                             .needs_restart = {"device.mtu"},
                             .unprotected = {"10.2.0.0/16"}};
   EXPECT_EQ(reload_result_from_json(to_json(reload)), reload);
-  const RekeyResult rekey{{{.peer = "a", .latency_ms = 2.5, .key_prefetched = true}, {.peer = "b"}},
-                          {{.peer = "c", .reason = "no endpoint"}}};
+  const RekeyResult rekey{
+      {{.peer = "a", .latency_ms = 2.5, .key_prefetched = true, .since_asked_ms = 3.5}, {.peer = "b"}},
+      {{.peer = "c", .reason = "no endpoint"}}};
   EXPECT_EQ(rekey_result_from_json(to_json(rekey)), rekey);
   EXPECT_EQ(rekey_result_from_json(R"({"rekeys":[{"peer":"a"}]})"), (RekeyResult{{{.peer = "a"}}}));
   EXPECT_EQ(rekey_result_from_json(R"({"rekeys":[{"peer":1}]})").error().text,
