@@ -7,8 +7,6 @@
 #include "daemon/status_report.h"
 
 namespace quipu::daemon {
-namespace {}  // namespace
-
 Result<std::unique_ptr<Engine>> Engine::create(const Outside& outside, Settings settings, FailureHandler on_failure) {
   protocol::DeviceConfig config{.private_key = settings.private_key.clone(),
                                 .stamps_end = protocol::Stamp(outside.stamps.end())};

@@ -20,11 +20,6 @@ class Attempt {
 
   const KeyFetch& fetch() const { return m_fetch; }
 
-  // True when no KMS had to be asked after the decision.
-  bool warm() const { return m_warm; }
-
-  void set_cold() { m_warm = false; }
-
   // Ends the fetching; then only a stamp is missing.
   void set_keys(std::vector<QkdKey> keys) {
     m_keys = std::move(keys);
@@ -68,7 +63,6 @@ class Attempt {
  private:
   TimePoint m_begun;
   KeyFetch m_fetch;
-  bool m_warm = true;
   bool m_has_keys = false;
   std::vector<QkdKey> m_keys;
   std::optional<Initiation> m_initiation;

@@ -51,7 +51,7 @@ std::optional<TimePoint> PeerMachine::attempt_due() const {
   if (m_attempt || m_answer.asking() != nullptr) return std::nullopt;
   auto due = attempt_reason();
   if (!due) return std::nullopt;
-  due = std::max({*due, m_not_before, m_pace.free_at()});
+  due = std::max(*due, m_not_before);
   due = std::max(*due, m_answer.holds_back_until());
   if (!m_endpoint) {
     if (m_config.endpoint_name.empty()) return std::nullopt;
@@ -68,7 +68,7 @@ void PeerMachine::begin_attempt(const Context& context) {
   }
   m_next_resolve = context.now + kResolveAfter;
   shelve_ahead(context);
-  if (!m_decided || attempt_reason() > m_decided) m_decided = context.now;
+  if (!m_decision || *attempt_reason() > m_decision->at) m_decision = Decision{context.now};
   Attempt& attempt = m_attempt.emplace(m_config.id, context.now);
   for (std::size_t at = 0; at < m_config.policy.sources.size(); ++at) {
     const auto slot = static_cast<std::uint8_t>(at);
@@ -76,7 +76,7 @@ void PeerMachine::begin_attempt(const Context& context) {
       attempt.fetch().put(*std::move(held));
       continue;
     }
-    attempt.set_cold();
+    m_decision->warm = false;
     ask(attempt.fetch(), slot, std::nullopt, context);
   }
   progress_attempt(context);
@@ -166,6 +166,7 @@ void PeerMachine::attempt_timed_out(const Context& context) {
   m_traffic_waits.reset();
   m_unanswered_since.reset();
   m_rekey_asked.reset();
+  m_decision.reset();
   if (m_epochs.current() == nullptr) return;
   m_epochs.current()->carried = false;
   if (m_epochs.current()->confirmed) return;
@@ -257,15 +258,15 @@ void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const C
     ++m_statistics.keys_used;
     epoch.protection.simulated |= m_config.policy.sources[reference.slot].simulated;
   }
-  Latencies& latencies = m_attempt->warm() ? m_statistics.rekey_warm : m_statistics.rekey_cold;
-  const TimePoint decided = m_decided.value_or(context.now);
+  const Decision decision = m_decision.value_or(Decision{context.now});
+  Latencies& latencies = decision.warm ? m_statistics.rekey_warm : m_statistics.rekey_cold;
   m_attempt.reset();  // its index lives on in the keypair
   m_epochs.install(std::move(epoch), context.shared.indices);
   session_began(*m_epochs.current(), context);
   m_confirmation = Confirmation{context.now, context.now};
   flush_queue(context);
   keep_alive(context);
-  latencies.add(context.now - decided);
+  latencies.add(context.now - decision.at);
 }
 
 void PeerMachine::handle_reject(ByteView message, const Context& context) {

@@ -232,7 +232,7 @@ void PeerMachine::read_control_inbox(const Context& context) {
   // What an epoch lacked says nothing of the next.
   const bool lacks = inbox.lack && m_epochs.is_current(*inbox.lack);
   if (lacks && m_announcement_rate.take(context.now)) kms_failed(Lack::keys_there, context);
-  if (inbox.wish && m_regular && m_announcement_rate.take(context.now)) m_rekey_asked = context.now;
+  if (inbox.wish && m_regular && m_announcement_rate.take(context.now)) ask_rekey(context.now);
 }
 
 }  // namespace quipu::protocol

@@ -185,8 +185,13 @@ Result<void> PeerMachine::rekey_now(TimePoint now) {
   if (!m_regular && session_up(now))
     m_wish_due = now;
   else
-    m_rekey_asked = m_rekey_asked.value_or(now);
+    ask_rekey(now);
   return {};
+}
+
+// However often it is asked for, the peer takes so many in a time only.
+void PeerMachine::ask_rekey(TimePoint now) {
+  if (!m_rekey_asked) m_rekey_asked = std::max(now, m_pace.free_at());
 }
 
 void PeerMachine::permit_stamp_jump() {

@@ -112,6 +112,7 @@ class PeerMachine {
   void transmit_initiation(const Context& context);
   void attempt_timed_out(const Context& context);
   void end_attempt(KeysGo keys, const Context& context);
+  void ask_rekey(TimePoint now);
   void back_off(TimePoint now);
   void retry_at_once_or_back_off(TimePoint now);
   void abandon_attempt(const Context& context);
@@ -214,9 +215,16 @@ class PeerMachine {
   // Why an attempt is wanted.
   std::optional<TimePoint> m_traffic_waits;
   std::optional<TimePoint> m_rekey_asked;
-  std::optional<TimePoint> m_decided;  // when the first attempt for that reason began
   std::optional<TimePoint> m_without_session;
   Duration m_rekey_jitter{};
+
+  struct Decision {
+    TimePoint at;
+    bool warm = true;  // no KMS had to be asked since
+  };
+
+  // When the first attempt for the present reason began, whatever it came to.
+  std::optional<Decision> m_decision;
 
   std::optional<TimePoint> m_crossing_head;  // first transmission of our last attempt
 

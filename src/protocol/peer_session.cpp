@@ -170,7 +170,7 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   m_attempt_failed = m_unanswered = false;
   m_traffic_waits.reset();
   m_rekey_asked.reset();
-  m_decided.reset();
+  m_decision.reset();
   m_unanswered_since.reset();
   m_not_before = {};
   m_backoff = kFirstBackoff;

@@ -39,7 +39,8 @@ inline constexpr Duration kStaleRejectInterval = 1s;
 inline constexpr Duration kRateInterval = 250ms;     // an accepted message 1 per N/4, but not below this
 inline constexpr Duration kRateIntervalAtMost = 1s;  // nor above: a rate that is used up must not lock a peer out
 inline constexpr int kRateBurst = 3;
-inline constexpr int kPaceBurst = kRateBurst - 1;  // of an end's own: one to spare, as datagrams take unequally long
+inline constexpr int kPaceBurst =
+    kRateBurst - 1;  // of rekeys on request: one to spare, as datagrams take unequally long
 
 // Key management.
 inline constexpr Duration kKmsDeadline = 1500ms;

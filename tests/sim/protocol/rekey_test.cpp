@@ -2,6 +2,7 @@
 // Without faults nothing is lost, and each rule of the regular course holds.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "world.h"
@@ -247,6 +248,44 @@ TEST(Rekey, TakesAsLongAsAllItsAttempts) {
     refused = refusals;
   }
   EXPECT_GT(refused, 0U);
+}
+
+Duration longest_rekey(Node& node) {
+  const PeerStatistics statistics = node.status().statistics;
+  return std::max(statistics.rekey_warm.percentile(100), statistics.rekey_cold.percentile(100));
+}
+
+// While the peer is absent nobody wants anything, or each attempt is a decision of its own.
+TEST(Rekey, DoesNotCountTheAbsenceOfThePeer) {
+  for (const bool always_on : {false, true}) {
+    Started world({.interval = 600s, .always_on = always_on});
+    ASSERT_TRUE(world.healthy());
+    world.run(500s);
+    ASSERT_TRUE(world.healthy());  // carries something, so that the timer's rekey is due
+    for (Link& link : world.links)
+      link.cut = true;
+    world.run(always_on ? 2500s : 400s);
+    for (Link& link : world.links)
+      link.cut = false;
+    world.a().send();
+    ASSERT_TRUE(world.heals(120s)) << always_on;
+    world.run(1s);
+    EXPECT_LT(std::max(longest_rekey(world.a()), longest_rekey(world.b())), 61s) << always_on;
+  }
+}
+
+// The key came too late for the first attempt, and lay there for the second.
+TEST(Rekey, ThatHadToWaitForAKmsIsColdWhateverItsLastAttemptFound) {
+  Started world({.interval = 10s});
+  ASSERT_TRUE(world.healthy());
+  world.run(20s);
+  const PeerStatistics before = world.a().status().statistics;
+  world.kms.ends[0].next_latency = kKmsDeadline + 100ms;
+  EXPECT_GE(timed_rekey(world, 9s).value_or(0s), kKmsDeadline);
+  const PeerStatistics after = world.a().status().statistics;
+  EXPECT_GE(after.attempts, before.attempts + 1);
+  EXPECT_EQ(after.rekey_warm.count(), before.rekey_warm.count());
+  EXPECT_EQ(after.rekey_cold.count(), before.rekey_cold.count() + 1);
 }
 
 TEST(Rekey, AColdStartFromBothEndsAtOnceSettles) {

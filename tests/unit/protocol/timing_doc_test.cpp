@@ -39,13 +39,12 @@ TEST(Timing, IsDocumented) {
       ENTRY(kFirstBackoff),        ENTRY(kLastBackoff),      ENTRY(kPolicyMismatchPause),  ENTRY(kStretchForgotten),
       ENTRY(kAnswerKept),          ENTRY(kAnswerKeptAtMost), ENTRY(kAnswerInterval),       ENTRY(kAnswerHoldsBack),
       ENTRY(kStaleRejectInterval), ENTRY(kRateInterval),     ENTRY(kRateIntervalAtMost),   ENTRY(kRateBurst),
-      ENTRY(kStaleRejectInterval), ENTRY(kRateInterval),     ENTRY(kRateIntervalAtMost),   ENTRY(kPaceBurst),
       ENTRY(kKmsDeadline),         ENTRY(kKmsRetry),         ENTRY(kLateKeyKept),          ENTRY(kLateKeysPerPeer),
       ENTRY(kMaxRequestsInAll),    ENTRY(kCrossingHead),     ENTRY(kFirstConfirmation),    ENTRY(kConfirmationDeadline),
       ENTRY(kNextLifetime),        ENTRY(kPreviousGrace),    ENTRY(kPreviousGraceShort),   ENTRY(kDeadSession),
       ENTRY(kKeepalive),           ENTRY(kStampRange),       ENTRY(kQueuedPackets),        ENTRY(kLoadThreshold),
       ENTRY(kSenderInterval),      ENTRY(kSenderBurst),      ENTRY(kStrangersInterval),    ENTRY(kStrangersBurst),
-      ENTRY(kMaxStrangers),
+      ENTRY(kMaxStrangers),        ENTRY(kPaceBurst),
   };
   EXPECT_EQ(documented(), expected);
 }
