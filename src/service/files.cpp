@@ -79,11 +79,11 @@ Result<SecretBytes> read_locked(const RegularFile& file, std::size_t max) {
 }
 
 // systemd hands credentials over in a folder that only the service can enter; group bits there are the mask of an
-// access control list. What root reads in the units' place are root's files, not the reader's.
+// access control list. What root reads in the units' place the service manager reads as root, too.
 Result<void> require_private(const RegularFile& file, bool credential, const UnitUser* reader) {
   QUIPU_TRY(file.require_closed_to(credential ? S_IRWXO : S_IRWXG | S_IRWXO));
   const uid_t owner = file.status.st_uid;
-  if (owner != 0 && owner != ::geteuid() && (reader == nullptr || credential || !reader->owns(owner)))
+  if (owner != 0 && owner != ::geteuid() && (reader == nullptr || !reader->owns(owner)))
     return fail(Errc::not_permitted, fmt::format("{}: belongs to user {}; chown it to {}", file.path, owner,
                                                  credential ? "root" : "the daemon's user"));
   return credential || reader == nullptr ? Result<void>() : reader->check_readable(file.path);

@@ -23,7 +23,7 @@ class UnitUser {
   bool owns(uid_t owner) const { return owner == m_user; }
 
   // Errc::not_permitted when that user may not read a file of the unit's own configuration or enter a folder of its
-  // path; what else is wrong is for who reads it to find. Only in a process with one thread.
+  // path; what else is wrong is for who reads it to find. Not judged where root may not become that user.
   Result<void> check_readable(const std::string& path) const;
 
  private:

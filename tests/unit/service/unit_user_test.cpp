@@ -3,9 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "service/files.h"
@@ -24,6 +28,16 @@ constexpr uid_t kKms = 12346;
 constexpr gid_t kControl = 12350;
 constexpr gid_t kCertificates = 12351;
 constexpr gid_t kOthers = 12352;
+
+// Of this process, for good.
+bool drop_capability(unsigned capability) {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[2]{};
+  if (::syscall(SYS_capget, &header, data) != 0) return false;
+  data[0].effective &= ~(1U << capability);
+  data[0].permitted &= ~(1U << capability);
+  return ::syscall(SYS_capset, &header, data) == 0;
+}
 
 // Users and groups as this process alone sees them.
 class UnitUserTest : public testing::Test {
@@ -73,6 +87,39 @@ TEST_F(UnitUserTest, MayOwnAKey) {
                 HasSubstr("belongs to user 12346; chown it to the daemon's user"));
   }
   EXPECT_FALSE(read_key_file<32>(file(kTunnel, 0, 0400)).has_value()) << "of a daemon that root runs";
+}
+
+// The service manager reads it as root.
+TEST_F(UnitUserTest, MayOwnACredential) {
+  const test::Environment folder("CREDENTIALS_DIRECTORY", m_folder.root());
+  const UnitUser reader = tunnel(true);
+  file(kTunnel, 0, 0400);
+  EXPECT_TRUE(read_key_file<32>("credential:k", &reader).has_value());
+  file(kKms, 0, 0400);
+  EXPECT_THAT(read_key_file<32>("credential:k", &reader).error().text, HasSubstr("chown it to root"));
+}
+
+TEST_F(UnitUserTest, IsAskedForWithoutThisProcessBecomingAnybodyElse) {
+  const UnitUser reader = tunnel(true);
+  ASSERT_EQ(::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), 0);
+  EXPECT_TRUE(reader.check_readable(file(kTunnel, 0, 0400)).has_value());
+  EXPECT_EQ(::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0), 1);
+  EXPECT_EQ(::geteuid(), 0U);
+}
+
+// As in a container that root was given less than root has elsewhere.
+TEST_F(UnitUserTest, IsNotJudgedForWhereRootMayNotBecomeIt) {
+  const UnitUser reader = tunnel(true);
+  const std::string path = file(0, 0, 0400);
+  EXPECT_FALSE(reader.check_readable(path).has_value());
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool dropped = drop_capability(CAP_SETUID);
+    ::_exit(dropped && reader.check_readable(path).has_value() ? 0 : 1);
+  }
+  int status = 1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 TEST_F(UnitUserTest, MustBeAbleToReadItsFiles) {
