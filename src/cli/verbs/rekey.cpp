@@ -10,8 +10,7 @@
 namespace quipu::cli {
 namespace {
 
-// What a rekey that begins at once may take and still need no explanation: some round trips, and the peer's first
-// packet.
+// By so much the wait may be longer than the rekey without a word: the peer's first packet, on a short path.
 constexpr double kAtOnceMs = 100;
 
 std::string to_text(const control::RekeyedPeer& done) {
@@ -19,8 +18,7 @@ std::string to_text(const control::RekeyedPeer& done) {
   std::string text = fmt::format("rekeyed in {:.1f} ms", *done.latency_ms);
   if (!done.key_prefetched) text += ", after waiting for a KMS";
   if (done.since_asked_ms - *done.latency_ms > kAtOnceMs)
-    text += fmt::format("; {:.1f} s since it was asked for, as an end begins so many in a time only",
-                        done.since_asked_ms / 1000);
+    text += fmt::format("; {:.1f} s since it was asked for", done.since_asked_ms / 1000);
   return text;
 }
 
