@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "config/key_table.h"
+#include "config/units.h"
 
 namespace quipu::config {
 namespace {
@@ -73,8 +74,8 @@ std::string section_text(std::span<const ConfigKey> keys, std::string_view secti
   return out;
 }
 
-std::string file_text(std::string_view title, std::span<const ConfigKey> keys) {
-  std::string out = fmt::format("\n## {}\n", title);
+std::string file_text(const Unit& unit, std::span<const ConfigKey> keys) {
+  std::string out = fmt::format("\n## {}: {}\n", unit.daemon, unit.configuration);
   std::string_view last = "none yet";
   for (const ConfigKey& key : keys) {
     // The sections' own names that an author chooses need no table: [kms.NAME] has one.
@@ -88,8 +89,7 @@ std::string file_text(std::string_view title, std::span<const ConfigKey> keys) {
 }  // namespace
 
 std::string reference() {
-  return std::string(kHead) + file_text("quipud: /etc/quipu/quipu.toml", quipud_keys()) +
-         file_text("quipu-kmsd: /etc/quipu/kms.toml", kmsd_keys());
+  return std::string(kHead) + file_text(kQuipudUnit, quipud_keys()) + file_text(kKmsdUnit, kmsd_keys());
 }
 
 }  // namespace quipu::config

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/nearest_name.h"
+#include "config/units.h"
 
 namespace quipu::config {
 namespace {
@@ -87,21 +88,10 @@ std::string expected(const ConfigKey& key, std::span<const ConfigKey> keys) {
 bool is_file_name(std::string_view name) {
   if (name.find('\0') != std::string_view::npos || name.size() > 4095) return false;
   if (name.starts_with('/')) return true;
-  constexpr std::string_view kCredential = "credential:";
   if (!name.starts_with(kCredential)) return false;
   name.remove_prefix(kCredential.size());
   return !name.empty() && name.size() <= 255 && name.find('/') == std::string_view::npos && name != "." && name != "..";
 }
-
-// Each unit hands over the credentials of one folder, under names that begin alike.
-struct Credentials {
-  std::string_view daemon;
-  std::string_view prefix;
-  std::string_view folder;
-};
-
-constexpr Credentials kOfQuipud{"quipud", "credential:quipu_", "/etc/quipu/credentials"};
-constexpr Credentials kOfKmsd{"quipu-kmsd", "credential:kms_", "/etc/quipu/kms-credentials"};
 
 }  // namespace
 
@@ -213,12 +203,13 @@ FileName Section::file(std::string_view name) const {
 
 void Section::refuse_foreign_credential(std::string_view name, std::string_view file) const {
   const bool kmsd = find_key(m_keys, "", "kme") != nullptr;
-  const Credentials& own = kmsd ? kOfKmsd : kOfQuipud;
-  const Credentials& foreign = kmsd ? kOfQuipud : kOfKmsd;
-  if (!file.starts_with(foreign.prefix)) return;
+  const Unit& own = kmsd ? kKmsdUnit : kQuipudUnit;
+  const Unit& foreign = kmsd ? kQuipudUnit : kKmsdUnit;
+  const std::string foreign_prefix = fmt::format("{}{}", kCredential, foreign.credential_prefix);
+  if (!file.starts_with(foreign_prefix)) return;
   add(name, fmt::format("\"{}\" is handed to {}, and not to {}", file, foreign.daemon, own.daemon),
-      fmt::format("put the file into {} and write \"{}{}\"", own.folder, own.prefix,
-                  file.substr(foreign.prefix.size())));
+      fmt::format("put the file into {} and write \"{}{}{}\"", own.credential_folder, kCredential,
+                  own.credential_prefix, file.substr(foreign_prefix.size())));
 }
 
 std::optional<std::int64_t> Section::integer(std::string_view name) const {

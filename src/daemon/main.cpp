@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "config/units.h"
 #include "daemon/daemon.h"
 #include "daemon/event_names.h"
 #include "daemon/guards.h"
@@ -16,7 +17,7 @@ namespace {
 using namespace quipu;
 
 struct Options {
-  std::string config = "/etc/quipu/quipu.toml";
+  std::string config{config::kQuipudUnit.configuration};
   bool check = false;
   bool guard = false;
   bool remove_guards = false;
@@ -141,8 +142,7 @@ int main(int argc, char** argv) {
     if (const auto code = set_guards(options)) return *code;
   if (const auto ready = options.check ? service::prepare_for_check() : service::prepare_for_secrets(); !ready)
     return report(ready.error(), service::kExitFailure);
-  const auto reader =
-      options.check ? service::UnitUser::find("_quipu", "quipu", options.config == Options().config) : std::nullopt;
+  const auto reader = options.check ? service::UnitUser::find(config::kQuipudUnit, options.config) : std::nullopt;
   auto settings = daemon::load_settings(options.config, reader ? &*reader : nullptr);
   if (!settings)
     return report(settings.error(),

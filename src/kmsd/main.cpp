@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/version.h"
+#include "config/units.h"
 #include "kmsd/event_names.h"
 #include "kmsd/kmsd.h"
 #include "kmsd/link_check.h"
@@ -18,7 +19,7 @@ namespace {
 using namespace quipu;
 
 struct Options {
-  std::string file = "/etc/quipu/kms.toml";
+  std::string file{config::kKmsdUnit.configuration};
   bool check = false;
 };
 
@@ -83,8 +84,7 @@ int main(int argc, char** argv) {
   if (const auto code = read_options(argc, argv, options)) return *code;
   if (const auto ready = options.check ? service::prepare_for_check() : service::prepare_for_secrets(); !ready)
     return complain(ready.error(), service::kExitFailure);
-  const auto reader =
-      options.check ? service::UnitUser::find("_quipu-kms", "quipu", options.file == Options().file) : std::nullopt;
+  const auto reader = options.check ? service::UnitUser::find(config::kKmsdUnit, options.file) : std::nullopt;
   auto configuration = kmsd::load_configuration(options.file, reader ? &*reader : nullptr);
   if (!configuration)
     return complain(configuration.error(),

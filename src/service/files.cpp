@@ -11,25 +11,24 @@
 
 #include "base/encoding.h"
 #include "base/regular_file.h"
+#include "config/units.h"
 
 namespace quipu::service {
 namespace {
 
-constexpr std::string_view kCredential = "credential:";
-
-// LoadCredential= of the units, for a daemon that somebody runs from a shell, as with --check: root reads the files
-// where the service manager would.
-constexpr std::pair<std::string_view, std::string_view> kUnitsCredentials[] = {{"quipu_", "/etc/quipu/credentials"},
-                                                                               {"kms_", "/etc/quipu/kms-credentials"}};
+using config::kCredential;
+using config::Unit;
 
 bool exists(const std::string& path) {
   return ::access(path.c_str(), F_OK) == 0;
 }
 
+// For a daemon that somebody runs from a shell, as with --check: root reads the files where the service manager would.
 // Empty when no unit has a credential of this name.
 std::string path_of_a_units(std::string_view name) {
-  for (const auto& [prefix, folder] : kUnitsCredentials)
-    if (name.starts_with(prefix) && name != prefix) return fmt::format("{}/{}", folder, name.substr(prefix.size()));
+  for (const Unit& unit : config::kUnits)
+    if (const std::string_view prefix = unit.credential_prefix; name.starts_with(prefix) && name != prefix)
+      return fmt::format("{}/{}", unit.credential_folder, name.substr(prefix.size()));
   return {};
 }
 
@@ -37,9 +36,10 @@ std::string path_of_a_units(std::string_view name) {
 // service manager's, or null.
 std::vector<std::string> meant_credentials(const char* directory, std::string_view name) {
   std::vector<std::string> out;
-  for (const auto& [prefix, folder] : kUnitsCredentials) {
-    const std::string path =
-        directory != nullptr ? fmt::format("{}/{}{}", directory, prefix, name) : fmt::format("{}/{}", folder, name);
+  for (const Unit& unit : config::kUnits) {
+    const std::string_view prefix = unit.credential_prefix;
+    const std::string path = directory != nullptr ? fmt::format("{}/{}{}", directory, prefix, name)
+                                                  : fmt::format("{}/{}", unit.credential_folder, name);
     if (exists(path)) out.push_back(fmt::format("\"{}{}{}\"", kCredential, prefix, name));
   }
   return out;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,46 +18,51 @@ namespace {
 constexpr int kMaxGroups = 256;
 
 // How the child that becomes the user ends.
-enum class Finding : int { readable, refused, unknown };
+enum class Finding : int { none, refused };
 
 // In a child, which changes for good: an identity that is put on and off would undo what keeps this process's memory
-// from being dumped. It calls nothing but the kernel.
+// from being dumped or looked at. The child's is a copy, so it closes itself off again. It calls nothing but the
+// kernel.
 [[noreturn]] void find_as(uid_t user, gid_t group, const std::vector<gid_t>& groups, const char* path) {
-  Finding finding = Finding::unknown;
+  Finding finding = Finding::none;
   if (::setgroups(groups.size(), groups.data()) == 0 && ::setresgid(group, group, group) == 0 &&
-      ::setresuid(user, user, user) == 0) {
+      ::setresuid(user, user, user) == 0 && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0) {
     const int file = ::open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    finding = file < 0 && errno == EACCES ? Finding::refused : Finding::readable;
+    if (file < 0 && errno == EACCES) finding = Finding::refused;
   }
   ::_exit(static_cast<int>(finding));
 }
 
 }  // namespace
 
-std::optional<UnitUser> UnitUser::find(const char* name, const char* supplementary, bool units_own) {
-  const passwd* const known = ::geteuid() == 0 ? ::getpwnam(name) : nullptr;
+std::optional<UnitUser> UnitUser::find(const config::Unit& unit, std::string_view configuration) {
+  const std::string name(unit.user);
+  const passwd* const known = ::geteuid() == 0 ? ::getpwnam(name.c_str()) : nullptr;
   if (known == nullptr) return std::nullopt;
   UnitUser user;
-  user.m_units_own = units_own;
+  user.m_units_own = configuration == unit.configuration;
   user.m_name = name;
   user.m_user = known->pw_uid;
   user.m_group = known->pw_gid;
   user.m_groups.resize(kMaxGroups);
   int count = kMaxGroups;
-  if (::getgrouplist(name, user.m_group, user.m_groups.data(), &count) < 0) count = kMaxGroups;
+  if (::getgrouplist(name.c_str(), user.m_group, user.m_groups.data(), &count) < 0) count = kMaxGroups;
   user.m_groups.resize(static_cast<std::size_t>(count));
-  if (const group* const more = ::getgrnam(supplementary)) user.m_groups.push_back(more->gr_gid);
+  if (const group* const more = ::getgrnam(std::string(config::kControlGroup).c_str()))
+    user.m_groups.push_back(more->gr_gid);
   return user;
 }
 
 Result<void> UnitUser::check_readable(const std::string& path) const {
   if (!m_units_own) return {};
   const pid_t child = ::fork();
-  if (child < 0) return fail_system("fork");
+  if (child < 0)
+    return fail_system(
+        fmt::format("{}: no process to find out in whether {} may read it (end some, or free memory)", path, m_name));
   if (child == 0) find_as(m_user, m_group, m_groups, path.c_str());
   int status = 0;
   while (::waitpid(child, &status, 0) < 0)
-    if (errno != EINTR) return fail_system("waitpid");
+    if (errno != EINTR) return fail_system(path + ": the process that tried to read it cannot be waited for");
   if (!WIFEXITED(status) || WEXITSTATUS(status) != static_cast<int>(Finding::refused)) return {};
   return fail(Errc::not_permitted,
               fmt::format("{}: {}, as whom the unit runs, may not read it: let that user read it, by its owner or its "

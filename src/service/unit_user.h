@@ -6,19 +6,20 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "config/units.h"
 
 namespace quipu::service {
 
 class UnitUser {
  public:
-  // With the groups that /etc/group gives it and, where there is one of that name, the unit's `supplementary` group.
-  // `units_own`: what is checked is the configuration of the unit itself, not a draft or a laboratory's, whose files
-  // may be root's. Nothing where there is no such user, as on a machine without the package, or where this process is
-  // not root's.
-  static std::optional<UnitUser> find(const char* name, const char* supplementary, bool units_own);
+  // With the groups that /etc/group gives it and, where there is one, the unit's supplementary group. `configuration`
+  // is the file that is checked: what a draft or a laboratory's names may be root's, and is not judged. Nothing where
+  // there is no such user, as on a machine without the package, or where this process is not root's.
+  static std::optional<UnitUser> find(const config::Unit& unit, std::string_view configuration);
 
   bool owns(uid_t owner) const { return owner == m_user; }
 

@@ -10,6 +10,7 @@
 #include "config/kmsd_config.h"
 #include "config/quipud_config.h"
 #include "config/reference.h"
+#include "config/units.h"
 
 namespace quipu::cli {
 namespace {
@@ -68,7 +69,7 @@ void add_check(CLI::App& program, Invocation& invocation) {
                             "to do.\nExit code 5 if there is one.");
   auto reference = std::make_shared<bool>(false);
   verb.add_flag("--reference", *reference, "Print every key of both files with its meaning, and check nothing");
-  auto file = std::make_shared<std::string>("/etc/quipu/quipu.toml");
+  auto file = std::make_shared<std::string>(config::kQuipudUnit.configuration);
   auto daemon = std::make_shared<std::string>();
   verb.add_option("file", *file, "The file")->capture_default_str();
   verb.add_option("--for", *daemon, "Whose configuration it is; told from its sections when not given")

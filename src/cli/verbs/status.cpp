@@ -9,17 +9,15 @@
 #include "cli/control_client.h"
 #include "cli/status_text.h"
 #include "cli/verb.h"
+#include "config/units.h"
 
 namespace quipu::cli {
 namespace {
 
-constexpr const char* kDeviceConfiguration = "/etc/quipu/quipu.toml";
-constexpr const char* kKmsConfiguration = "/etc/quipu/kms.toml";
-
 // A daemon that is configured here, or that the caller names, is meant to run. Its socket goes when it stops.
-bool is_expected(bool socket_given, const char* configuration) {
+bool is_expected(bool socket_given, const config::Unit& unit) {
   std::error_code unreadable;
-  return socket_given || std::filesystem::exists(configuration, unreadable);
+  return socket_given || std::filesystem::exists(unit.configuration, unreadable);
 }
 
 // What a daemon said, or nothing if there is none on this machine.
@@ -48,17 +46,18 @@ ExitCode report_silence(const Error& error) {
 }
 
 ExitCode ask_and_show(const Invocation& invocation, bool as_json) {
-  const auto device = ask_status(invocation.socket, is_expected(invocation.socket_given, kDeviceConfiguration));
-  const auto kms = ask_status(invocation.kms_socket, is_expected(invocation.kms_socket_given, kKmsConfiguration));
+  const auto device = ask_status(invocation.socket, is_expected(invocation.socket_given, config::kQuipudUnit));
+  const auto kms = ask_status(invocation.kms_socket, is_expected(invocation.kms_socket_given, config::kKmsdUnit));
   ExitCode outcome = ExitCode::ok;
   for (const auto* asked : {&device, &kms})
     if (!*asked) outcome = graver(outcome, report_silence(asked->error()));
   std::optional<std::string> device_json = device.value_or(std::nullopt);
   std::optional<std::string> kms_json = kms.value_or(std::nullopt);
   if (device && kms && !device_json && !kms_json)
-    return report_silence({Errc::unavailable, std::string("no daemon is configured here: there is neither ") +
-                                                  kDeviceConfiguration + " nor " + kKmsConfiguration +
-                                                  ", and no daemon's socket"});
+    return report_silence(
+        {Errc::unavailable,
+         fmt::format("no daemon is configured here: there is neither {} nor {}, and no daemon's socket",
+                     config::kQuipudUnit.configuration, config::kKmsdUnit.configuration)});
   show(device_json, control::device_status_from_json, !as_json, outcome);
   show(kms_json, control::kms_status_from_json, !as_json, outcome);
   if (as_json)
