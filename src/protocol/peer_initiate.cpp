@@ -60,6 +60,13 @@ std::optional<TimePoint> PeerMachine::attempt_due() const {
   return due;
 }
 
+// Of a want that has gone meanwhile, or that has given way to a later one.
+void PeerMachine::forget_decision() {
+  if (!m_decision || m_attempt) return;
+  const auto reason = attempt_reason();
+  if (!reason || *reason > m_decision->at) m_decision.reset();
+}
+
 void PeerMachine::begin_attempt(const Context& context) {
   if (!m_endpoint) {
     m_next_resolve = context.now + kResolveInterval;
@@ -68,7 +75,7 @@ void PeerMachine::begin_attempt(const Context& context) {
   }
   m_next_resolve = context.now + kResolveAfter;
   shelve_ahead(context);
-  if (!m_decision || *attempt_reason() > m_decision->at) m_decision = Decision{context.now};
+  if (!m_decision) m_decision = Decision{context.now};
   Attempt& attempt = m_attempt.emplace(m_config.id, context.now);
   for (std::size_t at = 0; at < m_config.policy.sources.size(); ++at) {
     const auto slot = static_cast<std::uint8_t>(at);
@@ -131,7 +138,7 @@ bool PeerMachine::make_initiation(const Context& context) {
     return false;
   }
   ++m_statistics.attempts;
-  m_pace.take(context.now);
+  m_pace.spend(context.now);
   m_attempt->start(*std::move(initiation), *stamp, context.now);
   m_crossing_head = context.now;
   return true;
@@ -258,7 +265,7 @@ void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const C
     ++m_statistics.keys_used;
     epoch.protection.simulated |= m_config.policy.sources[reference.slot].simulated;
   }
-  const Decision decision = m_decision.value_or(Decision{context.now});
+  const Decision decision = *m_decision;  // of begin_attempt()
   Latencies& latencies = decision.warm ? m_statistics.rekey_warm : m_statistics.rekey_cold;
   m_attempt.reset();  // its index lives on in the keypair
   m_epochs.install(std::move(epoch), context.shared.indices);
@@ -327,6 +334,7 @@ void PeerMachine::policies_differ(const Reject& reject, const Context& context) 
   m_mismatch = mismatch_told(own_terms(), reject);
   report_mismatch(context);
   end_attempt(KeysGo::burn, context);
+  m_decision.reset();  // there can be no rekey before somebody has changed a configuration
   drop_queue(DropReason::blocked);
   m_not_before = context.now + kPolicyMismatchPause;
 }

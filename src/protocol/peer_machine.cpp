@@ -225,6 +225,7 @@ void PeerMachine::reset(const Context& context) {
   m_reply_since.reset();
   m_traffic_waits.reset();
   m_rekey_asked.reset();
+  m_decision.reset();
   m_wish_due.reset();
   m_session_began = m_reply_now = m_abandon = false;
   no_epoch_left("the keys were erased", context);
@@ -244,6 +245,7 @@ void PeerMachine::advance(const Context& context) {
   progress_answer(context);
   progress_fetch_ahead(context);
   if (m_attempt) progress_attempt(context);
+  forget_decision();
   if (const auto due = attempt_due(); due && *due <= context.now) begin_attempt(context);
   forget_stretch(context);
   flush_queue(context);

@@ -113,6 +113,7 @@ class PeerMachine {
   void attempt_timed_out(const Context& context);
   void end_attempt(KeysGo keys, const Context& context);
   void ask_rekey(TimePoint now);
+  void forget_decision();
   void back_off(TimePoint now);
   void retry_at_once_or_back_off(TimePoint now);
   void abandon_attempt(const Context& context);
@@ -223,7 +224,8 @@ class PeerMachine {
     bool warm = true;  // no KMS had to be asked since
   };
 
-  // When the first attempt for the present reason began, whatever it came to.
+  // When the first attempt for the present reason began, whatever it came to; but for what no attempt could change: a
+  // peer that was absent, or is configured differently.
   std::optional<Decision> m_decision;
 
   std::optional<TimePoint> m_crossing_head;  // first transmission of our last attempt
@@ -231,7 +233,7 @@ class PeerMachine {
   // Limits on what the peer may make us do.
   TokenBucket m_initiation_rate;
   TokenBucket m_announcement_rate;
-  TokenBucket m_pace;  // of our own messages 1: a peer with the same interval has no reason to refuse one as too many
+  TokenBucket m_pace;  // all messages 1 of our own count, so that of those on request the peer refuses none as too many
   TokenBucket m_openings{kSenderInterval, kSenderBurst};
   TokenBucket m_stale_rejects{kStaleRejectInterval, 1};
   TokenBucket m_jump_reports{std::chrono::seconds(10), 1};

@@ -22,6 +22,9 @@ class TokenBucket {
     return true;
   }
 
+  // An event that happens whatever the bucket holds; the next take() waits for it, too.
+  void spend(TimePoint now) { m_full_at = std::max(m_full_at, now) + m_interval; }
+
   // From when on take() succeeds.
   TimePoint free_at() const { return m_full_at - m_interval * (m_burst - 1); }
 

@@ -67,7 +67,8 @@ struct PeerStatistics {
   std::uint64_t keys_burnt = 0;  // QKD keys that a KMS delivered in vain
   std::uint64_t reduced_epochs = 0;
   std::uint64_t kms_failures = 0;
-  // From the timer's decision to the first packet sealed under the new key, at the initiator.
+  // From the decision to rekey, as PeerMachine::Decision has it, to the first packet sealed under the new key, at the
+  // initiator.
   Latencies rekey_warm;  // the key had been fetched ahead
   Latencies rekey_cold;
   Latencies kms;  // from RequestKey to its answer, late ones apart

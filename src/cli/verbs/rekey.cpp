@@ -10,7 +10,7 @@
 namespace quipu::cli {
 namespace {
 
-// By so much the wait may be longer than the rekey without a word: the peer's first packet, on a short path.
+// A wait that exceeds the rekey by no more than this is not mentioned: the peer's first packet takes that long.
 constexpr double kAtOnceMs = 100;
 
 std::string to_text(const control::RekeyedPeer& done) {

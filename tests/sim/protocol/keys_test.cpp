@@ -116,11 +116,13 @@ TEST(Keys, AKeyThatIsUnknownThereIsBurntAndAnotherOneTried) {
   Started world({});
   world.kms.synchronised_after = 3600s;
   world.traffic(200ms, 20s, true, false);
-  world.run(5s);
-  // Two more at once, then with growing pauses.
-  const auto burnt = world.a().status().statistics.keys_burnt;
-  EXPECT_GE(burnt, 2U);
-  EXPECT_LE(burnt, 4U);
+  const auto statistics = [&] { return world.a().status().statistics; };
+  for (std::uint64_t refused = 1; refused <= kImmediateRetries + 1; ++refused) {
+    ASSERT_TRUE(world.run_until([&] { return statistics().rejects_received == refused; }, 3s));
+    const bool at_once = world.run_until([&] { return statistics().attempts > refused; }, 100ms);
+    EXPECT_EQ(at_once, refused <= kImmediateRetries) << refused;
+  }
+  EXPECT_EQ(statistics().keys_burnt, kImmediateRetries + 1U);
   world.kms.synchronised_after = {};
   world.run(10s);
   EXPECT_TRUE(world.healthy());

@@ -12,11 +12,6 @@ using namespace protocol;
 
 const Endpoint kStranger = *Endpoint::parse("203.0.113.9:1");
 
-Bytes policy_of_a(World& world) {
-  return policy_on_wire(
-      world.a().peer_config(true).policy.canonical(world.identities[0]->public_key, world.identities[1]->public_key));
-}
-
 // Slow enough for each to be asked for at the KMS, which does not know the keys any more.
 void replay_slowly(World& world, const std::vector<Bytes>& recorded) {
   const auto refused = world.b().status().statistics.rejects_sent;
@@ -55,23 +50,12 @@ TEST(Lack, RecordedHandshakesInASessionThatThisEndMadeAreNone) {
 
 // Those cost a retry at once each, and say nothing of keys.
 TEST(Lack, HandshakesRefusedForTheirStampsAreNotCountedAsUnknownKeys) {
-  Options options;
-  options.interval = 600s;
-  Started world(options);
+  Started world({.interval = 600s});
   ASSERT_TRUE(world.healthy());
   world.kms.synchronised_after = 10h;
   world.rekey();  // with the key that both ends had fetched ahead
   world.run(2s);
-  int sent = 0;
-  world.links[0].lose = [&](ByteView datagram) {
-    if (!is_initiation(datagram) || ++sent > 2) return false;
-    // B has seen a later stamp of A's just before.
-    const InitiationPayload payload{Stamp(static_cast<std::uint64_t>(sent) << 32), {}, policy_of_a(world), 1, {}};
-    const auto later = Initiation::create(*world.identities[0], world.identities[1]->public_key, world.psk,
-                                          SessionIndex(1), payload, world.rng);
-    world.inject(0, later->message(), kStranger);
-    return false;
-  };
+  world.overtake(2);
   const auto refused = world.a().status().statistics.rejects_received;
   world.rekey();
   ASSERT_TRUE(world.run_until([&] { return world.a().status().last_reject == RejectReason::key_unknown; }, 10s));
@@ -187,7 +171,7 @@ TEST(Lack, IsNotToldAsHandshakesWithoutAnswer) {
 // The test itself plays A, with B alone in the world.
 Keypair session_with_b(World& world) {
   world.b().start();
-  InitiationPayload payload{Stamp(1), {}, policy_of_a(world), 1, {}};
+  InitiationPayload payload{Stamp(1), {}, world.policy_of_a(), 1, {}};
   const Policy policy = world.a().peer_config(true).policy;
   std::vector<QkdKey> keys;
   if (policy.keys_needed() != 0) {

@@ -331,6 +331,21 @@ void World::rekey() {
   a().with_device([&](Device& device, Actions& actions) { ASSERT_TRUE(device.rekey_now(kFarEnd, now(), actions)); });
 }
 
+Bytes World::policy_of_a() {
+  return policy_on_wire(a().peer_config(true).policy.canonical(identities[0]->public_key, identities[1]->public_key));
+}
+
+void World::overtake(int times) {
+  links[0].lose = [this, times, sent = std::uint64_t{0}](ByteView datagram) mutable {
+    if (!is_initiation(datagram) || ++sent > static_cast<std::uint64_t>(times)) return false;
+    const InitiationPayload payload{Stamp(sent << 32), {}, policy_of_a(), 1, {}};
+    const auto later =
+        Initiation::create(*identities[0], identities[1]->public_key, psk, SessionIndex(1), payload, rng);
+    inject(0, later->message(), *Endpoint::parse("203.0.113.9:1"));
+    return false;
+  };
+}
+
 void World::inject(int from, Bytes datagram, const Endpoint& source) {
   node(1 - from).receive(std::move(datagram), source);
 }

@@ -184,6 +184,12 @@ class World {
   // A makes a new epoch at once.
   void rekey();
 
+  // As A has it in its messages 1.
+  Bytes policy_of_a();
+
+  // B sees a later stamp of A's just before each of A's next messages 1, so many times. In place of links[0].lose.
+  void overtake(int times);
+
   // Puts a datagram onto the wire of `from` now, as an attacker would: no watch, no loss.
   void inject(int from, Bytes datagram, const Endpoint& source);
 
