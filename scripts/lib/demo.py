@@ -359,9 +359,9 @@ def dropped_since(laboratory, before):
     return {reason: count - rekey_before[reason] for reason, count in by_rekey.items()}, by_queues - queues_before
 
 
-def rekeys_back_to_back(laboratory):
+def rekeys_in_pairs(laboratory):
     """Latencies in ms of all rekeys, and of those among them whose key was not fetched ahead: as a rule each second one, since they are
-    asked for in pairs. A peer takes two at once, and else one in a quarter of the rekey interval: pairs with a pause between them take
+    asked for in pairs. An end begins two at once, and then one in a quarter of the rekey interval: pairs with a pause between them take
     no longer than one after the other."""
     initiator = next((site for site in (0, 1) if laboratory.tunnel(site)["initiator"]), None)
     if initiator is None:
@@ -405,10 +405,10 @@ def measure(laboratory, folder, least_bytes):
     missing = missing_probes(answered)
     lost = lost_probes(missing, answered, queues.spans)
     queue_drops = dropped_since(laboratory, before)[1]
-    say(f"{LATENCY_REKEYS} rekeys, two at a time, as often as the peer takes them")
+    say(f"{LATENCY_REKEYS} rekeys, two at a time, as often as an end begins them")
     # With nothing else in the tunnel no queue is full: here every probe counts.
     with Probe(laboratory, folder) as probe:
-        latencies, cold = rekeys_back_to_back(laboratory)
+        latencies, cold = rekeys_in_pairs(laboratory)
         answered_idle = probe.so_far()
     lost_idle = missing_probes(answered_idle)
     rekey_drops = dropped_since(laboratory, before)[0]

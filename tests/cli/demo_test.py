@@ -173,12 +173,27 @@ class Control(unittest.TestCase):
     def test_a_tunnel_that_is_not_rekeyed(self):
         self.daemon(b'{"ok": true, "result": {"tunnels": [{"initiator": true}], "rekeys": []}}\n')
         with self.assertRaisesRegex(demo.Failure, "after 0 rekeys"):
-            demo.rekeys_back_to_back(self.laboratory())
+            demo.rekeys_in_pairs(self.laboratory())
 
     def test_nobody_begins(self):
         self.daemon(b'{"ok": true, "result": {"tunnels": [{"initiator": false}], "rekeys": []}}\n')
         with self.assertRaisesRegex(demo.Failure, "neither site"):
-            demo.rekeys_back_to_back(self.laboratory())
+            demo.rekeys_in_pairs(self.laboratory())
+
+    def test_rekeys_are_asked_for_in_pairs_and_the_cold_ones_counted(self):
+        asked = []
+
+        def controls(_, verb, times):
+            asked.append((verb, times))
+            for cold in (False, True)[:times]:
+                yield {"rekeys": [{"latency_ms": 3.0 if cold else 1.0, "key_prefetched": not cold}]}
+
+        with mock.patch.object(demo, "controls", controls), mock.patch.object(demo.time, "sleep") as pauses, \
+                mock.patch.object(demo.Laboratory, "tunnel", return_value={"initiator": True}):
+            every, cold = demo.rekeys_in_pairs(self.laboratory())
+        self.assertEqual(asked, [("rekey", 2)] * (demo.LATENCY_REKEYS // 2))
+        self.assertEqual(pauses.call_count, len(asked) - 1)
+        self.assertEqual((len(every), cold), (demo.LATENCY_REKEYS, [3.0] * (demo.LATENCY_REKEYS // 2)))
 
     def laboratory(self):
         laboratory = demo.Laboratory(pathlib.Path(self.path).parent)
