@@ -60,11 +60,12 @@ std::optional<TimePoint> PeerMachine::attempt_due() const {
   return due;
 }
 
-// Of a want that has gone meanwhile, or that has given way to a later one.
-void PeerMachine::forget_decision() {
+// When nothing is wanted any more, or not yet. What takes the place of a want that is due goes on with its decision, as
+// the end of a session does that no rekey came in time for.
+void PeerMachine::forget_decision(TimePoint now) {
   if (!m_decision || m_attempt) return;
   const auto reason = attempt_reason();
-  if (!reason || *reason > m_decision->at) m_decision.reset();
+  if (!reason || *reason > now) m_decision.reset();
 }
 
 void PeerMachine::begin_attempt(const Context& context) {
@@ -265,7 +266,8 @@ void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const C
     ++m_statistics.keys_used;
     epoch.protection.simulated |= m_config.policy.sources[reference.slot].simulated;
   }
-  const Decision decision = *m_decision;  // of begin_attempt()
+  QUIPU_ASSERT(m_decision.has_value());  // by begin_attempt(): whatever ends it ends the attempt first
+  const Decision decision = *m_decision;
   Latencies& latencies = decision.warm ? m_statistics.rekey_warm : m_statistics.rekey_cold;
   m_attempt.reset();  // its index lives on in the keypair
   m_epochs.install(std::move(epoch), context.shared.indices);

@@ -245,7 +245,7 @@ void PeerMachine::advance(const Context& context) {
   progress_answer(context);
   progress_fetch_ahead(context);
   if (m_attempt) progress_attempt(context);
-  forget_decision();
+  forget_decision(context.now);
   if (const auto due = attempt_due(); due && *due <= context.now) begin_attempt(context);
   forget_stretch(context);
   flush_queue(context);

@@ -80,6 +80,7 @@ class PeerMachine {
   void report(const Context& context, LogLevel level, std::string_view event, std::string_view message,
               std::vector<LogField> fields = {}) const;
   void apply_intervals();
+  void ask_rekey(TimePoint now);
   void report_mismatch(const Context& context) const;
   OwnTerms own_terms() const;
   void set_qkd_state(QkdState state, std::string_view why, const Context& context);
@@ -112,8 +113,7 @@ class PeerMachine {
   void transmit_initiation(const Context& context);
   void attempt_timed_out(const Context& context);
   void end_attempt(KeysGo keys, const Context& context);
-  void ask_rekey(TimePoint now);
-  void forget_decision();
+  void forget_decision(TimePoint now);
   void back_off(TimePoint now);
   void retry_at_once_or_back_off(TimePoint now);
   void abandon_attempt(const Context& context);
@@ -224,8 +224,8 @@ class PeerMachine {
     bool warm = true;  // no KMS had to be asked since
   };
 
-  // When the first attempt for the present reason began, whatever it came to; but for what no attempt could change: a
-  // peer that was absent, or is configured differently.
+  // When the first attempt began for what is wanted since, whatever it came to; but for what no attempt could change: a
+  // peer that left messages 1 without a sign of life, or is configured differently.
   std::optional<Decision> m_decision;
 
   std::optional<TimePoint> m_crossing_head;  // first transmission of our last attempt

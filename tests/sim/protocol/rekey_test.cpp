@@ -245,7 +245,7 @@ TEST(Rekey, ThatTheStampRefusedBeginsAnewAtOnceHoweverFewMayBeginInATime) {
   EXPECT_LT(timed_rekey(world, 2s).value_or(2s), 100ms);
   const auto refused = world.a().status().statistics.rejects_received;
   EXPECT_EQ(refused, 1U);
-  world.links[0].delay = 1ms;
+  world.links[0].delay = 1ms;  // a faster path, on which the next one would come too early by that much
   ASSERT_TRUE(timed_rekey(world, 2s));
   EXPECT_EQ(world.a().status().statistics.rejects_received, refused);
 }
@@ -317,7 +317,23 @@ TEST(Rekey, DoesNotCountFromBeforeAnErasure) {
   world.a().with_device([&](Device& device, Actions& actions) { device.erase_sessions(world.now(), actions); });
   world.kms.set_available(true);
   ASSERT_TRUE(world.heals(20s));
+  const PeerStatistics statistics = world.a().status().statistics;
+  ASSERT_EQ(statistics.rekey_cold.count() + statistics.rekey_warm.count(), 1U);
   EXPECT_LT(longest_rekey(world.a()), 20s);
+}
+
+TEST(Rekey, CountsOnThoughTheSessionDiesMeanwhile) {
+  Started world({});
+  world.traffic(100ms, 200s);
+  world.run(5s);
+  world.kms.set_available(false);
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().qkd == QkdState::stretch; }, 30s));
+  const TimePoint refused = world.now();
+  world.run(90s);
+  ASSERT_FALSE(world.a().status().session_up);
+  world.kms.set_available(true);
+  ASSERT_TRUE(world.run_until([&] { return world.a().status().session_up; }, 20s));
+  EXPECT_GE(longest_rekey(world.a()), world.now() - refused);
 }
 
 TEST(Rekey, DoesNotCountTheTimeInWhichTheEndsWereConfiguredDifferently) {

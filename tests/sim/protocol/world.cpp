@@ -336,9 +336,9 @@ Bytes World::policy_of_a() {
 }
 
 void World::overtake(int times) {
-  links[0].lose = [this, times, sent = std::uint64_t{0}](ByteView datagram) mutable {
-    if (!is_initiation(datagram) || ++sent > static_cast<std::uint64_t>(times)) return false;
-    const InitiationPayload payload{Stamp(sent << 32), {}, policy_of_a(), 1, {}};
+  links[0].lose = [this, times](ByteView datagram) mutable {
+    if (!is_initiation(datagram) || --times < 0) return false;
+    const InitiationPayload payload{Stamp(++m_overtaken << 32), {}, policy_of_a(), 1, {}};
     const auto later =
         Initiation::create(*identities[0], identities[1]->public_key, psk, SessionIndex(1), payload, rng);
     inject(0, later->message(), *Endpoint::parse("203.0.113.9:1"));

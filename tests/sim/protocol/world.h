@@ -187,7 +187,7 @@ class World {
   // As A has it in its messages 1.
   Bytes policy_of_a();
 
-  // B sees a later stamp of A's just before each of A's next messages 1, so many times. In place of links[0].lose.
+  // B sees a later stamp of A's just before each of A's next messages 1, so many times. Sets links[0].lose.
   void overtake(int times);
 
   // Puts a datagram onto the wire of `from` now, as an attacker would: no watch, no loss.
@@ -216,6 +216,7 @@ class World {
   };
 
   TimePoint m_now{1000s};
+  std::uint64_t m_overtaken = 0;
   std::uint64_t m_order = 0;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> m_events;
   std::unique_ptr<Node> m_nodes[2];

@@ -113,6 +113,15 @@ TEST(TokenBucket, GivesABurstAndThenTheRate) {
   EXPECT_FALSE(bucket.take(kNow + 251ms));
 }
 
+TEST(TokenBucket, CountsWhatHappensAllTheSame) {
+  TokenBucket bucket(250ms, 2);
+  for (int i = 0; i < 3; ++i)
+    bucket.spend(kNow);
+  EXPECT_EQ(bucket.free_at(), kNow + 500ms);
+  EXPECT_FALSE(bucket.take(kNow + 499ms));
+  EXPECT_TRUE(bucket.take(kNow + 500ms));
+}
+
 TEST(LoadMeter, StaysOnUntilAQuietSecond) {
   LoadMeter load(10);
   for (int i = 0; i < 10; ++i)
