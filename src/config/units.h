@@ -25,6 +25,9 @@ inline constexpr std::array kUnits{kQuipudUnit, kKmsdUnit};
 // SupplementaryGroups= of both: whose members may use the control sockets.
 inline constexpr std::string_view kControlGroup = "quipu";
 
+// ProtectHome= and PrivateTmp= of both: folders below which a unit finds nothing.
+inline constexpr std::array<std::string_view, 5> kHiddenFromUnits{"/home", "/root", "/run/user", "/tmp", "/var/tmp"};
+
 // How a configuration names a file that is a credential.
 inline constexpr std::string_view kCredential = "credential:";
 

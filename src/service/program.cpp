@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
 
 #include "base/version.h"
@@ -40,8 +39,6 @@ Result<void> prepare_for_secrets() {
 }
 
 Result<void> prepare_for_check() {
-  // Ignored by whoever started this, it would keep from us how children end.
-  std::signal(SIGCHLD, SIG_DFL);
   auto ready = prepare_for_secrets();
   if (!ready && ready.error().code == Errc::not_permitted && ::geteuid() != 0)
     return fail(Errc::not_permitted,

@@ -55,10 +55,15 @@ std::optional<UnitUser> UnitUser::find(const config::Unit& unit, std::string_vie
 
 Result<void> UnitUser::check_readable(const std::string& path) const {
   if (!m_units_own) return {};
+  for (const std::string_view folder : config::kHiddenFromUnits)
+    if (path.starts_with(folder) && path.substr(folder.size()).starts_with('/'))
+      return fail(
+          Errc::not_permitted,
+          fmt::format("{}: the units see nothing below {}: put it elsewhere, as below /etc/quipu", path, folder));
   const pid_t child = ::fork();
   if (child < 0)
-    return fail_system(
-        fmt::format("{}: no process to find out in whether {} may read it (end some, or free memory)", path, m_name));
+    return fail_system(fmt::format(
+        "{}: cannot start a process to find out whether {} may read it (end some, or free memory)", path, m_name));
   if (child == 0) find_as(m_user, m_group, m_groups, path.c_str());
   int status = 0;
   while (::waitpid(child, &status, 0) < 0)

@@ -23,8 +23,9 @@ class UnitUser {
 
   bool owns(uid_t owner) const { return owner == m_user; }
 
-  // Errc::not_permitted when that user may not read a file of the unit's own configuration or enter a folder of its
-  // path; what else is wrong is for who reads it to find. Not judged where root may not become that user.
+  // Errc::not_permitted when a file of the unit's own configuration is hidden from the unit, or its user may not read
+  // it or enter a folder of its path; what else is wrong is for who reads it to find. The user is not judged where root
+  // may not become it.
   Result<void> check_readable(const std::string& path) const;
 
  private:

@@ -69,7 +69,7 @@ class CheckAsRoot(unittest.TestCase):
             (self.etc / "pki" / file).rename(self.own / file)
 
     def check(self, daemon, *options):
-        """By somebody who does not care how children end, which is inherited."""
+        """By somebody who ignores how children end, which a daemon inherits. For that it takes bash: dash leaves the signal as it is."""
         return subprocess.run(["unshare", "--mount", "bash", "-c", 'mount --bind "$0" /etc && trap "" CHLD && exec "$@"', self.etc,
                                PROGRAMS / daemon, "--check", *options], capture_output=True, text=True)
 

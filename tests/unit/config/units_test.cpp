@@ -24,11 +24,20 @@ TEST(Units, AreThoseOfThePackages) {
     EXPECT_THAT(text,
                 HasSubstr(fmt::format("\nExecStart=/usr/sbin/{} --config {}\n", unit.daemon, unit.configuration)));
     EXPECT_THAT(text, HasSubstr(fmt::format("\nUser={}\n", unit.user)));
+    EXPECT_THAT(text, HasSubstr(fmt::format("\nGroup={}\n", unit.user)));  // the user's own in /etc/passwd, too
+    EXPECT_THAT(text, HasSubstr("\nProtectHome=yes\n"));
+    EXPECT_THAT(text, HasSubstr("\nPrivateTmp=yes\n"));
     EXPECT_THAT(text, HasSubstr(fmt::format("\nSupplementaryGroups={}\n", kControlGroup)));
     ASSERT_TRUE(unit.credential_prefix.ends_with('_'));
     const std::string_view id = unit.credential_prefix.substr(0, unit.credential_prefix.size() - 1);
     EXPECT_THAT(text, HasSubstr(fmt::format("\nLoadCredential={}:{}\n", id, unit.credential_folder)));
   }
+}
+
+TEST(Units, TheGuardReadsWhatTheDaemonReads) {
+  const std::string text = systemd_unit("quipu-guard");
+  EXPECT_THAT(text, HasSubstr(fmt::format("\nUser={}\n", kQuipudUnit.user)));
+  EXPECT_THAT(text, HasSubstr(fmt::format(" --guard --config {}\n", kQuipudUnit.configuration)));
 }
 
 }  // namespace

@@ -69,6 +69,8 @@ class UnitUserTest : public testing::Test {
 
   static UnitUser of_draft() { return UnitUser::find(kQuipudUnit, "/tmp/draft.toml").value(); }
 
+  // Below /tmp the units would see nothing.
+  const test::Environment m_temporary{"TMPDIR", ::geteuid() == 0 ? "/srv" : "/tmp"};
   test::Scratch m_folder;
 
  private:
@@ -143,6 +145,17 @@ TEST_F(UnitUserTest, ReadsByItsGroups) {
     EXPECT_TRUE(reader.check_readable(file(0, group, 0440)).has_value()) << group;
   for (const gid_t group : {gid_t{0}, kOthers})
     EXPECT_FALSE(reader.check_readable(file(0, group, 0440)).has_value()) << group;
+}
+
+TEST_F(UnitUserTest, FindsNothingWhereTheUnitHidesIt) {
+  for (const std::string_view folder : config::kHiddenFromUnits) {
+    const std::string path = std::string(folder) + "/admin/psk";
+    const auto hidden = of_unit().check_readable(path);
+    ASSERT_FALSE(hidden.has_value()) << path;
+    EXPECT_THAT(hidden.error().text, HasSubstr(path + ": the units see nothing below " + std::string(folder) + ":"));
+    EXPECT_TRUE(of_draft().check_readable(path).has_value()) << path;
+  }
+  EXPECT_TRUE(of_unit().check_readable("/homeless/psk").has_value());
 }
 
 TEST_F(UnitUserTest, MustBeLetIntoTheFolders) {
