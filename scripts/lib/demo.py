@@ -361,8 +361,8 @@ def dropped_since(laboratory, before):
 
 def rekeys_in_pairs(laboratory):
     """Latencies in ms of all rekeys, and of those among them whose key was not fetched ahead: as a rule each second one, since they are
-    asked for in pairs. An end begins two at once, and then one in a quarter of the rekey interval: pairs with a pause between them take
-    no longer than one after the other."""
+    asked for in pairs. An end begins two at once, and then one in a quarter of the rekey interval (0.25 to 1 s): pairs with a pause between
+    them take no longer than one after the other."""
     initiator = next((site for site in (0, 1) if laboratory.tunnel(site)["initiator"]), None)
     if initiator is None:
         raise Failure("neither site says that it begins the handshakes")

@@ -88,7 +88,8 @@ struct RekeyedPeer {
   // From the decision to rekey to the first packet sealed under the new key; absent at the end that did not initiate.
   std::optional<double> latency_ms{};
   bool key_prefetched = false;  // the QKD keys were there already: no KMS was waited for
-  double since_asked_ms = 0;    // until both ends had the new key: an end begins two at once, then one per N/4
+  double since_asked_ms = 0;    // until both ends had the new key: an end begins two at once,
+                                // then one per N/4, that is 0.25 to 1 s
 
   bool operator==(const RekeyedPeer&) const = default;
 };

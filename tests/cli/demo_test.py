@@ -192,7 +192,7 @@ class Control(unittest.TestCase):
                 mock.patch.object(demo.Laboratory, "tunnel", return_value={"initiator": True}):
             every, cold = demo.rekeys_in_pairs(self.laboratory())
         self.assertEqual(asked, [("rekey", 2)] * (demo.LATENCY_REKEYS // 2))
-        self.assertEqual(pauses.call_count, len(asked) - 1)
+        self.assertEqual(pauses.call_args_list, [mock.call(demo.REKEY_INTERVAL_S / 2)] * (len(asked) - 1))
         self.assertEqual((len(every), cold), (demo.LATENCY_REKEYS, [3.0] * (demo.LATENCY_REKEYS // 2)))
 
     def laboratory(self):
