@@ -54,21 +54,16 @@ std::string_view how_much_is_guarded(bool attempted) {
   return attempted ? "NOT EVERYTHING IS GUARDED: " : "NO MORE IS GUARDED THAN BEFORE: ";
 }
 
-// Without a configuration, what was last in effect is the best guess at what is to be protected.
-void set_remembered_guards() {
+// Without a configuration, what was last in effect is the best guess at what is to be protected. Returns what is to be
+// said of it.
+std::string set_remembered_guards() {
   const auto plan = daemon::remembered_guards();
-  if (plan && plan->prefixes.empty()) {
-    std::cerr << "quipud: nothing to guard instead: " << daemon::guard_list_file() << " lists no prefix\n";
-    return;
-  }
+  if (plan && plan->prefixes.empty())
+    return "nothing to guard instead: " + daemon::guard_list_file() + " lists no prefix";
   const auto guarded = plan ? daemon::set_guards(*plan) : std::unexpected(plan.error());
-  if (guarded) {
-    std::cerr << "quipud: guarded instead: the " << plan->prefixes.size()
-              << " prefix(es) that were last in effect, as listed in " << daemon::guard_list_file() << "\n";
-    return;
-  }
-  report({guarded.error().code, std::string(how_much_is_guarded(plan.has_value())) + guarded.error().text},
-         service::kExitFailure);
+  if (!guarded) return std::string(how_much_is_guarded(plan.has_value())) + guarded.error().text;
+  return "guarded instead: the " + std::to_string(plan->prefixes.size()) +
+         " prefix(es) that were last in effect, as listed in " + daemon::guard_list_file();
 }
 
 // An exit code when they could not be set, or there is nothing more to do. First of all, so that whatever else keeps
@@ -76,9 +71,10 @@ void set_remembered_guards() {
 std::optional<int> set_guards(const Options& options) {
   const auto plan = daemon::load_plan(options.config);
   if (!plan) {
+    // Before a word is said: whoever should read it may have stopped to.
+    const std::string guarded = set_remembered_guards();
     const int code = report(plan.error(), service::exit_code_of(plan.error()));
-    set_remembered_guards();
-    return code;
+    return report({plan.error().code, guarded}, code);
   }
   if (const auto guarded = daemon::set_guards(*plan); !guarded) return report(guarded.error(), service::kExitFailure);
   return options.guard ? std::optional(0) : std::nullopt;
@@ -135,6 +131,7 @@ int run(const Options& options, service::SignalSource signals, daemon::Settings 
 }  // namespace
 
 int main(int argc, char** argv) {
+  service::settle_in();
   Options options;
   if (const auto code = read_options(argc, argv, options)) return *code;
   if (options.remove_guards) return remove_guards_and_tell(options);

@@ -80,6 +80,7 @@ int run(kmsd::Configuration configuration, service::SignalSource signals) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  service::settle_in();
   Options options;
   if (const auto code = read_options(argc, argv, options)) return *code;
   if (const auto ready = options.check ? service::prepare_for_check() : service::prepare_for_secrets(); !ready)

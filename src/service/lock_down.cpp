@@ -6,8 +6,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <csignal>
-
 #include "base/secret_arena.h"
 
 namespace quipu::service {
@@ -32,9 +30,6 @@ Result<void> lock_down() {
   if (::setrlimit(RLIMIT_CORE, &kNone) != 0) return fail_system("setrlimit(RLIMIT_CORE)");
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_system("prctl(PR_SET_DUMPABLE)");
   ::umask(S_IRWXG | S_IRWXO);
-  if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return fail_system("signal(SIGPIPE)");
-  // Ignored by whoever started this, it would keep from us how children end.
-  if (std::signal(SIGCHLD, SIG_DFL) == SIG_ERR) return fail_system("signal(SIGCHLD)");
   QUIPU_TRY(lock_everything());
   return require_locked_secrets();
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/program.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
+#include <tuple>
 
 #include "base/version.h"
 #include "crypto/self_test.h"
@@ -28,8 +31,17 @@ std::optional<int> parse_options(CLI::App& app, int argc, char** argv) {
   return std::nullopt;
 }
 
+void settle_in() {
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGCHLD, SIG_DFL);
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(standard, F_GETFD) < 0) std::ignore = ::open("/dev/null", O_RDWR);  // takes the lowest number there is
+}
+
 int complain(std::string_view program, const Error& error, int code) {
-  fmt::print(stderr, "{}: {}\n", program, error.text.empty() ? to_string(error.code) : std::string_view(error.text));
+  const std::string_view text = error.text.empty() ? to_string(error.code) : std::string_view(error.text);
+  // Unlike fmt::print(), this does not throw where nothing can be written.
+  std::fputs(fmt::format("{}: {}\n", program, text).c_str(), stderr);
   return code;
 }
 

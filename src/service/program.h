@@ -22,10 +22,15 @@ inline constexpr int kExitConfigurationInvalid = 5;
 // mount does, and is worth another start; what is wrong in it is not.
 int exit_code_of(const Error& error);
 
+// First in main(): what this process inherits must not decide what becomes of it. A reader of its output that has gone
+// ends it no more (SIGPIPE), how its children end can be found out (SIGCHLD), and a standard descriptor that is closed
+// is not the number of the next file or socket, into which errors would be written.
+void settle_in();
+
 // Adds --version and reads the command line. An exit code, when there is nothing more to do.
 std::optional<int> parse_options(CLI::App& app, int argc, char** argv);
 
-// "PROGRAM: what is wrong" on standard error. Returns the code.
+// "PROGRAM: what is wrong" on standard error, whether that can be written to or not. Returns the code.
 int complain(std::string_view program, const Error& error, int code);
 
 // What must hold for this process to touch a key, to be called before one is read: lock_down(), and the cryptography

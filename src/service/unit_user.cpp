@@ -10,12 +10,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <vector>
 
 namespace quipu::service {
 namespace {
 
-constexpr int kMaxGroups = 256;
+namespace fs = std::filesystem;
+
+constexpr int kUsualGroups = 16;
 
 // How the child that becomes the user ends.
 enum class Finding : int { none, refused };
@@ -33,6 +36,13 @@ enum class Finding : int { none, refused };
   ::_exit(static_cast<int>(finding));
 }
 
+// Empty when the units see it, as far as their folders go.
+std::string_view hidden_folder_of(std::string_view path) {
+  for (const std::string_view folder : config::kHiddenFromUnits)
+    if (path.starts_with(folder) && path.substr(folder.size()).starts_with('/')) return folder;
+  return {};
+}
+
 }  // namespace
 
 std::optional<UnitUser> UnitUser::find(const config::Unit& unit, std::string_view configuration) {
@@ -43,10 +53,12 @@ std::optional<UnitUser> UnitUser::find(const config::Unit& unit, std::string_vie
   user.m_units_own = configuration == unit.configuration;
   user.m_name = name;
   user.m_user = known->pw_uid;
-  user.m_group = known->pw_gid;
-  user.m_groups.resize(kMaxGroups);
-  int count = kMaxGroups;
-  if (::getgrouplist(name.c_str(), user.m_group, user.m_groups.data(), &count) < 0) count = kMaxGroups;
+  const group* const own = ::getgrnam(name.c_str());  // Group=
+  user.m_group = own != nullptr ? own->gr_gid : known->pw_gid;
+  int count = kUsualGroups;
+  do  // until there is room for as many as it says there are
+    user.m_groups.resize(static_cast<std::size_t>(count));
+  while (::getgrouplist(name.c_str(), user.m_group, user.m_groups.data(), &count) < 0);
   user.m_groups.resize(static_cast<std::size_t>(count));
   if (const group* const more = ::getgrnam(std::string(config::kControlGroup).c_str()))
     user.m_groups.push_back(more->gr_gid);
@@ -55,8 +67,10 @@ std::optional<UnitUser> UnitUser::find(const config::Unit& unit, std::string_vie
 
 Result<void> UnitUser::check_readable(const std::string& path) const {
   if (!m_units_own) return {};
-  for (const std::string_view folder : config::kHiddenFromUnits)
-    if (path.starts_with(folder) && path.substr(folder.size()).starts_with('/'))
+  // Both as it is written and where it leads.
+  std::error_code unknown;
+  for (const fs::path& led : {fs::path(path), fs::weakly_canonical(path, unknown)})
+    if (const std::string_view folder = hidden_folder_of(led.native()); !folder.empty())
       return fail(
           Errc::not_permitted,
           fmt::format("{}: the units see nothing below {}: put it elsewhere, as below /etc/quipu", path, folder));

@@ -43,6 +43,18 @@ class Guards(unittest.TestCase):
         self.assertIn("guarded instead: the 1 prefix(es)", self.guard())
         self.assertIn(LISTED, self.namespace.ip("route", "show", "type", "blackhole"))
 
+    def test_nobody_has_to_read_what_is_said(self):
+        """Nor can: on a full disk, at the end of a pipe that has gone, nowhere at all."""
+        self.list.write_text(f"protected {LISTED}\n")
+        command = f"{support.PROGRAMS}/quipud --guard --config /nowhere.toml"
+        for unread in (f"{command} 2> /dev/full", f"{command} 2> >(exec true); exit $?", f"{command} >&- 2>&-"):
+            self.namespace.ip("route", "flush", "type", "blackhole", check=False)
+            self.namespace.ip("route", "flush", "table", "81", check=False)
+            done = subprocess.run(["ip", "netns", "exec", self.namespace.name, "bash", "-c", unread], stderr=subprocess.DEVNULL,
+                                  env={**os.environ, "STATE_DIRECTORY": str(self.list.parent)})
+            self.assertEqual(done.returncode, 1, unread)
+            self.assertIn(LISTED, self.namespace.ip("route", "show", "type", "blackhole"), unread)
+
     def test_a_line_may_stand_twice(self):
         self.list.write_text(2 * f"protected {LISTED}\n")
         self.assertIn("guarded instead: the 1 prefix(es)", self.guard())

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // lock_down, signals, service manager and machine: each in a process of its own where it changes the process.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -18,6 +19,7 @@
 #include "service/lock_down.h"
 #include "service/machine.h"
 #include "service/notify.h"
+#include "service/program.h"
 #include "service/signals.h"
 #include "support/scratch.h"
 
@@ -42,7 +44,19 @@ TEST(LockDown, LeavesNoWayForSecretsToTheDisk) {
     if (!lock_down()) return false;
     rlimit core{1, 1};
     const bool no_core = ::getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur == 0 && core.rlim_max == 0;
-    return no_core && ::prctl(PR_GET_DUMPABLE) == 0 && ::umask(0) == 0077 && ::raise(SIGPIPE) == 0;
+    return no_core && ::prctl(PR_GET_DUMPABLE) == 0 && ::umask(0) == 0077;
+  }));
+}
+
+TEST(SettleIn, LeavesNothingToWhatIsInherited) {
+  EXPECT_TRUE(in_child([] {
+    std::signal(SIGCHLD, SIG_IGN);
+    for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+      ::close(standard);
+    settle_in();
+    const UniqueFd next(::open("/dev/null", O_RDONLY));
+    const bool not_standard = next.get() > STDERR_FILENO;
+    return not_standard && ::raise(SIGPIPE) == 0 && in_child([] { return true; });
   }));
 }
 

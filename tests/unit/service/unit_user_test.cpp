@@ -158,6 +158,23 @@ TEST_F(UnitUserTest, FindsNothingWhereTheUnitHidesIt) {
   EXPECT_TRUE(of_unit().check_readable("/homeless/psk").has_value());
 }
 
+TEST_F(UnitUserTest, FollowsAPathToWhereTheUnitHidesIt) {
+  const std::string link = m_folder.path("link");
+  ASSERT_EQ(::symlink("/home", link.c_str()), 0);
+  for (const std::string& path : {link + "/psk", m_folder.path("../../home/psk"), std::string("//home/psk")})
+    EXPECT_FALSE(of_unit().check_readable(path).has_value()) << path;
+}
+
+TEST_F(UnitUserTest, HasAllItsGroupsAndItsUnitsOwnFirst) {
+  std::string groups = "root:x:0:\n_quipu:x:20000:\n";
+  for (int i = 1; i <= 300; ++i)
+    groups += "g" + std::to_string(i) + ":x:" + std::to_string(20000 + i) + ":_quipu\n";
+  m_folder.write("group", groups, 0644);  // what /etc/group is here
+  for (const gid_t group : {20000U, 20001U, 20300U})
+    EXPECT_TRUE(of_unit().check_readable(file(0, group, 0440)).has_value()) << group;
+  EXPECT_FALSE(of_unit().check_readable(file(0, kTunnel, 0440)).has_value()) << "which is in /etc/passwd only";
+}
+
 TEST_F(UnitUserTest, MustBeLetIntoTheFolders) {
   const UnitUser reader = of_unit();
   const std::string path = file(kTunnel, 0, 0400);
