@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "cli/files.h"
+#include "cli/verb.h"
 
 namespace quipu::cli {
 namespace {
@@ -32,12 +33,11 @@ std::shared_ptr<std::string> add_key_output(CLI::App& verb) {
 Result<void> put_out_key(ByteView key, const std::string& path) {
   if (!path.empty()) {
     QUIPU_TRY(write_new_key_file(path, key));
-    fmt::print(stderr, "quipu: wrote {}, readable by its owner only\n", path);
+    complain("quipu: wrote {}, readable by its owner only\n", path);
     return {};
   }
   if (others_may_read(STDOUT_FILENO))
-    fmt::print(stderr,
-               "quipu: warning: others may read the file that this key goes to; use --out FILE, or 'umask 077'\n");
+    complain("quipu: warning: others may read the file that this key goes to; use --out FILE, or 'umask 077'\n");
   return write_key_line(STDOUT_FILENO, key, "standard output");
 }
 

@@ -48,9 +48,9 @@ bool tell_unknown_verb(const CLI::App& program) {
   for (const CLI::App* verb : verbs)
     names.push_back(verb->get_name());
   const std::string_view near = quipu::nearest_name({names.begin(), names.end()}, words.front());
-  fmt::print(stderr, "quipu: there is no verb '{}'; {}'{} --help' lists all\n", words.front(),
-             near.empty() ? std::string() : fmt::format("did you mean '{}'? ", near),
-             asking == &program ? std::string("quipu") : "quipu " + asking->get_name());
+  quipu::cli::complain("quipu: there is no verb '{}'; {}'{} --help' lists all\n", words.front(),
+                       near.empty() ? std::string() : fmt::format("did you mean '{}'? ", near),
+                       asking == &program ? std::string("quipu") : "quipu " + asking->get_name());
   return true;
 }
 
@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "quipu: {}\n", error.what());
+    quipu::cli::complain("quipu: {}\n", error.what());
     return static_cast<int>(ExitCode::error);
   }
 }

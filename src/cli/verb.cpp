@@ -9,7 +9,7 @@
 namespace quipu::cli {
 
 ExitCode report(const Error& error) {
-  fmt::print(stderr, "quipu: {}\n", error.text.empty() ? to_string(error.code) : std::string_view(error.text));
+  complain("quipu: {}\n", error.text.empty() ? to_string(error.code) : std::string_view(error.text));
   return ExitCode::error;
 }
 

@@ -2,9 +2,13 @@
 // A verb of `quipu` is one file of src/cli/verbs: it adds its options to the program and says what to do.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <cstdio>
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 
@@ -34,7 +38,13 @@ struct Invocation {
   ExitCode outcome = ExitCode::ok;
 };
 
-// Prints "quipu: TEXT" to standard error.
+// To standard error, whether that can be written to or not: how a verb ends does not depend on it.
+template <class... Values>
+void complain(fmt::format_string<Values...> text, Values&&... values) {
+  std::fputs(fmt::format(text, std::forward<Values>(values)...).c_str(), stderr);
+}
+
+// Complains "quipu: TEXT".
 ExitCode report(const Error& error);
 
 // ok, or the error reported.

@@ -30,8 +30,8 @@ std::string_view guess_daemon(const std::vector<std::string>& sections) {
 
 ExitCode refuse(const std::string& file, std::string_view what, const std::vector<config::Problem>& problems) {
   for (const config::Problem& problem : problems)
-    fmt::print(stderr, "{}\n", problem.text(file));
-  fmt::print(stderr, "quipu: {} is {}: {} to correct\n", file, what, problems.size());
+    complain("{}\n", problem.text(file));
+  complain("quipu: {} is {}: {} to correct\n", file, what, problems.size());
   return ExitCode::config_invalid;
 }
 
@@ -53,8 +53,7 @@ ExitCode check(const std::string& file, std::string_view daemon) {
     daemon = guess_daemon(*sections);
   }
   if (daemon.empty()) {
-    fmt::print(stderr, "quipu: {} has no section of a configuration of quipud ([device]) or quipu-kmsd ([kme])\n",
-               file);
+    complain("quipu: {} has no section of a configuration of quipud ([device]) or quipu-kmsd ([kme])\n", file);
     return ExitCode::config_invalid;
   }
   return daemon == kKmsd ? tell(file, daemon, config::parse_kmsd(contents))

@@ -38,7 +38,7 @@ Result<bool> rekey(const std::string& socket, const std::string& peer, bool as_j
   for (const control::RekeyedPeer& done : result.rekeys)
     fmt::print("{}: {}\n", done.peer, to_text(done));
   for (const control::UnrekeyedPeer& failed : result.failed)
-    fmt::print(stderr, "{}: not rekeyed: {}\n", failed.peer, failed.reason);
+    complain("{}: not rekeyed: {}\n", failed.peer, failed.reason);
   return result.failed.empty();
 }
 
