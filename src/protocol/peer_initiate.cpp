@@ -61,7 +61,7 @@ std::optional<TimePoint> PeerMachine::attempt_due() const {
 }
 
 // When nothing is wanted any more, or not yet. What takes the place of a want that is due goes on with its decision, as
-// the end of a session does that no rekey came in time for.
+// the end of a session does, at the regular initiator, that no rekey came in time for.
 void PeerMachine::forget_decision(TimePoint now) {
   if (!m_decision || m_attempt) return;
   const auto reason = attempt_reason();

@@ -182,7 +182,8 @@ class Tests(Scripts):
             [ -z "${ROOT_SINCE_SUDO-}" ] || echo "$*" >>"$FOLDER/as-root"
             mkdir -p build/test; touch build/test/log
             printf '%s\n' '100% tests passed, 0 tests failed out of 3' '' 'The following tests did not run:' '    2 - x.y (Skipped)'""")
-        (self.tree / "scripts" / "lib" / "tidy.py").write_text("print('1/2 a file')\nprint('clang-tidy: 2 files clean')\n")
+        (self.tree / "scripts" / "lib" / "tidy.py").write_text(
+            "print('no commit: checking every file')\nprint('1/2 a file')\nprint('clang-tidy: 2 files clean')\n")
 
     def run_them(self):
         return self.script(self.tree / "scripts" / "test")
@@ -231,7 +232,7 @@ class Tests(Scripts):
             os.chown(path, owner, owner)
         done = self.run_them()
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stdout, r"clang-tidy: done in \d+ s\n   clang-tidy: 2 files clean\n")
+        self.assertRegex(done.stdout, r"clang-tidy: done in \d+ s\n   no commit: checking every file\n   clang-tidy: 2 files clean\n")
         self.assertEqual({path.stat().st_uid for path in (self.tree / "build").rglob("*")}, {owner})
         self.assertTrue((self.tree / "build" / "test" / "log").exists())
 

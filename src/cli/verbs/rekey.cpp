@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 
 #include "cli/control_client.h"
@@ -11,15 +10,15 @@
 namespace quipu::cli {
 namespace {
 
-// A wait that is no longer than this, or than two rekeys, is not mentioned: the peer's first packet comes after the
-// rekey, and takes half as long as that on a long path.
+// A wait that exceeds two rekeys by no more than this is not mentioned: the peer's first packet comes after the rekey,
+// and takes as long as that on a long path.
 constexpr double kAtOnceMs = 100;
 
 std::string to_text(const control::RekeyedPeer& done) {
   if (!done.latency_ms) return "rekeyed by the peer, which knows how long it took";
   std::string text = fmt::format("rekeyed in {:.1f} ms", *done.latency_ms);
   if (!done.key_prefetched) text += ", after waiting for a KMS";
-  if (done.since_asked_ms > std::max(kAtOnceMs, 2 * *done.latency_ms))
+  if (done.since_asked_ms - 2 * *done.latency_ms > kAtOnceMs)
     text += fmt::format("; {:.1f} s since it was asked for", done.since_asked_ms / 1000);
   return text;
 }
