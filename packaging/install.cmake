@@ -26,7 +26,7 @@ install(FILES systemd/quipu-kmsd.service DESTINATION ${QUIPU_UNIT_DIR} COMPONENT
 
 install(FILES docs/man/quipu.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT quipu)
 install(FILES docs/man/quipud.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 COMPONENT quipu)
-foreach(page IN ITEMS two-sites operations configuration status logging protocol km-link)
+foreach(page IN ITEMS two-sites operations configuration status logging protocol km-link etsi014)
   install(FILES docs/${page}.md DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/quipu COMPONENT quipu)
 endforeach()
 install(FILES docs/man/quipu-kmsd.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 COMPONENT quipu-kms)

@@ -10,6 +10,7 @@ import doc_samples
 import log_events
 import log_levels
 import man_pages
+import named_tests
 import status_fields
 import status_words
 from in_tree import HEAD, InTree
@@ -238,6 +239,26 @@ class LogLevels(InTree):
         self.tree(names='std::string_view kStopped = "stopped";\n', daemon="log.info(event::kStopped, text);\n",
                   rows="| `stopped` | info, error | x |\n")
         self.assert_one(log_levels, "docs/logging.md:8: stopped: never at level error")
+
+
+class NamedTests(InTree):
+    """One page with a table of tests, and one without."""
+
+    def faults(self, cell):
+        self.write("tests/unit/etsi/a_test.cpp", f"{HEAD}TEST(Suite, Does) {{}}\nTEST_P(Suite, DoesToo) {{}}\n")
+        self.write("tests/netns/a_test.py", "def test_it(self):\n    pass\n")
+        self.write("docs/protocol.md", "| name | value |\n|---|---|\n| x | Suite.None |\n")
+        self.write("docs/etsi014.md", f"# Title\n\n| what | test |\n|---|---|\n| first | Suite.Does |\n| second | {cell} |\n")
+        faults, seen = named_tests.check(self.top)
+        self.assertEqual(seen, 2)
+        return faults
+
+    def test_those_that_exist(self):
+        self.assertEqual(self.faults("Suite.DoesToo, a_test.py test_it"), [])
+
+    def test_those_that_do_not(self):
+        for name in ("Suite.Gone", "a_test.py test_gone", "b_test.py test_it", ""):
+            self.assertEqual(self.faults(f"Suite.Does, {name}"), [f"docs/etsi014.md:6: there is no test '{name}'"])
 
 
 class DocSamples(InTree):
