@@ -122,6 +122,13 @@ class Keys(program.ProgramTest):
                 self.assertEqual(done.returncode, program.ERROR)
                 self.assertIn(b"No space left", done.stderr)
 
+    def test_complaints_that_nobody_can_read_change_nothing(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with open("/dev/full", "wb") as full, os.fdopen(writing, "wb") as gone:
+            for unread in (full, gone):
+                self.assertEqual(subprocess.run([self.program, "pubkey"], stdin=subprocess.DEVNULL, stderr=unread).returncode, program.ERROR)
+
     def test_version_and_help(self):
         self.assertRegex(self.quipu("version").stdout, r"^quipu \d+\.\d+\.\d+\n$")
         self.assertEqual(self.quipu("--version").stdout, self.quipu("version").stdout)
