@@ -1,42 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/pki.h"
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <ctime>
-#include <memory>
 #include <string>
 
-#include "base/freed_by.h"
 #include "crypto/library.h"
+#include "crypto/pem.h"
 
 namespace quipu::crypto {
 namespace {
 
-using Certificate = std::unique_ptr<X509, FreedBy<X509_free>>;
-using PrivateKey = std::unique_ptr<EVP_PKEY, FreedBy<EVP_PKEY_free>>;
-using Bio = std::unique_ptr<BIO, FreedBy<BIO_free>>;
 using Extension = std::unique_ptr<X509_EXTENSION, FreedBy<X509_EXTENSION_free>>;
 using AlternativeName = std::unique_ptr<GENERAL_NAME, FreedBy<GENERAL_NAME_free>>;
 using AlternativeNames = std::unique_ptr<GENERAL_NAMES, FreedBy<GENERAL_NAMES_free>>;
 using Asn1Text = std::unique_ptr<ASN1_STRING, FreedBy<ASN1_STRING_free>>;
 using BigNumber = std::unique_ptr<BIGNUM, FreedBy<BN_free>>;
-
-// The reason OpenSSL gives, if it gives one; empties its queue of errors.
-std::unexpected<Error> fail_openssl(std::string_view what, Errc code = Errc::crypto_failure) {
-  const char* reason = ERR_reason_error_string(ERR_peek_last_error());
-  ERR_clear_error();
-  std::string text(what);
-  if (reason != nullptr) text.append(": ").append(reason);
-  return fail(code, std::move(text));
-}
 
 bool is_printable_ascii(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
@@ -88,10 +71,6 @@ Result<void> check_names(const CertificateNames& names) {
   for (const std::string& dns : names.dns)
     if (!is_host_name(dns)) return fail(Errc::out_of_range, "'" + dns + "' is not a host name");
   return {};
-}
-
-std::time_t to_seconds(WallTime time) {
-  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
 
 Result<void> set_validity(X509* certificate, const Validity& validity) {
@@ -167,16 +146,8 @@ Result<Certificate> begin_certificate(std::string_view common_name, const Validi
 }
 
 Result<void> sign(X509* certificate, EVP_PKEY* key) {
-  // Ed25519 hashes by itself.
-  const EVP_MD* digest = EVP_PKEY_is_a(key, "ED25519") == 1 ? nullptr : EVP_sha256();
-  if (X509_sign(certificate, key, digest) == 0) return fail_openssl("signing the certificate");
+  if (X509_sign(certificate, key, digest_for(key)) == 0) return fail_openssl("signing the certificate");
   return {};
-}
-
-ByteView contents(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  return as_bytes(std::string_view(data, size > 0 ? static_cast<std::size_t>(size) : 0));
 }
 
 Result<CertificateAndKey> to_pem(X509* certificate, EVP_PKEY* key) {
@@ -188,35 +159,6 @@ Result<CertificateAndKey> to_pem(X509* certificate, EVP_PKEY* key) {
     return fail_openssl("writing the certificate");
   return CertificateAndKey{std::string(as_text(contents(certificate_out.get()))),
                            SecretBytes::copy_of(contents(key_out.get()))};
-}
-
-// An encrypted key is refused instead of asked about on the terminal.
-int no_passphrase(char*, int, int, void*) {
-  return -1;
-}
-
-Result<Certificate> read_certificate(std::string_view pem) {
-  const Bio in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  Certificate certificate(in ? PEM_read_bio_X509(in.get(), nullptr, no_passphrase, nullptr) : nullptr);
-  if (!certificate) return fail_openssl("not a certificate in PEM", Errc::malformed);
-  return certificate;
-}
-
-Result<PrivateKey> read_private_key(const SecretBytes& pem) {
-  const Bio in(BIO_new_mem_buf(pem.view().data(), static_cast<int>(pem.size())));
-  PrivateKey key(in ? PEM_read_bio_PrivateKey(in.get(), nullptr, no_passphrase, nullptr) : nullptr);
-  if (!key) return fail_openssl("not an unencrypted private key in PEM", Errc::malformed);
-  return key;
-}
-
-Result<void> check_authority(X509* ca, EVP_PKEY* ca_key, const Validity& wanted) {
-  if (X509_check_private_key(ca, ca_key) != 1)
-    return fail_openssl("the authority's key does not belong to its certificate", Errc::bad_key);
-  if (X509_check_ca(ca) != 1)
-    return fail(Errc::not_permitted, "that certificate is not an authority's: it may not sign others");
-  if (ASN1_TIME_cmp_time_t(X509_get0_notAfter(ca), to_seconds(wanted.not_after)) < 0)
-    return fail(Errc::out_of_range, "the certificate would outlive its authority's: ask for fewer days");
-  return {};
 }
 
 }  // namespace
@@ -241,21 +183,22 @@ Result<CertificateAndKey> issue_certificate(std::string_view ca_certificate_pem,
                                             const Validity& validity) {
   start_libraries();
   QUIPU_TRY(check_names(names));
-  QUIPU_TRY_ASSIGN(const Certificate ca, read_certificate(ca_certificate_pem));
-  QUIPU_TRY_ASSIGN(const PrivateKey ca_key, read_private_key(ca_private_key_pem));
-  QUIPU_TRY(check_authority(ca.get(), ca_key.get(), validity));
+  QUIPU_TRY_ASSIGN(const Authority authority, read_authority(ca_certificate_pem, ca_private_key_pem));
+  X509* const ca = authority.certificate.get();
+  if (ASN1_TIME_cmp_time_t(X509_get0_notAfter(ca), to_seconds(validity.not_after)) < 0)
+    return fail(Errc::out_of_range, "the certificate would outlive its authority's: ask for fewer days");
   const PrivateKey own = generate(key);
   if (!own) return fail_openssl("generating the certificate's key");
   QUIPU_TRY_ASSIGN(const Certificate leaf, begin_certificate(names.common_name, validity, own.get()));
-  if (X509_set_issuer_name(leaf.get(), X509_get_subject_name(ca.get())) != 1 ||
-      !add_extension(leaf.get(), ca.get(), NID_basic_constraints, "critical,CA:FALSE") ||
-      !add_extension(leaf.get(), ca.get(), NID_key_usage, "critical,digitalSignature") ||
-      !add_extension(leaf.get(), ca.get(), NID_ext_key_usage, "serverAuth,clientAuth") ||
-      !add_extension(leaf.get(), ca.get(), NID_subject_key_identifier, "hash") ||
-      !add_extension(leaf.get(), ca.get(), NID_authority_key_identifier, "keyid:always") ||
+  if (X509_set_issuer_name(leaf.get(), X509_get_subject_name(ca)) != 1 ||
+      !add_extension(leaf.get(), ca, NID_basic_constraints, "critical,CA:FALSE") ||
+      !add_extension(leaf.get(), ca, NID_key_usage, "critical,digitalSignature") ||
+      !add_extension(leaf.get(), ca, NID_ext_key_usage, "serverAuth,clientAuth") ||
+      !add_extension(leaf.get(), ca, NID_subject_key_identifier, "hash") ||
+      !add_extension(leaf.get(), ca, NID_authority_key_identifier, "keyid:always") ||
       !add_alternative_names(leaf.get(), names))
     return fail_openssl("building the certificate");
-  QUIPU_TRY(sign(leaf.get(), ca_key.get()));
+  QUIPU_TRY(sign(leaf.get(), authority.key.get()));
   return to_pem(leaf.get(), own.get());
 }
 
