@@ -29,25 +29,54 @@ SecretBytes key_line(ByteView secret) {
   return line;
 }
 
-Result<void> fill_and_name(const std::string& fresh, const std::string& path, ByteView contents, mode_t mode) {
+// `fresh` is a new file, durable, which has yet to get the name `path`.
+Result<void> fill(const std::string& fresh, const std::string& path, ByteView contents, mode_t mode) {
   const UniqueFd fd(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!fd && errno == ENOENT) return fail(Errc::io, path + ": its folder does not exist: make it first");
   if (!fd) return fail_system(path);
   QUIPU_TRY(write_all(fd.get(), contents, path));
   if (::fchmod(fd.get(), mode) != 0 || ::fsync(fd.get()) != 0) return fail_system(path);
+  return {};
+}
+
+Result<void> fill_and_name(const std::string& fresh, const std::string& path, ByteView contents, mode_t mode) {
+  QUIPU_TRY(fill(fresh, path, contents, mode));
   // link, unlike rename, refuses to replace a file that somebody made meanwhile.
   if (::link(fresh.c_str(), path.c_str()) == 0) return {};
   if (errno == EEXIST) return fail(Errc::conflict, path + " exists already: move it away, or choose another name");
   return fail_system(path);
 }
 
+// A name is durable when its folder is.
+Result<void> sync_folder_of(const std::filesystem::path& path) {
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return fail_system(folder.string());
+  return {};
+}
+
+std::string name_for_now(const std::filesystem::path& path) {
+  return path.string() + ".new." + std::to_string(::getpid());
+}
+
 }  // namespace
 
 Result<void> write_new_file(const std::filesystem::path& path, ByteView contents, mode_t mode) {
-  const std::string fresh = path.string() + ".new." + std::to_string(::getpid());
+  const std::string fresh = name_for_now(path);
   auto result = fill_and_name(fresh, path, contents, mode);
   ::unlink(fresh.c_str());
   return result;
+}
+
+Result<void> replace_file(const std::filesystem::path& path, ByteView contents, mode_t mode) {
+  const std::string fresh = name_for_now(path);
+  auto result = fill(fresh, path, contents, mode);
+  if (result && ::rename(fresh.c_str(), path.c_str()) != 0) result = fail_system(path.string());
+  if (!result) {
+    ::unlink(fresh.c_str());
+    return result;
+  }
+  return sync_folder_of(path);
 }
 
 Result<void> write_new_key_file(const std::filesystem::path& path, ByteView secret) {

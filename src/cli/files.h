@@ -17,6 +17,9 @@ inline constexpr mode_t kPublicFileMode = 0644;
 // Makes a file that must not exist yet, whole and durable before it gets its name: Errc::conflict when there is one.
 // The octets go straight from the caller's memory to the kernel, so they may be a secret's.
 Result<void> write_new_file(const std::filesystem::path& path, ByteView contents, mode_t mode);
+// The same under a name that may be taken: whoever reads it gets the old file or the new one, whole. The name is
+// durable as well.
+Result<void> replace_file(const std::filesystem::path& path, ByteView contents, mode_t mode);
 // The secret's base64 text and a line feed, mode 0600.
 Result<void> write_new_key_file(const std::filesystem::path& path, ByteView secret);
 

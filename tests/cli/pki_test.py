@@ -93,6 +93,57 @@ class Pki(program.ProgramTest):
         (pki / "ca.key").write_text("damaged")
         self.assertIn("private key", self.quipu("pki", "issue", "pki", "sae-b", expect=program.ERROR).stderr)
 
+    def revoked(self, name):
+        """Whether the list has the certificate of that name, in the eyes of another program."""
+        pki = self.folder / "pki"
+        done = openssl("verify", "-crl_check", "-CAfile", pki / "ca.pem", "-CRLfile", pki / "crl.pem", pki / f"{name}.pem")
+        self.assertEqual(done.returncode == 0, "revoked" not in done.stderr, done.stderr)
+        return done.returncode != 0
+
+    def test_revokes(self):
+        pki = self.make()
+        self.quipu("pki", "issue", "pki", "sae-b")
+        self.assertEqual(self.quipu("pki", "revoke", "pki").stdout, "pki/crl.pem: names 0 certificate(s)\n")
+        self.assertFalse(self.revoked("sae-a"))
+        serial = openssl("x509", "-in", pki / "sae-a.pem", "-noout", "-serial").stdout.strip().removeprefix("serial=")
+        self.assertEqual(self.quipu("pki", "revoke", "pki", "sae-a").stdout,
+                         f"pki/sae-a.pem: serial {serial} is revoked\npki/crl.pem: names 1 certificate(s)\n")
+        self.assertEqual((self.revoked("sae-a"), self.revoked("sae-b")), (True, False))
+        self.assertEqual(self.mode("pki/crl.pem"), 0o644)
+        # One that was replaced meanwhile, by its path; the first stays in the list.
+        (pki / "sae-b.pem").rename(self.folder / "old.pem")
+        said = self.quipu("pki", "revoke", "pki", "old.pem", "sae-a").stdout
+        self.assertRegex(said, r"^old\.pem: serial \w+ is revoked\npki/sae-a\.pem: serial \w+ was revoked before\n"
+                               r"pki/crl\.pem: names 2 certificate\(s\)\n$")
+        (self.folder / "old.pem").rename(pki / "sae-b.pem")
+        self.assertEqual((self.revoked("sae-a"), self.revoked("sae-b")), (True, True))
+        self.assertEqual(sorted(path.name for path in pki.iterdir()),
+                         ["ca.key", "ca.pem", "crl.pem", "sae-a.key", "sae-a.pem", "sae-b.key", "sae-b.pem"])
+
+    def test_forgets_nobody_who_is_revoked(self):
+        """A list that cannot be read, or is not this authority's whole one, is not begun anew."""
+        pki = self.make()
+        self.quipu("pki", "revoke", "pki", "sae-a")
+        good = (pki / "crl.pem").read_text()
+        for damaged, said in (("", "is empty"), ("nonsense", "not one in PEM"), (good * 2, "more than one earlier list")):
+            (pki / "crl.pem").write_text(damaged)
+            self.assertIn(said, self.quipu("pki", "revoke", "pki", expect=program.ERROR).stderr)
+            self.assertEqual((pki / "crl.pem").read_text(), damaged)
+        (pki / "crl.pem").unlink()
+        for wrong in (lambda: (pki / "crl.pem").mkdir(), lambda: (pki / "crl.pem").symlink_to(self.folder / "elsewhere")):
+            wrong()
+            self.assertIn("crl.pem", self.quipu("pki", "revoke", "pki", expect=program.ERROR).stderr)
+            (pki / "crl.pem").rmdir() if (pki / "crl.pem").is_dir() else (pki / "crl.pem").unlink()
+
+    def test_revokes_what_the_authority_issued(self):
+        self.make()
+        self.quipu("pki", "ca", "other")
+        self.quipu("pki", "issue", "other", "sae-x")
+        for names, said in ((["ca"], "pki/ca.pem: is the authority's own"), (["./other/sae-x.pem"], "./other/sae-x.pem: the certificate is not of this authority"),
+                            (["sae-z"], "sae-z.pem: No such file")):
+            self.assertIn(said, self.quipu("pki", "revoke", "pki", *names, expect=program.ERROR).stderr)
+        self.assertFalse((self.folder / "pki" / "crl.pem").exists())
+
     def test_ends_no_later_than_its_authority(self):
         self.quipu("pki", "ca", "pki", "--days", "10")
         self.quipu("pki", "issue", "pki", "kme-a", "--days", "100")

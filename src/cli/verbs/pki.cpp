@@ -10,6 +10,7 @@
 #include "cli/files.h"
 #include "cli/verb.h"
 #include "crypto/pki.h"
+#include "crypto/revocation.h"
 
 namespace quipu::cli {
 namespace {
@@ -19,6 +20,8 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMaxPem = std::size_t{64} * 1024;
 constexpr int kCaDays = 3650;
 constexpr int kCertificateDays = 825;
+constexpr int kListDays = 90;
+constexpr std::size_t kMaxList = std::size_t{1024} * 1024;
 // Clocks of two sites differ: a certificate made at one is already valid at the other.
 constexpr std::chrono::hours kClockAllowance{1};
 
@@ -29,6 +32,7 @@ struct Options {
   fs::path folder;
   std::string name;
   std::vector<std::string> alternative_names;
+  std::vector<std::string> revoked;
   crypto::CertificateKey key = crypto::CertificateKey::ecdsa_p256;
   int days = 0;
 };
@@ -132,8 +136,55 @@ Result<void> issue(const Options& options) {
   return write_pair(options, options.name, made);
 }
 
-void add_common(CLI::App& verb, Options& options) {
+// An earlier list counts on: nobody whom it names is let in again. So it may be absent, but not out of reach.
+Result<std::string> earlier_list(const fs::path& file) {
+  std::error_code error;
+  if (fs::symlink_status(file, error).type() == fs::file_type::not_found) return std::string();
+  if (error) return fail(Errc::io, file.string() + ": " + error.message());
+  QUIPU_TRY_ASSIGN(const SecretBytes list, read_whole_file(file, kMaxList));
+  if (list.size() == 0)
+    return fail(Errc::malformed, file.string() + ": is empty: restore it, or remove it to begin anew");
+  return std::string(as_text(list.view()));
+}
+
+// A name is that of a certificate in the folder; one renewed meanwhile is elsewhere, and is named by its path.
+fs::path revoked_file(const Options& options, const std::string& name) {
+  const bool is_path = name.find('/') != std::string::npos || name.ends_with(".pem");
+  return is_path ? fs::path(name) : certificate_file(options, name);
+}
+
+Result<std::vector<crypto::NamedCertificate>> read_revoked(const Options& options) {
+  std::vector<crypto::NamedCertificate> out;
+  for (const std::string& name : options.revoked) {
+    const fs::path file = revoked_file(options, name);
+    QUIPU_TRY_ASSIGN(const SecretBytes pem, read_whole_file(file, kMaxPem));
+    out.push_back({file.string(), std::string(as_text(pem.view()))});
+  }
+  return out;
+}
+
+Result<void> revoke(const Options& options) {
+  const fs::path file = options.folder / "crl.pem";
+  QUIPU_TRY_ASSIGN(const SecretBytes ca, read_whole_file(certificate_file(options, "ca"), kMaxPem));
+  QUIPU_TRY_ASSIGN(const SecretBytes ca_key, read_whole_file(key_file(options, "ca"), kMaxPem));
+  QUIPU_TRY_ASSIGN(const std::string earlier, earlier_list(file));
+  QUIPU_TRY_ASSIGN(const auto certificates, read_revoked(options));
+  QUIPU_TRY_ASSIGN(const auto list, crypto::create_revocation_list(as_text(ca.view()), ca_key, earlier, certificates,
+                                                                   validity(options.days, now())));
+  QUIPU_TRY(replace_file(file, as_bytes(list.pem), kPublicFileMode));
+  for (std::size_t i = 0; i < certificates.size(); ++i)
+    fmt::print("{}: serial {} {}\n", certificates[i].name, list.asked_for[i].serial,
+               list.asked_for[i].before ? "was revoked before" : "is revoked");
+  fmt::print("{}: names {} certificate(s)\n", file.string(), list.size);
+  return {};
+}
+
+void add_days(CLI::App& verb, Options& options) {
   verb.add_option("--days", options.days, "Days of validity")->check(CLI::Range(1, 36500))->capture_default_str();
+}
+
+void add_common(CLI::App& verb, Options& options) {
+  add_days(verb, options);
   // To the number by which CLI11 takes an enumerator.
   const auto number_of = [](std::string& text) {
     const auto found = kKeys.find(text);
@@ -177,13 +228,34 @@ void add_issue(CLI::App& pki, Invocation& invocation) {
   on_run(verb, invocation, [options] { return finish(issue(*options)); });
 }
 
+void add_revoke(CLI::App& pki, Invocation& invocation) {
+  CLI::App& verb =
+      add_verb(pki, "revoke", "Make the list of revoked certificates (CRL), signed by DIR/ca",
+               "Makes DIR/crl.pem, or a newer one in its place that names all that it named and each NAME. "
+               "Put it where the daemons' configurations name it (crl), and reload them. Without a NAME it "
+               "only lives longer: before one ends there has to be the next. Example:\n"
+               "  quipu pki revoke pki sae-c");
+  auto options = std::make_shared<Options>();
+  options->days = kListDays;
+  verb.add_option("dir", options->folder, "Folder of the authority")->required();
+  verb.add_option("name", options->revoked,
+                  "Whose certificate is good no more: DIR/NAME.pem, or with '/' or '.pem' in it the path of a file")
+      ->option_text("NAME ...");
+  add_days(verb, *options);
+  on_run(verb, invocation, [options] { return finish(revoke(*options)); });
+}
+
 }  // namespace
 
 void add_pki(CLI::App& program, Invocation& invocation) {
-  CLI::App& verb = add_verb(program, "pki", "Make an authority and certificates for mutual TLS; never replaces a file");
+  CLI::App& verb =
+      add_verb(program, "pki",
+               "Make an authority and certificates for mutual TLS, and revoke them; never replaces a key or "
+               "certificate");
   verb.require_subcommand(1);
   add_ca(verb, invocation);
   add_issue(verb, invocation);
+  add_revoke(verb, invocation);
 }
 
 }  // namespace quipu::cli
