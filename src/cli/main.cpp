@@ -63,6 +63,13 @@ quipu::Result<void> forbid_dumps() {
   return {};
 }
 
+// A full disk or a closed pipe must not look like success. What could not be written before is gone from the buffer.
+ExitCode written(ExitCode outcome) {
+  const bool whole = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
+  if (whole || outcome != ExitCode::ok) return outcome;
+  return quipu::cli::report(quipu::system_error("standard output"));
+}
+
 int run(int argc, char** argv) {
   if (const auto forbidden = forbid_dumps(); !forbidden) return static_cast<int>(quipu::cli::report(forbidden.error()));
   if (const auto tested = quipu::crypto::self_test(); !tested)
@@ -76,12 +83,9 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) && tell_unknown_verb(program))
       return static_cast<int>(ExitCode::usage);
     // Help and version arrive here too, as success.
-    return static_cast<int>(program.exit(error) == 0 ? ExitCode::ok : ExitCode::usage);
+    invocation.outcome = program.exit(error) == 0 ? ExitCode::ok : ExitCode::usage;
   }
-  // A full disk or a closed pipe must not look like success.
-  if (std::fflush(stdout) != 0 && invocation.outcome == ExitCode::ok)
-    return static_cast<int>(quipu::cli::report(quipu::system_error("standard output")));
-  return static_cast<int>(invocation.outcome);
+  return static_cast<int>(written(invocation.outcome));
 }
 
 }  // namespace

@@ -115,11 +115,11 @@ class Keys(program.ProgramTest):
 
     def test_a_full_disk_is_an_error(self):
         with open("/dev/full", "wb") as full:
-            for arguments in (["genkey"], ["version"], ["pubkey"]):
+            for arguments in (["genkey"], ["version"], ["pubkey"], ["--version"], ["--help"], ["pki", "--help"]):
                 done = subprocess.run(
                     [self.program, *arguments], input=base64_of(ALICE_PRIVATE).encode(), stdout=full, stderr=subprocess.PIPE
                 )
-                self.assertEqual(done.returncode, program.ERROR)
+                self.assertEqual(done.returncode, program.ERROR, arguments)
                 self.assertIn(b"No space left", done.stderr)
 
     def test_complaints_that_nobody_can_read_change_nothing(self):
