@@ -135,6 +135,7 @@ std::string to_text(const CertificateStatus& certificate) {
       return fmt::format("  certificate {}  ENDS SOON  {}  in {}\n", certificate.setting, certificate.not_after, left);
     case CertificateState::over:
       return fmt::format("  certificate {}  OVER  {}  {} ago\n", certificate.setting, certificate.not_after, left);
+    case CertificateState::revoked: return fmt::format("  certificate {}  REVOKED\n", certificate.setting);
   }
   return {};
 }

@@ -65,7 +65,8 @@ std::optional<HostPort> read_host_port(const Section& section, std::string_view 
 }
 
 TlsFiles read_tls_files(const Section& section) {
-  return {.ca = section.file("ca"), .cert = section.file("cert"), .key = section.file("key")};
+  return {
+      .ca = section.file("ca"), .cert = section.file("cert"), .key = section.file("key"), .crl = section.file("crl")};
 }
 
 LogLevel read_log_level(const Section& section) {

@@ -71,6 +71,7 @@ KmsdDiff diff(const KmsdConfig& old_config, const KmsdConfig& new_config) {
   const Etsi014Config& old_etsi = old_config.etsi014;
   const Etsi014Config& new_etsi = new_config.etsi014;
   out.etsi014_tls = old_etsi.tls != new_etsi.tls;
+  out.min_tls_version = old_etsi.allow_tls12 != new_etsi.allow_tls12;
   out.km_link_tls = old_config.km_link.tls != new_config.km_link.tls;
   out.needs_restart =
       Changes()
@@ -79,6 +80,7 @@ KmsdDiff diff(const KmsdConfig& old_config, const KmsdConfig& new_config) {
           .compare("kme.store_key_file", before.store_key_file, after.store_key_file)
           .compare("kme.control_socket", before.control_socket, after.control_socket)
           .compare("etsi014.listen", old_etsi.listen, new_etsi.listen)
+          .compare("etsi014.sae_id_from", old_etsi.sae_id_from, new_etsi.sae_id_from)
           .compare("etsi014.key_size_bit", old_etsi.key_size_bit, new_etsi.key_size_bit)
           .compare("etsi014.min_key_size_bit", old_etsi.min_key_size_bit, new_etsi.min_key_size_bit)
           .compare("etsi014.max_key_size_bit", old_etsi.max_key_size_bit, new_etsi.max_key_size_bit)

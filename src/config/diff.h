@@ -42,12 +42,13 @@ struct KmsdDiff {
   ListDiff<LinkConfig> links;
   bool log_level = false;
   bool etsi014_tls = false;  // other files
+  bool min_tls_version = false;
   bool km_link_tls = false;
   std::vector<std::string> needs_restart{};
 
   bool empty() const {
-    return saes.empty() && peer_kmes.empty() && links.empty() && !log_level && !etsi014_tls && !km_link_tls &&
-           needs_restart.empty();
+    return saes.empty() && peer_kmes.empty() && links.empty() && !log_level && !etsi014_tls && !min_tls_version &&
+           !km_link_tls && needs_restart.empty();
   }
 };
 

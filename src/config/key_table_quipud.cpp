@@ -77,6 +77,11 @@ constexpr ConfigKey kKeys[] = {
      .type = file,
      .required = true,
      .help = "The certificate's private key, PEM."},
+    {.section = "kms.NAME",
+     .name = "crl",
+     .type = file,
+     .help = "Lists of what the CAs in `ca` have revoked (CRL), PEM, one for each; by a path, since a reload does not "
+             "renew a credential. Absent: nothing is revoked."},
 
     {.section = "peer[]", .name = "name", .required = true, .help = "Name in status and logs."},
     {.section = "peer[]",

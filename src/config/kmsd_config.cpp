@@ -46,10 +46,18 @@ KmeConfig read_kme(const Section& section) {
   return kme;
 }
 
+SaeIdFrom read_sae_id_from(const Section& section) {
+  using enum SaeIdFrom;
+  const std::string word = section.text("sae_id_from").value_or("");
+  return word == "uri_san" ? uri_san : word == "dns_san" ? dns_san : word == "cn" ? cn : san_or_cn;
+}
+
 Etsi014Config read_etsi014(const Section& section) {
   Etsi014Config out;
   out.listen = read_listen(section);
   out.tls = read_tls_files(section);
+  out.allow_tls12 = section.text("min_tls_version") == "1.2";
+  out.sae_id_from = read_sae_id_from(section);
   out.key_size_bit = unsigned_value(section, "key_size_bit");
   out.min_key_size_bit = unsigned_value(section, "min_key_size_bit");
   out.max_key_size_bit = unsigned_value(section, "max_key_size_bit");

@@ -26,10 +26,15 @@ struct KmeConfig {
   bool operator==(const KmeConfig&) const = default;
 };
 
+// Where an application's certificate names its SAE id.
+enum class SaeIdFrom : std::uint8_t { san_or_cn, uri_san, dns_san, cn };
+
 // The ETSI GS QKD 014 server.
 struct Etsi014Config {
   Endpoint listen{};  // port 0: any free one
   TlsFiles tls{};
+  bool allow_tls12 = false;
+  SaeIdFrom sae_id_from = SaeIdFrom::san_or_cn;
   std::uint32_t key_size_bit = 0;  // what an application gets that names no size
   std::uint32_t min_key_size_bit = 0;
   std::uint32_t max_key_size_bit = 0;

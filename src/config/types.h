@@ -79,6 +79,7 @@ struct TlsFiles {
   FileName ca{};
   FileName cert{};
   FileName key{};
+  FileName crl{};  // without a name: nothing is revoked
 
   bool operator==(const TlsFiles&) const = default;
 };

@@ -185,7 +185,7 @@ inline constexpr auto all_values(QkdState /*type*/) {
 
 inline constexpr auto all_values(CertificateState /*type*/) {
   return std::array{CertificateState::good, CertificateState::not_yet, CertificateState::ends_soon,
-                    CertificateState::over};
+                    CertificateState::over, CertificateState::revoked};
 }
 
 inline constexpr auto all_values(LinkState /*type*/) {

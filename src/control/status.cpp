@@ -61,6 +61,7 @@ std::string_view to_string(CertificateState state) {
     case CertificateState::not_yet: return "not_yet";
     case CertificateState::ends_soon: return "ends_soon";
     case CertificateState::over: return "over";
+    case CertificateState::revoked: return "revoked";
   }
   return "unknown";
 }

@@ -22,8 +22,9 @@ enum class TunnelState { up, idle, connecting, down, blocked };
 // epoch that lives on because the KMS has none, or not at all.
 enum class QkdState { ok, reduced, stretch, block, off };
 
-// not_yet: its first second is still to come. ends_soon: in less than 30 days.
-enum class CertificateState { good, not_yet, ends_soon, over };
+// not_yet: its first second is still to come. ends_soon: in less than 30 days; a list of revoked certificates in less
+// than a quarter of its time. revoked: a list that its authority signed names it.
+enum class CertificateState { good, not_yet, ends_soon, over, revoked };
 
 std::string_view to_string(TunnelState state);
 std::string_view to_string(QkdState state);
@@ -34,7 +35,7 @@ inline bool is_valid(CertificateState state) {
   return state == CertificateState::good || state == CertificateState::ends_soon;
 }
 
-// Of a certificate by which others know this daemon.
+// Of a certificate by which others know this daemon, or of the lists of revoked ones that it holds others against.
 struct CertificateStatus {
   std::string setting{};  // the key of the configuration that names its file: "km_link.cert"
   CertificateState state = CertificateState::good;

@@ -31,11 +31,9 @@ void check_identity(const config::KmsConfig& kms, const net::PeerIdentity& certi
 }
 
 KmsSettings load_kms(const config::KmsConfig& kms, service::NamedFiles& files) {
-  KmsSettings out{.config = kms, .tls = files.tls(kms.tls), .certificates = {}};
-  if (out.tls == nullptr) return out;
-  check_identity(kms, out.tls->own(), files);
-  out.certificates = crypto::blake2b_256({files.certificates(kms.tls.ca), files.certificates(kms.tls.cert)});
-  return out;
+  const service::TlsEnd end = files.tls(kms.tls);
+  if (end.context != nullptr) check_identity(kms, end.context->own(), files);
+  return {.config = kms, .tls = end.context, .certificates = crypto::blake2b_256({end.trust, end.certificate})};
 }
 
 Result<netlink::LinkPlan> plan_of(const config::QuipudConfig& config) {
@@ -121,12 +119,8 @@ std::vector<config::Problem> doubts_about(const Settings& settings) {
 
 std::vector<service::Certificate> certificates_of(const Settings& settings) {
   std::vector<service::Certificate> out;
-  out.reserve(settings.kms.size());
   for (const KmsSettings& kms : settings.kms)
-    out.push_back({.setting = kms.config.tls.cert.key,
-                   .not_before = kms.tls->own().not_before,
-                   .not_after = kms.tls->own().not_after,
-                   .position = kms.config.tls.cert.position});
+    service::append_certificates(kms.config.tls, *kms.tls, out);
   return out;
 }
 

@@ -25,7 +25,7 @@ struct PeerSettings {
 struct KmsSettings {
   config::KmsConfig config;
   std::shared_ptr<const net::TlsContext> tls;
-  // Of the files of CA and certificate, to tell renewed ones under the same names.
+  // Of the files of CA, revocations and certificate, to tell renewed ones under the same names.
   std::array<std::uint8_t, 32> certificates{};
 };
 

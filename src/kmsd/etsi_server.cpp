@@ -8,6 +8,16 @@
 namespace quipu::kmsd {
 namespace {
 
+net::NameRule name_rule(config::SaeIdFrom from) {
+  switch (from) {
+    case config::SaeIdFrom::uri_san: return net::NameRule::uri_san;
+    case config::SaeIdFrom::dns_san: return net::NameRule::dns_san;
+    case config::SaeIdFrom::cn: return net::NameRule::common_name;
+    case config::SaeIdFrom::san_or_cn: break;
+  }
+  return net::NameRule::san_or_common_name;
+}
+
 template <class... Cases>
 struct Visitor : Cases... {
   using Cases::operator()...;
@@ -29,7 +39,8 @@ Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const conf
                                                      const std::vector<config::SaeConfig>& saes,
                                                      std::shared_ptr<const net::TlsContext> context,
                                                      CallHandler on_call, LogSink& log) {
-  std::unique_ptr<EtsiServer> server(new EtsiServer(loop, saes, std::move(on_call), log));
+  std::unique_ptr<EtsiServer> server(
+      new EtsiServer(loop, saes, name_rule(config.sae_id_from), std::move(on_call), log));
   EtsiServer* const self = server.get();
   net::HttpsServerLimits limits;
   limits.max_body = etsi::kMaxRequestBody;
@@ -45,8 +56,10 @@ Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const conf
   return server;
 }
 
-EtsiServer::EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& saes, CallHandler on_call, LogSink& log)
-    : m_on_call(std::move(on_call)),
+EtsiServer::EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& saes, net::NameRule sae_id_from,
+                       CallHandler on_call, LogSink& log)
+    : m_sae_id_from(sae_id_from),
+      m_on_call(std::move(on_call)),
       m_strangers(loop, log, event::kEtsi014Refused, "a connection to the ETSI 014 server was refused"),
       m_unknown(loop, log, event::kSaeUnknown, "a certificate of our authority names no SAE of this KME") {
   for (const config::SaeConfig& sae : saes)
@@ -55,7 +68,7 @@ EtsiServer::EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& sa
 
 // Clause 5.1: every request is attributed to one SAE by its certificate, and refused when that is none of ours.
 const SaeId* EtsiServer::caller_of(const net::PeerIdentity& peer) const {
-  for (const std::string& name : peer.names())
+  for (const std::string& name : peer.names(m_sae_id_from))
     if (const auto found = std::ranges::find(m_saes, SaeId(name)); found != m_saes.end()) return &*found;
   return nullptr;
 }
@@ -64,7 +77,7 @@ void EtsiServer::handle(net::HttpRequest request, net::Responder responder) {
   const kms::RequestId id(++m_last_request);
   const SaeId* const caller = caller_of(*request.peer);
   if (caller == nullptr) {
-    const auto names = request.peer->names();
+    const auto names = request.peer->names(m_sae_id_from);
     m_unknown.note(request.remote, {Errc::not_permitted, "it is of " + (names.empty() ? "nobody" : names.front()) +
                                                              ", for whom there is no [[sae]]"});
     return refuse(std::move(responder), etsi::ApiError{.http_status = 401, .message = {}, .details = {}});

@@ -35,8 +35,10 @@ class EtsiServer {
   // With the port that the kernel chose when 0 was configured.
   Endpoint local() const { return m_server->local(); }
 
-  // For connections made from now on.
-  void set_context(std::shared_ptr<const net::TlsContext> context) { m_server->set_context(std::move(context)); }
+  // As net::HttpsServer::set_context().
+  void set_context(std::shared_ptr<const net::TlsContext> context, bool distrust) {
+    m_server->set_context(std::move(context), distrust);
+  }
 
   void stop(Duration grace, net::Callback<void()> done) { m_server->stop(grace, std::move(done)); }
 
@@ -46,13 +48,15 @@ class EtsiServer {
   const std::map<unsigned, std::uint64_t>& refused() const { return m_refused; }
 
  private:
-  EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& saes, CallHandler on_call, LogSink& log);
+  EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& saes, net::NameRule sae_id_from,
+             CallHandler on_call, LogSink& log);
 
   void handle(net::HttpRequest request, net::Responder responder);
   const SaeId* caller_of(const net::PeerIdentity& peer) const;
   void refuse(net::Responder responder, const etsi::ApiError& error);
 
   std::vector<SaeId> m_saes;
+  net::NameRule m_sae_id_from;
   CallHandler m_on_call;
   RefusalLog m_strangers;
   RefusalLog m_unknown;

@@ -30,8 +30,8 @@ struct KmLinks::Dialer {
   KmeId peer;
   net::HostPort to;
   Backoff backoff;
-  std::string failure;  // of the last call; empty after a success
-  std::unique_ptr<net::TlsConnector> connector;
+  std::string failure;                           // of the last call; empty after a success
+  std::unique_ptr<net::TlsConnector> connector;  // while a call is being made
   net::Timer retry;
 };
 
@@ -114,6 +114,7 @@ void KmLinks::stands(kms::LinkId link, const KmeId& peer) {
 }
 
 void KmLinks::received(kms::LinkId link, const KmeId& peer, ByteView message) {
+  if (!m_streams.contains(link)) return;  // given up, and about to end
   if (m_unanswered.erase(link) > 0) stands(link, peer);
   m_events.received(link, message);
 }
@@ -133,11 +134,15 @@ void KmLinks::send(kms::LinkId link, ByteView octets) {
   const auto found = m_streams.find(link);
   if (found == m_streams.end()) return;
   const auto sent = found->second->send(octets);
-  if (sent) return;
   // A peer that takes nothing for so long that its queue is full is as good as gone: the core resynchronises on
-  // contact. Nothing may follow on the connection that a message is missing from, so it is out of reach at once; it
-  // ends later, because it may be the caller of the caller.
-  m_loop.post([this, link, reason = sent.error(), stream = std::move(found->second)]() mutable {
+  // contact. Nothing may follow on the connection that a message is missing from.
+  if (!sent) give_up(link, sent.error());
+}
+
+// It is out of reach at once, and ends later, because it may be the caller of the caller.
+void KmLinks::give_up(kms::LinkId link, const Error& reason) {
+  const auto found = m_streams.find(link);
+  m_loop.post([this, link, reason, stream = std::move(found->second)]() mutable {
     stream.reset();
     if (const auto peer = m_stream_peers.find(link); peer != m_stream_peers.end())
       ended(link, KmeId(peer->second), reason);
@@ -163,9 +168,24 @@ bool KmLinks::has_room(const KmeId& peer) const {
   });
 }
 
-void KmLinks::set_context(std::shared_ptr<const net::TlsContext> context) {
+void KmLinks::set_context(std::shared_ptr<const net::TlsContext> context, bool distrust) {
   m_context = std::move(context);
-  m_listener->set_context(m_context);
+  m_listener->set_context(m_context, distrust);
+  if (!distrust) return;
+  redial();
+  while (!m_streams.empty())
+    give_up(m_streams.begin()->first, {Errc::closed, "whom we accept has changed"});
+}
+
+// What was dialled and does not stand yet begins anew: the core knows nothing of it, and it is no fault of the peer.
+void KmLinks::redial() {
+  for (const auto& [peer, dialer] : m_dialers)
+    if (dialer->connector != nullptr) dial(*dialer);
+  for (const kms::LinkId link : std::exchange(m_unanswered, {})) {
+    const auto peer = m_stream_peers.extract(link);
+    m_streams.erase(link);
+    dial(*m_dialers.at(peer.mapped()));
+  }
 }
 
 void KmLinks::dial(Dialer& dialer) {
@@ -175,6 +195,7 @@ void KmLinks::dial(Dialer& dialer) {
 }
 
 void KmLinks::dialed(Dialer& dialer, Result<std::unique_ptr<net::TlsStream>> result) {
+  dialer.connector.reset();
   if (!result) return failed(dialer, result.error());
   m_unanswered.insert(keep(*std::move(result), dialer.peer));
 }

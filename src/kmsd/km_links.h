@@ -58,8 +58,9 @@ class KmLinks {
   Endpoint local() const;
   // For each peer, what this end does while it has no connection with it, and how that went last.
   std::map<KmeId, std::string> attempts() const;
-  // For connections made from now on.
-  void set_context(std::shared_ptr<const net::TlsContext> context);
+  // For connections made from now on. `distrust`: whoever was accepted before may not be any more, so all connections
+  // end and are made anew.
+  void set_context(std::shared_ptr<const net::TlsContext> context, bool distrust);
 
  private:
   struct Dialer;
@@ -73,6 +74,8 @@ class KmLinks {
   void stands(kms::LinkId link, const KmeId& peer);
   void received(kms::LinkId link, const KmeId& peer, ByteView message);
   void ended(kms::LinkId link, const KmeId& peer, const Error& reason);
+  void give_up(kms::LinkId link, const Error& reason);
+  void redial();
   void dial(Dialer& dialer);
   void dialed(Dialer& dialer, Result<std::unique_ptr<net::TlsStream>> result);
   void failed(Dialer& dialer, const Error& reason);

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "config/diff.h"
 #include "kmsd/event_names.h"
 #include "kmsd/status.h"
 #include "net/local_address.h"
@@ -23,12 +22,6 @@ constexpr Duration kScrubInterval = seconds(20);
 
 std::string quoted_list(const std::vector<std::string>& names) {
   return names.empty() ? "nobody" : fmt::format("\"{}\"", fmt::join(names, "\", \""));
-}
-
-TlsEnd load_tls(const config::TlsFiles& names, bool require_hybrid, service::NamedFiles& files) {
-  TlsEnd end{.context = files.tls(names, {.require_hybrid = require_hybrid}), .ca = {}};
-  if (end.context != nullptr) end.ca = files.certificates(names.ca);
-  return end;
 }
 
 // Every other KME would refuse a certificate that does not say who we are, and only its log would tell.
@@ -54,6 +47,11 @@ void append_names(std::string_view section, const config::ListDiff<T>& differenc
       to.push_back(fmt::format("{} {}", section, name(one)));
 }
 
+std::string changed(std::string what, bool ended_connections) {
+  if (ended_connections) what += " (connections ended)";
+  return what;
+}
+
 kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
   kms::KmeConfig to{.id = from.kme.id, .saes = {}, .peers = {}, .sources = {}, .limits = {}};
   for (const auto& sae : from.saes)
@@ -76,8 +74,8 @@ Result<Configuration> load_named_files(std::string file, config::KmsdConfig valu
       .file = std::move(file), .values = std::move(values), .store_key = {}, .etsi014 = {}, .km_link = {}};
   service::NamedFiles files(reader);
   out.store_key = files.key<32>(out.values.kme.store_key_file);
-  out.etsi014 = load_tls(out.values.etsi014.tls, false, files);
-  out.km_link = load_tls(out.values.km_link.tls, true, files);
+  out.etsi014 = files.tls(out.values.etsi014.tls, {.allow_tls12 = out.values.etsi014.allow_tls12});
+  out.km_link = files.tls(out.values.km_link.tls, {.require_hybrid = true});
   require_own_id(out, files);
   QUIPU_TRY(files.outcome(out.file));
   return out;
@@ -93,7 +91,7 @@ Result<Configuration> load_configuration(const std::string& file, const service:
 
 std::vector<config::Problem> doubts_about(const Configuration& configuration) {
   std::vector<config::Problem> doubts;
-  const auto look_at = [&](const config::TlsFiles& files, const TlsEnd& end) {
+  const auto look_at = [&](const config::TlsFiles& files, const service::TlsEnd& end) {
     if (auto doubt = config::doubt_about(files, end.context->trusts_an_authority(), end.context->trusts_itself()))
       doubts.push_back(*std::move(doubt));
   };
@@ -103,13 +101,10 @@ std::vector<config::Problem> doubts_about(const Configuration& configuration) {
 }
 
 std::vector<service::Certificate> certificates_of(const Configuration& configuration) {
-  const auto certificate = [](const char* setting, const config::TlsFiles& files, const TlsEnd& end) {
-    const net::PeerIdentity& own = end.context->own();
-    return service::Certificate{
-        .setting = setting, .not_before = own.not_before, .not_after = own.not_after, .position = files.cert.position};
-  };
-  return {certificate("etsi014.cert", configuration.values.etsi014.tls, configuration.etsi014),
-          certificate("km_link.cert", configuration.values.km_link.tls, configuration.km_link)};
+  std::vector<service::Certificate> out;
+  service::append_certificates(configuration.values.etsi014.tls, *configuration.etsi014.context, out);
+  service::append_certificates(configuration.values.km_link.tls, *configuration.km_link.context, out);
+  return out;
 }
 
 Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, service::SignalSource signals,
@@ -332,11 +327,31 @@ void Kmsd::stop(std::optional<Error> failure) {
 
 // Until a restart the core goes by the id that it was started with, and other KMEs refuse a certificate that does not
 // name it.
-bool Kmsd::names_this_run(const TlsEnd& km_link) const {
+bool Kmsd::names_this_run(const service::TlsEnd& km_link) const {
   return km_link.context->own().is(m_configuration.values.kme.id.value());
 }
 
-// Certificates and the log level take effect at once; what the core was built from needs a restart, and is said to.
+// Whoever was accepted before may not be any more.
+bool Kmsd::distrusts_callers(const Configuration& fresh) const {
+  return fresh.etsi014.distrusts(m_configuration.etsi014) ||
+         (m_configuration.values.etsi014.allow_tls12 && !fresh.values.etsi014.allow_tls12);
+}
+
+void Kmsd::tell_tls(const Configuration& fresh, const config::KmsdDiff& difference,
+                    control::ReloadResult& result) const {
+  const bool ends_calls = distrusts_callers(fresh);
+  if (difference.etsi014_tls || fresh.etsi014.renewed_since(m_configuration.etsi014))
+    result.changed.push_back(changed("etsi014 certificates", ends_calls));
+  if (difference.min_tls_version) result.changed.push_back(changed("etsi014.min_tls_version", ends_calls));
+  if (!difference.km_link_tls && !fresh.km_link.renewed_since(m_configuration.km_link)) return;
+  if (names_this_run(fresh.km_link))
+    result.changed.push_back(changed("km_link certificates", fresh.km_link.distrusts(m_configuration.km_link)));
+  else
+    result.needs_restart.emplace_back("km_link certificates");
+}
+
+// What concerns TLS and the log level takes effect at once; what the core was built from needs a restart, and is said
+// to.
 Result<control::ReloadResult> Kmsd::reload() {
   auto loaded = load_configuration(m_configuration.file);
   // Whatever it is that cannot be used: for whoever asked, the configuration is invalid.
@@ -345,11 +360,8 @@ Result<control::ReloadResult> Kmsd::reload() {
   const config::KmsdDiff difference = config::diff(m_configuration.values, fresh.values);
   control::ReloadResult result;
   if (difference.log_level) result.changed.emplace_back("kme.log_level");
-  if (difference.etsi014_tls || fresh.etsi014.renewed_since(m_configuration.etsi014))
-    result.changed.emplace_back("etsi014 certificates");
   result.needs_restart = difference.needs_restart;
-  if (difference.km_link_tls || fresh.km_link.renewed_since(m_configuration.km_link))
-    (names_this_run(fresh.km_link) ? result.changed : result.needs_restart).emplace_back("km_link certificates");
+  tell_tls(fresh, difference, result);
   append_names("sae", difference.saes, [](const auto& sae) { return sae.id.value(); }, result.needs_restart);
   append_names("peer_kme", difference.peer_kmes, [](const auto& kme) { return kme.id.value(); }, result.needs_restart);
   append_names("link", difference.links, [](const auto& link) { return link.name; }, result.needs_restart);
@@ -363,16 +375,17 @@ Result<control::ReloadResult> Kmsd::reload() {
 // The rest stays as it is, so that the next reload says again what needs a restart.
 void Kmsd::adopt(Configuration fresh) {
   if (names_this_run(fresh.km_link)) {
-    m_km_links->set_context(fresh.km_link.context);
+    m_km_links->set_context(fresh.km_link.context, fresh.km_link.distrusts(m_configuration.km_link));
     m_configuration.km_link = std::move(fresh.km_link);
     m_configuration.values.km_link.tls = std::move(fresh.values.km_link.tls);
   }
-  m_etsi->set_context(fresh.etsi014.context);
+  m_etsi->set_context(fresh.etsi014.context, distrusts_callers(fresh));
   m_log.set_level(fresh.values.kme.log_level);
   m_configuration.etsi014 = std::move(fresh.etsi014);
   config::KmsdConfig& values = m_configuration.values;
   values.kme.log_level = fresh.values.kme.log_level;
   values.etsi014.tls = std::move(fresh.values.etsi014.tls);
+  values.etsi014.allow_tls12 = fresh.values.etsi014.allow_tls12;
   m_certificates.set(certificates_of(m_configuration));
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "config/diff.h"
 #include "config/kmsd_config.h"
 #include "crypto/rng.h"
 #include "kms/kme.h"
@@ -24,25 +25,14 @@
 
 namespace quipu::kmsd {
 
-// The files of one end of a TLS connection, read.
-struct TlsEnd {
-  std::shared_ptr<const net::TlsContext> context;
-  service::FileDigest ca{};
-
-  // Other certificates than before, whatever their files are called.
-  bool renewed_since(const TlsEnd& before) const {
-    return context->own().fingerprint != before.context->own().fingerprint || ca != before.ca;
-  }
-};
-
 // The configuration file and every file that it names, read and checked as a whole: what a start, a reload and --check
 // have in common.
 struct Configuration {
   std::string file;
   config::KmsdConfig values;
   Secret<32> store_key;
-  TlsEnd etsi014;
-  TlsEnd km_link;
+  service::TlsEnd etsi014;
+  service::TlsEnd km_link;
 };
 
 // What the values name. `reader` is who will read it, where this is a check only. The text of an error as with
@@ -108,7 +98,9 @@ class Kmsd {
   void forget_abandoned();
   void stop(std::optional<Error> failure);
   Result<control::ReloadResult> reload();
-  bool names_this_run(const TlsEnd& km_link) const;
+  bool names_this_run(const service::TlsEnd& km_link) const;
+  bool distrusts_callers(const Configuration& fresh) const;
+  void tell_tls(const Configuration& fresh, const config::KmsdDiff& difference, control::ReloadResult& result) const;
   void adopt(Configuration fresh);
   std::string answer(const control::Request& request);
   std::string status_json() const;

@@ -59,18 +59,15 @@ struct HttpsClient::Core : std::enable_shared_from_this<HttpsClient::Core> {
     bool done = false;
   };
 
-  // An attempt to connect, made because a request waits.
-  struct Attempt {
-    std::shared_ptr<const TlsContext> context;
-    std::unique_ptr<TlsConnect> connect;
-  };
+  // Attempts to connect, each made because a request waits, and all with the present context.
+  using Attempts = std::list<std::unique_ptr<TlsConnect>>;
 
   Core(Loop& owner, HttpsClientOptions chosen) : loop(owner), options(std::move(chosen)) {}
 
   void add(HttpRequest request, Duration timeout, Handler handler);
   void pump();
   void connect();
-  void connected(std::list<Attempt>::iterator attempt, Result<std::unique_ptr<TlsSocket>> result);
+  void connected(Attempts::iterator attempt, Result<std::unique_ptr<TlsSocket>> result);
   void timed_out(const std::shared_ptr<Exchange>& exchange);
   void end(const std::shared_ptr<Exchange>& exchange, std::expected<HttpResponse, HttpFailure> answer);
   void end_later(const std::shared_ptr<Exchange>& exchange, HttpFailure why);
@@ -82,7 +79,7 @@ struct HttpsClient::Core : std::enable_shared_from_this<HttpsClient::Core> {
   HttpsClientOptions options;
   std::shared_ptr<const TlsContext> context;
   std::deque<std::shared_ptr<Exchange>> waiting;
-  std::list<Attempt> attempts;
+  Attempts attempts;
   std::list<std::shared_ptr<Connection>> connections;
   bool closed = false;
 };
@@ -227,18 +224,17 @@ void HttpsClient::Core::pump() {
 
 void HttpsClient::Core::connect() {
   const auto attempt = attempts.emplace(attempts.end());
-  attempt->context = context;
-  attempt->connect = std::make_unique<TlsConnect>(
+  *attempt = std::make_unique<TlsConnect>(
       loop, context, options.server, options.expected_id, options.connect_timeout,
       [this, attempt](Result<std::unique_ptr<TlsSocket>> result) { connected(attempt, std::move(result)); });
 }
 
-void HttpsClient::Core::connected(std::list<Attempt>::iterator attempt, Result<std::unique_ptr<TlsSocket>> result) {
+void HttpsClient::Core::connected(Attempts::iterator attempt, Result<std::unique_ptr<TlsSocket>> result) {
   const auto keep = shared_from_this();
-  const Attempt over = std::move(*attempt);
+  const std::unique_ptr<TlsConnect> over = std::move(*attempt);
   attempts.erase(attempt);
   if (result) {
-    connections.push_back(std::make_shared<Connection>(keep, over.context, std::move(*result)));
+    connections.push_back(std::make_shared<Connection>(keep, context, std::move(*result)));
     connections.back()->start();
   } else if (!waiting.empty()) {
     const auto exchange = std::move(waiting.front());
@@ -313,7 +309,9 @@ void HttpsClient::send(HttpRequest request, Duration timeout, Handler handler) {
 
 void HttpsClient::set_context(std::shared_ptr<const TlsContext> context) {
   m_core->context = std::move(context);
+  m_core->attempts.clear();
   m_core->close_idle();
+  m_core->pump();
 }
 
 Result<HttpsUrl> HttpsUrl::parse(std::string_view text) {

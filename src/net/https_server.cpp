@@ -157,6 +157,14 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
     if (!busy()) finish();
   }
 
+  // Nor is the rest of one that has not come in full.
+  void distrust() {
+    m_keep_alive = false;
+    if (m_state != State::reading) return;
+    if (m_continuing) return close();  // one write at a time
+    finish();
+  }
+
   void answer(HttpResponse response) override {
     if (m_state != State::handling) return;
     const bool keep =
@@ -207,7 +215,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
   void handle(HttpMessage message) {
     m_state = State::handling;
     m_deadline.cancel();
-    m_keep_alive = message.keep_alive && m_reader.idle();
+    m_keep_alive = m_keep_alive && message.keep_alive && m_reader.idle();
     m_head_only = message.method == "HEAD";
     read();
     HttpRequest request{std::move(message.method), std::move(message.target), std::move(message.content_type),
@@ -360,8 +368,12 @@ Endpoint HttpsServer::local() const {
   return m_core->local;
 }
 
-void HttpsServer::set_context(std::shared_ptr<const TlsContext> context) {
-  if (m_core->acceptor != nullptr) m_core->acceptor->set_context(std::move(context));
+void HttpsServer::set_context(std::shared_ptr<const TlsContext> context, bool distrust) {
+  if (m_core->acceptor != nullptr) m_core->acceptor->set_context(std::move(context), distrust);
+  if (!distrust) return;
+  const auto connections = m_core->connections;  // each leaves the list as it ends
+  for (const auto& [id, connection] : connections)
+    connection->distrust();
 }
 
 void HttpsServer::stop(Duration grace, Callback<void()> done) {

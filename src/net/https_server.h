@@ -65,8 +65,9 @@ class HttpsServer {
 
   // With the port that the kernel chose when 0 was asked for.
   Endpoint local() const;
-  // For connections accepted from now on.
-  void set_context(std::shared_ptr<const TlsContext> context);
+  // For connections accepted from now on. `distrust`: whoever was accepted before may not be any more, so every
+  // connection ends: with its answer where a request has come in full, else at once.
+  void set_context(std::shared_ptr<const TlsContext> context, bool distrust);
   // Accepts no more, closes idle connections, lets requests under way be answered; `done` when all have gone or the
   // grace is over, whichever is first.
   void stop(Duration grace, Callback<void()> done);

@@ -2,25 +2,22 @@
 #include "net/tls.h"
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 
 #include "base/freed_by.h"
 #include "base/ip.h"
-#include "base/regular_file.h"
-#include "base/secret.h"
 #include "crypto/library.h"
+#include "net/tls_files.h"
 #include "net/tls_native.h"
+#include "net/tls_revocation.h"
 
 namespace quipu::net {
 namespace {
 
-constexpr std::size_t kMaxPemSize = std::size_t{1024} * 1024;
 constexpr long kMaxPeerChain = long{32} * 1024;  // octets of certificates that a stranger may send
 
 // A hybrid share and a classical one are offered at once; a server that knows the hybrid group must choose it.
@@ -29,68 +26,8 @@ constexpr const char* kHybridGroups = "X25519MLKEM768";
 constexpr const char* kTls13Suites = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
 constexpr const char* kTls12Suites = "ECDHE+AESGCM:ECDHE+CHACHA20";
 
-using Bio = std::unique_ptr<BIO, FreedBy<BIO_free>>;
-using Certificate = std::unique_ptr<X509, FreedBy<X509_free>>;
-using PrivateKey = std::unique_ptr<EVP_PKEY, FreedBy<EVP_PKEY_free>>;
 using Names = std::unique_ptr<GENERAL_NAMES, FreedBy<GENERAL_NAMES_free>>;
-using Verification = std::unique_ptr<X509_STORE_CTX, FreedBy<X509_STORE_CTX_free>>;
 using ContextPointer = std::unique_ptr<SSL_CTX, FreedBy<SSL_CTX_free>>;
-
-std::string last_reason() {
-  const unsigned long code = ERR_get_error();
-  ERR_clear_error();
-  const char* reason = ERR_reason_error_string(code);
-  return reason != nullptr ? reason : "unknown reason";
-}
-
-// Private keys pass through here, hence SecretBytes.
-Result<SecretBytes> read_file(const std::string& path, mode_t closed_to = 0) {
-  QUIPU_TRY_ASSIGN(const RegularFile file, RegularFile::open(path));
-  QUIPU_TRY(file.require_closed_to(closed_to));
-  SecretBytes buffer(kMaxPemSize + 1);
-  std::size_t size = 0;
-  while (size < buffer.size()) {
-    const ssize_t got = ::read(file.fd.get(), buffer.mutable_view().data() + size, buffer.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_system(path);
-    if (got == 0) return SecretBytes::copy_of(buffer.view().first(size));
-    size += static_cast<std::size_t>(got);
-  }
-  return fail(Errc::too_large, path + ": larger than 1 MiB");
-}
-
-Bio memory_bio(const SecretBytes& bytes) {
-  return Bio(BIO_new_mem_buf(bytes.view().data(), static_cast<int>(bytes.size())));
-}
-
-int no_passphrase(char* /*out*/, int /*size*/, int /*writing*/, void* /*context*/) {
-  return -1;
-}
-
-Result<std::vector<Certificate>> read_certificates(const std::string& path) {
-  QUIPU_TRY_ASSIGN(const SecretBytes pem, read_file(path));
-  const Bio bio = memory_bio(pem);
-  std::vector<Certificate> out;
-  ERR_clear_error();
-  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr))
-    out.emplace_back(certificate);
-  const unsigned long code = ERR_peek_last_error();
-  ERR_clear_error();
-  if (ERR_GET_REASON(code) != PEM_R_NO_START_LINE)
-    return fail(Errc::malformed, path + ": a certificate in it is damaged");
-  if (out.empty()) return fail(Errc::malformed, path + ": no PEM certificate in it");
-  return out;
-}
-
-// A group may read it: Debian keeps such keys for the group ssl-cert.
-Result<PrivateKey> read_private_key(const std::string& path) {
-  QUIPU_TRY_ASSIGN(const SecretBytes pem, read_file(path, S_IRWXO));
-  const Bio bio = memory_bio(pem);
-  ERR_clear_error();
-  PrivateKey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr));
-  if (key == nullptr) return fail(Errc::malformed, path + ": no PEM private key without passphrase: " + last_reason());
-  return key;
-}
 
 std::string text_of(const ASN1_STRING* string) {
   const auto* data = reinterpret_cast<const char*>(ASN1_STRING_get0_data(string));
@@ -108,12 +45,6 @@ std::string common_name_of(const X509* certificate) {
   const std::string out(reinterpret_cast<const char*>(utf8), static_cast<std::size_t>(size));
   OPENSSL_free(utf8);
   return out.find('\0') == std::string::npos ? out : std::string();
-}
-
-WallTime wall_time_of(const ASN1_TIME* time) {
-  tm parts{};
-  if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return {};
-  return WallTime(std::chrono::seconds(::timegm(&parts)));
 }
 
 PeerIdentity identity_of(X509* certificate) {
@@ -154,14 +85,14 @@ Result<ContextPointer> make_context(const TlsOptions& options) {
   return context;
 }
 
-Result<void> trust(SSL_CTX* ctx, const std::string& path) {
-  QUIPU_TRY_ASSIGN(const std::vector<Certificate> certificates, read_certificates(path));
+Result<std::vector<Certificate>> trust(SSL_CTX* ctx, const std::string& path) {
+  QUIPU_TRY_ASSIGN(std::vector<Certificate> certificates, read_certificates(path));
   X509_STORE* store = SSL_CTX_get_cert_store(ctx);
   for (const Certificate& certificate : certificates) {
     if (X509_STORE_add_cert(store, certificate.get()) != 1 || SSL_CTX_add_client_CA(ctx, certificate.get()) != 1)
       return fail(Errc::malformed, path + ": " + last_reason());
   }
-  return {};
+  return certificates;
 }
 
 Result<PeerIdentity> present(SSL_CTX* ctx, const std::string& path) {
@@ -191,19 +122,6 @@ bool holds_an_authority(SSL_CTX* ctx) {
     if (certificate != nullptr && X509_check_ca(certificate) != 0) return true;
   }
   return false;
-}
-
-bool trusts_own_certificate(SSL_CTX* ctx) {
-  STACK_OF(X509)* chain = nullptr;
-  SSL_CTX_get0_chain_certs(ctx, static_cast<void*>(&chain));
-  const Verification verification(X509_STORE_CTX_new());
-  if (verification == nullptr ||
-      X509_STORE_CTX_init(verification.get(), SSL_CTX_get_cert_store(ctx), SSL_CTX_get0_certificate(ctx), chain) != 1)
-    return false;
-  X509_STORE_CTX_set_flags(verification.get(), X509_V_FLAG_NO_CHECK_TIME);
-  const bool good = X509_verify_cert(verification.get()) == 1;
-  ERR_clear_error();
-  return good;
 }
 
 bool is_alert_about_certificate(int reason) {
@@ -236,11 +154,16 @@ bool is_lack_of_common_ground(int reason) {
 
 }  // namespace
 
-std::vector<std::string> PeerIdentity::names() const {
+std::vector<std::string> PeerIdentity::names(NameRule rule) const {
+  switch (rule) {
+    case NameRule::uri_san: return uri_sans;
+    case NameRule::dns_san: return dns_sans;
+    case NameRule::common_name: return common_name.empty() ? std::vector<std::string>() : std::vector{common_name};
+    case NameRule::san_or_common_name: break;
+  }
   std::vector<std::string> out = uri_sans;
   out.insert(out.end(), dns_sans.begin(), dns_sans.end());
-  if (out.empty() && !common_name.empty()) out.push_back(common_name);
-  return out;
+  return out.empty() ? names(NameRule::common_name) : out;
 }
 
 bool PeerIdentity::is(std::string_view id) const {
@@ -255,19 +178,25 @@ std::expected<std::shared_ptr<const TlsContext>, std::vector<TlsFault>> TlsConte
   // No file's fault; the certificate stands for all three.
   if (!context) return std::unexpected(std::vector{TlsFault{certificate, context.error()}});
   SSL_CTX* const ctx = context->get();
-  const Result<void> trusted = trust(ctx, files.ca);
+  const Result<std::vector<Certificate>> trusted = trust(ctx, files.ca);
   Result<PeerIdentity> own = present(ctx, files.certificate);
   const Result<void> usable = use_private_key(ctx, files);
+  // Without its authorities there is nothing to hold a list against.
+  const Result<RevocationPeriod> revoked =
+      files.crl.empty() || !trusted ? RevocationPeriod() : revoke(ctx, files, *trusted);
   std::vector<TlsFault> faults;
   if (!trusted) faults.push_back({ca, trusted.error()});
   if (!own) faults.push_back({certificate, own.error()});
   if (!usable) faults.push_back({key, usable.error()});
+  if (!revoked) faults.push_back({crl, revoked.error()});
   if (!faults.empty()) return std::unexpected(std::move(faults));
   std::shared_ptr<TlsContext> out(new TlsContext);
   out->m_trusts_an_authority = holds_an_authority(ctx);
-  out->m_trusts_itself = trusts_own_certificate(ctx);
+  out->m_trusts_itself = verify_own(ctx, false) == X509_V_OK;
   out->m_native = context->release();
   out->m_own = *std::move(own);
+  if (!files.crl.empty()) out->m_revocation = *revoked;
+  out->m_is_revoked = verify_own(out->m_native, true) == X509_V_ERR_CERT_REVOKED;
   return out;
 }
 

@@ -379,6 +379,16 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     options.on_accept(std::make_unique<TlsSocket>(socket));
   }
 
+  // Those that have begun: their verdict would be that of the context they began under.
+  void give_up_handshakes() {
+    const auto keep = shared_from_this();
+    std::vector<std::uint64_t> begun;
+    for (const auto& [id, one] : pending)
+      if (one.speaks != nullptr) begun.push_back(id);
+    for (const std::uint64_t id : begun)
+      if (pending.contains(id)) refuse(id, {Errc::closed, "whom we accept has changed meanwhile"});
+  }
+
   void refuse(std::uint64_t id, const Error& reason) {
     const auto keep = shared_from_this();
     const auto found = pending.find(id);
@@ -428,8 +438,9 @@ const Endpoint& TlsAcceptor::local() const {
   return m_core->local;
 }
 
-void TlsAcceptor::set_context(std::shared_ptr<const TlsContext> context) {
+void TlsAcceptor::set_context(std::shared_ptr<const TlsContext> context, bool distrust) {
   m_core->context = std::move(context);
+  if (distrust) m_core->give_up_handshakes();
 }
 
 }  // namespace quipu::net

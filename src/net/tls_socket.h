@@ -82,7 +82,9 @@ class TlsAcceptor {
   ~TlsAcceptor();
 
   const Endpoint& local() const;
-  void set_context(std::shared_ptr<const TlsContext> context);
+  // For handshakes that begin from now on. `distrust`: whoever was accepted before may not be any more, so those under
+  // way are given up.
+  void set_context(std::shared_ptr<const TlsContext> context, bool distrust);
 
  private:
   TlsAcceptor() = default;

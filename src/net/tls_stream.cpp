@@ -184,8 +184,8 @@ Endpoint TlsListener::local() const {
   return m_core->acceptor->local();
 }
 
-void TlsListener::set_context(std::shared_ptr<const TlsContext> context) {
-  m_core->acceptor->set_context(std::move(context));
+void TlsListener::set_context(std::shared_ptr<const TlsContext> context, bool distrust) {
+  m_core->acceptor->set_context(std::move(context), distrust);
 }
 
 struct TlsConnector::Core {

@@ -73,7 +73,8 @@ class TlsListener {
 
   // With the port that the kernel chose when 0 was asked for.
   Endpoint local() const;
-  void set_context(std::shared_ptr<const TlsContext> context);
+  // As TlsAcceptor::set_context().
+  void set_context(std::shared_ptr<const TlsContext> context, bool distrust);
 
  private:
   TlsListener() = default;

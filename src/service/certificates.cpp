@@ -13,10 +13,16 @@ using control::CertificateState;
 
 constexpr std::chrono::days kSoon{30};
 
+// Before its end. Many a list of revoked certificates lives for a week only.
+std::chrono::milliseconds soon(const Certificate& certificate) {
+  return certificate.is_crl ? (certificate.not_after - certificate.not_before) / 4 : kSoon;
+}
+
 CertificateState state_of(const Certificate& certificate, WallTime now) {
+  if (certificate.is_revoked) return CertificateState::revoked;
   if (now > certificate.not_after) return CertificateState::over;
   if (now < certificate.not_before) return CertificateState::not_yet;
-  return certificate.not_after - now < kSoon ? CertificateState::ends_soon : CertificateState::good;
+  return certificate.not_after - now < soon(certificate) ? CertificateState::ends_soon : CertificateState::good;
 }
 
 std::string date_text(WallTime time) {
@@ -25,25 +31,49 @@ std::string date_text(WallTime time) {
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}Z", fmt::gmtime(static_cast<std::time_t>(whole.time_since_epoch().count())));
 }
 
+std::string renewal(bool crl) {
+  return crl ? "put a newer one there" : "have a new one issued";
+}
+
 // Of one that is not good.
 config::Problem problem_with(const Certificate& certificate, CertificateState state) {
   const std::string begin = date_text(certificate.not_before);
   const std::string end = date_text(certificate.not_after);
+  const bool crl = certificate.is_crl;
+  const std::string_view what = crl ? "the list of revoked certificates" : "the certificate";
+  const std::string_view effect = crl ? "with it everybody is refused" : "nobody accepts it";
   config::Problem out{.position = certificate.position, .key = certificate.setting};
-  if (state == CertificateState::not_yet) {
-    out.problem = fmt::format("the certificate is not valid before {}, nobody accepts it yet", begin);
-    out.advice = "set the clock right, or have another one issued";
+  if (state == CertificateState::revoked) {
+    out.problem = "the certificate is revoked by its authority, nobody accepts it";
+    out.advice = renewal(crl);
+  } else if (state == CertificateState::not_yet) {
+    out.problem = fmt::format("{} is not valid before {}, {}{}", what, begin, effect, crl ? "" : " yet");
+    out.advice = crl ? "set the clock right" : "set the clock right, or have another one issued";
   } else if (state == CertificateState::over) {
-    out.problem = fmt::format("the certificate is over since {}, nobody accepts it", end);
-    out.advice = "have a new one issued, or set the clock right";
+    out.problem = fmt::format("{} is over since {}, {}", what, end, effect);
+    out.advice = fmt::format("{}, or set the clock right", renewal(crl));
   } else {
-    out.problem = fmt::format("the certificate ends at {}", end);
-    out.advice = "have a new one issued";
+    out.problem = fmt::format("{} ends at {}", what, end);
+    out.advice = renewal(crl);
   }
   return out;
 }
 
 }  // namespace
+
+void append_certificates(const config::TlsFiles& files, const net::TlsContext& loaded, std::vector<Certificate>& to) {
+  to.push_back({.setting = files.cert.key,
+                .not_before = loaded.own().not_before,
+                .not_after = loaded.own().not_after,
+                .position = files.cert.position,
+                .is_revoked = loaded.is_revoked()});
+  if (const auto& crl = loaded.revocation(); crl && crl->until != WallTime::max())
+    to.push_back({.setting = files.crl.key,
+                  .not_before = crl->since,
+                  .not_after = crl->until,
+                  .position = files.crl.position,
+                  .is_crl = true});
+}
 
 control::CertificateStatus certificate_status(const Certificate& certificate, WallTime now) {
   return {.setting = certificate.setting,
@@ -84,14 +114,25 @@ void CertificateWatch::check(WallTime now) {
     if (state == CertificateState::good) continue;  // its time has come, or the clock was set
     const LogField setting{"setting", one.certificate.setting};
     const LogField end{"not_after", date_text(one.certificate.not_after)};
-    if (state == CertificateState::not_yet)
-      m_log.error("certificate_not_yet", "a certificate of this daemon is not valid yet: nobody accepts it",
+    const bool crl = one.certificate.is_crl;
+    if (state == CertificateState::revoked)
+      m_log.error("certificate_revoked",
+                  "a certificate of this daemon is revoked by its authority: whoever has that list refuses it",
+                  {setting, {"alarm", "yes"}});
+    else if (state == CertificateState::not_yet)
+      m_log.error("certificate_not_yet",
+                  crl ? "a list of revoked certificates is not valid yet: everybody is refused"
+                      : "a certificate of this daemon is not valid yet: nobody accepts it",
                   {setting, {"not_before", date_text(one.certificate.not_before)}, {"alarm", "yes"}});
     else if (state == CertificateState::over)
-      m_log.error("certificate_over", "a certificate of this daemon is no longer valid: nobody accepts it",
+      m_log.error("certificate_over",
+                  crl ? "a list of revoked certificates is no longer valid: everybody is refused"
+                      : "a certificate of this daemon is no longer valid: nobody accepts it",
                   {setting, end, {"alarm", "yes"}});
     else
-      m_log.warning("certificate_ends_soon", "a certificate of this daemon ends in less than 30 days", {setting, end});
+      m_log.warning("certificate_ends_soon",
+                    crl ? "a list of revoked certificates ends soon" : "a certificate of this daemon ends soon",
+                    {setting, end});
   }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When the certificates of a daemon are valid: that one ends is told in time for somebody to renew it.
+// When the certificates of a daemon are valid, and its lists of revoked ones: that one ends is told in time for
+// somebody to renew it.
 #pragma once
 
 #include <string>
@@ -9,6 +10,7 @@
 #include "base/time.h"
 #include "config/types.h"
 #include "control/status.h"
+#include "net/tls.h"
 
 namespace quipu::service {
 
@@ -17,9 +19,14 @@ struct Certificate {
   WallTime not_before;  // the first second in which it is valid
   WallTime not_after;   // and the last
   config::Position position{};
+  bool is_revoked = false;
+  bool is_crl = false;  // no certificate, but the list of revoked ones that others are held against
 
   bool operator==(const Certificate&) const = default;
 };
+
+// What `files` name, as it was loaded: our certificate, and the list of revoked ones if there is one that ends.
+void append_certificates(const config::TlsFiles& files, const net::TlsContext& loaded, std::vector<Certificate>& to);
 
 control::CertificateStatus certificate_status(const Certificate& certificate, WallTime now);
 

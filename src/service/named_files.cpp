@@ -15,26 +15,39 @@ const config::FileName& name_of(const config::TlsFiles& files, net::TlsFault::Fi
   switch (file) {
     case net::TlsFault::File::ca: return files.ca;
     case net::TlsFault::File::certificate: return files.cert;
+    case net::TlsFault::File::crl: return files.crl;
     case net::TlsFault::File::key: break;
   }
   return files.key;
 }
 
-}  // namespace
-
-FileDigest NamedFiles::certificates(const config::FileName& file) {
-  const SecretBytes octets = taken(file, read_certificate_file(file.name, kMaxCertificatesSize));
-  return crypto::blake2b_256({octets.view()});
+// Of no octets where it cannot be read, which whoever loads it tells.
+FileDigest digest_of(const std::string& path) {
+  const Result<SecretBytes> octets = read_certificate_file(path, kMaxCertificatesSize);
+  return crypto::blake2b_256({octets ? octets->view() : ByteView()});
 }
 
-std::shared_ptr<const net::TlsContext> NamedFiles::tls(const config::TlsFiles& files, const net::TlsOptions& options) {
-  const net::TlsFiles paths{.ca = path_of(files.ca), .certificate = path_of(files.cert), .key = path_of(files.key)};
-  if (paths.ca.empty() || paths.certificate.empty() || paths.key.empty()) return nullptr;
+}  // namespace
+
+TlsEnd NamedFiles::tls(const config::TlsFiles& files, const net::TlsOptions& options) {
+  const bool revokes = !files.crl.name.empty();
+  const net::TlsFiles paths{.ca = path_of(files.ca),
+                            .certificate = path_of(files.cert),
+                            .key = path_of(files.key),
+                            .crl = revokes ? path_of(files.crl) : std::string()};
+  if (paths.ca.empty() || paths.certificate.empty() || paths.key.empty() || paths.crl.empty() == revokes) return {};
+  // The digests first: a file that is replaced in between differs at the next reload, and no change is lost.
+  TlsEnd end{.context = nullptr,
+             .certificate = digest_of(paths.certificate),
+             .trust = crypto::blake2b_256({digest_of(paths.ca), revokes ? digest_of(paths.crl) : FileDigest{}})};
   auto loaded = net::TlsContext::load(paths, options);
-  if (loaded) return *std::move(loaded);
-  for (const net::TlsFault& fault : loaded.error())
-    refuse(name_of(files, fault.file), fault.error);
-  return nullptr;
+  if (!loaded) {
+    for (const net::TlsFault& fault : loaded.error())
+      refuse(name_of(files, fault.file), fault.error);
+    return {};
+  }
+  end.context = *std::move(loaded);
+  return end;
 }
 
 // Empty where something was wrong.

@@ -18,6 +18,19 @@ namespace quipu::service {
 // By which a file that is not what it was is told, whatever it holds.
 using FileDigest = std::array<std::uint8_t, 32>;
 
+// The files of one end of a TLS connection, read.
+struct TlsEnd {
+  std::shared_ptr<const net::TlsContext> context;  // null where something was wrong
+  FileDigest certificate{};                        // of our certificate and its chain
+  FileDigest trust{};                              // of `ca` and `crl`: of whom it accepts
+
+  // Other certificates or lists than before, whatever their files are called.
+  bool renewed_since(const TlsEnd& before) const { return certificate != before.certificate || distrusts(before); }
+
+  // Whoever was accepted before may not be any more.
+  bool distrusts(const TlsEnd& before) const { return trust != before.trust; }
+};
+
 class NamedFiles {
  public:
   // `reader` is who will read them where this is a check only; it must outlive this.
@@ -29,10 +42,7 @@ class NamedFiles {
     return taken(file, read_key_file<N>(file.name, m_reader));
   }
 
-  // Of a PEM file's octets.
-  FileDigest certificates(const config::FileName& file);
-  // Null where something was wrong.
-  std::shared_ptr<const net::TlsContext> tls(const config::TlsFiles& files, const net::TlsOptions& options = {});
+  TlsEnd tls(const config::TlsFiles& files, const net::TlsOptions& options = {});
 
   // What only these files show to be wrong: an id that a certificate does not name.
   void refuse(config::Problem problem);

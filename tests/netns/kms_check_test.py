@@ -4,6 +4,8 @@
 what `quipu-kmsd --check` says of a configuration that cannot work."""
 
 import pathlib
+import socket
+import ssl
 import subprocess
 import tempfile
 import unittest
@@ -55,6 +57,7 @@ class Kms(unittest.TestCase):
         # Each has alternative names besides: without its id among them, it would be nobody.
         for name in ("kme-a", "kme-b", "sae-a", "sae-x"):
             run(PROGRAMS / "quipu", "pki", "issue", pki, name, "--san", f"DNS:{name}.example", "--san", "IP:127.0.0.1")
+        run(PROGRAMS / "quipu", "pki", "issue", pki, "sae-u", "--san", "URI:urn:quipu:u")
         run(PROGRAMS / "quipu", "genpsk", "--out", self.folder / "store.key")
         self.write("a", "b", "alice", 8014, 8020, 8021)
         self.write("b", "a", "bob", 8015, 8021, 8020)
@@ -64,7 +67,7 @@ class Kms(unittest.TestCase):
             "own": own, "other": other, "role": role, "etsi014": etsi014, "km_link": km_link, "other_km_link": other_km_link}))
 
 
-class Identity(Kms):
+class Running(Kms):
     def setUp(self):
         super().setUp()
         self.namespace = Namespace(f"{fresh_name()}-kms")
@@ -82,11 +85,75 @@ class Identity(Kms):
                                       pki / f"{certificate}.pem", "--key", pki / f"{certificate}.key",
                                       "https://127.0.0.1:8014/api/v1/keys/sae-b/status", check=False) or 0)
 
+    def configure(self, old, new, times=1):
+        file = self.folder / "a.toml"
+        self.assertEqual(file.read_text().count(old), times)
+        file.write_text(file.read_text().replace(old, new))
+
+    def log(self, event):
+        """The lines of kme-a with that event."""
+        return [line for line in (self.folder / "a.log").read_text().splitlines() if f" event={event} " in line]
+
+    def reload(self):
+        said = run(PROGRAMS / "quipu", "--kms-socket", self.folder / "a.sock", "reload", "--kms")
+        for end in ("etsi014", "km_link"):
+            self.assertIn(f"{end} certificates (connections ended)", said)
+
+    def hold(self, certificate):
+        """A connection to kme-a under that certificate, which has had an answer."""
+        pki = self.folder / "pki"
+        context = ssl.create_default_context(cafile=pki / "ca.pem")
+        context.load_cert_chain(pki / f"{certificate}.pem", pki / f"{certificate}.key")
+        tcp = support.in_namespace(self.namespace.name, lambda: socket.create_connection(("127.0.0.1", 8014)))
+        held = context.wrap_socket(tcp, server_hostname="127.0.0.1")
+        self.addCleanup(held.close)
+        held.settimeout(support.PATIENCE_S)
+        held.sendall(b"GET /api/v1/keys/sae-b/status HTTP/1.1\r\nHost: kme\r\n\r\n")
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):  # it has no body: that one is no SAE of this KME
+            self.assertTrue(part := held.recv(4096))
+            answer += part
+        return held
+
+
+class Identity(Running):
     def test_who_is_who(self):
         wait_until(lambda: self.status_of("sae-a") == 200, "the application is known by its certificate")
         self.assertEqual(self.status_of("sae-x"), 401)
         for site in "ab":
             wait_until(lambda: "event=km_link_up" in (self.folder / f"{site}.log").read_text(), f"kme-{site} has contact")
+
+    def test_who_is_revoked_is_cut_off(self):
+        """With what it holds open, at the ETSI 014 service and on the KM link; nobody else is, for longer than a new connection takes."""
+        pki = self.folder / "pki"
+        run(PROGRAMS / "quipu", "pki", "revoke", pki)
+        wait_until(lambda: self.log("km_link_up"), "the KMEs are in contact")
+        self.configure('kme-a.key"\n', f'kme-a.key"\ncrl = "{pki}/crl.pem"\n', times=2)
+        self.reload()
+        wait_until(lambda: len(self.log("km_link_up")) == 2, "the KM link stands again under the list")
+        held = self.hold("sae-x")
+        run(PROGRAMS / "quipu", "pki", "revoke", pki, "sae-x")
+        self.reload()
+        self.assertEqual(held.recv(1), b"", "its connection is ended")
+        self.assertEqual(self.status_of("sae-x"), 0)
+        wait_until(lambda: any("certificate revoked" in line for line in self.log("etsi014_refused")), "why is said")
+        self.assertEqual(self.status_of("sae-a"), 200)
+        wait_until(lambda: len(self.log("km_link_up")) == 3, "the KM link stands again")
+        run(PROGRAMS / "quipu", "pki", "revoke", pki, "kme-b")
+        self.reload()
+        wait_until(lambda: any("certificate revoked" in line for line in self.log("km_link_unreachable")), "kme-b is refused")
+
+
+class Rule(Running):
+    def write(self, own, *rest):
+        super().write(own, *rest)
+        if own == "a":
+            self.configure('id = "sae-a"', 'id = "urn:quipu:u"')
+            self.configure("[etsi014]\n", '[etsi014]\nsae_id_from = "uri_san"\n')
+
+    def test_a_rule_says_where_the_id_stands(self):
+        wait_until(lambda: self.status_of("sae-u") == 200, "the application is known by its URI")
+        self.assertEqual(self.status_of("sae-a"), 401)
 
 
 class Check(Kms):
@@ -139,6 +206,22 @@ class Check(Kms):
         request = run("openssl", "req", "-new", "-key", pki / f"{name}.key", "-subj", f"/CN={name}")
         run("openssl", "ca", "-batch", "-notext", "-config", settings, "-cert", pki / "ca.pem", "-keyfile", pki / "ca.key",
             "-startdate", begin, "-enddate", end, "-in", "/dev/stdin", "-out", pki / f"{name}.pem", stdin=request)
+
+    def test_lists_of_revoked_certificates(self):
+        """What --check says of them."""
+        pki = self.folder / "pki"
+        run(PROGRAMS / "quipu", "pki", "revoke", pki)
+        with_list = ('kme-a.key"\n', f'kme-a.key"\ncrl = "{pki}/crl.pem"\n')
+        self.assertEqual(self.check(*with_list).returncode, 0)
+        run(PROGRAMS / "quipu", "pki", "revoke", pki, "kme-a")
+        done = self.check(*with_list)
+        self.assertEqual(done.returncode, CONFIG_INVALID)
+        self.assertRegex(done.stderr, r"changed\.toml:\d+:1: etsi014\.cert: the certificate is revoked by its authority")
+        run(PROGRAMS / "quipu", "pki", "ca", self.folder / "other", "--name", "another")
+        (pki / "ca.pem").write_text((pki / "ca.pem").read_text() + (self.folder / "other" / "ca.pem").read_text())
+        done = self.check(*with_list)
+        self.assertEqual(done.returncode, CONFIG_INVALID)
+        self.assertRegex(done.stderr, r'changed\.toml:\d+:1: etsi014\.crl: .*crl\.pem: holds no list of the authority "CN=another"')
 
     def test_what_only_the_certificate_knows(self):
         done = self.check('id = "kme-a"', 'id = "kme-0"')

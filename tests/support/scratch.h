@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,12 @@ class Scratch {
     std::ofstream(file, std::ios::binary) << contents;
     EXPECT_EQ(::chmod(file.c_str(), mode), 0);
     return file;
+  }
+
+  std::string read(std::string_view name) const {
+    std::ifstream in(path(name), std::ios::binary);
+    EXPECT_TRUE(in.is_open()) << name;
+    return {std::istreambuf_iterator<char>(in), {}};
   }
 
  private:

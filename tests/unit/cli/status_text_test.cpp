@@ -295,6 +295,8 @@ TEST(Judge, ACertificateThatIsNotValidIsDegraded) {
   certificate.state = control::CertificateState::over;
   certificate.remaining_s = -7200;
   expect(ExitCode::degraded, "  certificate km_link.cert  OVER  2027-03-01T00:00:00Z  2 h 0 min ago\n");
+  certificate.state = control::CertificateState::revoked;
+  expect(ExitCode::degraded, "  certificate km_link.cert  REVOKED\n");
 }
 
 TEST(Judge, KmsNeedsItsLinks) {

@@ -85,5 +85,17 @@ TEST(KmsdDiff, CertificatesNeedNoRestart) {
   EXPECT_FALSE(out.empty());
 }
 
+TEST(KmsdDiff, TellsWhatTlsIsToDo) {
+  const auto before = parse_kmsd(kKmsdSample);
+  const auto difference = [&](std::string_view key) {
+    return diff(*before, *parse_kmsd(with(kKmsdSample, "listen = \"127.0.0.1:8014\"", key)));
+  };
+  const KmsdDiff older = difference("min_tls_version = \"1.2\"");
+  EXPECT_TRUE(older.min_tls_version);
+  EXPECT_FALSE(older.etsi014_tls || older.empty());
+  EXPECT_TRUE(difference("crl = \"/etc/quipu/crl.pem\"").etsi014_tls);
+  EXPECT_THAT(difference("sae_id_from = \"cn\"").needs_restart, ElementsAre("etsi014.sae_id_from"));
+}
+
 }  // namespace
 }  // namespace quipu::config

@@ -36,6 +36,23 @@ TEST(KmsdConfig, ReadsEveryKeyOfTheSample) {
                 {"role", "alice"}, {"fibre", "192.0.2.1:8030"}, {"skr_bit_s", "100000"}, {"qber", "0.019"}}));
 }
 
+TEST(KmsdConfig, ReadsWhatTlsIsToDo) {
+  const auto plain = parse_kmsd(kKmsdSample);
+  ASSERT_TRUE(plain.has_value());
+  EXPECT_FALSE(plain->etsi014.allow_tls12);
+  EXPECT_EQ(plain->etsi014.sae_id_from, SaeIdFrom::san_or_cn);
+  EXPECT_EQ(plain->km_link.tls.crl.name, "");
+  const auto read = [](std::string_view keys) {
+    return parse_kmsd(with(kKmsdSample, "listen = \"127.0.0.1:8014\"", keys));
+  };
+  EXPECT_TRUE(read("min_tls_version = \"1.2\"")->etsi014.allow_tls12);
+  EXPECT_EQ(read("crl = \"/etc/quipu/crl.pem\"")->etsi014.tls.crl.name, "/etc/quipu/crl.pem");
+  for (const auto& [word, rule] : {std::pair("uri_san", SaeIdFrom::uri_san), std::pair("dns_san", SaeIdFrom::dns_san),
+                                   std::pair("cn", SaeIdFrom::cn)})
+    EXPECT_EQ(read("sae_id_from = \"" + std::string(word) + "\"")->etsi014.sae_id_from, rule);
+  EXPECT_THAT(problems_of(read("min_tls_version = \"1.1\"")), HasSubstr("etsi014.min_tls_version"));
+}
+
 TEST(KmsdConfig, ASimulatedLinkHasToBeAllowedByName) {
   const auto config = parse_kmsd(with(kKmsdSample, "allow_simulated = true\n", ""));
   ASSERT_TRUE(config.has_value());

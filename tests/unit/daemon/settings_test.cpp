@@ -26,6 +26,7 @@ class SettingsTest : public testing::Test {
            "\"\nlisten_port = 51900\naddresses = [\"10.70.0.1/24\"]\n[kms.local]\nurl = \"https://127.0.0.1:8014\"\n"
            "sae_id = \"sae-a\"\nca = \"" +
            m_tls.ca.name + "\"\ncert = \"" + m_tls.cert.name + "\"\nkey = \"" + m_tls.key.name +
+           (m_tls.crl.name.empty() ? "" : "\"\ncrl = \"" + m_tls.crl.name) +
            "\"\n[[peer]]\nname = \"dc-b\"\npublic_key = \"" + m_public_key + "\"\npsk_file = \"" +
            m_folder.path("b.psk") +
            "\"\nallowed_ips = [\"10.2.0.0/16\"]\nsources = [{ kms = \"local\", peer_sae_id = \"sae-b\" }]\n" +
@@ -142,6 +143,20 @@ TEST_F(SettingsTest, KnowsWhenItsCertificatesEnd) {
   EXPECT_EQ(certificates[0].setting, "kms.local.cert");
   EXPECT_EQ(certificates[0].not_before, settings->kms[0].tls->own().not_before);
   EXPECT_EQ(certificates[0].not_after, settings->kms[0].tls->own().not_after);
+}
+
+TEST_F(SettingsTest, AListOfRevokedCertificatesIsWatchedWithThem) {
+  const auto before = load(text());
+  m_tls.crl.name = m_kms.empty_revocation_list();
+  const auto after = load(text());
+  ASSERT_TRUE(before && after) << after.error().text;
+  EXPECT_NE(before->kms.at(0).certificates, after->kms.at(0).certificates);
+  const auto certificates = certificates_of(*after);
+  ASSERT_EQ(certificates.size(), 2U);
+  EXPECT_EQ(certificates[1].setting, "kms.local.crl");
+  EXPECT_TRUE(certificates[1].is_crl);
+  m_tls.crl.name = m_folder.path("none");
+  expect_refused(text(), "kms.local.crl: ");
 }
 
 TEST_F(SettingsTest, RefusesAnEndpointInsideAProtectedPrefix) {

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "crypto/pki.h"
+#include "crypto/revocation.h"
 #include "net/sockaddr.h"
 
 namespace quipu::daemon {
@@ -55,6 +56,12 @@ KmsSettings TestKms::settings_for(const std::string& own, const std::string& nam
   EXPECT_TRUE(tls.has_value());
   settings.tls = std::move(*tls);
   return settings;
+}
+
+std::string TestKms::empty_revocation_list() {
+  const auto list = crypto::create_revocation_list(m_ca_pem, m_ca_key, {}, {}, valid_for(1h));
+  EXPECT_TRUE(list.has_value());
+  return m_folder.write("crl.pem", list->pem);
 }
 
 void TestKms::start(const net::HttpsServerLimits& limits) {

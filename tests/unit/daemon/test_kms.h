@@ -23,6 +23,8 @@ class TestKms {
 
   // How SAE `own` reaches this KMS.
   KmsSettings settings_for(const std::string& own, const std::string& name = "local");
+  // A file with a list of its authority that names nobody.
+  std::string empty_revocation_list();
   // A listener in the same place as the one that stop() closed, with the same keys.
   void start(const net::HttpsServerLimits& limits = {});
   void stop();

@@ -3,11 +3,14 @@
 #include "kmsd/km_links.h"
 
 #include <gmock/gmock.h>
+#include <sys/socket.h>
 
 #include <set>
 
+#include "base/unique_fd.h"
 #include "kms/link_message.h"
 #include "kmsd/backoff.h"
+#include "net/sockaddr.h"
 #include "support/fixed_rng.h"
 #include "support/recorded_log.h"
 #include "unit/net/fixture.h"
@@ -33,7 +36,11 @@ class KmLinksTest : public ::testing::Test {
                                  ++connected;
                                  if (on_connected) on_connected(link);
                                },
-                           .received = [this](kms::LinkId, ByteView) { ++received; },
+                           .received =
+                               [this](kms::LinkId, ByteView) {
+                                 ++received;
+                                 if (on_received) on_received();
+                               },
                            .disconnected = [this](kms::LinkId, const Error& reason) { ended.push_back(reason.code); },
                            .sent = [this] { ++sent; }};
     auto opened = KmLinks::open(
@@ -65,6 +72,7 @@ class KmLinksTest : public ::testing::Test {
   RecordedLog log;
   std::unique_ptr<KmLinks> links;
   std::function<void(kms::LinkId)> on_connected;
+  std::function<void()> on_received;
   int connected = 0;
   int received = 0;
   int sent = 0;
@@ -305,6 +313,82 @@ TEST_F(KmLinksTest, AMessageBeyondTheProtocolsLimitEndsTheLink) {
   run_until(loop, [&] { return !ended.empty(); });
   EXPECT_EQ(received, 1);
   EXPECT_EQ(ended, std::vector{Errc::too_large});
+}
+
+// Nor is anything heard any more that had come before.
+TEST_F(KmLinksTest, DistrustEndsEveryLink) {
+  open("kme-a", false);
+  Peer peer;
+  connect(peer, "kme-a");
+  run_until(loop, [&] { return connected == 1; });
+  // The first goes alone, and those that wait for it in one piece, which is read in one.
+  on_received = [this] {
+    if (received == 2) links->set_context(pki.context("kme-m"), true);
+  };
+  for (int i = 0; i < 3; ++i)
+    ASSERT_TRUE(peer.stream->send(kWord).has_value());
+  run_until(loop, [&] { return peer.closed && !ended.empty(); });
+  EXPECT_EQ(received, 2);
+  EXPECT_EQ(ended, std::vector{Errc::closed});
+  on_received = nullptr;
+  Peer again;
+  connect(again, "kme-a");
+  run_until(loop, [&] { return connected == 2; });
+}
+
+TEST_F(KmLinksTest, OtherCertificatesOfTheSameTrustEndNoLink) {
+  open("kme-a", false);
+  Peer peer;
+  connect(peer, "kme-a");
+  run_until(loop, [&] { return connected == 1; });
+  links->set_context(pki.context("kme-m"), false);
+  ASSERT_TRUE(peer.stream->send(kWord).has_value());
+  run_until(loop, [&] { return received == 1; });
+  EXPECT_TRUE(ended.empty());
+}
+
+// It is no fault of the peer's, so nothing is said of it.
+TEST_F(KmLinksTest, DistrustHasACallThatIsBeingMadeBeginAnew) {
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const net::SocketAddress any_port = net::to_sockaddr(kLoopback);
+  ASSERT_EQ(::bind(listener.get(), any_port.get(), any_port.size), 0);
+  ASSERT_EQ(::listen(listener.get(), 8), 0);
+  const auto accept_one = [&] {
+    UniqueFd accepted;
+    run_until(loop, [&] {
+      accepted.reset(::accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      return bool(accepted);
+    });
+    return accepted;
+  };
+  open("kme-z", true, net::local_endpoint(listener.get())->port);
+  const UniqueFd first = accept_one();
+  links->set_context(pki.context("kme-m"), true);
+  const UniqueFd second = accept_one();
+  Bytes rest(4096);
+  run_until(loop, [&] {
+    const ssize_t got = ::recv(first.get(), rest.data(), rest.size(), 0);
+    return got == 0 || (got < 0 && errno != EAGAIN);
+  });
+  EXPECT_EQ(log.count("km_link_unreachable"), 0U);
+}
+
+TEST_F(KmLinksTest, DistrustHasACallThatIsNotAnsweredYetBeginAnew) {
+  std::vector<std::unique_ptr<net::TlsStream>> callers;
+  const auto listener =
+      net::TlsListener::open(loop, kLoopback, pki.context("kme-z"), {},
+                             [&](std::unique_ptr<net::TlsStream> stream) { callers.push_back(std::move(stream)); });
+  ASSERT_TRUE(listener.has_value());
+  open("kme-z", true, (*listener)->local().port);
+  run_until(loop, [&] { return callers.size() == 1; });
+  const auto renewed = pki.context("kme-m");
+  links->set_context(renewed, true);
+  run_until(loop, [&] { return callers.size() == 2; });
+  EXPECT_EQ(callers[1]->peer().fingerprint, renewed->own().fingerprint);
+  ASSERT_TRUE(callers[1]->send(kWord).has_value());
+  run_until(loop, [&] { return connected == 1; });
+  EXPECT_EQ(log.count("km_link_unreachable"), 0U);
+  EXPECT_TRUE(ended.empty());
 }
 
 }  // namespace

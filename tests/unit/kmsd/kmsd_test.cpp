@@ -92,9 +92,11 @@ class KmsdTest : public ::testing::Test {
   }
 
   config::KmsdConfig configuration_values() {
-    const auto files = [this](const std::string& name) {
-      const net::TlsFiles made = pki.issue(name);
-      return config::TlsFiles{.ca = {made.ca}, .cert = {made.certificate}, .key = {made.key}};
+    const auto files = [this](const std::string& section) {
+      const net::TlsFiles made = pki.issue("kme-b");
+      return config::TlsFiles{.ca = {made.ca},
+                              .cert = {.name = made.certificate, .position = {}, .key = section + ".cert"},
+                              .key = {made.key}};
     };
     config::KmsdConfig values;
     values.kme = {.id = KmeId("kme-b"),
@@ -102,12 +104,12 @@ class KmsdTest : public ::testing::Test {
                   .store_key_file = {scratch.path("store.key")},
                   .control_socket = scratch.path("control")};
     values.etsi014 = {.listen = kLoopback,
-                      .tls = files("kme-b"),
+                      .tls = files("etsi014"),
                       .key_size_bit = 256,
                       .min_key_size_bit = 64,
                       .max_key_size_bit = 1024,
                       .max_key_per_request = 16};
-    values.km_link = {.listen = kLoopback, .tls = files("kme-b")};
+    values.km_link = {.listen = kLoopback, .tls = files("km_link")};
     values.saes = {{.id = SaeId("sae-b")}};
     values.peer_kmes = {{.id = KmeId("kme-a"),
                          .address = {.host = "127.0.0.1", .port = 1, .literal = {}},
@@ -149,6 +151,21 @@ class KmsdTest : public ::testing::Test {
       peers_loop.run();
       return done();
     });
+  }
+
+  // With the files that were issued for that KME last, and `keys` in [etsi014].
+  void reload(const std::string& id, const std::string& keys) {
+    const std::string files = fmt::format("ca = \"{}\"\ncert = \"{}\"\nkey = \"{}\"\n", pki.ca(), pki.path(id + ".pem"),
+                                          pki.path(id + ".key"));
+    scratch.write("kms.toml", fmt::format("[kme]\nid = \"{}\"\nstore = \"{}\"\nstore_key_file = \"{}\"\n"
+                                          "[etsi014]\nlisten = \"127.0.0.1:8014\"\n{}{}"
+                                          "[km_link]\nlisten = \"127.0.0.1:8020\"\n{}"
+                                          "[[sae]]\nid = \"sae-b\"\n",
+                                          id, scratch.path("kms.db"), scratch.path("store.key"), files, keys, files));
+    const std::size_t before = sink.count("reloaded");
+    ASSERT_EQ(::raise(SIGHUP), 0);
+    run_until(loop, [&] { return sink.count("reloaded") + sink.count("reload_refused") > before; });
+    ASSERT_EQ(sink.values("reload_refused", "error"), std::vector<std::string>{});
   }
 
   // In contact, and the KME has asked for its leases.
@@ -235,6 +252,15 @@ TEST_F(KmsdTest, SaysThatItsCertificateIsNotValidYet) {
   values.etsi014.tls.key.name = pki.path("kme-b-new.key");
   start(std::move(values));
   EXPECT_EQ(sink.values("certificate_not_yet", "setting"), std::vector<std::string>{"etsi014.cert"});
+}
+
+TEST_F(KmsdTest, SaysThatItsCertificateIsRevoked) {
+  daemon.reset();
+  config::KmsdConfig values = configuration_values();
+  pki.write("crl.pem", pki.list_of({"kme-b"}));
+  values.km_link.tls.crl.name = pki.path("crl.pem");
+  start(std::move(values));
+  EXPECT_EQ(sink.values("certificate_revoked", "setting"), std::vector<std::string>{"km_link.cert"});
 }
 
 TEST_F(KmsdTest, AnSaeGetsAKeyAndThePeerItsBinding) {
@@ -364,22 +390,33 @@ TEST_F(KmsdTest, AnUnknownSaeDoesNotFillTheLog) {
 
 // Of the new identity nothing is shown before the restart that makes it ours: the other KME knows the old one.
 TEST_F(KmsdTest, AReloadWithAnotherIdKeepsTheCertificateOfTheOldOne) {
-  const net::TlsFiles renamed = pki.issue("kme-c");
-  const std::string files =
-      fmt::format("ca = \"{}\"\ncert = \"{}\"\nkey = \"{}\"\n", renamed.ca, renamed.certificate, renamed.key);
-  scratch.write("kms.toml", fmt::format("[kme]\nid = \"kme-c\"\nstore = \"{}\"\nstore_key_file = \"{}\"\n"
-                                        "[etsi014]\nlisten = \"127.0.0.1:8014\"\n{}"
-                                        "[km_link]\nlisten = \"127.0.0.1:8020\"\n{}"
-                                        "[[sae]]\nid = \"sae-b\"\n",
-                                        scratch.path("kms.db"), scratch.path("store.key"), files, files));
-  ASSERT_EQ(::raise(SIGHUP), 0);
-  run_until(loop, [&] { return sink.count("reloaded") + sink.count("reload_refused") > 0; });
-  ASSERT_EQ(sink.values("reload_refused", "error"), std::vector<std::string>{});
+  pki.issue("kme-c");
+  reload("kme-c", "");
   EXPECT_THAT(sink.values("reloaded", "changed").at(0), testing::Not(testing::HasSubstr("km_link certificates")));
   EXPECT_THAT(sink.values("reloaded", "needs_restart").at(0),
               testing::AllOf(testing::HasSubstr("kme.id"), testing::HasSubstr("km_link certificates")));
   ASSERT_FALSE(testing::Test::HasFailure());
   connect_peer();  // which expects "kme-b"
+}
+
+// Whoever is revoked, or came by an old TLS, is cut off at once; nobody is by a reload that changes nothing of it.
+TEST_F(KmsdTest, AReloadThatTrustsOthersEndsConnections) {
+  daemon.reset();
+  config::KmsdConfig values = configuration_values();
+  values.etsi014.allow_tls12 = true;
+  start(std::move(values));
+  const auto client = connect_sae();
+  reload("kme-b", "min_tls_version = \"1.2\"\n");
+  answer_another_client();
+  EXPECT_FALSE(client->closed.has_value());
+  reload("kme-b", "");
+  EXPECT_EQ(sink.values("reloaded", "changed").back(), "etsi014.min_tls_version (connections ended)");
+  run_until(loop, [&] { return client->closed.has_value(); });
+  const auto revoked = connect_sae("sae-b");
+  pki.write("crl.pem", pki.list_of({"sae-b"}));
+  reload("kme-b", fmt::format("crl = \"{}\"\n", pki.path("crl.pem")));
+  EXPECT_EQ(sink.values("reloaded", "changed").back(), "etsi014 certificates (connections ended)");
+  run_until(loop, [&] { return revoked->closed.has_value(); });
 }
 
 TEST_F(KmsdTest, AConfigurationThatCannotBeReadIsRefused) {

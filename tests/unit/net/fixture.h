@@ -6,6 +6,7 @@
 #include <netdb.h>
 
 #include "crypto/pki.h"
+#include "crypto/revocation.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "support/run_until.h"
@@ -43,6 +44,8 @@ class TestPki {
 
   void write(const std::string& name, std::string_view text) const { m_folder.write(name, text); }
 
+  std::string read(const std::string& name) const { return m_folder.read(name); }
+
   // With a URI SAN "quipu:NAME" and the SANs localhost, NAME and 127.0.0.1.
   TlsFiles issue(const std::string& name) const { return issue(name, m_validity); }
 
@@ -61,6 +64,25 @@ class TestPki {
   TlsFiles issue_named(const std::string& file, const crypto::CertificateNames& names) const {
     return issue_named(file, names, m_validity);
   }
+
+  // From an hour ago on, for a month.
+  static crypto::Validity list_period() {
+    const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    return {now - std::chrono::hours(1), now + std::chrono::days(30)};
+  }
+
+  // Of the certificates that were issued under these names last, signed by the authority: the PEM text.
+  std::string list_of(const std::vector<std::string>& revoked, const crypto::Validity& period = list_period()) const {
+    std::vector<crypto::NamedCertificate> certificates;
+    for (const std::string& name : revoked)
+      certificates.push_back({name, read(name + ".pem")});
+    const auto list =
+        crypto::create_revocation_list(m_ca.certificate_pem, m_ca.private_key_pem, {}, certificates, period);
+    EXPECT_TRUE(list.has_value()) << (list ? "" : list.error().text);
+    return list ? list->pem : std::string();
+  }
+
+  std::string_view ca_key() const { return as_text(m_ca.private_key_pem.view()); }
 
   std::shared_ptr<const TlsContext> context(const std::string& name, const TlsOptions& options = {}) const {
     return load(issue(name), options);

@@ -273,6 +273,23 @@ TEST_F(HttpsClientTest, NewCertificatesAreUsedAtOnce) {
   EXPECT_EQ(askers, (std::vector<std::string>{"sae-a", "sae-new"}));
 }
 
+// What it may not trust any more began under the old ones.
+TEST_F(HttpsClientTest, AConnectionThatIsBeingMadeBeginsAnewWithNewCertificates) {
+  std::vector<std::string> askers;
+  handler = [&](HttpRequest request, Responder responder) {
+    askers.push_back(request.peer->common_name);
+    echo(std::move(request), std::move(responder));
+  };
+  open();
+  const auto one = client(options());
+  std::optional<Answer> out;
+  one->send(get("/"), kLong, [&](Answer answer) { out = std::move(answer); });
+  one->set_context(pki.context("sae-new"));
+  run_until(loop, [&] { return out.has_value(); });
+  EXPECT_TRUE(out->has_value());
+  EXPECT_EQ(askers, std::vector<std::string>{"sae-new"});
+}
+
 TEST_F(HttpsClientTest, LinesCannotBeSmuggledIn) {
   open();
   const auto one = client(options());

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/https_server.h"
 
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <thread>
 
+#include "base/unique_fd.h"
 #include "https_fixture.h"
+#include "net/sockaddr.h"
 
 namespace quipu::net {
 namespace {
@@ -312,7 +315,7 @@ TEST_F(HttpsServerTest, Tls12IsRefusedUnlessPermitted) {
   const std::string options = "-tls1_2 " + identified(pki.issue("sae-x"));
   s_client(options);
   expect_refusal(Errc::unsupported);
-  server->set_context(pki.context("kme-a", {.allow_tls12 = true}));
+  server->set_context(pki.context("kme-a", {.allow_tls12 = true}), false);
   EXPECT_NE(s_client(options).find("Protocol  : TLSv1.2"), std::string::npos);
   EXPECT_EQ(refused.size(), 1U);
 }
@@ -320,9 +323,64 @@ TEST_F(HttpsServerTest, Tls12IsRefusedUnlessPermitted) {
 TEST_F(HttpsServerTest, ClassicalGroupsAreRefusedWhereTheHybridOneIsRequired) {
   open();
   const std::string options = "-tls1_3 -groups X25519 " + identified(pki.issue("sae-x"));
-  server->set_context(pki.context("kme-a", {.require_hybrid = true}));
+  server->set_context(pki.context("kme-a", {.require_hybrid = true}), false);
   s_client(options);
   expect_refusal(Errc::unsupported);
+}
+
+// Whoever was accepted before may not be any more: only what was asked in full is answered yet.
+TEST_F(HttpsServerTest, DistrustEndsEveryConnection) {
+  std::optional<Responder> waiting;
+  handler = [&](HttpRequest, Responder responder) { waiting = std::move(responder); };
+  open();
+  const auto idle = raw();
+  const auto half = raw();
+  const auto busy = raw();
+  half->say("GET /half HTTP/1.1\r\n");
+  busy->say("GET / HTTP/1.1\r\n\r\n");
+  run_until(loop, [&] { return waiting && server->connections() == 3; });
+  server->set_context(pki.context("kme-a"), true);
+  run_until(loop, [&] { return idle->closed && half->closed; });
+  EXPECT_EQ(half->received, "");
+  EXPECT_FALSE(busy->closed.has_value());
+  waiting->send({.status = 200, .content_type = "text/plain", .body = secret("last")});
+  run_until(loop, [&] { return busy->closed.has_value(); });
+  EXPECT_TRUE(busy->received.ends_with("last")) << busy->received;
+  EXPECT_NE(busy->received.find("Connection: close"), std::string::npos);
+  EXPECT_EQ(server->connections(), 0U);
+}
+
+TEST_F(HttpsServerTest, OtherCertificatesOfTheSameTrustDisturbNobody) {
+  open();
+  const auto before = raw();
+  std::unique_ptr<RawClient> during;
+  const TlsConnect connect(loop, pki.context("sae-a"), address(), "kme-a", std::chrono::seconds(30),
+                           [&](auto socket) { during = std::make_unique<RawClient>(std::move(*socket)); });
+  run_until(loop, [&] {
+    server->set_context(pki.context("kme-a"), false);
+    return during != nullptr;
+  });
+  for (const auto& client : {before.get(), during.get()}) {
+    client->say("GET / HTTP/1.1\r\n\r\n");
+    run_until(loop, [&] { return client->received.ends_with("GET / ") || client->closed; });
+    EXPECT_FALSE(client->closed.has_value());
+  }
+  EXPECT_TRUE(refused.empty());
+}
+
+// Its verdict would be that of the context that it began under.
+TEST_F(HttpsServerTest, DistrustEndsAHandshakeThatHasBegun) {
+  open();
+  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const SocketAddress to = to_sockaddr(server->local());
+  ASSERT_EQ(::connect(client.get(), to.get(), to.size), 0);
+  const std::array<std::uint8_t, 5> head{22, 3, 1, 2, 0};  // of a record with 512 octets of a ClientHello
+  ASSERT_EQ(::send(client.get(), head.data(), head.size(), MSG_NOSIGNAL), 5);
+  run_until(loop, [&] {
+    server->set_context(pki.context("kme-a"), true);
+    return !refused.empty();
+  });
+  EXPECT_EQ(refused.at(0).code, Errc::closed) << refused.at(0).text;
 }
 
 TEST_F(HttpsServerTest, PlainTextIsToldApart) {

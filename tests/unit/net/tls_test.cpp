@@ -5,10 +5,9 @@
 #include <sys/stat.h>
 
 #include "base/unique_fd.h"
-#include "fixture.h"
 #include "net/sockaddr.h"
 #include "net/tls_socket.h"
-#include "net/tls_stream.h"
+#include "tls_link.h"
 
 namespace quipu::net {
 namespace {
@@ -29,12 +28,6 @@ TEST(TlsContext, EveryFileThatIsWrongIsTold) {
   EXPECT_EQ(at_fault({good.ca, "/none/cert", good.key}), Faults{certificate});
   EXPECT_EQ(at_fault({"/none/ca", good.certificate, pki.issue("b").key}), (Faults{ca, key}));
   EXPECT_EQ(at_fault(good), Faults{});
-}
-
-using Streams = std::vector<std::unique_ptr<TlsStream>>;
-
-HostPort host_port(const Endpoint& endpoint, std::string host = "127.0.0.1") {
-  return {std::move(host), endpoint.port};
 }
 
 Error load_error(const TlsFiles& files) {
@@ -63,6 +56,20 @@ TEST(TlsContext, TheCommonNameCountsOnlyWithoutOtherNames) {
   EXPECT_EQ(names_of({.common_name = "kme-b", .uris = {}, .dns = {}, .addresses = address}), Names{"kme-b"});
   EXPECT_EQ(names_of({.common_name = "kme-b", .uris = {}, .dns = {"other"}, .addresses = {}}), Names{"other"});
   EXPECT_EQ(names_of({.common_name = "kme-b", .uris = {"urn:x"}, .dns = {}, .addresses = {}}), Names{"urn:x"});
+}
+
+TEST(TlsContext, ARuleSaysWhereTheIdStands) {
+  const TestPki pki;
+  const auto own =
+      TestPki::load(
+          pki.issue_named("named",
+                          {.common_name = "cn", .uris = {"urn:sae"}, .dns = {"dns-1", "dns-2"}, .addresses = {}}))
+          ->own();
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(own.names(NameRule::san_or_common_name), (Names{"urn:sae", "dns-1", "dns-2"}));
+  EXPECT_EQ(own.names(NameRule::uri_san), Names{"urn:sae"});
+  EXPECT_EQ(own.names(NameRule::dns_san), (Names{"dns-1", "dns-2"}));
+  EXPECT_EQ(own.names(NameRule::common_name), Names{"cn"});
 }
 
 TEST(TlsContext, KnowsWhatTheTrustedFileHolds) {
@@ -125,44 +132,6 @@ TEST(TlsContext, ErrorsNameTheFile) {
   expect({good.ca, good.certificate, other.key}, Errc::conflict, other.key);
   pki.write("endless", std::string((std::size_t{1} << 20U) + 1, '\n'));
   expect({good.ca, good.certificate, pki.path("endless")}, Errc::too_large, pki.path("endless"));
-}
-
-// One listener, and attempts to connect to it.
-struct Link {
-  Link(Loop& owner, std::shared_ptr<const TlsContext> server, const TlsStreamLimits& chosen = {})
-      : loop(owner), limits(chosen) {
-    auto opened = TlsListener::open(
-        loop, kLoopback, std::move(server), limits,
-        [this](std::unique_ptr<TlsStream> stream) { accepted.push_back(std::move(stream)); },
-        [this](const Endpoint&, const Error& reason) { refused.push_back(reason); });
-    EXPECT_TRUE(opened.has_value());
-    listener = std::move(*opened);
-  }
-
-  // Waits for the end of the attempt.
-  Result<std::unique_ptr<TlsStream>> connect(std::shared_ptr<const TlsContext> client, std::string expected_id,
-                                             std::string host = "127.0.0.1") {
-    std::optional<Result<std::unique_ptr<TlsStream>>> out;
-    const TlsConnector connector(loop, std::move(client), limits, host_port(listener->local(), std::move(host)),
-                                 std::move(expected_id), [&](auto result) { out = std::move(result); });
-    run_until(loop, [&] { return out.has_value(); });
-    return std::move(*out);
-  }
-
-  Loop& loop;
-  TlsStreamLimits limits;
-  std::unique_ptr<TlsListener> listener;
-  Streams accepted;
-  std::vector<Error> refused;
-};
-
-// A client whose certificate is refused learns it with its first read.
-Error first_read(Loop& loop, TlsStream& stream) {
-  std::optional<Error> reason;
-  stream.start({.on_message = [](ByteView) { ADD_FAILURE() << "a message from a server that refused us"; },
-                .on_closed = [&](Error error) { reason = std::move(error); }});
-  run_until(loop, [&] { return reason.has_value(); });
-  return *reason;
 }
 
 class MutualTls : public ::testing::Test {
@@ -241,7 +210,7 @@ TEST_F(MutualTls, NewCertificatesCountForNewConnections) {
   Link link(loop, pki.context("kme-b"));
   const auto first = link.connect(pki.context("kme-a"), "kme-b");
   ASSERT_TRUE(first.has_value());
-  link.listener->set_context(pki.context("kme-c"));
+  link.listener->set_context(pki.context("kme-c"), false);
   EXPECT_FALSE(link.connect(pki.context("kme-a"), "kme-b").has_value());
   EXPECT_TRUE(link.connect(pki.context("kme-a"), "kme-c").has_value());
   EXPECT_TRUE((*first)->send(as_bytes("still there")).has_value());

@@ -39,6 +39,36 @@ TEST(Certificates, OneWithoutAnEndEndsInTheYear9999) {
   EXPECT_EQ(certificate_status({"kms.local.cert", kBegin, kNever}, kEnd).state, CertificateState::good);
 }
 
+// Many a list of revoked certificates lives for a week only.
+TEST(Certificates, AListEndsSoonInItsLastQuarter) {
+  const Certificate list{.setting = "km_link.crl", .not_before = kEnd - days(8), .not_after = kEnd, .is_crl = true};
+  EXPECT_EQ(certificate_status(list, kEnd - days(2)).state, CertificateState::good);
+  EXPECT_EQ(certificate_status(list, kEnd - days(2) + milliseconds(1)).state, CertificateState::ends_soon);
+  EXPECT_EQ(certificate_status(list, kEnd + milliseconds(1)).state, CertificateState::over);
+  EXPECT_EQ(check_certificates("FILE", {list}, kEnd - days(1)),
+            std::vector<std::string>{"FILE: km_link.crl: the list of revoked certificates ends at "
+                                     "2027-03-01T00:00:00Z; put a newer one there"});
+  EXPECT_NE(check_certificates("FILE", {list}, kEnd + days(1)).error().text.find("everybody is refused"),
+            std::string::npos);
+}
+
+TEST(Certificates, ARevokedOneIsSaidToBe) {
+  Certificate revoked = kCertificate;
+  revoked.is_revoked = true;
+  EXPECT_EQ(certificate_status(revoked, kBegin).state, CertificateState::revoked);
+  const auto refused = check_certificates("FILE", {revoked}, kBegin);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_NE(refused.error().text.find("km_link.cert: the certificate is revoked by its authority"), std::string::npos)
+      << refused.error().text;
+  RecordedLog log;
+  CertificateWatch watch(log);
+  watch.set({revoked});
+  watch.check(kBegin);
+  watch.check(kEnd + days(1));
+  EXPECT_EQ(log.values("certificate_revoked", "alarm"), std::vector<std::string>{"yes"});
+  EXPECT_EQ(log.lines(), 1U);
+}
+
 TEST(Certificates, EachStateIsLoggedOnce) {
   RecordedLog log;
   CertificateWatch watch(log);

@@ -58,7 +58,7 @@ TEST(NamedFiles, TellsAllInTheOrderOfTheConfiguration) {
 // Only then is another start worth it.
 TEST(NamedFiles, AreUnreadableWhenNothingElseIsWrong) {
   NamedFiles absent;
-  absent.certificates(kAbsent);
+  absent.tls({.ca = kAbsent, .cert = kAbsent, .key = kAbsent});
   absent.key<32>(kAbsent);
   EXPECT_EQ(absent.outcome("FILE").error().code, Errc::io);
   absent.refuse({.position = {}, .key = "b", .problem = "is wrong", .advice = {}});
@@ -69,9 +69,11 @@ TEST(NamedFiles, AreUnreadableWhenNothingElseIsWrong) {
 TEST(NamedFiles, ACertificateThatCannotBeHadIsTheFaultOfItsKey) {
   const test::Scratch scratch;
   NamedFiles files;
-  EXPECT_EQ(files.tls({.ca = {.name = scratch.write("ca", "", 0644), .position = {1, 1}, .key = "t.ca"},
-                       .cert = {.name = "/none/cert", .position = {2, 1}, .key = "t.cert"},
-                       .key = {.name = "/none/key", .position = {3, 1}, .key = "t.key"}}),
+  EXPECT_EQ(files
+                .tls({.ca = {.name = scratch.write("ca", "", 0644), .position = {1, 1}, .key = "t.ca"},
+                      .cert = {.name = "/none/cert", .position = {2, 1}, .key = "t.cert"},
+                      .key = {.name = "/none/key", .position = {3, 1}, .key = "t.key"}})
+                .context,
             nullptr);
   EXPECT_EQ(files.outcome("FILE").error().text, "FILE:1:1: t.ca: " + scratch.path("ca") +
                                                     ": no PEM certificate in it\n"
@@ -79,10 +81,38 @@ TEST(NamedFiles, ACertificateThatCannotBeHadIsTheFaultOfItsKey) {
                                                     "FILE:3:1: t.key: /none/key: No such file or directory");
   NamedFiles credentials;
   EXPECT_EQ(
-      credentials.tls(
-          {.ca = {.name = "credential:none", .position = {1, 1}, .key = "t.ca"}, .cert = kAbsent, .key = kAbsent}),
+      credentials
+          .tls({.ca = {.name = "credential:none", .position = {1, 1}, .key = "t.ca"}, .cert = kAbsent, .key = kAbsent})
+          .context,
       nullptr);
   EXPECT_TRUE(credentials.outcome("FILE").error().text.starts_with("FILE:1:1: t.ca: credential:none: "));
+}
+
+config::FileName file(const std::string& name) {
+  return {.name = name, .position = {}, .key = "t"};
+}
+
+TEST(NamedFiles, TellWhetherOthersAreTrustedThanBefore) {
+  const net::TestPki pki;
+  const net::TlsFiles made = pki.issue("a");
+  const auto load = [&](const std::string& crl) {
+    NamedFiles files;
+    TlsEnd end =
+        files.tls({.ca = file(made.ca), .cert = file(made.certificate), .key = file(made.key), .crl = file(crl)});
+    EXPECT_TRUE(files.outcome("FILE").has_value()) << files.outcome("FILE").error().text;
+    return end;
+  };
+  const TlsEnd before = load("");
+  EXPECT_FALSE(load("").renewed_since(before));
+  pki.write("crl.pem", pki.list_of({}));
+  const TlsEnd listed = load(pki.path("crl.pem"));
+  EXPECT_TRUE(listed.distrusts(before) && listed.renewed_since(before));
+  pki.issue("x");
+  pki.write("crl.pem", pki.list_of({"x"}));
+  EXPECT_TRUE(load(pki.path("crl.pem")).distrusts(listed));
+  pki.issue("a");  // another certificate in the same files
+  EXPECT_FALSE(load("").distrusts(before));
+  EXPECT_TRUE(load("").renewed_since(before));
 }
 
 // Of the private key, and of another that somebody put into the file of the certificate: neither lines of the text nor
@@ -98,21 +128,18 @@ TEST(NamedFiles, LeaveNoKeyInMemoryThatTheyGiveBack) {
   const std::string scalar(scalar_in(as_text(own)));
   ASSERT_EQ(scalar.size(), 32U);
   const std::string reversed(scalar.rbegin(), scalar.rend());
-  const auto file = [](const std::string& name) { return config::FileName{.name = name, .position = {}, .key = "t"}; };
   for (const std::string_view form :
        {kPrivateKey, kEncodedKey, as_text(der), std::string_view(lines[0]), std::string_view(lines[1]),
         std::string_view(scalar), std::string_view(reversed)}) {
     watch_for(form);
-    FileDigest digest;
-    std::shared_ptr<const net::TlsContext> tls;
+    TlsEnd tls;
     {
       NamedFiles files;
-      digest = files.certificates(file(end.certificate));
       tls = files.tls({.ca = file(end.ca), .cert = file(end.certificate), .key = file(end.key)});
     }
-    EXPECT_NE(digest, FileDigest{});
-    EXPECT_NE(tls, nullptr);
-    tls.reset();
+    EXPECT_NE(tls.certificate, FileDigest{});
+    EXPECT_NE(tls.context, nullptr);
+    tls.context.reset();
     EXPECT_FALSE(given_back()) << "form of " << form.size() << " octets";
     watch_for({});
   }

@@ -200,13 +200,13 @@ TEST_F(UnitUserTest, MustBeAbleToReadCertificates) {
   const config::TlsFiles files{
       .ca = named(end.ca, "t.ca"), .cert = named(end.certificate, "t.cert"), .key = named(end.key, "t.key")};
   NamedFiles readable(&reader);
-  EXPECT_NE(readable.tls(files), nullptr);
+  EXPECT_NE(readable.tls(files).context, nullptr);
   EXPECT_TRUE(readable.outcome("FILE").has_value());
   for (const config::FileName* const one : {&files.ca, &files.cert, &files.key}) {
     ASSERT_EQ(::chown(one->name.c_str(), 0, 0), 0);
     ASSERT_EQ(::chmod(one->name.c_str(), 0600), 0);
     NamedFiles unreadable(&reader);
-    EXPECT_EQ(unreadable.tls(files), nullptr);
+    EXPECT_EQ(unreadable.tls(files).context, nullptr);
     EXPECT_THAT(unreadable.outcome("FILE").error().text, HasSubstr(one->key + ": " + one->name + ": _quipu, as whom"));
     ASSERT_EQ(::chown(one->name.c_str(), kTunnel, 0), 0);
   }
