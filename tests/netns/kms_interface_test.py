@@ -13,6 +13,7 @@ import secrets
 import signal
 import subprocess
 import unittest
+import uuid
 
 import support
 from support import PROGRAMS, run, wait_until
@@ -101,6 +102,11 @@ class KmsInterface(unittest.TestCase):
         status, refused = self.fetch(keys[:1])
         self.assertEqual(status, 400)
         self.assertEqual(refused["message"], "one or more keys specified are not found on KME")
+
+    def test_a_key_id_is_a_random_uuid(self):
+        for key in self.keys(3):
+            self.assertEqual(str(uuid.UUID(key["key_ID"])), key["key_ID"])
+            self.assertEqual((uuid.UUID(key["key_ID"]).version, uuid.UUID(key["key_ID"]).variant), (4, uuid.RFC_4122))
 
     def test_get_serves_simple_requests(self):
         status, container = self.a.ask("GET", "sae-b/enc_keys?number=1&size=512")
