@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sees every key that any copy of any site hands out, and fails the test when a rule of single use is broken.
+// Sees every key that any copy of any site hands out. A rule of single use that is broken fails the test at the
+// ledger's end, unless somebody took the violation.
 #pragma once
 
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/ids.h"
@@ -13,8 +16,17 @@ namespace quipu::kms::sim {
 
 class KeyLedger {
  public:
+  KeyLedger() = default;
+  KeyLedger(const KeyLedger&) = delete;
+  KeyLedger& operator=(const KeyLedger&) = delete;
+  ~KeyLedger();
+
   void handed_to_master(const SaeId& master, const KeyId& id, ByteView key);
   void handed_to_slave(const SaeId& slave, const KeyId& id, ByteView key);
+
+  const std::vector<std::string>& violations() const { return m_violations; }
+
+  std::vector<std::string> take_violations() { return std::exchange(m_violations, {}); }
 
   std::size_t masters() const { return m_masters; }
 
@@ -27,9 +39,11 @@ class KeyLedger {
   };
 
   void record(const SaeId& sae, const KeyId& id, ByteView key);
+  void expect(bool kept, const char* rule, const SaeId& sae, const KeyId& id);
 
   std::map<KeyId, Entry> m_keys;
   std::map<Bytes, KeyId> m_slots;  // first octets of each slot: under which key it went out
+  std::vector<std::string> m_violations;
   std::size_t m_masters = 0;
   std::size_t m_slaves = 0;
 };

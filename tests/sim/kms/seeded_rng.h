@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cstring>
 #include <random>
 
 #include "crypto/rng.h"
@@ -12,8 +14,10 @@ class SeededRng final : public crypto::Rng {
   explicit SeededRng(std::uint64_t seed) : m_engine(seed) {}
 
   void fill(MutableBytes out) override {
-    for (std::uint8_t& octet : out)
-      octet = static_cast<std::uint8_t>(m_engine());
+    for (std::size_t at = 0; at < out.size(); at += sizeof(std::uint64_t)) {
+      const std::uint64_t word = m_engine();
+      std::memcpy(out.data() + at, &word, std::min(sizeof word, out.size() - at));
+    }
   }
 
   // 0 to below - 1.

@@ -1,95 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sites under random disasters, by seed. The ledger sees every key that any copy of any site hands out; the stores
-// check their books against their rows; afterwards everything must work again by itself.
-//
-// QUIPU_SIM_SEEDS: how many seeds of each kind (default 40; 10 under sanitizers). QUIPU_SIM_SEED: one seed only, to
-// look at a failure.
-#include <gtest/gtest.h>
+#include "sim/campaign/story.h"
 
-#include <cstdlib>
-
-#include "sim/kms/world.h"
+#include <algorithm>
 
 namespace quipu::kms::sim {
-namespace {
-
-#ifdef QUIPU_SANITIZED
-constexpr std::uint64_t kSeeds = 10;
-#else
-constexpr std::uint64_t kSeeds = 40;
-#endif
-
-// What may befall the sites of one run.
-struct Menu {
-  unsigned sites = 2;
-  bool crashes = false;   // kill -9 and loss of power, at any site, also in the middle of a commit
-  bool restores = false;  // an old copy of site a's disk is put back
-  bool clones = false;    // a copy of site a runs beside it
-};
-
-class Story {
- public:
-  Story(std::uint64_t seed, const Menu& menu) : m_world(seed, menu.sites, limits()), m_menu(menu) {
-    for (std::size_t i = 0; i < menu.sites; ++i)
-      m_world.start(i);
-  }
-
-  void disasters(int steps) {
-    for (int i = 0; i < steps && !::testing::Test::HasFailure(); ++i)
-      step();
-  }
-
-  // Ends all faults, then wants keys in both directions of each pool.
-  void heal_and_check();
-
-  void expect_no_half_closed_lease(std::size_t site) {
-    for (const auto& [pool, disk] : m_world.node(site).store.disk())
-      for (const auto& [id, lease] : disk.leases)
-        EXPECT_FALSE(lease.closed_here) << "a lease that was closed at both ends was not ended";
-  }
-
-  World& world() { return m_world; }
-
- private:
-  static Limits limits() {
-    Limits limits;
-    limits.undelivered_ttl = std::chrono::minutes(10);
-    return limits;
-  }
-
-  SeededRng& rng() { return m_world.rng(); }
-
-  std::size_t any_site() { return rng().below(m_menu.sites); }
-
-  std::size_t other_site(std::size_t site) { return (site + 1 + rng().below(m_menu.sites - 1)) % m_menu.sites; }
-
-  // The machine that plays a site now: site a may have a clone.
-  std::size_t machine(std::size_t site) { return site == 0 && m_clone && rng().chance(50) ? *m_clone : site; }
-
-  void step();
-  void feed();
-  void ask_for_keys();
-  void fetch_keys();
-  void touch_link();
-  void disaster();
-  void power_loss(std::size_t at);
-  void restore();
-  void clone();
-
-  struct Issued {
-    std::size_t from, to;
-    bool second_master;
-    std::shared_ptr<Outcome> outcome;
-    bool multicast;
-  };
-
-  World m_world;
-  Menu m_menu;
-  std::vector<Issued> m_issued;
-  std::optional<MemoryStore::Disk> m_backup;
-  std::optional<std::size_t> m_clone;
-  std::vector<std::tuple<std::size_t, std::size_t, BlockId>> m_late;  // (to, peer): a block that its driver still owes
-};
 
 void Story::step() {
   const std::uint32_t dice = rng().below(100);
@@ -259,50 +173,4 @@ void Story::heal_and_check() {
     }
 }
 
-void run_all(const Menu& menu, std::uint64_t salt) {
-  const char* one = std::getenv("QUIPU_SIM_SEED");
-  const char* many = std::getenv("QUIPU_SIM_SEEDS");
-  const std::uint64_t first = one != nullptr ? std::strtoull(one, nullptr, 10) : 1;
-  const std::uint64_t count = one != nullptr ? 1 : many != nullptr ? std::strtoull(many, nullptr, 10) : kSeeds;
-  std::size_t masters = 0;
-  std::size_t slaves = 0;
-  for (std::uint64_t seed = first; seed < first + count; ++seed) {
-    SCOPED_TRACE("QUIPU_SIM_SEED=" + std::to_string(seed));
-    Story story(seed ^ salt << 32, menu);
-    story.disasters(300);
-    if (!::testing::Test::HasFailure()) story.heal_and_check();
-    masters += story.world().ledger().masters();
-    slaves += story.world().ledger().slaves();
-    if (::testing::Test::HasFailure()) return;
-  }
-  // A run in which hardly a key was handed out proves nothing.
-  EXPECT_GT(masters, 10 * count);
-  EXPECT_GT(slaves, 4 * count);
-}
-
-TEST(Disasters, LinksBreak) {
-  run_all({.sites = 2}, 1);
-}
-
-TEST(Disasters, SitesCrash) {
-  run_all({.sites = 2, .crashes = true}, 2);
-}
-
-TEST(Disasters, OneSiteIsRestored) {
-  run_all({.sites = 2, .crashes = true, .restores = true}, 3);
-}
-
-TEST(Disasters, OneSiteIsCloned) {
-  run_all({.sites = 2, .crashes = true, .clones = true}, 4);
-}
-
-TEST(Disasters, RestoredAndCloned) {
-  run_all({.sites = 2, .crashes = true, .restores = true, .clones = true}, 5);
-}
-
-TEST(Disasters, ThreeSites) {
-  run_all({.sites = 3, .crashes = true, .restores = true, .clones = true}, 6);
-}
-
-}  // namespace
 }  // namespace quipu::kms::sim
