@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Two KMSs that are killed again and again while SAEs fetch keys: real programs, files, drivers and TLS. One site is also put back to
+old copies of its disk, and cloned. No key is handed out twice, both sites have equal keys, and the books balance.
+
+QUIPU_KMS_KILLS, QUIPU_KMS_RESTORES, QUIPU_KMS_CLONES: how many of each (default 100, 20, 5). QUIPU_CRASH_SEED: their order."""
+
+import os
+import random
+import unittest
+
+import support
+from crash import Story
+from support import PROGRAMS
+
+COUNTS = {"kill": int(os.environ.get("QUIPU_KMS_KILLS", 100)), "restore": int(os.environ.get("QUIPU_KMS_RESTORES", 20)),
+          "clone": int(os.environ.get("QUIPU_KMS_CLONES", 5))}
+SEED = int(os.environ.get("QUIPU_CRASH_SEED", random.randrange(2**32)))
+
+
+class Crash(unittest.TestCase):
+    def story(self, program):
+        print(f"QUIPU_CRASH_SEED={SEED}", flush=True)
+        story = Story(random.Random(SEED), program)
+        self.addCleanup(story.close)
+        story.begin()
+        return story
+
+    def test_no_key_is_handed_out_twice(self):
+        story = self.story(PROGRAMS / "quipu-kmsd")
+        disasters = [name for name, count in COUNTS.items() for _ in range(count)]
+        story.rng.shuffle(disasters)
+        story.run(disasters)
+        self.assertEqual(story.ledger.violations, [])
+        story.end()
+        # A campaign in which hardly a key was handed out proves nothing.
+        self.assertGreater(story.ledger.pairs, 10 * len(disasters))
+
+    def test_a_kms_that_hands_out_unacknowledged_keys_is_caught(self):
+        story = self.story(PROGRAMS.parent / "mutants" / "bin" / "quipu-kmsd")
+        story.run(["kill", "restore"] * 10)
+        self.assertNotEqual(story.ledger.violations, [])
+
+
+if __name__ == "__main__":
+    support.main()
