@@ -242,12 +242,13 @@ class LogLevels(InTree):
 
 
 class NamedTests(InTree):
-    """One page with a table of tests, and one without."""
+    """One page with a table of tests, and two without."""
 
     def faults(self, cell):
         self.write("tests/unit/etsi/a_test.cpp", f"{HEAD}TEST(Suite, Does) {{}}\nTEST_P(Suite, DoesToo) {{}}\n")
         self.write("tests/netns/a_test.py", "def test_it(self):\n    pass\n")
-        self.write("docs/protocol.md", "| name | value |\n|---|---|\n| x | Suite.None |\n")
+        for page in ("km-link", "protocol"):
+            self.write(f"docs/{page}.md", "| name | value |\n|---|---|\n| x | Suite.None |\n")
         self.write("docs/etsi014.md", f"# Title\n\n| what | test |\n|---|---|\n| first | Suite.Does |\n| second | {cell} |\n")
         faults, seen = named_tests.check(self.top)
         self.assertEqual(seen, 2)

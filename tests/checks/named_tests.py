@@ -9,7 +9,7 @@ import sys
 
 import tree
 
-PAGES = ("docs/etsi014.md", "docs/protocol.md")
+PAGES = ("docs/etsi014.md", "docs/km-link.md", "docs/protocol.md")
 GTEST = re.compile(r"^TEST(?:_[FP])?\((\w+), (\w+)\)", re.MULTILINE)
 
 
