@@ -64,6 +64,12 @@ Result<void> check_ids(const KeyIds& ids) {
   return {};
 }
 
+std::string with_query(std::string target, const std::vector<std::string>& query) {
+  for (std::size_t i = 0; i < query.size(); ++i)
+    target.append(i == 0 ? "?" : "&").append(query[i]);
+  return target;
+}
+
 enum class Method { status, enc_keys, dec_keys };
 
 Errc code_of(Method method, unsigned http_status, ByteView body) {
@@ -169,18 +175,34 @@ Result<ClientRequest> status_request(std::string_view base, const SaeId& slave) 
   return ClientRequest{.post = false, .target = std::move(target), .body = {}};
 }
 
-Result<ClientRequest> enc_keys_request(std::string_view base, const SaeId& slave, const KeyRequest& request) {
+Result<ClientRequest> enc_keys_request(std::string_view base, const SaeId& slave, const KeyRequest& request,
+                                       HttpMethod method, const Dialect& dialect) {
   QUIPU_TRY_ASSIGN(std::string target, target_of(base, slave, "enc_keys"));
   QUIPU_TRY_ASSIGN(const json::object body, object_of(request));
-  return ClientRequest{.post = true, .target = std::move(target), .body = body_of(body)};
+  if (method == HttpMethod::post) return ClientRequest{.post = true, .target = std::move(target), .body = body_of(body)};
+  if (body.size() != std::size_t{request.number.has_value()} + std::size_t{request.size_bits.has_value()})
+    return fail(Errc::unsupported, "GET enc_keys takes number and size only");
+  std::vector<std::string> query;
+  if (request.number) query.push_back("number=" + std::to_string(*request.number));
+  if (request.size_bits) query.push_back(dialect.size_parameter + "=" + std::to_string(*request.size_bits));
+  return ClientRequest{.post = false, .target = with_query(std::move(target), query), .body = {}};
 }
 
-Result<ClientRequest> dec_keys_request(std::string_view base, const SaeId& master, const KeyIds& ids) {
+Result<ClientRequest> dec_keys_request(std::string_view base, const SaeId& master, const KeyIds& ids, HttpMethod method,
+                                       const Dialect& dialect) {
   QUIPU_TRY_ASSIGN(std::string target, target_of(base, master, "dec_keys"));
   QUIPU_TRY(check_ids(ids));
+  if (method == HttpMethod::get) {
+    if (ids.ids.size() != 1) return fail(Errc::unsupported, "GET dec_keys takes one key id only");
+    target = with_query(std::move(target), {dialect.key_id_parameter + "=" + percent_encode(ids.ids[0].value())});
+    return ClientRequest{.post = false, .target = std::move(target), .body = {}};
+  }
   json::array list;
-  for (const KeyId& id : ids.ids)
-    list.push_back(json::object{{"key_ID", id.value()}});
+  for (const KeyId& id : ids.ids) {
+    json::object entry{{"key_ID", id.value()}};
+    if (dialect.master_in_key_ids) entry["master_SAE_ID"] = master.value();
+    list.push_back(std::move(entry));
+  }
   return ClientRequest{.post = true, .target = std::move(target), .body = body_of({{"key_IDs", std::move(list)}})};
 }
 

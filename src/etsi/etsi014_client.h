@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "etsi/dialect.h"
 #include "etsi/etsi014.h"
 
 namespace quipu::etsi {
@@ -17,10 +18,13 @@ struct ClientRequest {
 };
 
 // `base` is the path part of the KME's URL, usually empty. Errc::out_of_range when an id is empty or too long or a
-// count exceeds the caps of etsi014.h. Keys are asked for by POST, which every KME has to take.
+// count exceeds the caps of etsi014.h. By GET only number and size, or one key id, can be asked for (clauses 5.3 and
+// 5.4): Errc::unsupported for more.
 Result<ClientRequest> status_request(std::string_view base, const SaeId& slave);
-Result<ClientRequest> enc_keys_request(std::string_view base, const SaeId& slave, const KeyRequest& request);
-Result<ClientRequest> dec_keys_request(std::string_view base, const SaeId& master, const KeyIds& ids);
+Result<ClientRequest> enc_keys_request(std::string_view base, const SaeId& slave, const KeyRequest& request,
+                                       HttpMethod method = HttpMethod::post, const Dialect& dialect = {});
+Result<ClientRequest> dec_keys_request(std::string_view base, const SaeId& master, const KeyIds& ids,
+                                       HttpMethod method = HttpMethod::post, const Dialect& dialect = {});
 
 // What a reply with `http_status` means when it is not a usable 200:
 //   exhausted      no key now: back off (503, 429, or 400 whose text speaks of too little key material)

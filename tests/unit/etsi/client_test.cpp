@@ -47,6 +47,59 @@ TEST(ClientRequest, WhatTheClientAsksTheServerUnderstands) {
   EXPECT_EQ(served(*dec_keys_request("", kSae, ids)), Call(DecKeysCall{kSae, ids}));
 }
 
+TEST(ClientRequest, ByGetTheServerUnderstandsItToo) {
+  const KeyRequest simple{.number = 1, .size_bits = 256};
+  const KeyIds one{{KeyId("x/y&z")}};
+  EXPECT_EQ(served(*enc_keys_request("", kSae, simple, HttpMethod::get)), Call(EncKeysCall{kSae, simple}));
+  EXPECT_EQ(served(*enc_keys_request("", kSae, {}, HttpMethod::get)), Call(EncKeysCall{kSae, {}}));
+  EXPECT_EQ(served(*dec_keys_request("", kSae, one, HttpMethod::get)), Call(DecKeysCall{kSae, one}));
+  EXPECT_EQ(enc_keys_request("", kSae, {.additional_slave_sae_ids = {SaeId("c")}}, HttpMethod::get).error().code,
+            Errc::unsupported);
+  EXPECT_EQ(dec_keys_request("", kSae, {{KeyId("a"), KeyId("b")}}, HttpMethod::get).error().code, Errc::unsupported);
+}
+
+TEST(ClientRequest, InTheDialectOfTheServer) {
+  const Dialect dialect{.size_parameter = "key_size", .key_id_parameter = "key_IDs", .master_in_key_ids = true};
+  const KeyRequest simple{.number = 1, .size_bits = 256};
+  const KeyIds one{{KeyId("k")}};
+  EXPECT_EQ(enc_keys_request("", SaeId("b"), simple, HttpMethod::get, dialect)->target,
+            "/api/v1/keys/b/enc_keys?number=1&key_size=256");
+  EXPECT_EQ(dec_keys_request("", SaeId("a"), one, HttpMethod::get, dialect)->target,
+            "/api/v1/keys/a/dec_keys?key_IDs=k");
+  EXPECT_EQ(as_text(dec_keys_request("", SaeId("a"), one, HttpMethod::post, dialect)->body.view()),
+            R"({"key_IDs":[{"key_ID":"k","master_SAE_ID":"a"}]})");
+}
+
+TEST(MethodChoice, TriesGetWhereARefusalMayMeanTheMethod) {
+  for (const unsigned status : {400U, 404U, 405U, 415U, 501U}) {
+    MethodChoice choice;
+    EXPECT_EQ(choice.next(), HttpMethod::post);
+    EXPECT_TRUE(choice.may_try_other(status, {})) << status;
+    choice.worked(HttpMethod::get);
+    EXPECT_EQ(choice.next(), HttpMethod::get);
+  }
+  for (const unsigned status : {401U, 403U, 408U, 409U, 412U, 429U, 500U, 502U, 503U, 504U})
+    EXPECT_FALSE(MethodChoice().may_try_other(status, {})) << status;
+  EXPECT_FALSE(MethodChoice().may_try_other(400, as_bytes(R"({"message":"Not enough key material available"})")));
+}
+
+TEST(MethodChoice, DoubtsWhatWorkedOnlyWhereTheMethodIsNamed) {
+  MethodChoice choice;
+  choice.worked(HttpMethod::post);
+  EXPECT_FALSE(choice.may_try_other(404, {}));
+  EXPECT_FALSE(choice.may_try_other(400, {}));
+  EXPECT_EQ(choice.next(), HttpMethod::post);
+  EXPECT_TRUE(choice.may_try_other(405, {}));
+  EXPECT_EQ(choice.known(), std::nullopt);
+}
+
+TEST(MethodChoice, WhatIsConfiguredIsNotTried) {
+  MethodChoice choice(HttpMethod::get);
+  EXPECT_EQ(choice.next(), HttpMethod::get);
+  EXPECT_FALSE(choice.may_try_other(405, {}));
+  EXPECT_EQ(choice.known(), HttpMethod::get);
+}
+
 TEST(ClientRequest, BasePathComesFirst) {
   EXPECT_EQ(status_request("/site1", SaeId("b"))->target, "/site1/api/v1/keys/b/status");
 }
