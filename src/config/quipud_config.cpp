@@ -5,6 +5,7 @@
 
 #include "base/encoding.h"
 #include "config/checks.h"
+#include "config/kms_sections.h"
 #include "config/section.h"
 
 namespace quipu::config {
@@ -105,42 +106,6 @@ DeviceConfig read_device(const Section& section) {
       section.parsed("control_socket", parse_socket_path, "an absolute path of at most 107 octets").value_or("");
   device.log_level = read_log_level(section);
   return device;
-}
-
-HttpsUrl read_kms_url(const Section& section) {
-  HttpsUrl url = section.parsed("url", HttpsUrl::parse, "of the form https://HOST[:PORT]").value_or(HttpsUrl{});
-  refuse_nobodys_address(section, "url", url.server);
-  for (const std::string_view own : {"/api/v1", "/api/v1/keys"})
-    if (url.path.ends_with(own))
-      section.add("url", fmt::format("ends in {}, which Quipu adds itself", own),
-                  fmt::format("write it without: https://{}{}", url.server.text(),
-                              url.path.substr(0, url.path.size() - own.size())));
-  return url;
-}
-
-KmsConfig read_kms(const Section& section, const std::string& name) {
-  KmsConfig kms;
-  kms.name = name;
-  kms.url = read_kms_url(section);
-  kms.sae_id = SaeId(read_id(section, "sae_id"));
-  kms.sae_id_position = section.position_of("sae_id");
-  kms.tls = read_tls_files(section);
-  return kms;
-}
-
-std::vector<KmsConfig> read_all_kms(const Section& root) {
-  std::vector<KmsConfig> out;
-  const auto section = root.table("kms");
-  if (!section) return out;
-  for (const std::string& name : section->names()) {
-    if (!section->holds_table(name) && find_key(quipud_keys(), "kms.NAME", name) != nullptr) {
-      section->add(name, "stands in [kms] itself", "each KMS has a name: write [kms.local] for [kms], or another name");
-      break;
-    }
-    if (!parse_name(name)) section->add(name, fmt::format("\"{}\" is not {}", name, kNameForm), "rename it");
-    if (const auto kms = section->table(name)) out.push_back(read_kms(*kms, name));
-  }
-  return out;
 }
 
 // Reads [[peer]] tables one after the other, with what must be unique over all of them.
@@ -281,22 +246,30 @@ void refuse_protected_endpoint(const Section& section, const PeerConfig& peer, c
 }
 
 // Requests to such a KMS would wait for the tunnel, and the tunnel for its keys.
+void refuse_protected_kme(const Section& section, const PeerConfig& peer, const QuipudConfig& config,
+                          const KmsConfig& kms, const HostPort& server) {
+  if (!server.literal) return;
+  const IpAddress& address = server.literal->address;
+  const auto& own = config.device.addresses;
+  const bool this_machine = !unroutable({address, address.bits()}).empty() ||
+                            std::ranges::find(own, address, &IpPrefix::address) != own.end();
+  if (this_machine) return;
+  if (const IpPrefix* prefix = protecting_prefix(peer, config.device, address))
+    section.add("sources",
+                fmt::format("kms \"{}\" at {} lies inside {}, which allowed_ips protects", kms.name, server.host,
+                            prefix->text()),
+                "list allowed_ips that leave this address out, or its network in device.local_networks if it is this "
+                "site's own: the tunnel cannot wait for keys that come through it");
+}
+
 void refuse_protected_kms(const Section& section, const PeerConfig& peer, const QuipudConfig& config) {
   if (peer.qkd != QkdPolicy::required) return;
   for (const SourceConfig& source : peer.sources) {
     const KmsConfig* kms = config.find_kms(source.kms);
-    if (kms == nullptr || !kms->url.server.literal) continue;
-    const IpAddress& address = kms->url.server.literal->address;
-    const auto& own = config.device.addresses;
-    const bool this_machine = !unroutable({address, address.bits()}).empty() ||
-                              std::ranges::find(own, address, &IpPrefix::address) != own.end();
-    if (this_machine) continue;
-    if (const IpPrefix* prefix = protecting_prefix(peer, config.device, address))
-      section.add("sources",
-                  fmt::format("kms \"{}\" at {} lies inside {}, which allowed_ips protects", kms->name,
-                              kms->url.server.host, prefix->text()),
-                  "list allowed_ips that leave this address out, or its network in device.local_networks if it is this "
-                  "site's own: the tunnel cannot wait for keys that come through it");
+    if (kms == nullptr) continue;
+    refuse_protected_kme(section, peer, config, *kms, kms->url.server);
+    for (const HttpsUrl& url : kms->standby_urls)
+      refuse_protected_kme(section, peer, config, *kms, url.server);
   }
 }
 

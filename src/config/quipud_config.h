@@ -39,10 +39,17 @@ struct DeviceConfig {
   bool operator==(const DeviceConfig&) const = default;
 };
 
+enum class KmsMethod { automatic, post, get };
+
 // A KMS that is asked for keys by ETSI GS QKD 014.
 struct KmsConfig {
   KmsName name{};
   HttpsUrl url{};
+  std::vector<HttpsUrl> standby_urls{};  // in the order in which they stand in for `url`
+  KmsMethod method = KmsMethod::automatic;
+  std::string size_parameter = "size";
+  std::string key_id_parameter = "key_ID";
+  bool master_in_key_ids = false;
   SaeId sae_id{};  // our own identity there
   Position sae_id_position{};
   TlsFiles tls{};

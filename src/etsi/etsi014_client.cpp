@@ -179,7 +179,8 @@ Result<ClientRequest> enc_keys_request(std::string_view base, const SaeId& slave
                                        HttpMethod method, const Dialect& dialect) {
   QUIPU_TRY_ASSIGN(std::string target, target_of(base, slave, "enc_keys"));
   QUIPU_TRY_ASSIGN(const json::object body, object_of(request));
-  if (method == HttpMethod::post) return ClientRequest{.post = true, .target = std::move(target), .body = body_of(body)};
+  if (method == HttpMethod::post)
+    return ClientRequest{.post = true, .target = std::move(target), .body = body_of(body)};
   if (body.size() != std::size_t{request.number.has_value()} + std::size_t{request.size_bits.has_value()})
     return fail(Errc::unsupported, "GET enc_keys takes number and size only");
   std::vector<std::string> query;

@@ -23,8 +23,11 @@ void check(const quipu::config::QuipudConfig& config) {
       require(config.find_kms(source.kms) != nullptr);
     if (peer.endpoint) require(quipu::config::HostPort::parse(peer.endpoint->text()) == peer.endpoint);
   }
-  for (const auto& kms : config.kms)
+  for (const auto& kms : config.kms) {
     require(quipu::config::HttpsUrl::parse(kms.url.text()) == kms.url);
+    for (const auto& url : kms.standby_urls)
+      require(quipu::config::HttpsUrl::parse(url.text()) == url && url != kms.url);
+  }
 }
 
 }  // namespace

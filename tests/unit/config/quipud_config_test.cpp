@@ -215,6 +215,43 @@ TEST(QuipudConfig, RefusesValuesOutOfRange) {
   EXPECT_THAT(refusal("rekey_interval_s = 10", "always_on = 1"), HasSubstr("is an integer"));
 }
 
+TEST(QuipudConfig, ReadsHowAKmsWantsToBeAsked) {
+  const auto plain = parse_quipud(kQuipudSample);
+  ASSERT_TRUE(plain.has_value());
+  EXPECT_EQ(plain->kms[0].method, KmsMethod::automatic);
+  EXPECT_EQ(plain->kms[0].size_parameter, "size");
+  EXPECT_EQ(plain->kms[0].key_id_parameter, "key_ID");
+  EXPECT_FALSE(plain->kms[0].master_in_key_ids);
+  EXPECT_TRUE(plain->kms[0].standby_urls.empty());
+  const auto config = parse_quipud(with(kQuipudSample, "sae_id = \"sae-a\"",
+                                        "sae_id = \"sae-a\"\nmethod = \"get\"\nsize_parameter = \"key_size\"\n"
+                                        "key_id_parameter = \"key_IDs\"\nmaster_in_key_ids = true\n"
+                                        "standby_urls = [\"https://kme-2.example/q/\", \"https://192.0.2.9:8014\"]"));
+  ASSERT_TRUE(config.has_value());
+  const KmsConfig& kms = config->kms[0];
+  EXPECT_EQ(kms.method, KmsMethod::get);
+  EXPECT_EQ(kms.size_parameter, "key_size");
+  EXPECT_EQ(kms.key_id_parameter, "key_IDs");
+  EXPECT_TRUE(kms.master_in_key_ids);
+  ASSERT_EQ(kms.standby_urls.size(), 2U);
+  EXPECT_EQ(kms.standby_urls[0].text(), "https://kme-2.example:443/q");
+  EXPECT_EQ(kms.standby_urls[1].text(), "https://192.0.2.9:8014");
+}
+
+TEST(QuipudConfig, RefusesStandbyKmesThatCannotStandIn) {
+  const auto standby = [](std::string_view urls) {
+    return refusal("sae_id = \"sae-a\"", "sae_id = \"sae-a\"\nstandby_urls = [" + std::string(urls) + "]");
+  };
+  EXPECT_EQ(standby(R"("https://kme-2.example", "http://kme-3.example")"),
+            "FILE:10:42: kms.local.standby_urls: \"http://kme-3.example\" is not of the form https://HOST[:PORT]; "
+            "correct the value");
+  EXPECT_THAT(standby(R"("https://127.0.0.1:8014/")"),
+              HasSubstr("KME \"https://127.0.0.1:8014\" is already used in line 8"));
+  EXPECT_THAT(standby(R"("https://kme-2.example/api/v1")"), HasSubstr("which Quipu adds itself"));
+  EXPECT_THAT(standby(R"("https://0.0.0.0:8014")"), HasSubstr("cannot be called"));
+  EXPECT_THAT(standby(R"("https://10.2.0.9:8014")"), HasSubstr("kms \"local\" at 10.2.0.9 lies inside 10.2.0.0/16"));
+}
+
 TEST(QuipudConfig, RefusesBadNamesAddressesAndKeys) {
   for (const std::string_view endpoint : {"192.0.2.2", "192.0.2.2:0", "192.0.2.2:65536", "192.0.2.300:51900", ":51900",
                                           "-a.example:1", "a..b:1", "2001:db8::1:51900", "b example:1"})

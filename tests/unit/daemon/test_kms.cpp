@@ -26,6 +26,15 @@ TestKms::TestKms(net::Loop& loop) : m_loop(loop) {
   EXPECT_TRUE(ca.has_value());
   m_ca_pem = ca->certificate_pem;
   m_ca_key = std::move(ca->private_key_pem);
+  open();
+}
+
+TestKms::TestKms(net::Loop& loop, const TestKms& sibling)
+    : m_loop(loop), m_ca_pem(sibling.m_ca_pem), m_ca_key(sibling.m_ca_key.clone()) {
+  open();
+}
+
+void TestKms::open() {
   m_folder.write("ca.pem", m_ca_pem);
   const std::string own = certificate_of("kme");
   auto tls = net::TlsContext::load({m_folder.path("ca.pem"), own + ".pem", own + ".key"});
@@ -106,6 +115,11 @@ net::HttpResponse TestKms::answer(const net::HttpRequest& request) {
   if (std::holds_alternative<etsi::DecKeysCall>(*call)) ++dec_calls;
   if (std::holds_alternative<etsi::StatusCall>(*call)) ++status_calls;
   net::HttpResponse response;
+  if (only_method && *only_method != request.method && !std::holds_alternative<etsi::StatusCall>(*call)) {
+    response.status = method_refusal.http_status;
+    response.body = etsi::write_error(method_refusal);
+    return response;
+  }
   const auto& error = status_refusal && std::holds_alternative<etsi::StatusCall>(*call) ? status_refusal : refusal;
   if (error) {
     response.status = error->http_status;

@@ -20,6 +20,8 @@ using test::run_until;
 class TestKms {
  public:
   explicit TestKms(net::Loop& loop);
+  // Another one with a certificate of the same authority.
+  TestKms(net::Loop& loop, const TestKms& sibling);
 
   // How SAE `own` reaches this KMS.
   KmsSettings settings_for(const std::string& own, const std::string& name = "local");
@@ -43,11 +45,16 @@ class TestKms {
   std::optional<etsi::ApiError> status_refusal;
   // Answers these octets with 200, while set.
   std::optional<std::string> nonsense;
+  // Takes no other method, while set: answers this instead.
+  std::optional<std::string> only_method;
+  etsi::ApiError method_refusal = {405, "", {}};
   // Says that its keys are simulated.
   bool simulated = false;
   // Keeps requests unanswered until release(), while set.
   bool hold = false;
   void release();
+
+  std::uint16_t port() const { return m_port; }
 
   std::size_t held() const { return m_held.size(); }
 
@@ -57,6 +64,7 @@ class TestKms {
     net::Responder responder;
   };
 
+  void open();
   void serve(net::HttpRequest request, net::Responder responder);
   net::HttpResponse answer(const net::HttpRequest& request);
   SecretBytes give(const etsi::EncKeysCall& call);
