@@ -78,6 +78,7 @@ struct HttpsClient::Core : std::enable_shared_from_this<HttpsClient::Core> {
   Loop& loop;
   HttpsClientOptions options;
   std::shared_ptr<const TlsContext> context;
+  Callback<void(const PeerIdentity&, const TlsAgreement&)> on_connected;
   std::deque<std::shared_ptr<Exchange>> waiting;
   Attempts attempts;
   std::list<std::shared_ptr<Connection>> connections;
@@ -101,6 +102,7 @@ class HttpsClient::Core::Connection : public std::enable_shared_from_this<HttpsC
   bool is_outdated() const { return m_context != m_client->context; }
 
   void start() {
+    if (m_client->on_connected) m_client->on_connected(*m_socket->peer(), m_socket->agreement());
     rest();
     read();
   }
@@ -305,6 +307,10 @@ HttpsClient::~HttpsClient() {
 
 void HttpsClient::send(HttpRequest request, Duration timeout, Handler handler) {
   m_core->add(std::move(request), timeout, std::move(handler));
+}
+
+void HttpsClient::on_connected(Callback<void(const PeerIdentity& server, const TlsAgreement& agreement)> handler) {
+  m_core->on_connected = std::move(handler);
 }
 
 void HttpsClient::set_context(std::shared_ptr<const TlsContext> context) {

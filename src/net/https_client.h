@@ -46,6 +46,8 @@ class HttpsClient {
   // `method`, `target`, `content_type` and `body` of the request are used. Answers from the loop. Any HTTP status
   // counts as an answer; redirects are not followed.
   void send(HttpRequest request, Duration timeout, Handler handler);
+  // Called for each connection made from now on, once its handshake is done: who is there, and what was agreed on.
+  void on_connected(Callback<void(const PeerIdentity& server, const TlsAgreement& agreement)> handler);
   // For connections made from now on: idle ones are closed, those that are being made begin anew, and one with a
   // request under way ends with its answer.
   void set_context(std::shared_ptr<const TlsContext> context);

@@ -26,6 +26,7 @@ constexpr const char* kHybridGroups = "X25519MLKEM768";
 constexpr const char* kTls13Suites = "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256";
 constexpr const char* kTls12Suites = "ECDHE+AESGCM:ECDHE+CHACHA20";
 
+using BigNumber = std::unique_ptr<BIGNUM, FreedBy<BN_free>>;
 using Names = std::unique_ptr<GENERAL_NAMES, FreedBy<GENERAL_NAMES_free>>;
 using ContextPointer = std::unique_ptr<SSL_CTX, FreedBy<SSL_CTX_free>>;
 
@@ -47,9 +48,19 @@ std::string common_name_of(const X509* certificate) {
   return out.find('\0') == std::string::npos ? out : std::string();
 }
 
+std::string serial_number_of(const X509* certificate) {
+  const BigNumber number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
+  char* const decimal = number == nullptr ? nullptr : BN_bn2dec(number.get());
+  if (decimal == nullptr) return {};
+  const std::string out(decimal);
+  OPENSSL_free(decimal);
+  return out;
+}
+
 PeerIdentity identity_of(X509* certificate) {
   PeerIdentity out;
   out.common_name = common_name_of(certificate);
+  out.serial_number = serial_number_of(certificate);
   const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
@@ -223,6 +234,13 @@ Result<PeerIdentity> peer_identity(ssl_st* session) {
   const Certificate certificate(SSL_get1_peer_certificate(session));
   if (certificate == nullptr) return fail(Errc::authentication, "the peer sent no certificate");
   return identity_of(certificate.get());
+}
+
+TlsAgreement agreement_of(const ssl_st* session) {
+  const char* const group = SSL_get0_group_name(const_cast<ssl_st*>(session));
+  return {.version = SSL_get_version(session),
+          .group = group != nullptr ? group : "",
+          .cipher_suite = SSL_get_cipher_name(session)};
 }
 
 bool has_hello(const ssl_st* session) {

@@ -51,6 +51,7 @@ struct PeerIdentity {
   std::vector<std::string> uri_sans;
   std::vector<std::string> dns_sans;
   std::string common_name;                     // of the subject; empty when there is none or more than one
+  std::string serial_number;                   // decimal
   std::array<std::uint8_t, 32> fingerprint{};  // SHA-256 of the DER certificate
   WallTime not_before{};
   WallTime not_after{};
@@ -67,6 +68,13 @@ struct RevocationPeriod {
   WallTime until = WallTime::max();  // without a next update: no end
 
   bool operator==(const RevocationPeriod&) const = default;
+};
+
+// What both ends agreed on, in OpenSSL's words: "TLSv1.3", "X25519MLKEM768", "TLS_AES_256_GCM_SHA384".
+struct TlsAgreement {
+  std::string version;
+  std::string group;
+  std::string cipher_suite;
 };
 
 // Loaded once, shared by all connections made with it, both as server and as client. To change certificates without a

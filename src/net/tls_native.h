@@ -13,6 +13,9 @@ Result<void> expect_host(ssl_st* session, const std::string& host);
 // After the handshake. Errc::authentication when there is no certificate.
 Result<PeerIdentity> peer_identity(ssl_st* session);
 
+// After the handshake.
+TlsAgreement agreement_of(const ssl_st* session);
+
 // A server's session: the client's first message has come in full.
 bool has_hello(const ssl_st* session);
 

@@ -166,6 +166,10 @@ const Endpoint& TlsSocket::remote() const {
   return m_core->remote;
 }
 
+TlsAgreement TlsSocket::agreement() const {
+  return agreement_of(m_core->stream.native_handle());
+}
+
 struct TlsConnect::Core : std::enable_shared_from_this<TlsConnect::Core> {
   Core(Loop& owner, std::shared_ptr<const TlsContext> tls, HostPort target, std::string id)
       : loop(owner), context(std::move(tls)), to(std::move(target)), expected_id(std::move(id)), resolver(owner) {}

@@ -33,6 +33,7 @@ class TlsSocket {
 
   const std::shared_ptr<const PeerIdentity>& peer() const;
   const Endpoint& remote() const;
+  TlsAgreement agreement() const;
 
  private:
   std::shared_ptr<Core> m_core;

@@ -73,6 +73,20 @@ TEST_F(HttpsClientTest, GetsAndPosts) {
   EXPECT_EQ(as_text(posted->body.view()), "POST /p hello");
 }
 
+TEST_F(HttpsClientTest, SaysWithWhomItIsConnectedAndHow) {
+  open();
+  const auto asking = client(options());
+  std::vector<std::string> told;
+  asking->on_connected([&](const PeerIdentity& peer, const TlsAgreement& tls) {
+    EXPECT_TRUE(peer.is("kme-a"));
+    EXPECT_FALSE(peer.serial_number.empty());
+    told.push_back(tls.version + " " + tls.group + " " + tls.cipher_suite);
+  });
+  ASSERT_TRUE(ask(*asking, get("/x")).has_value());
+  ASSERT_TRUE(ask(*asking, get("/y")).has_value());
+  EXPECT_EQ(told, std::vector<std::string>{"TLSv1.3 X25519MLKEM768 TLS_AES_256_GCM_SHA384"});
+}
+
 TEST_F(HttpsClientTest, HundredsOfRequestsShareOneConnection) {
   open();
   const auto one = client(options());
