@@ -19,7 +19,7 @@ Result<config::QuipudConfig> read_config(const std::string& file) {
 // A KMS takes us for whom the certificate names. Which of its names that is, is the KMS's choice.
 void check_identity(const config::KmsConfig& kms, const net::PeerIdentity& certificate, service::NamedFiles& files) {
   const std::string& id = kms.sae_id.value();
-  if (certificate.is(id) || certificate.common_name == id) return;
+  if (certificate.is(id) || certificate.common_name == id || certificate.serial_number == id) return;
   std::string names;
   for (const std::string& name : certificate.names())
     names += (names.empty() ? "\"" : ", \"") + name + "\"";

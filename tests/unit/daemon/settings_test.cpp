@@ -124,6 +124,21 @@ TEST_F(SettingsTest, RefusesACertificateOfAnotherSae) {
                              " is that of \"sae-b\"; name the file");
 }
 
+// Some KMSs know their SAEs by it.
+TEST_F(SettingsTest, TheSerialNumberOfTheCertificateIsASaeId) {
+  const KmsSettings sae = m_kms.settings_for("sae-a");
+  const std::string serial = sae.tls->own().serial_number;
+  ASSERT_FALSE(serial.empty());
+  const auto with_id = [&](const std::string& id) {
+    std::string out = text();
+    const std::string_view named = "sae_id = \"sae-a\"";
+    return out.replace(out.find(named), named.size(), "sae_id = \"" + id + "\"");
+  };
+  m_tls = sae.config.tls;
+  expect_refused(with_id("1" + serial), "kms.local.sae_id");
+  EXPECT_TRUE(load(with_id(serial)).has_value());
+}
+
 TEST_F(SettingsTest, RenewedCertificatesHaveAnotherDigest) {
   const auto before = load(text());
   const auto again = load(text());
