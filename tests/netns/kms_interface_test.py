@@ -132,6 +132,14 @@ class KmsInterface(unittest.TestCase):
         self.assertIsNone(status, "a client without a certificate got an answer")
         self.assertEqual(self.fetch(keys)[0], 200)
 
+    def test_quipu_kms_test_finds_nothing_to_complain_of(self):
+        pki = self.a.folder / "pki"
+        report = json.loads(run("ip", "netns", "exec", self.a.namespace, PROGRAMS / "quipu", "kms", "test", "https://127.0.0.1:8014",
+                                "--ca", pki / "ca.pem", "--cert", pki / "sae-a.pem", "--key", pki / "sae-a.key", "--slave", "sae-b", "--json"))
+        self.assertEqual([one for one in report["checks"] if one["verdict"] != "good"], [])
+        self.assertEqual(report["kmes"][0]["tls"]["group"], "X25519MLKEM768")
+        self.assertEqual((report["kmes"][0]["connections"], report["usable"], report["settings"]), (1, True, []))
+
     def test_malformed_requests_get_400_with_a_message(self):
         for body in ("{", '{"number":"1"}', '{"number":0}', '{"size":7}', '{"number":1,"number":2}', '{"size":1e99}', "[" * 2000):
             status, error = self.a.ask("POST", "sae-b/enc_keys", body)
