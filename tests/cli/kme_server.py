@@ -18,6 +18,7 @@ class Quirks:
 
     methods = ("GET", "POST")
     wrong_method = 405  # the answer to another one
+    key_size = 256  # by default
     size_parameter = "size"
     key_id_parameter = "key_ID"
     wants_master = False  # in each entry of key_IDs
@@ -109,7 +110,7 @@ class Site:
         return self.serve_dec_keys(handler, query, asked, method)
 
     def serve_status(self, handler, sae):
-        status = {"source_KME_ID": "kme-x", "target_KME_ID": "kme-y", "master_SAE_ID": "sae-a", "slave_SAE_ID": sae, "key_size": 256,
+        status = {"source_KME_ID": "kme-x", "target_KME_ID": "kme-y", "master_SAE_ID": "sae-a", "slave_SAE_ID": sae, "key_size": self.quirks.key_size,
                   "stored_key_count": 100, "max_key_count": 1000, "max_key_per_request": 16, "max_key_size": 1024, "min_key_size": 64,
                   "max_SAE_ID_count": 0}
         self.reply(handler, 200, json.dumps(self.quirks.status or status).encode())
@@ -120,7 +121,7 @@ class Site:
             return self.refuse(handler, quirks.exhausted, "Not enough key material available")
         if asked.get("extension_mandatory") and quirks.knows_extensions:
             return self.refuse(handler, 400, "not all extension_mandatory parameters are supported")
-        size = int(asked.get(quirks.size_parameter if method == "GET" else "size", 256)) if quirks.honours_size else 352
+        size = int(asked.get(quirks.size_parameter if method == "GET" else "size", quirks.key_size)) if quirks.honours_size else quirks.key_size
         number = int(asked.get("number", 1)) if quirks.honours_number else 1
         if size % 8 and quirks.odd_size == "refused":
             return self.refuse(handler, 400, "size shall be a multiple of 8")
