@@ -142,6 +142,7 @@ void each_field(S& s, F&& f) {
   f("pools", s.pools);
   f("requests", s.requests);
   f("refused", s.refused);
+  f("store_syncs", s.store_syncs);
   f("certificates", s.certificates);
 }
 

@@ -185,6 +185,7 @@ struct KmsStatus {
   std::vector<PoolStatus> pools{};
   std::uint64_t requests = 0;
   std::map<std::string, std::uint64_t> refused{};  // 014 requests by HTTP status
+  std::uint64_t store_syncs = 0;                   // times that the store waited for its disk
   std::vector<CertificateStatus> certificates{};
 
   bool operator==(const KmsStatus&) const = default;

@@ -10,6 +10,7 @@
 #include "service/files.h"
 #include "service/notify.h"
 #include "service/wall_clock.h"
+#include "store/counting_vfs.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -407,6 +408,7 @@ std::string Kmsd::status_json() const {
                                            .links = m_links->reports(),
                                            .requests = m_etsi->requests(),
                                            .refused = m_etsi->refused(),
+                                           .store_syncs = store::syncs_so_far(),
                                            .uptime = now - m_started,
                                            .certificates = m_certificates.status(service::wall_now())}));
 }

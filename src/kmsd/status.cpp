@@ -78,6 +78,7 @@ control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& 
   status.requests = reports.requests;
   for (const auto& [http_status, count] : reports.refused)
     status.refused[std::to_string(http_status)] = count;
+  status.store_syncs = reports.store_syncs;
   status.certificates = reports.certificates;
   return status;
 }

@@ -19,6 +19,7 @@ struct Reports {
   std::map<std::string, LinkReport> links;
   std::uint64_t requests = 0;
   std::map<unsigned, std::uint64_t> refused;  // by HTTP status
+  std::uint64_t store_syncs = 0;
   Duration uptime{};
   std::vector<control::CertificateStatus> certificates{};
 };

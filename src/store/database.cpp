@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/unique_fd.h"
+#include "store/counting_vfs.h"
 #include "store/durable_file.h"
 
 namespace quipu::store {
@@ -66,7 +67,7 @@ Result<void> Database::open(const std::string& path) {
   QUIPU_TRY(create_private(path));
   sqlite3* connection = nullptr;
   constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW;
-  const int code = ::sqlite3_open_v2(path.c_str(), &connection, kFlags, nullptr);
+  const int code = ::sqlite3_open_v2(path.c_str(), &connection, kFlags, counting_vfs());
   m_connection.reset(connection);
   if (code != SQLITE_OK) return std::unexpected(error(code, "open"));
   ::sqlite3_extended_result_codes(connection, 1);

@@ -103,6 +103,7 @@ KmsStatus full_kms() {
                                 .bits = 9}}}},
           .requests = 10,
           .refused = {{"503", 11}},
+          .store_syncs = 12,
           .certificates = {{.setting = "km_link.cert",
                             .state = CertificateState::ends_soon,
                             .not_before = "2026-03-01T00:00:00Z",

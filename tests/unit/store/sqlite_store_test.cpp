@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "model.h"
+#include "store/counting_vfs.h"
 #include "store/database.h"
 #include "support/scratch.h"
 
@@ -52,6 +53,19 @@ class SqliteStoreTest : public testing::Test {
   KmeId pool{"kme-b"};
   BlockId block{Uuid{{1}}};
 };
+
+TEST_F(SqliteStoreTest, EachCommitWaitsForTheDisk) {
+  const auto store = open();
+  const Bytes material(64, 7);
+  for (std::uint8_t i = 1; i <= 5; ++i) {
+    const std::uint64_t before = syncs_so_far();
+    ASSERT_TRUE(store->commit(one_block(BlockId(Uuid{{i}}), material)).has_value());
+    EXPECT_GT(syncs_so_far(), before);
+  }
+  const std::uint64_t before = syncs_so_far();
+  ASSERT_TRUE(store->read(pool, block, {0, 64}).has_value());
+  EXPECT_EQ(syncs_so_far(), before);
+}
 
 TEST_F(SqliteStoreTest, HoldsWhatTheModelHolds) {
   Model model;
