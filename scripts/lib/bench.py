@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmarks share: two processors, a folder on a real disk, and the form of the figures."""
+
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import time
+
+PROCESSORS = 2
+
+
+class Failure(Exception):
+    """Why there is nothing to measure; the text says what to do."""
+
+
+def call(*command):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failure(f"'{' '.join(map(str, command))}' failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def wait_until(condition, what, patience_s=60):
+    give_up = time.monotonic() + patience_s
+    while not (value := condition()):
+        if time.monotonic() > give_up:
+            raise Failure(f"{what}: not within {patience_s} s")
+        time.sleep(0.001)
+    return value
+
+
+def file_system_of(folder):
+    """Its kind. A commit on tmpfs is durable nowhere, and costs nothing."""
+    kind = call("stat", "--file-system", "--format=%T", folder).strip()
+    if kind in ("tmpfs", "ramfs"):
+        raise Failure(f"{folder} is in memory ({kind}), where nothing is durable: give a folder on a disk by --folder")
+    return kind
+
+
+def share_processors():
+    """This process, and all that it starts, run on the first of those that it may use."""
+    mine = sorted(os.sched_getaffinity(0))[:PROCESSORS]
+    if len(mine) < PROCESSORS:
+        raise Failure(f"{PROCESSORS} processors are needed")
+    os.sched_setaffinity(0, mine)
+
+
+def machine(file_system):
+    model = [line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {"processor": model[0] if model else platform.machine(), "processors": PROCESSORS, "kernel": platform.release(),
+            "file_system": file_system, "load_before": round(os.getloadavg()[0], 2)}
+
+
+class Figures:
+    """The results of all cases, printed as they come."""
+
+    def __init__(self, bench, file_system):
+        self.document = {"bench": bench, "machine": machine(file_system), "results": [], "ratios": {}}
+        print(f"== {bench}: {self.document['machine']}", flush=True)
+
+    def add(self, case, unit, values):
+        result = {"case": case, "contestant": "quipu", "unit": unit, "median": round(statistics.median(values), 6),
+                  "min": round(min(values), 6), "max": round(max(values), 6), "runs": len(values)}
+        self.document["results"].append(result)
+        print(f"   {case:28} {result['median']:>12g} {unit:12} ({result['min']:g} to {result['max']:g}, {result['runs']} runs)", flush=True)
+
+    def write(self, path):
+        path.write_text(json.dumps(self.document, indent=2) + "\n")

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the KMSs of two sites over loopback. Called by scripts/bench, as root, in a network namespace of its own.
+
+  quipu-bench --ETSI 014--> quipu-kmsd of site a <==KM link==> quipu-kmsd of site b <--ETSI 014-- quipu-bench
+                                quipu-driver     <---fibre--->     quipu-driver
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from bench import Failure, Figures, call, file_system_of, share_processors, wait_until
+
+KEY_BITS = 256
+STOCK_KEYS = 1_000_000
+# The stock that a load begins with, and the rate at which the device goes on delivering during it: what the target takes.
+LOAD_STOCK_KEYS = 262_144
+LOAD_SKR_BIT_S = 6_000_000
+LANES = 32
+LOAD_BLOCK_OCTETS = 16_320
+
+
+class Site:
+    """One site's KMS, its folder and its certificates. Site a holds the lower id, so it dials; Alice is there."""
+
+    ETSI = {"a": 8014, "b": 8015}
+    KM_LINK = {"a": 8020, "b": 8021}
+    FIBRE = 8030
+
+    def __init__(self, letter, programs, folder, pki):
+        self.letter, self.programs, self.pki = letter, programs, pki
+        self.folder = folder / letter
+        self.folder.mkdir()
+        self.process = None
+        call(programs / "quipu", "genpsk", "--out", self.folder / "store.key")
+        call(programs / "quipu", "pki", "issue", pki, f"sae-{letter}")
+        call(programs / "quipu", "pki", "issue", pki, f"kme-{letter}", "--san", "IP:127.0.0.1")
+
+    def write_configuration(self, skr_bit_s, initial_bits):
+        other = "b" if self.letter == "a" else "a"
+        tls = f'ca = "{self.pki}/ca.pem"\ncert = "{self.pki}/kme-{self.letter}.pem"\nkey = "{self.pki}/kme-{self.letter}.key"\n'
+        (self.folder / "kms.toml").write_text(
+            f'[kme]\nid = "kme-{self.letter}"\nstore = "{self.folder}/kms.db"\nstore_key_file = "{self.folder}/store.key"\n'
+            f'control_socket = "{self.folder}/control.sock"\n'
+            f'[etsi014]\nlisten = "127.0.0.1:{self.ETSI[self.letter]}"\n{tls}'
+            f'[km_link]\nlisten = "127.0.0.1:{self.KM_LINK[self.letter]}"\n{tls}'
+            f'[[sae]]\nid = "sae-{self.letter}"\n'
+            f'[[peer_kme]]\nid = "kme-{other}"\naddress = "127.0.0.1:{self.KM_LINK[other]}"\nsaes = ["sae-{other}"]\n'
+            f'[[link]]\nname = "a-b"\npeer_kme = "kme-{other}"\ndriver = "sim"\nallow_simulated = true\n'
+            f'[link.options]\nrole = "{"alice" if self.letter == "a" else "bob"}"\nfibre = "127.0.0.1:{self.FIBRE}"\n'
+            f'skr_bit_s = {skr_bit_s}\ninitial_bits = {initial_bits}\nblock_octets = {LOAD_BLOCK_OCTETS}\n')
+
+    def start(self):
+        with open(self.folder / "kmsd.log", "ab") as log:
+            self.process = subprocess.Popen([self.programs / "quipu-kmsd", "--config", self.folder / "kms.toml"], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process is None:
+            return
+        self.process.send_signal(number)
+        self.process.wait()
+        self.process = None
+
+    def status(self):
+        """None while it does not answer."""
+        if self.process.poll() is not None:
+            raise Failure(f"the KMS of site {self.letter} has ended:\n{(self.folder / 'kmsd.log').read_text()[-2000:]}")
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(str(self.folder / "control.sock"))
+                connection.sendall(b'{"verb":"status"}\n')
+                return json.loads(connection.makefile().readline())["result"]
+            except (FileNotFoundError, ConnectionError):
+                return None
+
+    def pool(self):
+        status = self.status()
+        return status["pools"][0] if status else None
+
+    def stock_keys(self):
+        pool = self.pool()
+        return pool["stock_bits"] // KEY_BITS if pool else 0
+
+    def serves(self):
+        pool = self.pool()
+        return pool is not None and pool["serving"]
+
+    def rss_mib(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{self.process.pid}/status").read_text())[1]) / 1024
+
+    def cpu_s(self):
+        """Processor time of the daemon so far; its driver is a process of its own."""
+        return int(pathlib.Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+class TwoSites:
+    """Both KMSs, with fresh stores; gone with the folder that they are in."""
+
+    def __init__(self, programs, folder):
+        self.programs = programs
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="quipu-bench-", dir=folder))
+        pki = self.folder / "pki"
+        call(programs / "quipu", "pki", "ca", pki, "--name", "quipu bench")
+        self.a, self.b = (Site(letter, programs, self.folder, pki) for letter in "ab")
+        self.both = (self.a, self.b)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for site in self.both:
+            site.stop(signal.SIGKILL)
+        shutil.rmtree(self.folder)
+
+    def configure(self, skr_bit_s, initial_bits):
+        for site in self.both:
+            site.write_configuration(skr_bit_s, initial_bits)
+
+    def start(self):
+        for site in self.both:
+            site.start()
+        for site in self.both:
+            wait_until(site.serves, f"the KMS of site {site.letter} serves")
+
+    def stop(self):
+        for site in self.both:
+            site.stop()
+
+    def wait_for_stock(self, keys):
+        for site in self.both:
+            wait_until(lambda: site.stock_keys() >= keys, f"a stock of {keys} keys at site {site.letter}", 600)
+
+    def syncs(self):
+        return sum(site.status()["store_syncs"] for site in self.both)
+
+    def load(self, lanes, seconds):
+        """One run of quipu-bench, with what it cost beside it."""
+        before = [site.cpu_s() for site in self.both], self.syncs()
+        command = [self.programs / "quipu-bench", "--lanes", lanes, "--duration-ms", round(seconds * 1000)]
+        for site in self.both:
+            command += [f"--kms-{site.letter}", f"127.0.0.1:{site.ETSI[site.letter]}", f"--sae-{site.letter}", f"sae-{site.letter}",
+                        f"--pki-{site.letter}", site.pki]
+        result = json.loads(call(*command))
+        requests = result["enc_keys"]["requests"] + result["dec_keys"]["requests"]
+        if result["unequal"] != 0:
+            raise Failure(f"{result['unequal']} pairs of keys were not equal")
+        if result["unanswered"] != 0 or requests == 0:
+            raise Failure(f"{result['unanswered']} of {requests + result['unanswered']} requests got no key")
+        cpu = [site.cpu_s() - start for site, start in zip(self.both, before[0])]
+        return {**result, "requests": requests, "requests_s": requests / result["seconds"], "fsyncs": self.syncs() - before[1],
+                "cpu_us_per_request": 1e6 * sum(cpu) / requests}
+
+
+def measure_load(sites, figures, runs, seconds):
+    sites.configure(LOAD_SKR_BIT_S, LOAD_STOCK_KEYS * KEY_BITS)
+    sites.start()
+    sites.wait_for_stock(LOAD_STOCK_KEYS * 95 // 100)
+    pairs = [sites.load(LANES, seconds) for _ in range(runs)]
+    figures.add("kms_pairs", "requests/s", [run["requests_s"] for run in pairs])
+    figures.add("kms_pairs_p99", "ms", [max(run[kind]["p99_us"] for kind in ("enc_keys", "dec_keys")) / 1000 for run in pairs])
+    figures.add("kms_pairs_compared", "pairs", [run["pairs"] for run in pairs])
+    figures.add("kms_pairs_cpu", "us/request", [run["cpu_us_per_request"] for run in pairs])
+    figures.add("kms_pairs_fsyncs", "fsyncs", [run["fsyncs"] for run in pairs])
+    single = [sites.load(1, seconds) for _ in range(runs)]
+    for kind in ("enc_keys", "dec_keys"):
+        figures.add(f"kms_single_{kind}_p50", "ms", [run[kind]["p50_us"] / 1000 for run in single])
+    figures.add("kms_single_fsyncs", "fsyncs", [run["fsyncs"] for run in single])
+    sites.stop()
+
+
+def measure_stock(sites, figures, keys):
+    """Ingest is measured by filling the stock, from the first key to the last one."""
+    sites.configure(1_000_000_000, keys * KEY_BITS)
+    sites.start()
+    wait_until(sites.a.stock_keys, "the first key")
+    first, begin = sites.a.stock_keys(), time.monotonic()
+    sites.wait_for_stock(keys)
+    seconds = time.monotonic() - begin
+    figures.add("kms_ingest", "Mbit/s", [(sites.a.stock_keys() - first) * KEY_BITS / seconds / 1e6])
+    sites.stop()
+
+
+def measure_start(sites, figures, runs):
+    """From exec to the time when both serve keys, and what they need then."""
+    sites.configure(1, 0)
+    start_s, rss_mib = [], []
+    for _ in range(runs):
+        begin = time.monotonic()
+        sites.start()
+        start_s.append(time.monotonic() - begin)
+        rss_mib.append(max(site.rss_mib() for site in sites.both))
+        figures_of_stock = sites.a.stock_keys()
+        sites.stop()
+    figures.add("kms_stock", "keys", [figures_of_stock])
+    figures.add("kms_stock_start", "s", start_s)
+    figures.add("kms_stock_rss", "MiB", rss_mib)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    parser.add_argument("--folder", type=pathlib.Path, help="where the stores are made, on a disk (that of the programs)")
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--stock-keys", type=int, default=STOCK_KEYS)
+    arguments = parser.parse_args()
+    programs = arguments.bin.resolve()
+    folder = (arguments.folder or programs).resolve()
+    try:
+        figures = Figures("kms", file_system_of(folder))
+        share_processors()
+        call("ip", "link", "set", "lo", "up")
+        with TwoSites(programs, folder) as sites:
+            measure_load(sites, figures, arguments.runs, arguments.seconds)
+        with TwoSites(programs, folder) as sites:
+            measure_stock(sites, figures, arguments.stock_keys)
+            measure_start(sites, figures, arguments.runs)
+        if arguments.json:
+            figures.write(arguments.json)
+    except Failure as failure:
+        sys.exit(f"bench kms: {failure}")
+
+
+if __name__ == "__main__":
+    main()

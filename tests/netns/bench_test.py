@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark of the KMSs, for a moment: the form of its figures, and that it compares what it fetches. It judges no speed."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import support
+from support import PROGRAMS
+
+BENCH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib" / "bench_kms.py"
+RESULT = {"case", "contestant", "unit", "median", "min", "max", "runs"}
+CASES = {"kms_pairs", "kms_pairs_p99", "kms_pairs_compared", "kms_pairs_cpu", "kms_pairs_fsyncs", "kms_single_enc_keys_p50",
+         "kms_single_dec_keys_p50", "kms_single_fsyncs", "kms_ingest", "kms_stock", "kms_stock_start", "kms_stock_rss"}
+
+
+def bench(*options):
+    return subprocess.run(["unshare", "--net", sys.executable, "-B", BENCH, "--bin", PROGRAMS, *options], capture_output=True, text=True)
+
+
+class Bench(unittest.TestCase):
+    def test_every_pair_is_compared_and_the_figures_have_their_form(self):
+        with tempfile.TemporaryDirectory() as folder:
+            figures = pathlib.Path(folder) / "figures.json"
+            done = bench("--json", figures, "--runs", "2", "--seconds", "0.2", "--stock-keys", "8000")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            document = json.loads(figures.read_text())
+        self.assertEqual(set(document), {"bench", "machine", "results", "ratios"})
+        self.assertEqual(document["bench"], "kms")
+        results = {result["case"]: result for result in document["results"]}
+        self.assertEqual(set(results), CASES)
+        for result in results.values():
+            self.assertEqual(set(result), RESULT)
+            self.assertLessEqual(result["min"], result["median"])
+            self.assertLessEqual(result["median"], result["max"])
+        self.assertEqual(results["kms_pairs"]["runs"], 2)
+        self.assertGreater(results["kms_pairs_compared"]["min"], 0)
+        self.assertGreater(results["kms_pairs_fsyncs"]["min"], 0, "a stock that comes in is durable")
+        self.assertGreaterEqual(results["kms_stock"]["min"], 8000)
+
+    def test_a_folder_in_memory_is_refused(self):
+        done = bench("--folder", "/dev/shm")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("/dev/shm is in memory (tmpfs)", done.stderr)
+
+
+if __name__ == "__main__":
+    support.main()
