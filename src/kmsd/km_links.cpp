@@ -150,6 +150,11 @@ void KmLinks::give_up(kms::LinkId link, const Error& reason) {
   m_streams.erase(found);
 }
 
+void KmLinks::flush() {
+  for (const auto& [link, stream] : m_streams)
+    stream->flush();
+}
+
 void KmLinks::close(kms::LinkId link) {
   const auto found = m_streams.find(link);
   if (found == m_streams.end()) return;

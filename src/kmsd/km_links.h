@@ -50,6 +50,8 @@ class KmLinks {
   // Octets for a connection that has gone meanwhile are dropped: the core hears of its end, or already has.
   void send(kms::LinkId link, ByteView octets);
   void close(kms::LinkId link);
+  // What was sent goes out now, and not only when the loop's turn has ended.
+  void flush();
   // For messages that are not the core's own, which must neither fill the queue nor keep the core's waiting for long.
   bool has_room(const KmeId& peer) const;
   // The two ends have understood each other: the end of such a connection is no reason to wait long.

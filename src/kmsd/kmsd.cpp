@@ -134,6 +134,8 @@ Kmsd::Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource s
       m_machine_source(std::move(machine)),
       m_signals(std::move(signals)),
       m_certificates(log),
+      m_turn_end(loop, [this] { end_turn(); }),
+      m_overdue(loop, [this] { on_timeout(); }),
       m_deadline(loop, [this] { on_timeout(); }),
       m_second(loop, [this] { on_second(); }),
       m_signal_watch(loop, m_signals.fd()) {
@@ -203,14 +205,26 @@ void Kmsd::start_links(const DriverFiles& drivers) {
   m_links = Links::start(m_loop, drivers, m_configuration.values.links, events, m_log);
 }
 
+// What the core decides is carried out together, when all that was ready on the loop has been told to it: under load
+// that is one look at the machine, one write on the KM link and one look after the deadlines for many requests.
 void Kmsd::perform(kms::Actions actions) {
-  for (kms::Action& action : actions)
+  std::ranges::move(actions, std::back_inserter(m_decided));
+  m_turn_end.want();
+}
+
+void Kmsd::end_turn() {
+  if (!is_same_machine()) return;
+  for (kms::Action& action : std::exchange(m_decided, {}))
     std::visit([this](auto& each) { perform(each); }, action);
-  if (const auto due = m_kme->next_deadline()) {
-    m_deadline.set(*due);
-  } else {
-    m_deadline.cancel();
-  }
+  // The bindings first, so that they are at the peer before a client can ask there.
+  m_km_links->flush();
+  for (const kms::ReplyEtsi& reply : std::exchange(m_replies, {}))
+    m_etsi->reply(reply.request, reply.reply);
+  const auto due = m_kme->next_deadline();
+  if (!due) return m_deadline.cancel();
+  if (*due > net::Loop::now()) return m_deadline.set(*due);
+  m_deadline.cancel();
+  m_overdue.want();
 }
 
 void Kmsd::perform(kms::SendLink& action) {
@@ -226,7 +240,7 @@ void Kmsd::perform(kms::LinkUp& action) {
 }
 
 void Kmsd::perform(kms::ReplyEtsi& action) {
-  m_etsi->reply(action.request, action.reply);
+  m_replies.push_back(std::move(action));
 }
 
 void Kmsd::perform(kms::DeliverDriverMessage& action) {
@@ -249,26 +263,22 @@ void Kmsd::forget_abandoned() {
 }
 
 void Kmsd::on_link_received(kms::LinkId link, ByteView octets) {
-  if (!is_same_machine()) return;
   forget_abandoned();
   perform(m_kme->link_received(link, octets, net::Loop::now()));
 }
 
 // A request that waited for the peer waits no more, and the next in turn may get its key.
 void Kmsd::on_link_disconnected(kms::LinkId link, const Error& reason) {
-  if (!is_same_machine()) return;
   forget_abandoned();
   perform(m_kme->link_disconnected(link, error_field(reason).value, net::Loop::now()));
 }
 
 void Kmsd::on_etsi_request(kms::RequestId id, const SaeId& caller, etsi::Call call) {
-  if (!is_same_machine()) return;
   forget_abandoned();
   perform(m_kme->etsi_request(id, caller, std::move(call), net::Loop::now()));
 }
 
 void Kmsd::on_timeout() {
-  if (!is_same_machine()) return;
   forget_abandoned();
   perform(m_kme->handle_timeout(net::Loop::now()));
 }

@@ -79,6 +79,7 @@ class Kmsd {
   void start_links(const DriverFiles& drivers);
 
   void perform(kms::Actions actions);
+  void end_turn();
   void perform(kms::SendLink& action);
   void perform(kms::CloseLink& action);
   void perform(kms::LinkUp& action);
@@ -123,6 +124,10 @@ class Kmsd {
   std::unique_ptr<EtsiServer> m_etsi;
   std::unique_ptr<Links> m_links;
   std::unique_ptr<service::ControlServer> m_control;
+  kms::Actions m_decided;  // in this turn of the loop, and not carried out yet
+  std::vector<kms::ReplyEtsi> m_replies;
+  net::Deferred m_turn_end;
+  net::Deferred m_overdue;
   net::Timer m_deadline;
   net::Timer m_second;
   net::FdWatch m_signal_watch;

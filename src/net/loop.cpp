@@ -25,7 +25,8 @@ struct Timer::Core {
 
   std::weak_ptr<Loop::Core> loop;  // what a loop drops when it ends may hold timers
   Callback<void()> on_due;
-  std::optional<TimePoint> due;  // set while the alarm stands
+  std::optional<TimePoint> due;     // set while it shall come due
+  std::optional<TimePoint> queued;  // when the loop looks at it: not after it is due
 };
 
 // All timers of a loop share one timerfd, which is set to the earliest of them.
@@ -38,21 +39,26 @@ struct Loop::Core {
     return fd;
   }
 
-  void add(const std::shared_ptr<Timer::Core>& timer, TimePoint due) {
+  // Most alarms are put off again and again and never come: one that is put off keeps its place in the queue, and is
+  // looked at too early once.
+  void set(const std::shared_ptr<Timer::Core>& timer, TimePoint due) {
     timer->due = due;
+    if (timer->queued && *timer->queued <= due) return;
+    remove(timer);
+    timer->queued = due;
     alarms.emplace(due, timer);
     arm();
   }
 
   void remove(const std::shared_ptr<Timer::Core>& timer) {
-    if (!timer->due) return;
-    const auto [begin, end] = alarms.equal_range(*timer->due);
+    if (!timer->queued) return;
+    const auto [begin, end] = alarms.equal_range(*timer->queued);
     for (auto it = begin; it != end; ++it) {
       if (it->second != timer) continue;
       alarms.erase(it);
       break;
     }
-    timer->due.reset();
+    timer->queued.reset();
   }
 
   // An alarm that was taken away leaves the timerfd set: waking once for nothing costs less than setting it again.
@@ -84,9 +90,13 @@ struct Loop::Core {
     for (auto it = alarms.begin(); it != alarms.end() && it->first <= now; ++it)
       round.push_back(it->second);
     for (const auto& timer : round) {
-      if (!timer->due || *timer->due > now || timer->on_due == nullptr) continue;  // changed by an earlier callback
+      if (!timer->queued || *timer->queued > now) continue;  // changed by an earlier callback
       remove(timer);
-      timer->on_due();
+      if (timer->due && *timer->due > now) {
+        set(timer, *timer->due);
+      } else if (std::exchange(timer->due, std::nullopt)) {
+        timer->on_due();
+      }
     }
   }
 
@@ -128,16 +138,37 @@ Timer::Timer(Loop& loop, Callback<void()> on_due) : m_core(std::make_shared<Core
 
 Timer::~Timer() {
   cancel();
+  if (const auto loop = m_core->loop.lock()) loop->remove(m_core);
   // The callback may be the one that destroys us, so it stays with the core until that has gone.
 }
 
 void Timer::set(TimePoint due) {
-  cancel();
-  if (const auto loop = m_core->loop.lock()) loop->add(m_core, due);
+  if (const auto loop = m_core->loop.lock()) loop->set(m_core, due);
 }
 
 void Timer::cancel() {
-  if (const auto loop = m_core->loop.lock()) loop->remove(m_core);
+  m_core->due.reset();
+}
+
+struct Deferred::Core {
+  Loop& loop;
+  Callback<void()> work;
+  bool wanted = false;
+  bool ended = false;
+};
+
+Deferred::Deferred(Loop& loop, Callback<void()> work) : m_core(new Core{loop, std::move(work)}) {}
+
+Deferred::~Deferred() {
+  m_core->ended = true;
+}
+
+void Deferred::want() {
+  if (std::exchange(m_core->wanted, true)) return;
+  m_core->loop.post([core = m_core] {
+    core->wanted = false;
+    if (!core->ended) core->work();
+  });
 }
 
 struct FdWatch::Core : std::enable_shared_from_this<FdWatch::Core> {

@@ -62,6 +62,23 @@ class Timer {
   std::shared_ptr<Core> m_core;
 };
 
+// Work that waits until what is ready on the loop now has been served, so that it is done once for all of it.
+class Deferred {
+ public:
+  Deferred(Loop& loop, Callback<void()> work);
+  Deferred(const Deferred&) = delete;
+  Deferred& operator=(const Deferred&) = delete;
+  // What was wanted and has not run does not run any more.
+  ~Deferred();
+
+  // Runs the work once, however often it was wanted until then; never inside want() itself.
+  void want();
+
+ private:
+  struct Core;
+  std::shared_ptr<Core> m_core;
+};
+
 // Readiness of a descriptor that somebody else owns and that must outlive the watch; at most one watch per descriptor.
 // Level-triggered: a callback that leaves data unread is called again.
 class FdWatch {

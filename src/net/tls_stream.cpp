@@ -21,7 +21,8 @@ struct TlsStream::Core : std::enable_shared_from_this<TlsStream::Core> {
         remote(socket->remote()),
         reader(chosen.max_message),
         idle(loop, [this] { fail_with({Errc::timeout, "nothing received for too long"}); }),
-        stalled(loop, [this] { write_stalled(); }) {}
+        stalled(loop, [this] { write_stalled(); }),
+        soon(loop, [this] { write(); }) {}
 
   void read() {
     socket->read([self = shared_from_this()](Result<ByteView> octets) {
@@ -105,6 +106,7 @@ struct TlsStream::Core : std::enable_shared_from_this<TlsStream::Core> {
   Handlers handlers;
   Timer idle;
   Timer stalled;
+  Deferred soon;  // so that what is sent in one turn goes out together
   std::deque<SecretBytes> queue;
   std::size_t queued = 0;  // octets in the queue and in the write under way
   bool open = true;
@@ -133,14 +135,19 @@ Result<void> TlsStream::send(ByteView message) {
     return fail(Errc::exhausted, "the queue towards " + m_core->remote.text() + " is full");
   m_core->queue.push_back(frame(message));
   m_core->queued += size;
-  m_core->write();
+  m_core->soon.want();
   return {};
+}
+
+void TlsStream::flush() {
+  m_core->write();
 }
 
 void TlsStream::close() {
   if (!m_core->open) return;
   m_core->open = false;
   m_core->idle.cancel();
+  m_core->write();
   if (!m_core->writing) return m_core->finish();
   m_core->closing = true;  // the write under way holds the core and ends it
 }

@@ -42,8 +42,11 @@ class TlsStream {
   ~TlsStream();
 
   void start(Handlers handlers);
-  // Queues a copy. Errc::too_large, Errc::exhausted when the queue has no room (the stream goes on), Errc::closed.
+  // Queues a copy, which goes out when the loop's turn has ended. Errc::too_large, Errc::exhausted when the queue has
+  // no room (the stream goes on), Errc::closed.
   Result<void> send(ByteView message);
+  // What is queued goes out now.
+  void flush();
   // Sends what is queued, says goodbye (close_notify), then closes; no callback runs any more.
   void close();
 

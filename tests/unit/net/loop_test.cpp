@@ -118,6 +118,56 @@ TEST(Timer, SettingReplacesAndCancellingSilences) {
   EXPECT_EQ(moved, 1);
 }
 
+// A timer that is put off is looked at when it was due first, and again when it is.
+TEST(Timer, PutOffComesDueOnceAndNotEarly) {
+  Loop loop;
+  TimePoint due{};
+  int fired = 0;
+  Timer timer(loop, [&] {
+    ++fired;
+    EXPECT_GE(Loop::now(), due);
+  });
+  Timer end(loop, [&] { loop.stop(); });
+  const TimePoint begin = Loop::now();
+  timer.set(begin + milliseconds(1));
+  due = begin + milliseconds(4);
+  timer.set(begin + milliseconds(9));
+  timer.set(due);
+  end.set(begin + milliseconds(12));
+  loop.run();
+  EXPECT_EQ(fired, 1);
+}
+
+TEST(Deferred, RunsOnceBehindWhatIsReady) {
+  Loop loop;
+  std::vector<int> order;
+  Deferred deferred(loop, [&] { order.push_back(3); });
+  for (const int i : {1, 2})
+    loop.post([&, i] {
+      deferred.want();
+      order.push_back(i);
+    });
+  loop.post([&] { loop.post([&] { loop.stop(); }); });
+  loop.run();
+  EXPECT_EQ(order, (std::vector{1, 2, 3}));
+  deferred.want();
+  loop.post([&] { loop.stop(); });
+  loop.run();
+  EXPECT_EQ(order.size(), 4U) << "it may be wanted again";
+}
+
+TEST(Deferred, DoesNotRunAfterItsEnd) {
+  Loop loop;
+  bool ran = false;
+  {
+    Deferred deferred(loop, [&] { ran = true; });
+    deferred.want();
+  }
+  loop.post([&] { loop.stop(); });
+  loop.run();
+  EXPECT_FALSE(ran);
+}
+
 TEST(Timer, MayDestroyItselfAndOthersThatAreDue) {
   Loop loop;
   std::unique_ptr<Timer> first;
