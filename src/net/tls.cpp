@@ -91,7 +91,6 @@ Result<ContextPointer> make_context(const TlsOptions& options) {
                                SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(ctx, 0);
-  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_max_cert_list(ctx, kMaxPeerChain);
   return context;
 }
@@ -241,6 +240,10 @@ TlsAgreement agreement_of(const ssl_st* session) {
   return {.version = SSL_get_version(session),
           .group = group != nullptr ? group : "",
           .cipher_suite = SSL_get_cipher_name(session)};
+}
+
+void keep_buffers(ssl_st* session) {
+  SSL_clear_mode(session, SSL_MODE_RELEASE_BUFFERS);
 }
 
 bool has_hello(const ssl_st* session) {

@@ -19,6 +19,10 @@ TlsAgreement agreement_of(const ssl_st* session);
 // A server's session: the client's first message has come in full.
 bool has_hello(const ssl_st* session);
 
+// After the handshake. Asio has a session give back its buffers whenever they are empty, to make and wipe 34 KiB anew
+// for each message.
+void keep_buffers(ssl_st* session);
+
 // What a failed handshake or broken connection means. `code` as ERR_get_error() gives it.
 Error tls_error(const ssl_st* session, unsigned long code);
 

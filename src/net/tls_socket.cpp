@@ -126,7 +126,9 @@ struct TlsSocket::Core : std::enable_shared_from_this<TlsSocket::Core> {
   bool closed = false;
 };
 
-TlsSocket::TlsSocket(std::shared_ptr<Core> core) : m_core(std::move(core)) {}
+TlsSocket::TlsSocket(std::shared_ptr<Core> core) : m_core(std::move(core)) {
+  keep_buffers(m_core->stream.native_handle());
+}
 
 TlsSocket::~TlsSocket() {
   if (m_core == nullptr) return;
