@@ -86,17 +86,15 @@ struct HttpReader::Core {
 
   // Beast asserts that a chunked body's last chunk, once begun, comes with five octets at least. No chunked body can
   // end with fewer, so nothing is lost by waiting for them.
-  bool has_enough() {
+  bool has_enough(ByteView octets) {
     const bool chunked = with_parser([](const auto& one) { return one.is_header_done() && one.chunked(); });
-    return held.size() >= (chunked ? std::size_t{5} : std::size_t{1});
+    return octets.size() >= (chunked ? std::size_t{5} : std::size_t{1});
   }
 
-  void hold(ByteView octets) {
-    if (octets.empty()) return;
+  SecretBytes held_and(ByteView octets) const {
     SecretBytes joined(held.size() + octets.size());
-    ByteWriter writer(joined.mutable_view());
-    writer.bytes(held.view()).bytes(octets);
-    held = std::move(joined);
+    ByteWriter(joined.mutable_view()).bytes(held.view()).bytes(octets);
+    return joined;
   }
 
   static bool is_about_body(const error_code& ec) {
@@ -111,11 +109,11 @@ struct HttpReader::Core {
     return {Errc::malformed, "not HTTP/1.1: " + ec.message()};
   }
 
+  // Takes what it uses off the front of `octets`.
   template <class Parser>
-  Result<std::optional<HttpMessage>> parse(Parser& current) {
+  Result<std::optional<HttpMessage>> parse(Parser& current, ByteView& octets) {
     error_code ec;
-    const std::size_t used = current.put(boost::asio::const_buffer(held.view().data(), held.size()), ec);
-    held = SecretBytes::copy_of(held.view().subspan(used));
+    octets = octets.subspan(current.put(boost::asio::const_buffer(octets.data(), octets.size()), ec));
     if (ec == http::error::need_more) ec = {};
     body_too_large = is_about_body(ec);
     if (ec) return std::unexpected(error_of(ec));
@@ -124,6 +122,16 @@ struct HttpReader::Core {
     if (!is_interim(current)) out = convert(current);
     restart();
     return out;
+  }
+
+  // Up to the end of a message, or for as long as the parser uses something.
+  Result<std::optional<HttpMessage>> parse_all(ByteView& octets) {
+    while (has_enough(octets)) {
+      const std::size_t before = octets.size();
+      auto result = with_parser([&](auto& one) { return parse(one, octets); });
+      if (!result || *result || octets.size() == before) return result;
+    }
+    return std::optional<HttpMessage>();
   }
 };
 
@@ -139,14 +147,13 @@ HttpReader::~HttpReader() = default;
 
 Result<std::optional<HttpMessage>> HttpReader::feed(ByteView octets) {
   if (m_core->failed) return fail(Errc::malformed, "HTTP after an error");
-  m_core->hold(octets);
-  while (m_core->has_enough()) {
-    const std::size_t before = m_core->held.size();
-    auto result = m_core->with_parser([this](auto& parser) { return m_core->parse(parser); });
-    m_core->failed = !result.has_value();
-    if (!result || *result || m_core->held.size() == before) return result;
-  }
-  return std::optional<HttpMessage>();
+  // Most often nothing is held, and what has come is one whole message.
+  const SecretBytes joined = m_core->held.empty() ? SecretBytes() : m_core->held_and(octets);
+  ByteView rest = joined.empty() ? octets : joined.view();
+  auto result = m_core->parse_all(rest);
+  m_core->failed = !result.has_value();
+  m_core->held = SecretBytes::copy_of(rest);
+  return result;
 }
 
 Result<std::optional<HttpMessage>> HttpReader::end() {
