@@ -120,12 +120,13 @@ void Delivery::cancel(RequestId request) {
 void Delivery::handle_timeout() {
   if (m_link.up() && !m_unacknowledged.empty() && m_site.now >= m_unacknowledged.front().sent + kAnswerTimeout)
     m_link.close(wire::GoodbyeReason::timeout, "a binding was not acknowledged in time");
+  acknowledge_bindings();
   retry();
 }
 
 std::optional<TimePoint> Delivery::next_deadline() const {
-  std::optional<TimePoint> next;
-  if (!m_waiting.empty()) next = m_waiting.front().until;
+  std::optional<TimePoint> next = m_ack_due;
+  if (!m_waiting.empty()) next = next ? std::min(*next, m_waiting.front().until) : m_waiting.front().until;
   if (m_link.up() && !m_unacknowledged.empty()) {
     const TimePoint due = m_unacknowledged.front().sent + kAnswerTimeout;
     next = next ? std::min(*next, due) : due;
@@ -144,7 +145,13 @@ void Delivery::receive(const wire::Binding& message) {
     m_received_binding = message.number.value();
     m_opened.bind(message);
   }
-  m_link.send(wire::BindingAck{wire::BindingNumber(m_received_binding)});
+  if (!m_ack_due) m_ack_due = m_site.now + kMaxAckDelay;
+}
+
+void Delivery::acknowledge_bindings() {
+  if (!m_ack_due || m_site.now < *m_ack_due) return;
+  m_ack_due.reset();
+  if (m_link.up()) m_link.send(wire::BindingAck{wire::BindingNumber(m_received_binding)});
 }
 
 void Delivery::receive(const wire::BindingAck& message) {
@@ -153,6 +160,7 @@ void Delivery::receive(const wire::BindingAck& message) {
 }
 
 void Delivery::contact(bool peer_restarted) {
+  m_ack_due.reset();  // the peer repeats what was not acknowledged
   if (peer_restarted) {
     m_unacknowledged.clear();
     m_received_binding = 0;

@@ -17,6 +17,8 @@
 namespace quipu::kms {
 
 inline constexpr Duration kMaxWait = std::chrono::milliseconds(500);
+// One message acknowledges all bindings that came in this time.
+inline constexpr Duration kMaxAckDelay = std::chrono::milliseconds(20);
 
 class Delivery {
  public:
@@ -89,6 +91,7 @@ class Delivery {
   // A container that is about to be handed out.
   EtsiReply counted(etsi::KeyContainer container);
   void bind(const CarvedKey& key, const EncWait& wait);
+  void acknowledge_bindings();
   etsi::ApiError not_serving() const;
 
   Site& m_site;
@@ -102,6 +105,7 @@ class Delivery {
   std::uint64_t m_last_binding = 0;
   std::deque<Unacknowledged> m_unacknowledged;
   std::uint64_t m_received_binding = 0;  // the highest of the peer's run
+  std::optional<TimePoint> m_ack_due;    // some of them are not acknowledged on this connection
   std::uint64_t m_delivered_keys = 0;
   std::uint64_t m_delivered_octets = 0;
   std::uint64_t m_spent_octets = 0;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "kms/delivery.h"
 #include "kms/kme.h"
 #include "kms/link_message.h"
 #include "sim/kms/memory_store.h"
@@ -87,6 +88,14 @@ class ScriptedPeer : public testing::Test {
     const auto found =
         std::find_if(said.rbegin(), said.rend(), [](const wire::Message& m) { return std::holds_alternative<M>(m); });
     return found == said.rend() ? nullptr : &std::get<M>(*found);
+  }
+
+  // What is said of bindings once the time for it has come.
+  std::optional<wire::BindingNumber> acknowledged_bindings() {
+    now += kMaxAckDelay;
+    take(kme->handle_timeout(now));
+    const auto* ack = last<wire::BindingAck>();
+    return ack == nullptr ? std::nullopt : std::optional(ack->number);
   }
 
   void contact() {

@@ -277,8 +277,7 @@ TEST_F(ScriptedPeer, BindingsAreAcknowledgedAndTheirRepetitionsIgnored) {
   say(wire::Ack{last<wire::Open>()->number});
   wire::Binding binding{wire::BindingNumber(1), theirs.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}};
   say(binding);
-  ASSERT_NE(last<wire::BindingAck>(), nullptr);
-  EXPECT_EQ(last<wire::BindingAck>()->number, wire::BindingNumber(1));
+  EXPECT_EQ(acknowledged_bindings(), wire::BindingNumber(1));
   const etsi::DecKeysCall call{SaeId("sae-b"), {{KeyId(theirs.key_ids[0].text())}}};
   take(kme->etsi_request(RequestId(1), SaeId("sae-a"), call, now));
   say(binding);                             // again
@@ -288,6 +287,27 @@ TEST_F(ScriptedPeer, BindingsAreAcknowledgedAndTheirRepetitionsIgnored) {
   ASSERT_EQ(replies.size(), 2U);
   EXPECT_TRUE(std::holds_alternative<etsi::KeyContainer>(replies[0]));
   EXPECT_TRUE(std::holds_alternative<etsi::ApiError>(replies[1]));
+  said.clear();
+  EXPECT_EQ(acknowledged_bindings(), wire::BindingNumber(2));
+  const auto is_ack = [](const wire::Message& m) { return std::holds_alternative<wire::BindingAck>(m); };
+  EXPECT_EQ(std::ranges::count_if(said, is_ack), 1) << "one for both";
+}
+
+// Nothing but what belongs to contact is said before it.
+TEST_F(ScriptedPeer, BindingsAreNotAcknowledgedOnANewConnectionBeforeContact) {
+  contact();
+  const BlockId block = stocked_block();
+  const wire::Lease theirs = lease(20, {{block, {0, 64}}}, instance);
+  EXPECT_TRUE(ask<wire::Ack>(theirs));
+  const wire::Binding binding{wire::BindingNumber(1), theirs.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}};
+  say(binding);
+  take(kme->link_disconnected(kLink, "cut", now));
+  said.clear();
+  take(kme->link_connected(kLink, KmeId("b"), now));
+  EXPECT_FALSE(acknowledged_bindings());
+  contact();
+  say(binding);
+  EXPECT_EQ(acknowledged_bindings(), wire::BindingNumber(1));
 }
 
 // The connection in which the new run showed itself broke before contact; its bindings count from 1 all the same.
