@@ -19,7 +19,7 @@ TlsAgreement agreement_of(const ssl_st* session);
 // A server's session: the client's first message has come in full.
 bool has_hello(const ssl_st* session);
 
-// After the handshake. Asio has a session give back its buffers whenever they are empty, to make and wipe 34 KiB anew
+// Before the handshake. Asio has a session give back its buffers whenever they are empty, to make and wipe 34 KiB anew
 // for each message.
 void keep_buffers(ssl_st* session);
 

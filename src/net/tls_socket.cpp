@@ -76,7 +76,9 @@ void close(tcp::socket& socket) {
 
 struct TlsSocket::Core : std::enable_shared_from_this<TlsSocket::Core> {
   Core(Loop& owner, tcp::socket socket, std::shared_ptr<const TlsContext> tls)
-      : loop(owner), context(std::move(tls)), stream(std::move(socket), context->new_session()) {}
+      : loop(owner), context(std::move(tls)), stream(std::move(socket), context->new_session()) {
+    keep_buffers(stream.native_handle());
+  }
 
   void write_more(std::size_t at) {
     const asio::const_buffer rest(out.view().data() + at, out.size() - at);
@@ -126,9 +128,7 @@ struct TlsSocket::Core : std::enable_shared_from_this<TlsSocket::Core> {
   bool closed = false;
 };
 
-TlsSocket::TlsSocket(std::shared_ptr<Core> core) : m_core(std::move(core)) {
-  keep_buffers(m_core->stream.native_handle());
-}
+TlsSocket::TlsSocket(std::shared_ptr<Core> core) : m_core(std::move(core)) {}
 
 TlsSocket::~TlsSocket() {
   if (m_core == nullptr) return;
