@@ -19,12 +19,13 @@ struct Range {
   std::uint32_t end() const { return offset + length; }
 };
 
+// With n ranges: a look is made in log n steps; two sets are joined, or one range is added or removed, in n.
 class RangeSet {
  public:
   RangeSet() = default;
 
   // Any order, overlaps and empty ranges allowed.
-  explicit RangeSet(const std::vector<Range>& ranges);
+  explicit RangeSet(std::vector<Range> ranges);
 
   void add(Range range);
   void add(const RangeSet& other);
@@ -45,6 +46,13 @@ class RangeSet {
   bool operator==(const RangeSet&) const = default;
 
  private:
+  using Iterator = std::vector<Range>::const_iterator;
+
+  // Becomes the union of these, which are in the order of their offsets.
+  void join(const std::vector<Range>& by_offset);
+  // The first range that has an octet at or behind `offset`.
+  Iterator first_behind(std::uint32_t offset) const;
+
   std::vector<Range> m_ranges;
 };
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 namespace quipu::kms {
@@ -52,6 +53,18 @@ TEST(RangeSet, AgreesWithABitmap) {
       EXPECT_EQ(gaps.covers({i, 1}), !bits[i]);
     }
     EXPECT_EQ(set.size() + gaps.size(), 64U);
+    const auto length = static_cast<std::uint32_t>(1 + random() % 8);
+    for (std::uint32_t i = 0; i + length <= 64; ++i) {
+      const auto begin = bits.begin() + i;
+      EXPECT_EQ(set.covers({i, length}), std::count(begin, begin + length, true) == length);
+      EXPECT_EQ(set.overlaps({i, length}), std::count(begin, begin + length, true) != 0);
+    }
+    RangeSet both = set;
+    both.add(gaps);
+    EXPECT_EQ(both.ranges(), (std::vector<Range>{{0, 64}}));
+    std::vector<Range> shuffled = set.ranges();
+    std::ranges::shuffle(shuffled, random);
+    EXPECT_EQ(RangeSet(shuffled), set);
     // Apart, as the KM link wants them.
     for (std::size_t i = 1; i < set.ranges().size(); ++i)
       EXPECT_GT(set.ranges()[i].offset, set.ranges()[i - 1].end());
