@@ -279,12 +279,21 @@ void Association::ask_closes() {
       m_link.request(wire::Close{{}, id}, CloseSent{id});
 }
 
+Result<void> Association::go_on_merging() {
+  if (!m_contact.merging()) return {};
+  QUIPU_TRY(m_contact.merge_part());
+  if (m_link.up()) contact_made();
+  if (m_contact.merging()) touch();
+  return {};
+}
+
 Result<void> Association::handle_timeout() {
   m_due.reset();
   m_link.handle_timeout();
   m_accept.handle_timeout();
   m_delivery.handle_timeout();
   if (!m_link.connected()) m_contact.forget_lists();  // whoever ended it
+  QUIPU_TRY(go_on_merging());
   QUIPU_TRY(m_own.close_finished());
   QUIPU_TRY(m_opened.close_finished());
   QUIPU_TRY(m_own.refill(m_delivery.waiting()));

@@ -89,6 +89,7 @@ class Association {
 
   void heard();
   void contact_made();
+  Result<void> go_on_merging();
   void ask_closes();
   void tell_unshared(const std::string& link);
   // Marks that there is work for handle_timeout().

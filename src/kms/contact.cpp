@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kms/contact.h"
 
-#include <ranges>
+#include <iterator>
 
 namespace quipu::kms {
 namespace {
@@ -15,6 +15,8 @@ constexpr std::size_t kMaxListedLeases = 4'096;
 // each block is spent at both ends, with all the leases open that two KMEs keep (16 and 64, of 1,024 slots apart from
 // each other, which cut what is spent there as often), has less than a third of it.
 constexpr std::size_t kMaxListedRanges = std::size_t{1} << 20;
+// Blocks and leases that one transaction takes: SAEs and other peers wait for it.
+constexpr std::size_t kMergedTogether = 128;
 
 // Sends a list in as many messages as it takes. `list` is the message's member.
 template <class M, class T>
@@ -44,6 +46,7 @@ bool ContactExchange::expect(Step step) {
 
 void ContactExchange::begin() {
   m_step = Step::hello;
+  m_peer_merged = false;
   forget_lists();
   m_site.rng.fill(m_nonce);
   m_link.send(wire::Hello{wire::kVersion, m_site.config.id, m_pool.peer(), m_site.instance, m_nonce});
@@ -54,6 +57,7 @@ void ContactExchange::forget_lists() {
   m_their_blocks.clear();
   m_their_leases = std::vector<wire::InventoryLease>();  // clear() would keep the room
   m_their_ranges = 0;
+  m_recorded = 0;
 }
 
 Result<void> ContactExchange::receive(const wire::Hello& message) {
@@ -165,33 +169,58 @@ Result<void> ContactExchange::receive(const wire::InventoryEnd& message) {
     m_link.close(wire::GoodbyeReason::violation, "the peer's inventory is not complete");
     return {};
   }
-  QUIPU_TRY(merge());
-  m_link.send(wire::Merged{});
-  m_step = Step::merged;
-  return {};
+  m_step = Step::merging;
+  return merge_part();
 }
 
 Result<void> ContactExchange::receive(const wire::Merged& /*message*/) {
+  // The peer may have less to do than we.
+  if (m_step == Step::merging && !std::exchange(m_peer_merged, true)) return {};
   if (!expect(Step::merged)) return {};
   m_step = Step::done;
   m_link.set_up();
   return {};
 }
 
-Result<void> ContactExchange::merge() {
-  merge_missing();
-  std::size_t recorded = 0;
-  // The highest ids first: of void records made at one time, these are kept.
-  for (const auto& [id, theirs] : std::views::reverse(m_their_blocks)) {
-    if (m_listed.contains(id))
-      merge_block(theirs);
-    else if (theirs.state == BlockState::usable)
-      QUIPU_TRY(merge_unknown(theirs, recorded));
-  }
-  for (const wire::InventoryLease& lease : m_their_leases)
-    merge_lease(lease);
+bool ContactExchange::anything_to_merge() const {
+  return !m_listed.empty() || !m_their_blocks.empty() || !m_their_leases.empty();
+}
+
+// Blocks and leases are merged one by one, each for itself: after a crash between two parts the next contact compares
+// what is left.
+Result<void> ContactExchange::merge_part() {
+  for (std::size_t i = 0; i < kMergedTogether && anything_to_merge(); ++i)
+    QUIPU_TRY(merge_next());
+  QUIPU_TRY(m_pool.commit());
+  if (anything_to_merge()) return {};
   forget_lists();
-  return m_pool.commit();
+  m_link.send(wire::Merged{});
+  m_step = Step::merged;
+  return m_peer_merged ? receive(wire::Merged{}) : Result<void>{};
+}
+
+// Leases last: blocks that are voided are none of theirs any more.
+Result<void> ContactExchange::merge_next() {
+  if (!m_listed.empty() || !m_their_blocks.empty()) return merge_highest_block();
+  merge_lease(m_their_leases.back());
+  m_their_leases.pop_back();
+  return {};
+}
+
+// The highest ids first: of void records made at one time, these are kept.
+Result<void> ContactExchange::merge_highest_block() {
+  if (m_their_blocks.empty() || (!m_listed.empty() && *m_listed.rbegin() > m_their_blocks.rbegin()->first)) {
+    merge_missing(*m_listed.rbegin());
+    m_listed.erase(std::prev(m_listed.end()));
+    return {};
+  }
+  const auto node = m_their_blocks.extract(std::prev(m_their_blocks.end()));
+  const wire::InventoryBlock& theirs = node.mapped();
+  if (m_listed.erase(theirs.id) != 0) {
+    merge_block(theirs);
+    return {};
+  }
+  return theirs.state == BlockState::usable ? merge_unknown(theirs) : Result<void>{};
 }
 
 // Both ends listed it.
@@ -206,26 +235,23 @@ void ContactExchange::merge_block(const wire::InventoryBlock& theirs) {
 }
 
 // The peer could use it and we did not have it when the lists were made.
-Result<void> ContactExchange::merge_unknown(const wire::InventoryBlock& theirs, std::size_t& recorded) {
+Result<void> ContactExchange::merge_unknown(const wire::InventoryBlock& theirs) {
   if (m_pool.find(theirs.id) != nullptr) {
     void_block(theirs.id, "one end did not know it");
     return {};
   }
-  if (recorded == kMaxLostBlocks) return {};  // the same transaction would drop it
+  if (m_recorded == kMaxLostBlocks) return {};  // it would be dropped with the next transaction
   QUIPU_TRY_ASSIGN(const auto record, m_pool.record_of(theirs.id));
   if (record) return {};
   m_pool.add_void(theirs.id, theirs.digest, theirs.length, m_site.wall);
-  ++recorded;
+  ++m_recorded;
   return {};
 }
 
-// What we could use and the peer does not have.
-void ContactExchange::merge_missing() {
-  for (const BlockId& id : m_listed) {
-    const Pool::Block* mine = m_pool.find(id);
-    if (mine != nullptr && mine->record.state == BlockState::usable && !m_their_blocks.contains(id))
-      void_block(id, "one end did not know it");
-  }
+// The peer does not have it: what we could use is void.
+void ContactExchange::merge_missing(const BlockId& id) {
+  const Pool::Block* mine = m_pool.find(id);
+  if (mine != nullptr && mine->record.state == BlockState::usable) void_block(id, "one end did not know it");
 }
 
 void ContactExchange::merge_lease(const wire::InventoryLease& theirs) {

@@ -30,6 +30,12 @@ class ContactExchange {
   Result<void> receive(const wire::InventoryEnd& message);
   Result<void> receive(const wire::Merged& message);
 
+  // Some of what both have listed is not merged yet: to be gone on with when other events have been served.
+  bool merging() const { return m_step == Step::merging && m_link.connected(); }
+
+  // The next part, in one transaction.
+  Result<void> merge_part();
+
   // Gives back what both have listed: a connection that has ended comes to no merge.
   void forget_lists();
 
@@ -41,16 +47,18 @@ class ContactExchange {
   bool take_peer_restarted() { return std::exchange(m_peer_restarted, false); }
 
  private:
-  enum class Step : std::uint8_t { hello, contact, inventory, merged, done };
+  enum class Step : std::uint8_t { hello, contact, inventory, merging, merged, done };
 
   // False, and the link is closed, when a message comes out of turn.
   bool expect(Step step);
   Result<bool> admit_run();
   void send_inventory();
-  Result<void> merge();
+  bool anything_to_merge() const;
+  Result<void> merge_next();
+  Result<void> merge_highest_block();
   void merge_block(const wire::InventoryBlock& theirs);
-  Result<void> merge_unknown(const wire::InventoryBlock& theirs, std::size_t& recorded);
-  void merge_missing();
+  Result<void> merge_unknown(const wire::InventoryBlock& theirs);
+  void merge_missing(const BlockId& id);
   void merge_lease(const wire::InventoryLease& theirs);
   void void_block(const BlockId& id, std::string_view why);
 
@@ -64,11 +72,14 @@ class ContactExchange {
   wire::Nonce m_nonce{};
   InstanceId m_claimed;  // by the peer's Hello
   bool m_peer_restarted = false;
-  BlockDigest m_digest{};      // of our inventory, as sent
-  std::set<BlockId> m_listed;  // in our list, as sent
+  BlockDigest m_digest{};  // of our inventory, as sent
+  // As sent and received, and not merged yet.
+  std::set<BlockId> m_listed;
   std::map<BlockId, wire::InventoryBlock> m_their_blocks;
   std::vector<wire::InventoryLease> m_their_leases;
-  std::size_t m_their_ranges = 0;  // of both
+  std::size_t m_their_ranges = 0;  // of both, as received
+  std::size_t m_recorded = 0;      // blocks that were never here
+  bool m_peer_merged = false;
 };
 
 }  // namespace quipu::kms
