@@ -126,7 +126,8 @@ class Pool {
   std::vector<LeaseId> m_ended;
   bool m_trim = false;  // something was staged of which only so much is kept
   Transaction m_staged;
-  std::vector<SecretBytes> m_staged_material;  // what views in m_staged point to
+  std::map<BlockId, std::size_t> m_staged_blocks;  // where in m_staged the SetBlock of each is
+  std::vector<SecretBytes> m_staged_material;      // what views in m_staged point to
 };
 
 }  // namespace quipu::kms

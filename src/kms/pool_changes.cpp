@@ -23,7 +23,13 @@ void Pool::index(const Block& block) {
 }
 
 void Pool::stage(const Block& block) {
-  m_staged.add(SetBlock{block.record.id, block.record.state, block.record.spent});
+  // What it is in the end: a block with many extents of a lease is written once.
+  const auto [place, fresh] = m_staged_blocks.try_emplace(block.record.id, m_staged.changes.size());
+  SetBlock change{block.record.id, block.record.state, block.record.spent};
+  if (fresh)
+    m_staged.add(std::move(change));
+  else
+    m_staged.changes[place->second] = std::move(change);
   index(block);
 }
 
@@ -189,6 +195,7 @@ Result<void> Pool::commit() {
   m_staged.add(m_books);
   auto result = m_store->commit(m_staged);
   m_staged.changes.clear();
+  m_staged_blocks.clear();
   m_staged_material.clear();
   return result;
 }
