@@ -216,10 +216,10 @@ void Kmsd::end_turn() {
   if (!is_same_machine()) return;
   for (kms::Action& action : std::exchange(m_decided, {}))
     std::visit([this](auto& each) { perform(each); }, action);
-  // The bindings first, so that they are at the peer before a client can ask there.
-  m_km_links->flush();
   for (const kms::ReplyEtsi& reply : std::exchange(m_replies, {}))
     m_etsi->reply(reply.request, reply.reply);
+  // Right behind them, and before anything else: a client that has its answer will ask the peer.
+  m_km_links->flush();
   const auto due = m_kme->next_deadline();
   if (!due) return m_deadline.cancel();
   if (*due > net::Loop::now()) return m_deadline.set(*due);
