@@ -69,6 +69,7 @@ void add_status(CLI::App& program, Invocation& invocation);
 void add_rekey(CLI::App& program, Invocation& invocation);
 void add_permit_stamp_jump(CLI::App& program, Invocation& invocation);
 void add_reload(CLI::App& program, Invocation& invocation);
+void add_keys(CLI::App& program, Invocation& invocation);
 void add_kms(CLI::App& program, Invocation& invocation);
 void add_lab(CLI::App& program, Invocation& invocation);
 void add_version(CLI::App& program, Invocation& invocation);

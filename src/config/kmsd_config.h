@@ -20,6 +20,7 @@ struct KmeConfig {
   Position id_position{};
   std::string store{};  // database file
   FileName store_key_file{};
+  std::uint32_t audit_keep_days = 0;
   std::string control_socket{};
   LogLevel log_level = LogLevel::info;
 

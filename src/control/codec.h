@@ -193,4 +193,22 @@ class JsonReader {
   std::optional<Error> m_error;
 };
 
+template <class T>
+std::string object_to_json(const T& value) {
+  JsonWriter writer;
+  writer.write_object(value);
+  return writer.take();
+}
+
+// `what`: the document, in words of an error.
+template <class T>
+Result<T> object_from_json(std::string_view text, std::string_view what) {
+  QUIPU_TRY_ASSIGN(const boost::json::value json, parse_json(text, kMaxReplySize));
+  JsonReader reader(what);
+  T out;
+  reader.read(json, out);
+  if (reader.error()) return std::unexpected(*reader.error());
+  return out;
+}
+
 }  // namespace quipu::control

@@ -6,6 +6,7 @@
 #include <concepts>
 #include <type_traits>
 
+#include "control/audit.h"
 #include "control/message.h"
 #include "control/status.h"
 
@@ -191,6 +192,30 @@ inline constexpr auto all_values(CertificateState /*type*/) {
 
 inline constexpr auto all_values(LinkState /*type*/) {
   return std::array{LinkState::up, LinkState::down, LinkState::connecting};
+}
+
+template <Is<AuditEntry> S, class F>
+void each_field(S& s, F&& f) {
+  f("time", s.time);
+  f("event", s.event);
+  f("sae", s.sae);
+  f("named", s.named);
+  f("kme", s.kme);
+  f("key_IDs", s.key_ids);
+  f("text", s.text);
+}
+
+template <Is<AuditPage> S, class F>
+void each_field(S& s, F&& f) {
+  f("number", s.number);
+  f("previous", s.previous);
+  f("text", s.text);
+  f("hash", s.hash);
+}
+
+template <Is<AuditPages> S, class F>
+void each_field(S& s, F&& f) {
+  f("pages", s.pages);
 }
 
 }  // namespace quipu::control

@@ -8,7 +8,7 @@
 namespace quipu::control {
 namespace {
 
-constexpr std::string_view kVerbs = "status, rekey, reload, permit_stamp_jump";
+constexpr std::string_view kVerbs = "status, rekey, reload, permit_stamp_jump, audit";
 constexpr std::string_view kOkPrefix = R"({"ok":true,"result":)";
 constexpr std::size_t kMaxPeerName = 255;
 
@@ -41,6 +41,17 @@ Result<Request> parse_permit_stamp_jump(const boost::json::object& object) {
   return PermitStampJumpRequest{*std::move(peer)};
 }
 
+Result<Request> parse_audit(const boost::json::object& object) {
+  const auto* const after = object.if_contains("after");
+  if (after == nullptr || object.size() != 2)
+    return fail(Errc::malformed, "audit takes one member, \"after\": the number of the last page that is known");
+  JsonReader reader("after");
+  AuditRequest out;
+  reader.read(*after, out.after);
+  if (reader.error()) return std::unexpected(*reader.error());
+  return out;
+}
+
 // The members of an error object, each a text.
 Result<ReplyError> parse_error(const boost::json::value& json) {
   ReplyError out;
@@ -55,31 +66,14 @@ Result<ReplyError> parse_error(const boost::json::value& json) {
   return out;
 }
 
-template <class T>
-std::string object_to_json(const T& value) {
-  JsonWriter writer;
-  writer.write_object(value);
-  return writer.take();
-}
-
-template <class T>
-Result<T> object_from_json(std::string_view text) {
-  QUIPU_TRY_ASSIGN(const boost::json::value json, parse_json(text, kMaxReplySize));
-  JsonReader reader("result");
-  T out;
-  reader.read(json, out);
-  if (reader.error()) return std::unexpected(*reader.error());
-  return out;
-}
-
 }  // namespace
 
 bool is_write(const Request& request) {
-  return !std::holds_alternative<StatusRequest>(request);
+  return !std::holds_alternative<StatusRequest>(request) && !std::holds_alternative<AuditRequest>(request);
 }
 
 std::string_view verb_of(const Request& request) {
-  static constexpr std::string_view kNames[] = {"status", "rekey", "reload", "permit_stamp_jump"};
+  static constexpr std::string_view kNames[] = {"status", "rekey", "reload", "permit_stamp_jump", "audit"};
   static_assert(std::size(kNames) == std::variant_size_v<Request>);
   return kNames[request.index()];
 }
@@ -94,6 +88,7 @@ std::string encode(const Request& request) {
     out += R"(,"peer":)";
     append_json_string(out, *peer);
   }
+  if (const auto* audit = std::get_if<AuditRequest>(&request)) out += fmt::format(R"(,"after":{})", audit->after);
   return out + "}";
 }
 
@@ -107,6 +102,7 @@ Result<Request> parse_request(std::string_view line) {
   const std::string_view name = text_of(*verb);
   if (name == "rekey") return parse_rekey(*object);
   if (name == "permit_stamp_jump") return parse_permit_stamp_jump(*object);
+  if (name == "audit") return parse_audit(*object);
   if (name != "status" && name != "reload")
     return fail(Errc::unsupported, fmt::format("unknown verb; known: {}", kVerbs));
   if (object->size() != 1) return fail(Errc::malformed, fmt::format("{} takes no members", name));
@@ -162,7 +158,7 @@ std::string to_json(const ReloadResult& result) {
 }
 
 Result<ReloadResult> reload_result_from_json(std::string_view json) {
-  return object_from_json<ReloadResult>(json);
+  return object_from_json<ReloadResult>(json, "result");
 }
 
 std::string to_json(const RekeyResult& result) {
@@ -170,7 +166,7 @@ std::string to_json(const RekeyResult& result) {
 }
 
 Result<RekeyResult> rekey_result_from_json(std::string_view json) {
-  return object_from_json<RekeyResult>(json);
+  return object_from_json<RekeyResult>(json, "result");
 }
 
 }  // namespace quipu::control

@@ -2,6 +2,7 @@
 // One request and one reply per line of JSON on the control socket.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -38,7 +39,14 @@ struct PermitStampJumpRequest {
   bool operator==(const PermitStampJumpRequest&) const = default;
 };
 
-using Request = std::variant<StatusRequest, RekeyRequest, ReloadRequest, PermitStampJumpRequest>;
+// Pages of the KMS's audit log (audit.h): those behind page `after`, as many as fit into a reply.
+struct AuditRequest {
+  std::uint64_t after = 0;
+
+  bool operator==(const AuditRequest&) const = default;
+};
+
+using Request = std::variant<StatusRequest, RekeyRequest, ReloadRequest, PermitStampJumpRequest, AuditRequest>;
 
 // Read verbs are for the socket's group, write verbs for root and the daemon's own user.
 bool is_write(const Request& request);

@@ -68,25 +68,28 @@ Result<void> Daemon::open_control(const config::DeviceConfig& device) {
 
 std::optional<std::string> Daemon::on_request(const control::Request& request,
                                               service::ControlServer::ClientId client) {
-  return std::visit(Overloaded{
-                        [&](const control::StatusRequest&) -> std::optional<std::string> {
-                          return control::encode_ok(control::to_json(status()));
-                        },
-                        [&](const control::RekeyRequest& verb) { return rekey(verb, client); },
-                        [&](const control::ReloadRequest&) -> std::optional<std::string> {
-                          const auto result = reload();
-                          if (!result) return control::encode_error(result.error(), kReloadHint);
-                          return control::encode_ok(control::to_json(*result));
-                        },
-                        [&](const control::PermitStampJumpRequest& verb) -> std::optional<std::string> {
-                          const auto permitted = m_engine->permit_stamp_jump(verb.peer);
-                          if (!permitted) return tunnel_error(permitted.error());
-                          m_log.warning(event::kStampJumpPermitted, "one jump of stamps is permitted",
-                                        {{"peer", verb.peer}});
-                          return control::encode_ok("{}");
-                        },
-                    },
-                    request);
+  return std::visit(
+      Overloaded{
+          [&](const control::StatusRequest&) -> std::optional<std::string> {
+            return control::encode_ok(control::to_json(status()));
+          },
+          [&](const control::RekeyRequest& verb) { return rekey(verb, client); },
+          [&](const control::ReloadRequest&) -> std::optional<std::string> {
+            const auto result = reload();
+            if (!result) return control::encode_error(result.error(), kReloadHint);
+            return control::encode_ok(control::to_json(*result));
+          },
+          [&](const control::PermitStampJumpRequest& verb) -> std::optional<std::string> {
+            const auto permitted = m_engine->permit_stamp_jump(verb.peer);
+            if (!permitted) return tunnel_error(permitted.error());
+            m_log.warning(event::kStampJumpPermitted, "one jump of stamps is permitted", {{"peer", verb.peer}});
+            return control::encode_ok("{}");
+          },
+          [&](const control::AuditRequest&) -> std::optional<std::string> {
+            return control::encode_error(Error{Errc::unsupported, "quipud keeps no audit log: quipu-kmsd does"});
+          },
+      },
+      request);
 }
 
 std::optional<std::string> Daemon::rekey(const control::RekeyRequest& request,

@@ -46,6 +46,15 @@ struct ReplyEtsi {
   EtsiReply reply;
 };
 
+// For the audit log, before the ReplyEtsi of the same request: `sae` is given these keys.
+struct AuditDelivery {
+  KmeId peer;
+  SaeId sae;
+  bool master = false;       // by enc_keys; else by dec_keys
+  std::vector<SaeId> named;  // the slaves that may fetch them, or their master
+  std::vector<Uuid> key_ids;
+};
+
 // A message for the driver of that link at this end (peer_receive of the driver ABI).
 struct DeliverDriverMessage {
   std::string source;
@@ -67,7 +76,7 @@ struct Fatal {
   Error error;
 };
 
-using Action = std::variant<SendLink, CloseLink, LinkUp, ReplyEtsi, DeliverDriverMessage, Report, Fatal>;
+using Action = std::variant<SendLink, CloseLink, LinkUp, ReplyEtsi, AuditDelivery, DeliverDriverMessage, Report, Fatal>;
 using Actions = std::vector<Action>;
 
 }  // namespace quipu::kms

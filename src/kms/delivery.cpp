@@ -9,13 +9,14 @@ void Delivery::reply(RequestId request, EtsiReply reply) {
   m_site.act(ReplyEtsi{request, std::move(reply)});
 }
 
-EtsiReply Delivery::counted(etsi::KeyContainer container) {
+EtsiReply Delivery::hand_out(etsi::KeyContainer container, AuditDelivery audit) {
   container.simulated = m_pool.simulated();
   m_delivered_keys += container.keys.size();
   for (const etsi::Key& key : container.keys) {
     m_delivered_octets += key.bytes.size();
     m_spent_octets += (key.bytes.size() + kSlotSize - 1) / kSlotSize * kSlotSize;
   }
+  m_site.act(std::move(audit));
   return container;
 }
 
@@ -53,11 +54,13 @@ std::optional<EtsiReply> Delivery::attempt(const EncWait& wait, bool last) {
     return unavailable("not enough key material available");
   }
   etsi::KeyContainer container;
+  AuditDelivery audit{m_peer.id, wait.master, true, wait.slaves, {}};
   for (CarvedKey& key : *carved) {
     bind(key, wait);
+    audit.key_ids.push_back(key.key_id);
     container.keys.push_back({KeyId(key.key_id.text()), std::move(key.key)});
   }
-  return counted(std::move(container));
+  return hand_out(std::move(container), std::move(audit));
 }
 
 void Delivery::bind(const CarvedKey& key, const EncWait& wait) {
@@ -93,7 +96,7 @@ std::optional<EtsiReply> Delivery::attempt(const DecWait& wait, bool last) {
   etsi::KeyContainer container;
   for (std::size_t i = 0; i < wait.ids.size(); ++i)
     container.keys.push_back({wait.asked[i], m_opened.fetch(wait.ids[i], wait.slave)});
-  return counted(std::move(container));
+  return hand_out(std::move(container), {m_peer.id, wait.slave, false, {wait.master}, wait.ids});
 }
 
 void Delivery::retry() {

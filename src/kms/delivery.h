@@ -88,8 +88,8 @@ class Delivery {
   std::optional<EtsiReply> attempt(const DecWait& wait, bool last);
   void begin(RequestId request, std::variant<EncWait, DecWait> what, bool at_once);
   void reply(RequestId request, EtsiReply reply);
-  // A container that is about to be handed out.
-  EtsiReply counted(etsi::KeyContainer container);
+  // A container that is about to be handed out: counted, and told to the audit log.
+  EtsiReply hand_out(etsi::KeyContainer container, AuditDelivery audit);
   void bind(const CarvedKey& key, const EncWait& wait);
   void acknowledge_bindings();
   etsi::ApiError not_serving() const;

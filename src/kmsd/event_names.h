@@ -14,6 +14,7 @@ inline constexpr std::string_view kReloaded = "reloaded";
 inline constexpr std::string_view kReloadRefused = "reload_refused";
 inline constexpr std::string_view kListening = "listening";
 inline constexpr std::string_view kListenAddressAbsent = "listen_address_absent";
+inline constexpr std::string_view kAuditHead = "audit_head";
 inline constexpr std::string_view kScrubFailed = "scrub_failed";
 inline constexpr std::string_view kKmLinkConnected = "km_link_connected";
 inline constexpr std::string_view kKmLinkRefused = "km_link_refused";

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/encoding.h"
+#include "base/version.h"
 #include "kmsd/event_names.h"
 #include "kmsd/status.h"
 #include "net/local_address.h"
@@ -119,7 +121,7 @@ Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configu
   daemon->start_links(drivers);
   daemon->watch_machine();
   daemon->on_second();
-  daemon->perform({});
+  daemon->perform(kms::Actions{});
   log.info(event::kListening, "the KME waits for SAEs and for other KMEs",
            {{"etsi014", daemon->m_etsi->local().text()}, {"km_link", daemon->m_km_links->local().text()}});
   return daemon;
@@ -143,14 +145,21 @@ Kmsd::Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource s
   m_certificates.set(certificates_of(m_configuration));
 }
 
-Kmsd::~Kmsd() = default;
+// What was handed out until the end is recorded; after a failure of the store it cannot be.
+Kmsd::~Kmsd() {
+  if (!m_audit) return;
+  m_audit->add("stopped", m_failure ? m_failure->text : std::string(), service::wall_now());
+  if (m_audit->write(service::wall_now())) m_audit->tell_head();
+}
 
 Result<void> Kmsd::open_store_and_core() {
   const config::KmsdConfig& values = m_configuration.values;
   QUIPU_TRY_ASSIGN(m_store, store::SqliteStore::open(values.kme.store, std::move(m_configuration.store_key), m_rng));
   QUIPU_TRY_ASSIGN(m_kme,
                    kms::Kme::start(core_configuration(values), *m_store, m_rng, service::wall_now(), net::Loop::now()));
-  return {};
+  m_audit.emplace(m_store->audit(), std::chrono::days(values.kme.audit_keep_days), m_log);
+  m_audit->add("started", fmt::format("quipu-kmsd {} of {}", kVersion, values.kme.id.value()), service::wall_now());
+  return m_audit->write(service::wall_now());
 }
 
 Result<void> Kmsd::open_sockets() {
@@ -216,6 +225,7 @@ void Kmsd::end_turn() {
   if (!is_same_machine()) return;
   for (kms::Action& action : std::exchange(m_decided, {}))
     std::visit([this](auto& each) { perform(each); }, action);
+  if (m_failure) return;  // without its store or its audit log it hands out nothing
   for (const kms::ReplyEtsi& reply : std::exchange(m_replies, {}))
     m_etsi->reply(reply.request, reply.reply);
   // Right behind them, and before anything else: a client that has its answer will ask the peer.
@@ -241,6 +251,11 @@ void Kmsd::perform(kms::LinkUp& action) {
 
 void Kmsd::perform(kms::ReplyEtsi& action) {
   m_replies.push_back(std::move(action));
+}
+
+void Kmsd::perform(const kms::AuditDelivery& action) {
+  m_audit->add(action, service::wall_now());
+  if (m_audit->is_full()) write_audit();
 }
 
 void Kmsd::perform(kms::DeliverDriverMessage& action) {
@@ -316,12 +331,29 @@ void Kmsd::on_second() {
   m_log.flush();
   service::notify_watchdog();
   m_certificates.check(service::wall_now());
+  write_audit();
   if (!is_same_machine()) return;
   if (net::Loop::now() < m_next_scrub) return;
   m_next_scrub = net::Loop::now() + kScrubInterval;
   if (const auto scrubbed = m_store->scrub(); !scrubbed)
     m_log.error(event::kScrubFailed, "what was left of used key material could not be removed from the store's log",
                 {error_field(scrubbed.error())});
+}
+
+// Keys are not handed out without a record.
+void Kmsd::write_audit() {
+  if (const auto written = m_audit->write(service::wall_now()); !written)
+    stop(Error{written.error().code, "the audit log cannot be written: " + written.error().text});
+}
+
+Result<control::AuditPages> Kmsd::read_audit(std::uint64_t after) {
+  constexpr std::size_t kPart = std::size_t{512} * 1024;  // and a page: with all its escapes it fits into a reply
+  QUIPU_TRY(m_audit->write(service::wall_now()));
+  QUIPU_TRY_ASSIGN(const auto pages, m_store->audit().read(after, kPart));
+  control::AuditPages out;
+  for (const store::AuditPage& page : pages)
+    out.pages.push_back({page.number, to_hex(page.previous), page.text, to_hex(page.hash)});
+  return out;
 }
 
 void Kmsd::stop(std::optional<Error> failure) {
@@ -407,7 +439,11 @@ std::string Kmsd::answer(const control::Request& request) {
     return result ? control::encode_ok(control::to_json(*result))
                   : control::encode_error(result.error(), "nothing was changed");
   }
-  return control::encode_error(Error{Errc::unsupported, "quipu-kmsd knows the verbs status and reload"});
+  if (const auto* audit = std::get_if<control::AuditRequest>(&request)) {
+    const auto pages = read_audit(audit->after);
+    return pages ? control::encode_ok(control::to_json(*pages)) : control::encode_error(pages.error());
+  }
+  return control::encode_error(Error{Errc::unsupported, "quipu-kmsd knows the verbs status, reload and audit"});
 }
 
 std::string Kmsd::status_json() const {

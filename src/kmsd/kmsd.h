@@ -11,6 +11,7 @@
 #include "config/kmsd_config.h"
 #include "crypto/rng.h"
 #include "kms/kme.h"
+#include "kmsd/audit_writer.h"
 #include "kmsd/etsi_server.h"
 #include "kmsd/km_links.h"
 #include "kmsd/links.h"
@@ -84,6 +85,7 @@ class Kmsd {
   void perform(kms::CloseLink& action);
   void perform(kms::LinkUp& action);
   void perform(kms::ReplyEtsi& action);
+  void perform(const kms::AuditDelivery& action);
   void perform(kms::DeliverDriverMessage& action);
   void perform(kms::Report& action);
   void perform(kms::Fatal& action);
@@ -98,6 +100,8 @@ class Kmsd {
   void watch_machine();
   void forget_abandoned();
   void stop(std::optional<Error> failure);
+  void write_audit();
+  Result<control::AuditPages> read_audit(std::uint64_t after);
   Result<control::ReloadResult> reload();
   bool names_this_run(const service::TlsEnd& km_link) const;
   bool distrusts_callers(const Configuration& fresh) const;
@@ -117,6 +121,7 @@ class Kmsd {
   service::MachineState m_machine;
   service::SignalSource m_signals;
   std::unique_ptr<store::SqliteStore> m_store;
+  std::optional<AuditWriter> m_audit;
   TimePoint m_next_scrub;
   service::CertificateWatch m_certificates;
   std::unique_ptr<kms::Kme> m_kme;

@@ -85,6 +85,15 @@ CREATE TABLE source_marks (
 ALTER TABLE retired_instances ADD COLUMN number INTEGER NOT NULL DEFAULT 0;  -- in the order of retiring
 CREATE INDEX retired_by_number ON retired_instances (pool, number);
 )sql",
+    R"sql(
+CREATE TABLE audit (
+  number   INTEGER PRIMARY KEY,              -- from 1, without a gap
+  written  INTEGER NOT NULL,                 -- milliseconds since 1970
+  previous BLOB NOT NULL,                    -- hash of the page before
+  text     TEXT NOT NULL,
+  hash     BLOB NOT NULL
+);
+)sql",
 };
 
 Result<std::int64_t> read_pragma(Database& database, const char* sql) {

@@ -72,6 +72,7 @@ struct SqliteStore::Connection {
 
   Database database;
   Sealer sealer;
+  AuditLog audit{database};
 };
 
 SqliteStore::SqliteStore(std::unique_ptr<Connection> connection) : m_connection(std::move(connection)) {}
@@ -98,6 +99,10 @@ Result<void> SqliteStore::scrub() {
   QUIPU_TRY(m_connection->database.truncate_wal());
   m_deleted = false;
   return {};
+}
+
+AuditLog& SqliteStore::audit() {
+  return m_connection->audit;
 }
 
 Result<std::optional<std::int64_t>> SqliteStore::find_pool(const KmeId& pool) {

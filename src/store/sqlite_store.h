@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "crypto/rng.h"
 #include "kms/store.h"
+#include "store/audit_log.h"
 
 namespace quipu::store {
 
@@ -35,6 +36,8 @@ class SqliteStore final : public kms::Store {
   // Removes what deleted chunks left in the write-ahead log; cheap when nothing was deleted since the last call. To be
   // called at least twice a minute, and before the process ends.
   Result<void> scrub();
+
+  AuditLog& audit();
 
  private:
   struct Connection;

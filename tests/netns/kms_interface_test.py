@@ -108,6 +108,23 @@ class KmsInterface(unittest.TestCase):
             self.assertEqual(str(uuid.UUID(key["key_ID"])), key["key_ID"])
             self.assertEqual((uuid.UUID(key["key_ID"]).version, uuid.UUID(key["key_ID"]).variant), (4, uuid.RFC_4122))
 
+    def audit(self, site, *options):
+        """Lines of the audit log of a site's KMS; fails if it does not hold together."""
+        return run(PROGRAMS / "quipu", "--kms-socket", site.folder / "kms.sock", "keys", "audit", *options).splitlines()
+
+    def test_the_audit_log_says_who_was_given_a_key(self):
+        key = self.keys(1)[0]
+        self.assertEqual(self.fetch([key])[0], 200)
+        given, = self.audit(self.a, "--key-id", key["key_ID"].upper())
+        self.assertRegex(given, f"^[0-9TZ:.-]+ enc_keys {key['key_ID']} sae=sae-a slaves=sae-b kme=kme-b$")
+        fetched, = self.audit(self.b, "--key-id", key["key_ID"])
+        self.assertRegex(fetched, f"^[0-9TZ:.-]+ dec_keys {key['key_ID']} sae=sae-b master=sae-a kme=kme-a$")
+        self.assertEqual(self.audit(self.b, "--key-id", key["key_ID"], "--sae", "sae-x"), [])
+        for site in (self.a, self.b):
+            entries = [json.loads(line) for line in self.audit(site, "--json")]
+            self.assertEqual(entries[0]["event"], "started")
+            self.assertNotIn(key["key"], str(entries))
+
     def test_get_serves_simple_requests(self):
         status, container = self.a.ask("GET", "sae-b/enc_keys?number=1&size=512")
         self.assertEqual(status, 200, container)
@@ -152,6 +169,8 @@ class KmsInterface(unittest.TestCase):
         served = wait_until(lambda: self.fresh_pair(), "keys flow again after kill -9")
         self.assertFalse({key["key"] for key in before} & {key["key"] for key in served})
         self.assertEqual(self.fetch(before)[0], 400, "a key of the killed run was delivered")
+        events = [json.loads(line)["event"] for line in self.audit(self.b, "--json")]
+        self.assertEqual([event for event in events if event in ("started", "stopped")], ["started", "started"])
 
     def fresh_pair(self):
         status, container = self.a.ask("POST", "sae-b/enc_keys", {"number": 2})

@@ -14,7 +14,8 @@ using testing::HasSubstr;
 TEST(Request, SurvivesTheLine) {
   for (const Request& request :
        {Request(StatusRequest{}), Request(ReloadRequest{}), Request(RekeyRequest{}), Request(RekeyRequest{"dc-b"}),
-        Request(RekeyRequest{"\"\\\n\x01ü"}), Request(PermitStampJumpRequest{"dc-b"})}) {
+        Request(RekeyRequest{"\"\\\n\x01ü"}), Request(PermitStampJumpRequest{"dc-b"}), Request(AuditRequest{}),
+        Request(AuditRequest{~std::uint64_t{0}})}) {
     const std::string line = encode(request);
     EXPECT_EQ(line.find('\n'), std::string::npos);
     const auto read = parse_request(line);
@@ -24,8 +25,9 @@ TEST(Request, SurvivesTheLine) {
   EXPECT_EQ(encode(RekeyRequest{"dc-b"}), R"({"verb":"rekey","peer":"dc-b"})");
 }
 
-TEST(Request, OnlyStatusIsARead) {
+TEST(Request, OnlyStatusAndAuditAreReads) {
   EXPECT_FALSE(is_write(StatusRequest{}));
+  EXPECT_FALSE(is_write(AuditRequest{}));
   EXPECT_TRUE(is_write(ReloadRequest{}));
   EXPECT_TRUE(is_write(RekeyRequest{}));
   EXPECT_TRUE(is_write(PermitStampJumpRequest{}));
@@ -37,10 +39,13 @@ TEST(Request, RefusesWhatIsNotOne) {
       {"null", "is an object"},
       {"{}", "\"verb\" is missing"},
       {R"({"verb":1})", "\"verb\" is missing"},
-      {R"({"verb":"stop"})", "known: status, rekey, reload, permit_stamp_jump"},
+      {R"({"verb":"stop"})", "known: status, rekey, reload, permit_stamp_jump, audit"},
       {R"({"verb":"permit_stamp_jump"})", "\"peer\" is missing"},
       {R"({"verb":"permit_stamp_jump","peer":""})", "has to be the name"},
       {R"({"verb":"permit_stamp_jump","stamp":1})", "takes no member \"stamp\""},
+      {R"({"verb":"audit"})", "takes one member, \"after\""},
+      {R"({"verb":"audit","after":-1})", "unsigned integer"},
+      {R"({"verb":"audit","after":1,"before":2})", "takes one member"},
       {R"({"verb":"status","verb":"rekey"})", "member \"verb\" stands twice"},
       {R"({"verb":"status","\u0076erb":"rekey"})", "member \"verb\" stands twice"},
       {R"({"verb":"status","peer":"x"})", "takes no members"},

@@ -102,6 +102,7 @@ class KmsdTest : public ::testing::Test {
     values.kme = {.id = KmeId("kme-b"),
                   .store = scratch.path("kms.db"),
                   .store_key_file = {scratch.path("store.key")},
+                  .audit_keep_days = 365,
                   .control_socket = scratch.path("control")};
     values.etsi014 = {.listen = kLoopback,
                       .tls = files("etsi014"),
@@ -121,11 +122,8 @@ class KmsdTest : public ::testing::Test {
   // A pool with 128 slots that both ends have.
   void stock_store() {
     scratch.write("store.key", std::string(42, 'A') + "E=\n", 0600);
-    Secret<32> key;
-    key.mutable_view()[31] = 1;
-    crypto::SystemRng rng;
-    auto store = store::SqliteStore::open(scratch.path("kms.db"), std::move(key), rng);
-    ASSERT_TRUE(store.has_value()) << store.error().text;
+    const auto store = open_store();
+    ASSERT_TRUE(store != nullptr);
     const Bytes octets(4096, 7);
     kms::BlockRecord record;
     record.id = BlockId(Uuid{{1}});
@@ -136,7 +134,16 @@ class KmsdTest : public ::testing::Test {
     kms::Transaction transaction(KmeId("kme-a"));
     transaction.add(kms::AddBlock{record, octets});
     transaction.add(kms::Books{.received = 4096, .stock = 4096});
-    ASSERT_TRUE((*store)->commit(transaction).has_value());
+    ASSERT_TRUE(store->commit(transaction).has_value());
+  }
+
+  // While no daemon has it.
+  std::unique_ptr<store::SqliteStore> open_store() {
+    Secret<32> key;
+    key.mutable_view()[31] = 1;
+    auto store = store::SqliteStore::open(scratch.path("kms.db"), std::move(key), store_rng);
+    EXPECT_TRUE(store.has_value()) << store.error().text;
+    return store ? *std::move(store) : nullptr;
   }
 
   std::uint16_t port_of(std::string_view server) const {
@@ -213,6 +220,7 @@ class KmsdTest : public ::testing::Test {
   }
 
   test::Scratch scratch;
+  crypto::SystemRng store_rng;
   net::TestPki pki;
   net::Loop loop;
   net::Loop peers_loop;  // without which the peer neither reads nor writes
@@ -271,6 +279,21 @@ TEST_F(KmsdTest, AnSaeGetsAKeyAndThePeerItsBinding) {
   exchange_ping(*peer);
   ASSERT_EQ(peer->heard<wire::Binding>().size(), 1U);
   EXPECT_EQ(peer->heard<wire::Binding>()[0].master, SaeId("sae-b"));
+}
+
+TEST_F(KmsdTest, WhatWasHandedOutIsInTheAuditLogWhenTheDaemonHasEnded) {
+  const auto peer = connect_leased_peer();
+  const auto client = connect_sae();
+  client->say(kEncKeys);
+  run_until(loop, [&] { return client->received.find("key_ID") != std::string::npos; });
+  const std::string key_id = client->received.substr(client->received.find("key_ID\":\"") + 9, 36);
+  daemon.reset();
+  const auto pages = open_store()->audit().read(0, SIZE_MAX);
+  ASSERT_TRUE(pages.has_value());
+  std::string text;
+  for (const store::AuditPage& page : *pages)
+    text += page.text;
+  EXPECT_THAT(text, testing::MatchesRegex(".*\"started\".*\"enc_keys\".*" + key_id + ".*\"stopped\".*"));
 }
 
 TEST_F(KmsdTest, ADriversMessagesWaitForAPeerThatDoesNotRead) {

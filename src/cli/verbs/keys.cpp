@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+
+#include "cli/audit_chain.h"
+#include "cli/control_client.h"
+#include "cli/verb.h"
+
+namespace quipu::cli {
+namespace {
+
+struct AuditOptions {
+  std::string sae;
+  std::string key_id;
+  std::string noted;
+  bool json = false;
+};
+
+// A key_ID is a UUID, of which either case is right.
+std::string lower_case(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 32) : c; });
+  return text;
+}
+
+bool is_wanted(const control::AuditEntry& entry, const AuditOptions& options) {
+  const auto has = [](const std::vector<std::string>& list, const std::string& one) {
+    return std::ranges::find(list, one) != list.end();
+  };
+  return (options.sae.empty() || entry.sae == options.sae || has(entry.named, options.sae)) &&
+         (options.key_id.empty() || has(entry.key_ids, options.key_id));
+}
+
+// One line for each key.
+void print(const control::AuditEntry& entry, const AuditOptions& options) {
+  if (entry.key_ids.empty())
+    fmt::print("{} {}{}{}\n", entry.time, entry.event, entry.text.empty() ? "" : " ", entry.text);
+  for (const std::string& id : entry.key_ids)
+    if (options.key_id.empty() || id == options.key_id)
+      fmt::print("{} {} {} sae={} {}={} kme={}\n", entry.time, entry.event, id, entry.sae,
+                 entry.event == "enc_keys" ? "slaves" : "master", fmt::join(entry.named, ","), entry.kme);
+}
+
+Result<void> show(const control::AuditPage& page, const AuditOptions& options) {
+  std::string_view rest = page.text;
+  while (!rest.empty()) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+    QUIPU_TRY_ASSIGN(const control::AuditEntry entry, control::audit_entry_from_json(line));
+    if (!is_wanted(entry, options)) continue;
+    if (options.json)
+      fmt::print("{}\n", line);
+    else
+      print(entry, options);
+  }
+  return {};
+}
+
+// What holds together is shown; the first page that does not ends it.
+Result<void> audit(const std::string& socket, const AuditOptions& options, AuditChain& chain) {
+  for (;;) {
+    QUIPU_TRY_ASSIGN(auto reply, ask(socket, control::AuditRequest{chain.last()}));
+    QUIPU_TRY_ASSIGN(const std::string json, result_of(std::move(reply)));
+    QUIPU_TRY_ASSIGN(const control::AuditPages part, control::audit_pages_from_json(json));
+    for (const control::AuditPage& page : part.pages) {
+      QUIPU_TRY(chain.add(page));
+      QUIPU_TRY(show(page, options));
+    }
+    if (part.pages.empty()) return chain.end();
+  }
+}
+
+ExitCode run_audit(const std::string& socket, AuditOptions options) {
+  std::optional<AuditMark> noted;
+  if (!options.noted.empty()) {
+    noted = AuditMark::parse(options.noted);
+    if (!noted) {
+      complain("quipu: --noted wants PAGE:HASH as the log event audit_head says them\n");
+      return ExitCode::usage;
+    }
+  }
+  options.key_id = lower_case(std::move(options.key_id));
+  AuditChain chain(std::move(noted));
+  if (const auto done = audit(socket, options, chain); !done) {
+    report(done.error());
+    return done.error().code == Errc::conflict ? ExitCode::degraded : ExitCode::error;
+  }
+  complain("pages {} to {} hold together; note {}:{}\n", chain.first(), chain.last(), chain.last(), chain.hash());
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+void add_keys(CLI::App& program, Invocation& invocation) {
+  CLI::App& keys = add_verb(program, "keys", "What became of keys in this site's KMS");
+  keys.require_subcommand(1);
+  CLI::App& verb = add_verb(
+      keys, "audit", "Show who was given which key_ID, and when, and check that nothing of it was changed",
+      "One line for each key to standard output: when, by which request, its key_ID, the SAE that was given it, "
+      "and who else may\nhave it. The verdict on the log goes to standard error. Never a key.\nExit code 3: a "
+      "page was changed or taken out.");
+  auto options = std::make_shared<AuditOptions>();
+  verb.add_option("--sae", options->sae, "Only what this SAE was given or named for");
+  verb.add_option("--key-id", options->key_id, "Only this key");
+  verb.add_option("--noted", options->noted, "PAGE:HASH as noted earlier: it has to be there still");
+  verb.add_flag("--json", options->json, "The lines as they are stored, in JSON");
+  on_run(verb, invocation, [&invocation, options] { return run_audit(invocation.kms_socket, *options); });
+}
+
+}  // namespace quipu::cli
