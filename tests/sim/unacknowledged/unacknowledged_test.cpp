@@ -8,7 +8,7 @@
 namespace quipu::kms::sim {
 namespace {
 
-constexpr std::uint64_t kSeeds = 200;
+constexpr std::uint64_t kSeeds = 3'000;  // at most: some hundred are enough
 constexpr int kSteps = 200;
 
 // What the ledger says of the first story in which a rule of single use is broken.
