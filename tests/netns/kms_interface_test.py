@@ -19,6 +19,14 @@ import support
 from support import PROGRAMS, run, wait_until
 
 
+def has_ended(process):
+    """Also of its files, which it loses after its memory: until then its port is taken and its store locked."""
+    try:
+        return pathlib.Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
 class Site:
     def __init__(self, description):
         self.letter = description["site"]
@@ -53,8 +61,9 @@ class Site:
 
     def restart_kms(self):
         """kill -9, then the same command again."""
-        os.kill(self.process("quipu-kmsd"), signal.SIGKILL)
-        wait_until(lambda: self.process("quipu-kmsd") is None, "the killed KMS goes away")
+        killed = self.process("quipu-kmsd")
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: has_ended(killed), "the killed KMS goes away")
         with open(self.folder / "quipu-kmsd.log", "ab") as log:
             return subprocess.Popen(["ip", "netns", "exec", self.namespace, PROGRAMS / "quipu-kmsd", "--config",
                                      self.folder / "kms.toml"], stdout=log, stderr=log)
