@@ -113,6 +113,8 @@ void read_peers(const Section& root, KmsdConfig& config, UniqueValues& saes) {
       saes.take_at(section, item.position, "saes", item.text);
       peer.saes.emplace_back(item.text);
     }
+    peer.reserve_keys = unsigned_value(section, "reserve_keys");
+    peer.low_stock_keys = unsigned_value(section, "low_stock_keys");
     config.peer_kmes.push_back(std::move(peer));
   }
 }
@@ -196,7 +198,10 @@ Parsed<KmsdConfig> parse_kmsd(std::string_view text) {
         read_km_link(*section, config.etsi014.listen, etsi014 ? etsi014->position_of("listen") : Position{});
   UniqueValues saes("SAE id");
   for (const Section& section : root.tables("sae")) {
-    config.saes.push_back({SaeId(read_id(section, "id"))});
+    SaeConfig sae{.id = SaeId(read_id(section, "id"))};
+    if (const auto rate = section.integer("max_rate_bit_s")) sae.max_rate_bit_s = static_cast<std::uint64_t>(*rate);
+    sae.uses_reserve = section.boolean("uses_reserve").value_or(false);
+    config.saes.push_back(std::move(sae));
     saes.take(section, "id", config.saes.back().id.value());
   }
   read_peers(root, config, saes);

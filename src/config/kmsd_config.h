@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,14 +56,18 @@ struct KmLinkConfig {
 // An application or encryptor that is served here.
 struct SaeConfig {
   SaeId id{};
+  std::optional<std::uint64_t> max_rate_bit_s{};  // of keys by enc_keys
+  bool uses_reserve = false;
 
   bool operator==(const SaeConfig&) const = default;
 };
 
 struct PeerKmeConfig {
   KmeId id{};
-  HostPort address{};         // of its KM link
-  std::vector<SaeId> saes{};  // served there
+  HostPort address{};                // of its KM link
+  std::vector<SaeId> saes{};         // served there
+  std::uint32_t reserve_keys = 0;    // of the default size
+  std::uint32_t low_stock_keys = 0;  // likewise
   Position position{};
 
   bool operator==(const PeerKmeConfig&) const = default;

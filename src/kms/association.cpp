@@ -299,6 +299,7 @@ Result<void> Association::handle_timeout() {
   QUIPU_TRY(m_own.refill(m_delivery.waiting()));
   ask_closes();
   count_rates();
+  tell_low_stock();
   if (const auto end = m_availability.ends(); end && m_site.now >= *end && !m_end_reported) {
     m_end_reported = true;
     m_site.alarm("pool_stopped", "The KM link has been lost for too long: no keys of this pool are handed out.",
@@ -325,10 +326,17 @@ void Association::count_rates() {
   m_counted_spent = m_delivery.spent_octets();
 }
 
-// As enc_keys would give them out now: nothing while it gives no keys, and without contact none but what is leased.
-std::uint64_t Association::obtainable_octets() const {
-  if (!m_availability.serving(m_site.now)) return 0;
-  return (m_link.up() ? m_pool.books().stock : 0) + m_own.ready_slots() * kSlotSize;
+// Told again only after the stock was twice that.
+void Association::tell_low_stock() {
+  const std::uint64_t left = m_pool.books().stock + m_own.ready_slots() * kSlotSize;
+  const std::uint64_t low = m_config.low_stock_octets;
+  if (m_stock_low ? left < 2 * low : left >= low) return;
+  m_stock_low = !m_stock_low;
+  const std::vector<LogField> fields{{"peer", m_config.id.value()}, {"stock_bits", std::to_string(8 * left)}};
+  if (m_stock_low)
+    m_site.report(LogLevel::warning, "stock_low", "The stock of key material runs low.", fields);
+  else
+    m_site.report(LogLevel::info, "stock_recovered", "The stock of key material has recovered.", fields);
 }
 
 etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) const {
@@ -340,7 +348,7 @@ etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) 
   status.master_sae_id = master;
   status.slave_sae_id = slave;
   status.key_size = limits.key_size_bits;
-  status.stored_key_count = obtainable_octets() / per_key;
+  status.stored_key_count = m_delivery.obtainable_octets(master) / per_key;
   status.max_key_count = limits.pool_octets / per_key;
   status.max_key_per_request = limits.max_keys_per_request;
   status.max_key_size = limits.max_key_size_bits;

@@ -95,7 +95,7 @@ class Association {
   // Marks that there is work for handle_timeout().
   void touch();
   void count_rates();
-  std::uint64_t obtainable_octets() const;
+  void tell_low_stock();
 
   Site& m_site;
   const PeerConfig& m_config;
@@ -112,6 +112,7 @@ class Association {
   std::set<std::string> m_unshared_links;  // that were told of on this connection
   std::optional<TimePoint> m_due;          // housekeeping
   bool m_end_reported = false;             // of serving
+  bool m_stock_low = false;                // as last told
   RateMeter m_production;
   RateMeter m_consumption;
   Books m_counted;  // what the meters have seen

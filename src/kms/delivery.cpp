@@ -46,13 +46,35 @@ void Delivery::begin(RequestId request, std::variant<EncWait, DecWait> what, boo
   m_waiting.push_back({request, std::move(what), m_site.now + kMaxWait});
 }
 
+bool Delivery::uses_reserve(const SaeId& sae) const {
+  const auto terms = m_site.config.terms.find(sae);
+  return terms != m_site.config.terms.end() && terms->second.uses_reserve;
+}
+
+std::uint64_t Delivery::obtainable_octets(const SaeId& master) const {
+  if (!m_availability.serving(m_site.now)) return 0;
+  const std::uint64_t there = (m_link.up() ? m_pool.books().stock : 0) + m_own.ready_slots() * kSlotSize;
+  const std::uint64_t reserve = uses_reserve(master) ? 0 : m_peer.reserve_octets;
+  return there - std::min(there, reserve);
+}
+
+std::optional<etsi::ApiError> Delivery::over_budget(const EncWait& wait) const {
+  if (!m_site.rates.allows(wait.master, std::uint64_t{wait.demand.number} * wait.demand.size_bits, m_site.now))
+    return unavailable("this SAE has drawn what its rate allows; ask again later");
+  if (m_peer.reserve_octets == 0 || uses_reserve(wait.master)) return std::nullopt;
+  if (obtainable_octets(wait.master) >= std::uint64_t{wait.demand.slots()} * kSlotSize) return std::nullopt;
+  return unavailable("not enough key material available; the rest of it is reserved");
+}
+
 std::optional<EtsiReply> Delivery::attempt(const EncWait& wait, bool last) {
   if (!m_availability.serving(m_site.now)) return not_serving();
+  if (auto error = over_budget(wait)) return *std::move(error);
   auto carved = m_own.carve(wait.demand);
   if (!carved) {
     if (!last && m_link.up() && m_own.could_meet(wait.demand)) return std::nullopt;
     return unavailable("not enough key material available");
   }
+  m_site.rates.spend(wait.master, std::uint64_t{wait.demand.number} * wait.demand.size_bits, m_site.now);
   etsi::KeyContainer container;
   AuditDelivery audit{m_peer.id, wait.master, true, wait.slaves, {}};
   for (CarvedKey& key : *carved) {

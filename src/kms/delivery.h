@@ -50,6 +50,10 @@ class Delivery {
   // Repeats the bindings that were not acknowledged; another run of the peer has no use for them.
   void contact(bool peer_restarted);
 
+  // Of the pool, what enc_keys would give this SAE now: nothing while it gives no keys, without contact none but what
+  // is leased, and of the reserve nothing unless it may use that.
+  std::uint64_t obtainable_octets(const SaeId& master) const;
+
   // What was handed to SAEs here in this run.
   std::uint64_t delivered_keys() const { return m_delivered_keys; }
 
@@ -85,6 +89,9 @@ class Delivery {
 
   // Empty: wait on, which is not offered when `last`.
   std::optional<EtsiReply> attempt(const EncWait& wait, bool last);
+  bool uses_reserve(const SaeId& sae) const;
+  // Why this SAE may not draw on what is there; empty when it may.
+  std::optional<etsi::ApiError> over_budget(const EncWait& wait) const;
   std::optional<EtsiReply> attempt(const DecWait& wait, bool last);
   void begin(RequestId request, std::variant<EncWait, DecWait> what, bool at_once);
   void reply(RequestId request, EtsiReply reply);

@@ -11,10 +11,17 @@
 namespace quipu::kms {
 namespace {
 
+std::map<SaeId, std::uint64_t> rates_of(const KmeConfig& config) {
+  std::map<SaeId, std::uint64_t> rates;
+  for (const auto& [sae, terms] : config.terms)
+    if (terms.max_rate_bit_s) rates.emplace(sae, *terms.max_rate_bit_s);
+  return rates;
+}
+
 class CoreKme final : public Kme {
  public:
   CoreKme(KmeConfig config, crypto::Rng& rng, WallTime wall, TimePoint now)
-      : m_site{std::move(config), rng, {}, now, wall, {}} {
+      : m_site{config, rng, {}, now, wall, SaeRates(rates_of(config)), {}} {
     m_site.instance = InstanceId(m_site.random_uuid());
   }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -25,6 +26,15 @@ namespace quipu::kms {
 struct PeerConfig {
   KmeId id;
   std::vector<SaeId> saes;  // served there
+  // Octets of the pool that only SAEs with `uses_reserve` draw from, and below which it is said to run low. 0: none.
+  std::uint64_t reserve_octets = 0;
+  std::uint64_t low_stock_octets = 0;
+};
+
+// What limits an SAE that is served here.
+struct SaeTerms {
+  std::optional<std::uint64_t> max_rate_bit_s;  // of keys by enc_keys; absent: no limit
+  bool uses_reserve = false;                    // one of the site's own tunnels
 };
 
 // One QKD device pair that feeds the pool with `peer`.
@@ -49,6 +59,7 @@ struct KmeConfig {
   std::vector<PeerConfig> peers;
   std::vector<SourceConfig> sources;
   Limits limits;
+  std::map<SaeId, SaeTerms> terms{};  // of SAEs served here; one without has no limit and no reserve
 };
 
 // A block as a driver delivered it.

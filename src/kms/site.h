@@ -6,6 +6,7 @@
 
 #include "crypto/rng.h"
 #include "kms/kme.h"
+#include "kms/sae_rates.h"
 
 namespace quipu::kms {
 
@@ -15,6 +16,7 @@ struct Site {
   InstanceId instance;  // of this run
   TimePoint now;
   WallTime wall;  // as last told
+  SaeRates rates;
   Actions actions;
 
   template <class A>

@@ -6,6 +6,7 @@
 
 #include "base/encoding.h"
 #include "base/version.h"
+#include "kms/own_leases.h"
 #include "kmsd/event_names.h"
 #include "kmsd/status.h"
 #include "net/local_address.h"
@@ -57,10 +58,16 @@ std::string changed(std::string what, bool ended_connections) {
 
 kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
   kms::KmeConfig to{.id = from.kme.id, .saes = {}, .peers = {}, .sources = {}, .limits = {}};
-  for (const auto& sae : from.saes)
+  const std::uint64_t slots_per_key = kms::Demand{1, from.etsi014.key_size_bit}.slots_per_key();
+  for (const auto& sae : from.saes) {
     to.saes.push_back(sae.id);
+    to.terms.emplace(sae.id, kms::SaeTerms{sae.max_rate_bit_s, sae.uses_reserve});
+  }
   for (const auto& peer : from.peer_kmes)
-    to.peers.push_back({.id = peer.id, .saes = peer.saes});
+    to.peers.push_back({.id = peer.id,
+                        .saes = peer.saes,
+                        .reserve_octets = peer.reserve_keys * slots_per_key * kms::kSlotSize,
+                        .low_stock_octets = peer.low_stock_keys * slots_per_key * kms::kSlotSize});
   for (const auto& link : from.links)
     to.sources.push_back({.name = link.name, .peer = link.peer_kme});
   to.limits.key_size_bits = from.etsi014.key_size_bit;

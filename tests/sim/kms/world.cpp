@@ -46,10 +46,11 @@ KmeConfig World::config_of(const std::string& name) const {
     if (other == name) {
       config.saes = saes;
     } else {
-      config.peers.push_back({KmeId(other), saes});
+      config.peers.push_back({.id = KmeId(other), .saes = saes});
       config.sources.push_back({link_name(name, other), KmeId(other)});
     }
   }
+  configure(config);
   return config;
 }
 

@@ -50,6 +50,9 @@ class World {
 
   SeededRng& rng() { return m_rng; }
 
+  // Changes every node's configuration, from its next start on.
+  std::function<void(KmeConfig&)> configure = [](KmeConfig&) {};
+
   TimePoint now() const { return m_now; }
 
   Node& node(std::size_t index) { return *m_nodes.at(index); }

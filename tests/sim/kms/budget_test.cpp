@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who may draw how much of a pool: rates, the reserve, and the warning that the stock runs low.
+#include <gtest/gtest.h>
+
+#include "sim/kms/two_sites.h"
+
+namespace quipu::kms::sim {
+namespace {
+
+constexpr std::uint64_t kReserve = 4'096;
+
+class Budget : public TwoSites {
+ protected:
+  Budget() : TwoSites(31) {
+    world.configure = [](KmeConfig& config) {
+      for (PeerConfig& peer : config.peers) {
+        peer.reserve_octets = kReserve;
+        peer.low_stock_octets = 2 * kReserve;
+      }
+      config.terms[SaeId("sae-a")] = {.max_rate_bit_s = std::nullopt, .uses_reserve = true};
+      config.terms[SaeId("sae-b2")] = {.max_rate_bit_s = 256, .uses_reserve = false};
+    };
+    for (const std::size_t site : {kA, kB}) {
+      world.kill(site);
+      world.start(site);
+    }
+    contact();
+  }
+
+  // Keys that an SAE at that site gets until it is refused, one at a time.
+  unsigned draw_all(std::size_t at, const std::string& master, const std::string& slave) {
+    for (unsigned keys = 0;; ++keys) {
+      const auto enc = world.enc_keys(at, master, slave);
+      world.settle();
+      if (!enc->ok()) return keys;
+    }
+  }
+
+  std::uint64_t left(std::size_t at) {
+    const PoolStatus pool = world.pool(at, 1 - at);
+    return pool.books.stock + pool.leased_keys * kSlotSize;
+  }
+};
+
+TEST_F(Budget, TheReserveIsForThoseThatMayUseIt) {
+  stock(4);
+  EXPECT_GT(draw_all(kA, "sae-a2", "sae-b"), 0U);
+  EXPECT_GE(left(kA), kReserve);
+  EXPECT_LT(left(kA), kReserve + kSlotSize);
+  EXPECT_EQ(std::get<etsi::Status>(*world.status(kA, "sae-a2", "sae-b")->reply).stored_key_count, 0U);
+  EXPECT_GT(std::get<etsi::Status>(*world.status(kA, "sae-a", "sae-b")->reply).stored_key_count, 0U);
+  const auto refused = world.enc_keys(kA, "sae-a2", "sae-b");
+  EXPECT_EQ(refused->error(), 503U);
+  EXPECT_GT(draw_all(kA, "sae-a", "sae-b"), 0U);
+}
+
+TEST_F(Budget, ARateLimitsOneSaeAlone) {
+  stock(8);
+  EXPECT_EQ(draw_all(kB, "sae-b2", "sae-a"), 10U);
+  EXPECT_TRUE(world.enc_keys(kB, "sae-b", "sae-a")->ok());
+  world.advance(seconds(3));
+  EXPECT_EQ(draw_all(kB, "sae-b2", "sae-a"), 3U);
+}
+
+TEST_F(Budget, ALowStockIsToldOnceUntilItHasRecovered) {
+  EXPECT_EQ(reported("stock_low"), 2);  // an empty pool, at both sites
+  stock(1);
+  EXPECT_EQ(reported("stock_recovered"), 0);
+  stock(8);
+  EXPECT_EQ(reported("stock_recovered"), 2);
+  EXPECT_EQ(reported("stock_low"), 2);
+  draw_all(kA, "sae-a", "sae-b");
+  EXPECT_EQ(reported("stock_low"), 4);
+}
+
+}  // namespace
+}  // namespace quipu::kms::sim
