@@ -104,6 +104,41 @@ Result<void> Accept::add(std::vector<SourceBlock> blocks) {
   return {};
 }
 
+Result<bool> Accept::add_relayed(SourceBlock block) {
+  const BlockId id = block.id;
+  QUIPU_TRY_ASSIGN(const auto record, m_pool.record_of(id));
+  if (record && record->digest == crypto::blake2b_256({block.key.view()})) return true;
+  std::vector<SourceBlock> blocks;
+  blocks.push_back(std::move(block));
+  QUIPU_TRY(add(std::move(blocks)));
+  return !record && m_pool.find(id) != nullptr;
+}
+
+void Accept::await_relayed(SourceBlock block) {
+  const BlockId id = block.id;
+  m_awaited.emplace(id, std::move(block));
+}
+
+// Staged only.
+BlockState Accept::settle_awaited(const wire::OfferedBlock& offered, SourceBlock mine) {
+  const BlockDigest digest = crypto::blake2b_256({mine.key.view()});
+  const bool same = offered.digest == digest && offered.length == mine.key.size();
+  m_site.relay_events.emplace_back(RelayEnded{m_pool.peer(), offered.id, same});
+  if (!same) {
+    m_site.alarm("relay_differs",
+                 "The destination of a relayed block holds other octets than were sent: some trusted node on its path "
+                 "altered it. The block was voided.",
+                 {{"peer", m_pool.peer().value()}, {"block", offered.id.value().text()}});
+    m_pool.add_void(offered.id, offered.digest, offered.length, m_site.wall);
+    return BlockState::voided;
+  }
+  m_pool.add_block(
+      {mine.id, BlockState::held, digest, offered.length, mine.source, mine.sequence, mine.simulated, m_site.wall, {}},
+      std::move(mine.key));
+  m_pool.make_usable(mine.id);
+  return BlockState::usable;
+}
+
 void Accept::forget_old() {
   if (m_forgotten && m_site.wall - *m_forgotten < kForgetInterval && m_site.wall >= *m_forgotten) return;
   m_forgotten = m_site.wall;
@@ -119,14 +154,24 @@ std::vector<wire::OfferedBlock> Accept::describe(const std::vector<BlockId>& ids
   return out;
 }
 
-void Accept::offer(const std::vector<BlockId>& ids) {
-  if (!m_link.up()) return;
+template <class Request, class Sent>
+void Accept::ask(const std::vector<BlockId>& ids) {
   for (std::size_t at = 0; at < ids.size(); at += wire::kMaxBlocksPerOffer) {
     const std::size_t count = std::min(wire::kMaxBlocksPerOffer, ids.size() - at);
     const std::vector<BlockId> part(ids.begin() + static_cast<std::ptrdiff_t>(at),
                                     ids.begin() + static_cast<std::ptrdiff_t>(at + count));
-    m_link.request(wire::Offer{{}, describe(part)}, OfferSent{part});
+    m_link.request(Request{{}, describe(part)}, Sent{part});
   }
+}
+
+void Accept::offer(const std::vector<BlockId>& ids) {
+  if (!m_link.up()) return;
+  std::vector<BlockId> relayed;
+  std::vector<BlockId> others;
+  for (const BlockId& id : ids)
+    (m_pool.find(id)->record.source == kRelaySource ? relayed : others).push_back(id);
+  ask<wire::Offer, OfferSent>(others);
+  ask<wire::VoidRequest, VoidRequestSent>(relayed);
 }
 
 void Accept::repeat() {
@@ -150,6 +195,8 @@ Result<BlockState> Accept::settle(const wire::OfferedBlock& offered, bool or_voi
     if (mine->record.state == BlockState::held) m_pool.make_usable(offered.id);
     return BlockState::usable;
   }
+  if (auto awaited = m_awaited.extract(offered.id); !awaited.empty())
+    return settle_awaited(offered, std::move(awaited.mapped()));
   QUIPU_TRY_ASSIGN(const auto record, m_pool.record_of(offered.id));
   if (record) return record->state;
   if (!or_void) return BlockState::unknown;
@@ -212,13 +259,7 @@ void Accept::handle_timeout() {
     const Pool::Block* mine = m_pool.find(id);
     if (mine != nullptr && mine->record.state == BlockState::held) overdue.push_back(id);
   }
-  if (!m_link.up()) return;  // they are offered again after contact
-  for (std::size_t at = 0; at < overdue.size(); at += wire::kMaxBlocksPerOffer) {
-    const std::size_t count = std::min(wire::kMaxBlocksPerOffer, overdue.size() - at);
-    const std::vector<BlockId> part(overdue.begin() + static_cast<std::ptrdiff_t>(at),
-                                    overdue.begin() + static_cast<std::ptrdiff_t>(at + count));
-    m_link.request(wire::VoidRequest{{}, describe(part)}, VoidRequestSent{part});
-  }
+  if (m_link.up()) ask<wire::VoidRequest, VoidRequestSent>(overdue);  // else they are offered again after contact
 }
 
 std::optional<TimePoint> Accept::next_deadline() const {

@@ -121,6 +121,7 @@ void Association::contact_made() {
   m_accept.repeat();
   ask_closes();
   m_site.act(LinkUp{m_config.id});
+  m_site.relay_events.emplace_back(ContactMade{m_config.id});
   m_site.report(LogLevel::info, "km_link_up", "The KM link is in contact.", {{"peer", m_config.id.value()}});
 }
 
@@ -193,6 +194,10 @@ Result<void> Association::dispatch(const wire::Ack& m) {
     m_opened.open_acknowledged(open->lease);
     return {};
   }
+  if (const auto* hop = sent ? std::get_if<RelayHopSent>(&*sent) : nullptr) {
+    m_site.relay_events.emplace_back(RelayHopAnswered{m_config.id, hop->relay, {}});
+    return {};
+  }
   m_link.close(wire::GoodbyeReason::violation, "an answer to nothing that was asked");
   return {};
 }
@@ -202,6 +207,10 @@ Result<void> Association::dispatch(const wire::Refused& m) {
   if (const auto* lease = sent ? std::get_if<LeaseSent>(&*sent) : nullptr) return m_own.refused(lease->lease, m.reason);
   if (const auto* open = sent ? std::get_if<OpenSent>(&*sent) : nullptr)
     return m_opened.open_refused(open->lease, m.reason);
+  if (const auto* hop = sent ? std::get_if<RelayHopSent>(&*sent) : nullptr) {
+    m_site.relay_events.emplace_back(RelayHopAnswered{m_config.id, hop->relay, m.reason});
+    return {};
+  }
   m_link.close(wire::GoodbyeReason::violation, "an answer to nothing that was asked");
   return {};
 }
@@ -296,7 +305,7 @@ Result<void> Association::handle_timeout() {
   QUIPU_TRY(go_on_merging());
   QUIPU_TRY(m_own.close_finished());
   QUIPU_TRY(m_opened.close_finished());
-  QUIPU_TRY(m_own.refill(m_delivery.waiting()));
+  QUIPU_TRY(m_own.refill(waiting()));
   ask_closes();
   count_rates();
   tell_low_stock();

@@ -37,6 +37,32 @@ class Association {
   Result<void> link_received(ByteView octets);
   void link_disconnected(const std::string& reason);
 
+  // In contact.
+  bool is_up() const { return m_link.up(); }
+
+  const Books& books() const { return m_pool.books(); }
+
+  bool is_simulated() const { return m_pool.simulated(); }
+
+  // As enc_keys would give them out now: nothing while it gives no keys, and without contact none but what is leased.
+  std::uint64_t obtainable_octets() const { return m_delivery.obtainable_octets(false); }
+
+  // --- for the relay ---
+
+  // A message that is no request. Only in contact.
+  void send(const wire::Message& message) { m_link.send(message); }
+
+  void send_hop(wire::RelayHop hop);
+  // Empty when there are not enough slots leased; then leases for so many are taken.
+  std::optional<CarvedPad> carve_pad(std::uint32_t slots);
+
+  OpenedLeases& opened() { return m_opened; }
+
+  Accept& accept() { return m_accept; }
+
+  // Marks that there is work for handle_timeout().
+  void touch();
+
   Result<void> blocks_received(std::vector<SourceBlock> blocks);
   void driver_message(const std::string& source, SecretBytes message);
 
@@ -85,6 +111,9 @@ class Association {
   Result<void> dispatch(const wire::Binding& m);
   Result<void> dispatch(const wire::BindingAck& m);
   Result<void> dispatch(const wire::DriverMessage& m);
+  Result<void> dispatch(const wire::RelayHop& m);
+  Result<void> dispatch(const wire::LinkState& m);
+  Result<void> dispatch(const wire::RelayFailed& m);
   Result<void> dispatch_if_allowed(const wire::Message& message);
 
   void heard();
@@ -92,10 +121,9 @@ class Association {
   Result<void> go_on_merging();
   void ask_closes();
   void tell_unshared(const std::string& link);
-  // Marks that there is work for handle_timeout().
-  void touch();
   void count_rates();
   void tell_low_stock();
+  std::optional<Demand> waiting() const;
 
   Site& m_site;
   const PeerConfig& m_config;
@@ -110,6 +138,7 @@ class Association {
 
   std::set<LeaseId> m_close_asked;         // on this connection, of leases that have not ended
   std::set<std::string> m_unshared_links;  // that were told of on this connection
+  std::uint32_t m_pad_slots = 0;           // that the relay waits for
   std::optional<TimePoint> m_due;          // housekeeping
   bool m_end_reported = false;             // of serving
   bool m_stock_low = false;                // as last told

@@ -16,6 +16,7 @@ void KmLink::connect(LinkId link) {
 }
 
 void KmLink::drop() {
+  if (up()) m_site.relay_events.emplace_back(ContactLost{m_peer});
   m_link.reset();
   m_up = false;
   m_unanswered.clear();

@@ -40,7 +40,11 @@ struct CloseSent {
 
 struct PingSent {};
 
-using RequestSent = std::variant<OfferSent, VoidRequestSent, LeaseSent, OpenSent, CloseSent, PingSent>;
+struct RelayHopSent {
+  BlockId relay;
+};
+
+using RequestSent = std::variant<OfferSent, VoidRequestSent, LeaseSent, OpenSent, CloseSent, PingSent, RelayHopSent>;
 
 class KmLink {
  public:

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "kms/association.h"
+#include "kms/relay/relay.h"
 #include "kms/request_rules.h"
 
 namespace quipu::kms {
@@ -21,7 +22,7 @@ std::map<SaeId, std::uint64_t> rates_of(const KmeConfig& config) {
 class CoreKme final : public Kme {
  public:
   CoreKme(KmeConfig config, crypto::Rng& rng, WallTime wall, TimePoint now)
-      : m_site{config, rng, {}, now, wall, SaeRates(rates_of(config)), {}} {
+      : m_site{config, rng, {}, now, wall, SaeRates(rates_of(config))} {
     m_site.instance = InstanceId(m_site.random_uuid());
   }
 
@@ -30,6 +31,7 @@ class CoreKme final : public Kme {
       QUIPU_TRY_ASSIGN(auto association, Association::open(m_site, peer, store));
       m_associations.emplace(peer.id, std::move(association));
     }
+    m_relay.emplace(m_site, m_associations);
     return {};
   }
 
@@ -105,13 +107,14 @@ class CoreKme final : public Kme {
     return run(now, [&]() -> Result<void> {
       for (const auto& [peer, association] : m_associations)
         if (const auto due = association->next_deadline(); due && *due <= now) QUIPU_TRY(association->handle_timeout());
+      m_relay->handle_timeout();
       return {};
     });
   }
 
   std::optional<TimePoint> next_deadline() const override {
-    std::optional<TimePoint> next;
-    if (m_failed) return next;
+    if (m_failed) return std::nullopt;
+    std::optional<TimePoint> next = m_relay->next_deadline();
     for (const auto& [peer, association] : m_associations)
       if (const auto due = association->next_deadline(); due && (!next || *due < *next)) next = due;
     return next;
@@ -124,13 +127,17 @@ class CoreKme final : public Kme {
     return pools;
   }
 
+  RelayStatus relay_status() const override { return m_relay->status(); }
+
  private:
   // One call from outside: after a failure of the store nothing is done any more.
   template <class Work>
   Actions run(TimePoint now, Work work) {
     if (m_failed) return {};
     m_site.now = now;
-    if (const Result<void> result = work(); !result) {
+    Result<void> result = work();
+    if (result) result = m_relay->handle(std::exchange(m_site.relay_events, {}));
+    if (!result) {
       m_failed = true;
       m_site.act(Fatal{result.error()});
     }
@@ -178,7 +185,8 @@ class CoreKme final : public Kme {
   }
 
   Site m_site;
-  std::map<KmeId, std::unique_ptr<Association>> m_associations;
+  Associations m_associations;
+  std::optional<Relay> m_relay;  // once there are associations
   bool m_failed = false;
 };
 
@@ -216,6 +224,23 @@ Result<void> check_limits(const Limits& limits) {
   return {};
 }
 
+Result<void> check_relay(const KmeConfig& config) {
+  for (const PeerConfig& peer : config.peers)
+    if (peer.relay_target_octets > config.limits.pool_octets / 2)
+      return fail(Errc::out_of_range,
+                  "the stock wanted by relay with KME " + peer.id.value() + " is more than half a pool");
+  for (const StaticRoute& route : config.relay.routes) {
+    std::set<KmeId> passed{config.id, route.to};
+    bool good = !route.via.empty() && route.via.size() <= wire::kMaxRelayPath && passed.size() == 2;
+    for (const KmeId& node : route.via)
+      good = passed.insert(node).second && good;
+    if (!good)
+      return fail(Errc::out_of_range,
+                  "the static route to KME " + route.to.value() + " passes none, too many, or one twice");
+  }
+  return {};
+}
+
 Result<void> check(const KmeConfig& config) {
   std::set<KmeId> kmes{config.id};
   for (const PeerConfig& peer : config.peers)
@@ -225,12 +250,14 @@ Result<void> check(const KmeConfig& config) {
       return fail(Errc::out_of_range, "a KME id is empty, too long or unprintable");
   std::set<std::string> names;
   for (const SourceConfig& source : config.sources) {
-    if (!valid_name(source.name, wire::kMaxSourceName) || !names.insert(source.name).second)
-      return fail(Errc::out_of_range, "link name '" + source.name + "' is empty, too long or used twice");
+    if (!valid_name(source.name, wire::kMaxSourceName) || source.name == kRelaySource ||
+        !names.insert(source.name).second)
+      return fail(Errc::out_of_range, "link name '" + source.name + "' is empty, reserved, too long or used twice");
     if (source.peer == config.id || !kmes.contains(source.peer))
       return fail(Errc::out_of_range, "link " + source.name + " feeds a pool with an unknown KME");
   }
   QUIPU_TRY(check_saes(config));
+  QUIPU_TRY(check_relay(config));
   return check_limits(config.limits);
 }
 

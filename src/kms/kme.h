@@ -18,6 +18,7 @@
 #include "crypto/rng.h"
 #include "etsi/etsi014_server.h"
 #include "kms/actions.h"
+#include "kms/relay/relay_status.h"
 #include "kms/status.h"
 #include "kms/store.h"
 
@@ -29,12 +30,26 @@ struct PeerConfig {
   // Octets of the pool that only SAEs with `uses_reserve` draw from, and below which it is said to run low. 0: none.
   std::uint64_t reserve_octets = 0;
   std::uint64_t low_stock_octets = 0;
+  // The pool is fed by relay over trusted nodes while its stock is below so many octets; 0: it is not. Both ends say
+  // so; the one with the lower id is the source of the blocks.
+  std::uint64_t relay_target_octets = 0;
 };
 
 // What limits an SAE that is served here.
 struct SaeTerms {
   std::optional<std::uint64_t> max_rate_bit_s;  // of keys by enc_keys; absent: no limit
   bool uses_reserve = false;                    // one of the site's own tunnels
+};
+
+// The path of relayed blocks to one destination, whatever the links' stocks are.
+struct StaticRoute {
+  KmeId to;
+  std::vector<KmeId> via;  // in this order, at least one
+};
+
+struct RelayConfig {
+  bool trusted_node = false;  // relays blocks for others, which it holds in clear for a moment
+  std::vector<StaticRoute> routes;
 };
 
 // One QKD device pair that feeds the pool with `peer`.
@@ -60,6 +75,7 @@ struct KmeConfig {
   std::vector<SourceConfig> sources;
   Limits limits;
   std::map<SaeId, SaeTerms> terms{};  // of SAEs served here; one without has no limit and no reserve
+  RelayConfig relay{};
 };
 
 // A block as a driver delivered it.
@@ -112,6 +128,8 @@ class Kme {
 
   // For `quipu status`.
   virtual std::vector<PoolStatus> status(WallTime wall, TimePoint now) const = 0;
+  // For `quipu relay routes`.
+  virtual RelayStatus relay_status() const = 0;
 
  protected:
   Kme() = default;

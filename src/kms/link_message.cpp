@@ -73,8 +73,12 @@ template <class Out>
 void put(Out& out, const OfferedBlock& m);
 template <class Out>
 void put(Out& out, BlockState state);
+template <class Out, class Tag>
+void put(Out& out, const Strong<Tag, std::string>& id);
 template <class Out>
-void put(Out& out, const SaeId& id);
+void put(Out& out, const PadPart& part);
+template <class Out>
+void put(Out& out, const Neighbour& neighbour);
 
 template <class Out, class T>
 void put_list(Out& out, const std::vector<T>& list) {
@@ -110,9 +114,21 @@ void put(Out& out, BlockState state) {
   out.u8(static_cast<std::uint8_t>(state));
 }
 
-template <class Out>
-void put(Out& out, const SaeId& id) {
+template <class Out, class Tag>
+void put(Out& out, const Strong<Tag, std::string>& id) {
   out.prefixed8(as_bytes(id.value()));
+}
+
+template <class Out>
+void put(Out& out, const PadPart& part) {
+  put(out, part.lease);
+  out.u16(part.slot).u16(part.slots);
+}
+
+template <class Out>
+void put(Out& out, const Neighbour& neighbour) {
+  put(out, neighbour.id);
+  out.u8(neighbour.up ? 1 : 0).u8(neighbour.simulated ? 1 : 0).u64(neighbour.octets);
 }
 
 template <class Out>
@@ -204,6 +220,25 @@ void put(Out& out, const Ping& m) {
 }
 
 template <class Out>
+void put_associated_data(Out& out, const RelayHop& m) {
+  put(out, m.relay);
+  put(out, m.source);
+  put(out, m.destination);
+  put_list(out, m.path);
+  out.u8(m.simulated ? 1 : 0);
+  put_list(out, m.pad);
+  out.u32(static_cast<std::uint32_t>(m.ciphertext.size()));
+}
+
+template <class Out>
+void put(Out& out, const RelayHop& m) {
+  put(out, MessageType::relay_hop);
+  out.u32(m.number.value());
+  put_associated_data(out, m);
+  out.bytes(m.ciphertext).bytes(m.tag);
+}
+
+template <class Out>
 void put(Out& out, const BlockStates& m) {
   put(out, MessageType::block_states);
   out.u32(m.number.value());
@@ -250,7 +285,43 @@ void put(Out& out, const DriverMessage& m) {
   out.prefixed8(as_bytes(m.source)).prefixed32(m.message.view());
 }
 
+template <class Out>
+void put(Out& out, const LinkState& m) {
+  put(out, MessageType::link_state);
+  put(out, m.origin);
+  out.u64(m.sequence).u8(m.trusted_node ? 1 : 0);
+  put_list(out, m.neighbours);
+}
+
+template <class Out>
+void put(Out& out, const RelayFailed& m) {
+  put(out, MessageType::relay_failed);
+  put(out, m.relay);
+  out.u8(static_cast<std::uint8_t>(m.reason));
+  put(out, m.from);
+  put(out, m.to);
+}
+
 }  // namespace
+
+std::string_view to_string(RefusalReason reason) {
+  switch (reason) {
+    case RefusalReason::taken: return "taken";
+    case RefusalReason::no_block: return "no_block";
+    case RefusalReason::instance: return "instance";
+    case RefusalReason::no_lease: return "no_lease";
+    case RefusalReason::duplicate: return "duplicate";
+    case RefusalReason::full: return "full";
+    case RefusalReason::not_trusted: return "not_trusted";
+    case RefusalReason::no_pad: return "no_pad";
+    case RefusalReason::forged: return "forged";
+    case RefusalReason::no_link: return "no_link";
+    case RefusalReason::no_key: return "no_key";
+    case RefusalReason::timeout: return "timeout";
+    case RefusalReason::not_taken: return "not_taken";
+  }
+  return "invalid";
+}
 
 std::string_view to_string(GoodbyeReason reason) {
   switch (reason) {
@@ -277,6 +348,16 @@ SecretBytes encode(const Message& message) {
         return out;
       },
       message);
+}
+
+Bytes relay_associated_data(const RelayHop& hop) {
+  SizeCounter counter;
+  put_associated_data(counter, hop);
+  Bytes out(counter.size());
+  ByteWriter writer(out);
+  put_associated_data(writer, hop);
+  QUIPU_ASSERT(writer.ok() && writer.size() == out.size());
+  return out;
 }
 
 std::size_t encoded_size(const InventoryBlock& block) {

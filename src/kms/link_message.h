@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/secret.h"
+#include "crypto/one_time_auth.h"
 #include "kms/records.h"
 
 namespace quipu::kms::wire {
@@ -20,6 +21,12 @@ inline constexpr std::size_t kMaxBlocksPerOffer = 1'024;
 inline constexpr std::size_t kMaxIdSize = 255;     // of a KME or an SAE, octets
 inline constexpr std::size_t kMaxSourceName = 64;  // octets
 inline constexpr std::size_t kMaxDriverMessage = 65'536;
+inline constexpr std::size_t kMaxNeighbours = 64;  // of one KME, in its link state
+// Of link states; no origin gets there.
+inline constexpr std::uint64_t kMaxSequence = std::uint64_t{1} << 62;
+inline constexpr std::size_t kMaxRelayPath = 16;           // KMEs that a relayed block has yet to reach
+inline constexpr std::size_t kMaxPadParts = 16;            // runs of slots that make up one pad
+inline constexpr std::uint32_t kMaxRelayedBlock = 32'736;  // with its one-time key, as many slots as a lease has
 
 using Nonce = std::array<std::uint8_t, 16>;
 // Numbers the requests of one end on one connection, from 1.
@@ -43,6 +50,7 @@ enum class MessageType : std::uint8_t {
   open = 0x13,
   close = 0x14,
   ping = 0x15,
+  relay_hop = 0x16,
   block_states = 0x20,
   ack = 0x21,
   refused = 0x22,
@@ -50,6 +58,8 @@ enum class MessageType : std::uint8_t {
   binding = 0x30,
   binding_ack = 0x31,
   driver_message = 0x32,
+  link_state = 0x33,
+  relay_failed = 0x34,
 };
 
 // --- contact ---
@@ -197,6 +207,32 @@ struct Ping {
   bool operator==(const Ping&) const = default;
 };
 
+// Slots of a lease that the sender holds, used as key by the two KMEs themselves.
+struct PadPart {
+  LeaseId lease;
+  std::uint16_t slot = 0;   // first
+  std::uint16_t slots = 0;  // >= 1
+
+  bool operator==(const PadPart&) const = default;
+};
+
+// A relayed block on its way over one link, encrypted and authenticated by key of that link. Answered by Ack, when the
+// receiver has opened it (and, at the destination, holds it durably), or Refused.
+struct RelayHop {
+  RequestNumber number;
+  BlockId relay;
+  KmeId source;
+  KmeId destination;
+  std::vector<KmeId> path;  // that it has yet to reach after the receiver; the last is the destination
+  bool simulated = false;   // the source, or the key of a link that it came over, is simulated
+  // Of the ciphertext's length and 32 octets more: the key of the tag comes first, then the one-time pad.
+  std::vector<PadPart> pad;
+  Bytes ciphertext;        // whole slots
+  crypto::OneTimeTag tag;  // over relay_associated_data() and the ciphertext
+
+  bool operator==(const RelayHop&) const = default;
+};
+
 // --- answers ---
 
 // In the order of the request.
@@ -219,8 +255,18 @@ enum class RefusalReason : std::uint8_t {
   instance = 3,   // not the instance id of this contact, or another run has opened the lease
   no_lease = 4,   // the lease is not known here
   duplicate = 5,  // the lease id or a key_ID is in use
-  full = 6,       // too many leases are open
+  full = 6,       // too many leases are open, or relayed blocks on their way
+  // Of a RelayHop, and of what became of one further on:
+  not_trusted = 7,  // the receiver is no trusted node, or not the destination of this source
+  no_pad = 8,       // slots of the pad are not open at the receiver
+  forged = 9,       // the tag does not fit
+  no_link = 10,     // there is no link with the next KME, or it was lost
+  no_key = 11,      // there is not enough key of the next link
+  timeout = 12,     // the next KME did not answer in time
+  not_taken = 13,   // the destination refuses the block
 };
+
+std::string_view to_string(RefusalReason reason);
 
 struct Refused {
   RequestNumber number;
@@ -265,9 +311,39 @@ struct DriverMessage {
   bool operator==(const DriverMessage&) const = default;
 };
 
-using Message =
-    std::variant<Hello, Contact, InventoryBlocks, InventoryLeases, InventoryEnd, Merged, Goodbye, Offer, VoidRequest,
-                 Lease, Open, Close, Ping, BlockStates, Ack, Refused, Closed, Binding, BindingAck, DriverMessage>;
+// A KME that shares QKD devices with the origin of a link state.
+struct Neighbour {
+  KmeId id;
+  bool up = false;           // in contact
+  bool simulated = false;    // some of the key is
+  std::uint64_t octets = 0;  // of key that the origin could use towards it
+
+  bool operator==(const Neighbour&) const = default;
+};
+
+// What `origin` says of itself, flooded to all. The highest sequence is the newest.
+struct LinkState {
+  KmeId origin;
+  std::uint64_t sequence = 0;  // 1 to kMaxSequence
+  bool trusted_node = false;   // it relays for others
+  std::vector<Neighbour> neighbours;
+
+  bool operator==(const LinkState&) const = default;
+};
+
+// Towards the source of a relayed block, the way it came: it went no further than `from`.
+struct RelayFailed {
+  BlockId relay;
+  RefusalReason reason = RefusalReason::no_link;
+  KmeId from;
+  KmeId to;
+
+  bool operator==(const RelayFailed&) const = default;
+};
+
+using Message = std::variant<Hello, Contact, InventoryBlocks, InventoryLeases, InventoryEnd, Merged, Goodbye, Offer,
+                             VoidRequest, Lease, Open, Close, Ping, RelayHop, BlockStates, Ack, Refused, Closed,
+                             Binding, BindingAck, DriverMessage, LinkState, RelayFailed>;
 
 // The message's octets. What is encoded must be within the limits that decode() checks (asserted).
 SecretBytes encode(const Message& message);
@@ -275,6 +351,9 @@ SecretBytes encode(const Message& message);
 // Checks every count, length and code, and that nothing is left over. Errc::malformed, Errc::too_large,
 // Errc::unsupported for an unknown type.
 Result<Message> decode(ByteView octets);
+
+// What the tag of a hop covers besides the ciphertext: every field in front of it but the request's number.
+Bytes relay_associated_data(const RelayHop& hop);
 
 // Upper bounds of one entry's size, for whoever fills a list up to kMaxMessageSize.
 std::size_t encoded_size(const InventoryBlock& block);

@@ -209,6 +209,36 @@ Message close(FieldReader& r) {
   return m;
 }
 
+PadPart pad_part(FieldReader& r) {
+  PadPart part;
+  part.lease = r.uuid<LeaseId>();
+  part.slot = r.in().u16();
+  part.slots = r.in().u16();
+  r.require(part.slots != 0 && part.slot + part.slots <= int{kMaxLeaseSlots});
+  return part;
+}
+
+Message relay_hop(FieldReader& r) {
+  RelayHop m;
+  m.number = r.number();
+  m.relay = r.uuid<BlockId>();
+  m.source = KmeId(r.text(kMaxIdSize));
+  m.destination = KmeId(r.text(kMaxIdSize));
+  m.path = r.list(kMaxRelayPath, 2, [&] { return KmeId(r.text(kMaxIdSize)); });
+  r.require(m.path.empty() || m.path.back() == m.destination);
+  m.simulated = r.flag();
+  m.pad = r.list(kMaxPadParts, 20, [&] { return pad_part(r); });
+  std::size_t slots = 0;
+  for (const PadPart& part : m.pad)
+    slots += part.slots;
+  const std::uint32_t length = r.block_length();
+  r.require(length <= kMaxRelayedBlock && slots == length / kSlotSize + 1);
+  const ByteView ciphertext = r.in().take(r.good() ? length : 0);
+  m.ciphertext.assign(ciphertext.begin(), ciphertext.end());
+  m.tag = r.in().array<crypto::kOneTimeTagSize>();
+  return m;
+}
+
 Message block_states(FieldReader& r) {
   BlockStates m;
   m.number = r.number();
@@ -221,11 +251,16 @@ Message block_states(FieldReader& r) {
   return m;
 }
 
+RefusalReason refusal_reason(FieldReader& r) {
+  const auto reason = static_cast<RefusalReason>(r.in().u8());
+  r.require(reason >= RefusalReason::taken && reason <= RefusalReason::not_taken);
+  return reason;
+}
+
 Message refused(FieldReader& r) {
   Refused m;
   m.number = r.number();
-  m.reason = static_cast<RefusalReason>(r.in().u8());
-  r.require(m.reason >= RefusalReason::taken && m.reason <= RefusalReason::full);
+  m.reason = refusal_reason(r);
   return m;
 }
 
@@ -259,6 +294,34 @@ Message driver_message(FieldReader& r) {
   return m;
 }
 
+Neighbour neighbour(FieldReader& r) {
+  Neighbour n;
+  n.id = KmeId(r.text(kMaxIdSize));
+  n.up = r.flag();
+  n.simulated = r.flag();
+  n.octets = r.in().u64();
+  return n;
+}
+
+Message link_state(FieldReader& r) {
+  LinkState m;
+  m.origin = KmeId(r.text(kMaxIdSize));
+  m.sequence = r.in().u64();
+  m.trusted_node = r.flag();
+  m.neighbours = r.list(kMaxNeighbours, 12, [&] { return neighbour(r); });
+  r.require(m.sequence != 0 && m.sequence <= kMaxSequence);
+  return m;
+}
+
+Message relay_failed(FieldReader& r) {
+  RelayFailed m;
+  m.relay = r.uuid<BlockId>();
+  m.reason = refusal_reason(r);
+  m.from = KmeId(r.text(kMaxIdSize));
+  m.to = KmeId(r.text(kMaxIdSize));
+  return m;
+}
+
 // Empty for an unknown type.
 std::optional<Message> read_body(MessageType type, FieldReader& r) {
   switch (type) {
@@ -275,6 +338,7 @@ std::optional<Message> read_body(MessageType type, FieldReader& r) {
     case MessageType::open: return open(r);
     case MessageType::close: return close(r);
     case MessageType::ping: return Ping{r.number()};
+    case MessageType::relay_hop: return relay_hop(r);
     case MessageType::block_states: return block_states(r);
     case MessageType::ack: return Ack{r.number()};
     case MessageType::refused: return refused(r);
@@ -282,6 +346,8 @@ std::optional<Message> read_body(MessageType type, FieldReader& r) {
     case MessageType::binding: return binding(r);
     case MessageType::binding_ack: return BindingAck{BindingNumber(r.in().u64())};
     case MessageType::driver_message: return driver_message(r);
+    case MessageType::link_state: return link_state(r);
+    case MessageType::relay_failed: return relay_failed(r);
   }
   return std::nullopt;
 }

@@ -174,23 +174,83 @@ void OpenedLeases::bind(const wire::Binding& message) {
   std::set<SaeId> served;
   for (const SaeId& slave : message.slaves)
     if (std::ranges::find(m_site.config.saes, slave) != m_site.config.saes.end()) served.insert(slave);
-  // Every slot serves one key.
-  for (std::size_t slot = message.slot; slot < end; ++slot)
-    if (const auto place = m_places.find(lease.key_ids[slot]);
-        place == m_places.end() || lease.bound.contains(static_cast<std::uint16_t>(slot)))
-      return;
+  if (!is_unbound(lease, message.slot, end)) return;
   if (served.empty() || !is_served_there(message.master)) return forget(lease, message.slot, end);
-  for (std::size_t slot = message.slot + std::size_t{1}; slot < end; ++slot)
-    m_places.erase(lease.key_ids[slot]);
   Bound bound;
   bound.slots = message.slots;
   bound.size_bits = message.size_bits;
   bound.master = message.master;
   bound.named = served;
   bound.slaves = std::move(served);
+  bind(lease, message.slot, std::move(bound));
+}
+
+// Every slot serves one key.
+bool OpenedLeases::is_unbound(const Lease& lease, std::size_t begin, std::size_t end) const {
+  for (std::size_t slot = begin; slot < end; ++slot)
+    if (!m_places.contains(lease.key_ids[slot]) || lease.bound.contains(static_cast<std::uint16_t>(slot))) return false;
+  return true;
+}
+
+void OpenedLeases::bind(Lease& lease, std::uint16_t slot, Bound bound) {
+  for (std::size_t next = std::size_t{slot} + 1; next < std::size_t{slot} + bound.slots; ++next)
+    m_places.erase(lease.key_ids[next]);
   bound.expires = m_site.now + m_site.config.limits.undelivered_ttl;
   if (!m_next_expiry) m_next_expiry = bound.expires;
-  lease.bound.emplace(message.slot, std::move(bound));
+  lease.bound.emplace(slot, std::move(bound));
+}
+
+bool OpenedLeases::bind_pad(const std::vector<wire::PadPart>& parts) {
+  std::set<LeaseId> named;  // each once, so that parts cannot overlap
+  for (const wire::PadPart& part : parts) {
+    const auto lease = m_leases.find(part.lease);
+    const std::size_t end = std::size_t{part.slot} + part.slots;
+    if (lease == m_leases.end() || end > lease->second.key_ids.size() || !named.insert(part.lease).second ||
+        !is_unbound(lease->second, part.slot, end))
+      return false;
+  }
+  for (const wire::PadPart& part : parts) {
+    Bound bound;
+    bound.slots = part.slots;
+    Lease& lease = m_leases.at(part.lease);
+    bind(lease, part.slot, std::move(bound));
+    m_places.erase(lease.key_ids[part.slot]);  // no SAE's
+  }
+  return true;
+}
+
+OpenedLeases::Bound* OpenedLeases::find_pad(const wire::PadPart& part) {
+  const auto lease = m_leases.find(part.lease);
+  if (lease == m_leases.end()) return nullptr;
+  const auto bound = lease->second.bound.find(part.slot);
+  return bound == lease->second.bound.end() || !bound->second.named.empty() ? nullptr : &bound->second;
+}
+
+OpenedLeases::PadFinding OpenedLeases::take_pad(const std::vector<wire::PadPart>& parts, SecretBytes& octets) {
+  if (std::ranges::any_of(parts, [&](const wire::PadPart& part) { return find_pad(part) == nullptr; })) {
+    give_up_pad(parts);
+    return PadFinding::gone;
+  }
+  std::size_t slots = 0;
+  for (const wire::PadPart& part : parts) {
+    if (!m_leases.at(part.lease).acknowledged) return PadFinding::waiting;
+    slots += part.slots;
+  }
+  octets = SecretBytes(slots * kSlotSize);
+  ByteWriter writer(octets.mutable_view());
+  for (const wire::PadPart& part : parts) {
+    Lease& lease = m_leases.at(part.lease);
+    const std::size_t size = std::size_t{part.slots} * kSlotSize;
+    writer.bytes(lease.keys.view().subspan(std::size_t{part.slot} * kSlotSize, size));
+    lease.delivered += size;
+    retire(lease, lease.bound.find(part.slot));
+  }
+  return PadFinding::taken;
+}
+
+void OpenedLeases::give_up_pad(const std::vector<wire::PadPart>& parts) {
+  for (const wire::PadPart& part : parts)
+    if (find_pad(part) != nullptr) retire(m_leases.at(part.lease), m_leases.at(part.lease).bound.find(part.slot));
 }
 
 void OpenedLeases::holder_closed(const LeaseId& id) {

@@ -42,6 +42,21 @@ class OpenedLeases {
 
   // Ignores what is of no use any more. Slots of a key that nobody served here may fetch are given up.
   void bind(const wire::Binding& message);
+  // Slots that the peer has used as key between the two KMEs. They are set aside for take_pad() at once, so that no
+  // Close can burn them meanwhile. False, and nothing is set aside, when some of them are not open here or bound.
+  bool bind_pad(const std::vector<wire::PadPart>& parts);
+
+  enum class PadFinding {
+    waiting,  // for the acknowledgement of an opening
+    gone,     // some of it was burnt
+    taken,
+  };
+
+  // The octets, once: after `taken` and `gone` they are wiped here.
+  PadFinding take_pad(const std::vector<wire::PadPart>& parts, SecretBytes& octets);
+  // Nobody will take it.
+  void give_up_pad(const std::vector<wire::PadPart>& parts);
+
   // No binding follows: what has none is burnt. Harmless when the lease is not open here.
   void holder_closed(const LeaseId& id);
   void holder_restarted();
@@ -61,7 +76,7 @@ class OpenedLeases {
     std::uint16_t slots = 0;
     std::uint32_t size_bits = 0;
     SaeId master;
-    std::set<SaeId> named;
+    std::set<SaeId> named;   // nobody, when it is a pad of this KME
     std::set<SaeId> slaves;  // of those, who have not fetched it yet
     bool fetched = false;    // by one of them at least
     TimePoint expires;
@@ -85,6 +100,10 @@ class OpenedLeases {
   std::optional<wire::RefusalReason> judge(const wire::Lease& message);
   bool make_room();
   bool is_served_there(const SaeId& master) const;
+  // Empty when it is not bound as a pad, or burnt.
+  Bound* find_pad(const wire::PadPart& part);
+  bool is_unbound(const Lease& lease, std::size_t begin, std::size_t end) const;
+  void bind(Lease& lease, std::uint16_t slot, Bound bound);
   void forget(Lease& lease, std::size_t begin, std::size_t end);
   Result<void> adopt(const wire::Lease& message);
   void ask(const LeaseId& id);

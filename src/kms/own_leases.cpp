@@ -48,21 +48,46 @@ std::optional<std::vector<CarvedKey>> OwnLeases::carve(const Demand& demand) {
   return carved;
 }
 
-CarvedKey OwnLeases::carve_one(Lease& lease, const Demand& demand) const {
+SecretBytes OwnLeases::take_slots(Lease& lease, std::uint32_t slots) {
+  const MutableBytes octets =
+      lease.keys.mutable_view().subspan(std::size_t{lease.next} * kSlotSize, std::size_t{slots} * kSlotSize);
+  SecretBytes taken = SecretBytes::copy_of(octets);
+  wipe(octets.data(), octets.size());
+  lease.next += slots;
+  lease.delivered += slots;
+  lease.finished = lease.left() == 0;
+  return taken;
+}
+
+CarvedKey OwnLeases::carve_one(Lease& lease, const Demand& demand) {
   const std::uint32_t slots = demand.slots_per_key();
   CarvedKey key;
   key.lease = lease.id;
   key.slot = static_cast<std::uint16_t>(lease.next);
   key.slots = static_cast<std::uint16_t>(slots);
   key.key_id = lease.key_ids[lease.next];
-  const MutableBytes octets =
-      lease.keys.mutable_view().subspan(std::size_t{lease.next} * kSlotSize, std::size_t{slots} * kSlotSize);
-  key.key = SecretBytes::copy_of(octets.first(demand.size_bits / 8));
-  wipe(octets.data(), octets.size());
-  lease.next += slots;
-  lease.delivered += slots;
-  lease.finished = lease.left() == 0;
+  key.key = take_slots(lease, slots);
+  if (const std::size_t size = demand.size_bits / 8; size != key.key.size())
+    key.key = SecretBytes::copy_of(key.key.view().first(size));
   return key;
+}
+
+std::optional<CarvedPad> OwnLeases::carve_pad(std::uint32_t slots) {
+  std::vector<std::pair<Lease*, std::uint32_t>> from;
+  std::uint32_t missing = slots;
+  for (Lease& lease : m_leases) {
+    if (!lease.acknowledged || lease.finished || missing == 0) continue;
+    from.emplace_back(&lease, std::min(missing, lease.left()));
+    missing -= from.back().second;
+  }
+  if (missing != 0 || from.size() > wire::kMaxPadParts) return std::nullopt;
+  CarvedPad pad{{}, SecretBytes(std::size_t{slots} * kSlotSize)};
+  ByteWriter writer(pad.octets.mutable_view());
+  for (const auto& [lease, part] : from) {
+    pad.parts.push_back({lease->id, static_cast<std::uint16_t>(lease->next), static_cast<std::uint16_t>(part)});
+    writer.bytes(take_slots(*lease, part).view());
+  }
+  return pad;
 }
 
 std::size_t OwnLeases::count_for(std::uint32_t slots_per_key) const {

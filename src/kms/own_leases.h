@@ -22,6 +22,12 @@ struct CarvedKey {
   SecretBytes key;
 };
 
+// Key for the two KMEs themselves, cut out of one lease or several.
+struct CarvedPad {
+  std::vector<wire::PadPart> parts;
+  SecretBytes octets;
+};
+
 // Keys wanted together.
 struct Demand {
   std::uint32_t number = 0;
@@ -40,6 +46,8 @@ class OwnLeases {
   std::uint64_t ready_slots() const;
   // All the keys of a demand, taken out of the leases; empty when there are not enough. Never waits, never writes.
   std::optional<std::vector<CarvedKey>> carve(const Demand& demand);
+  // So many slots, in at most wire::kMaxPadParts runs; empty, and nothing is taken, when there are not enough.
+  std::optional<CarvedPad> carve_pad(std::uint32_t slots);
   // Whether a demand could be met once leases on their way and the stock are ours.
   bool could_meet(const Demand& demand) const;
 
@@ -77,7 +85,9 @@ class OwnLeases {
   };
 
   Lease* find(const LeaseId& id);
-  CarvedKey carve_one(Lease& lease, const Demand& demand) const;
+  // The next slots of a lease, copied out and wiped there.
+  static SecretBytes take_slots(Lease& lease, std::uint32_t slots);
+  static CarvedKey carve_one(Lease& lease, const Demand& demand);
   std::uint32_t obtainable(const Demand& demand, bool with_pending) const;
   // Leases that can still give a key of so many slots.
   std::size_t count_for(std::uint32_t slots_per_key) const;

@@ -36,6 +36,9 @@ inline constexpr std::size_t kMaxPoolBlocks = 65'536;
 inline constexpr std::size_t kMaxLostBlocks = 16'384;
 inline constexpr std::size_t kMaxRetired = 4'096;
 
+// BlockRecord::source of what came by relay; no link is named so.
+inline constexpr std::string_view kRelaySource = "(relay)";
+
 // The values stand on the KM link and in the store.
 enum class BlockState : std::uint8_t {
   unknown = 0,  // no record; never stored
@@ -53,7 +56,7 @@ struct BlockRecord {
   BlockState state = BlockState::held;
   BlockDigest digest{};                   // as the peer told it in the void record of a block that was never here
   std::uint32_t length = 0;               // octets, a multiple of kSlotSize
-  std::string source;                     // name of the link that delivered it; empty when it was never here
+  std::string source;                     // the link that delivered it, or kRelaySource; empty when it was never here
   std::optional<std::uint64_t> sequence;  // the source's count, where it goes on across restarts
   bool simulated = false;
   WallTime arrived{};

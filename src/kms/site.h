@@ -6,6 +6,7 @@
 
 #include "crypto/rng.h"
 #include "kms/kme.h"
+#include "kms/relay/relay_events.h"
 #include "kms/sae_rates.h"
 
 namespace quipu::kms {
@@ -17,7 +18,8 @@ struct Site {
   TimePoint now;
   WallTime wall;  // as last told
   SaeRates rates;
-  Actions actions;
+  Actions actions{};
+  std::vector<RelayEvent> relay_events{};  // of this call, for the relay
 
   template <class A>
   void act(A action) {

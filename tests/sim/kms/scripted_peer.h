@@ -27,11 +27,14 @@ class ScriptedPeer : public testing::Test {
     config.saes = {SaeId("sae-a")};
     config.peers = {{KmeId(peer_id()), {SaeId("sae-b")}}, {KmeId("c"), {SaeId("sae-c")}}};
     config.sources = {{"link", KmeId(peer_id())}, {"link-c", KmeId("c")}};
+    adjust(config);
     auto started = Kme::start(config, store, rng, WallTime{}, now);
     ASSERT_TRUE(started);
     kme = std::move(*started);
     take(kme->link_connected(kLink, KmeId(peer_id()), now));
   }
+
+  virtual void adjust(KmeConfig& /*config*/) {}
 
   virtual std::string own_id() const { return "a"; }
 

@@ -32,6 +32,30 @@ World::World(std::uint64_t seed, unsigned sites, Limits limits)
   }
 }
 
+World::World(std::uint64_t seed, unsigned sites, Limits limits, Topology topology) : World(seed, sites, limits) {
+  m_topology = std::move(topology);
+}
+
+Topology Topology::line(std::size_t sites, std::uint64_t target_octets) {
+  Topology out;
+  out.target_octets = target_octets;
+  for (std::size_t i = 0; i + 1 < sites; ++i)
+    out.links.emplace_back(i, i + 1);
+  for (std::size_t i = 1; i + 1 < sites; ++i)
+    out.trusted.insert(i);
+  out.relayed.emplace_back(0, sites - 1);
+  return out;
+}
+
+Topology Topology::ring(std::size_t sites, Pairs relayed, std::uint64_t target_octets) {
+  Topology out = line(sites, target_octets);
+  out.links.emplace_back(0, sites - 1);
+  out.relayed = std::move(relayed);
+  for (std::size_t i = 0; i < sites; ++i)
+    out.trusted.insert(i);
+  return out;
+}
+
 std::string World::sae(std::size_t site, bool second) {
   return std::string("sae-") + static_cast<char>('a' + static_cast<int>(site)) + (second ? "2" : "");
 }
@@ -40,18 +64,31 @@ KmeConfig World::config_of(const std::string& name) const {
   KmeConfig config;
   config.limits = m_limits;
   config.id = KmeId(name);
-  for (unsigned i = 0; i < m_sites; ++i) {
-    const std::string other(1, static_cast<char>('a' + i));
-    const std::vector<SaeId> saes{SaeId(sae(i)), SaeId(sae(i, true))};
-    if (other == name) {
-      config.saes = saes;
-    } else {
-      config.peers.push_back({.id = KmeId(other), .saes = saes});
-      config.sources.push_back({link_name(name, other), KmeId(other)});
-    }
+  const auto own = static_cast<std::size_t>(name.front() - 'a');
+  config.saes = {SaeId(sae(own)), SaeId(sae(own, true))};
+  for (std::size_t other = 0; other < m_sites; ++other)
+    if (other != own) add_peer(config, own, other);
+  if (m_topology) {
+    config.relay.trusted_node = m_topology->trusted.contains(own);
+    if (const auto routes = m_topology->routes.find(own); routes != m_topology->routes.end())
+      config.relay.routes = routes->second;
   }
   configure(config);
   return config;
+}
+
+void World::add_peer(KmeConfig& config, std::size_t own, std::size_t other) const {
+  const KmeId id(node(other).name);
+  const auto joins = [&](const std::pair<std::size_t, std::size_t>& each) {
+    return each == std::pair(own, other) || each == std::pair(other, own);
+  };
+  const bool linked = !m_topology || std::ranges::any_of(m_topology->links, joins);
+  const bool relayed = m_topology && std::ranges::any_of(m_topology->relayed, joins);
+  if (!linked && !relayed) return;
+  config.peers.push_back({.id = id,
+                          .saes = {SaeId(sae(other)), SaeId(sae(other, true))},
+                          .relay_target_octets = relayed ? m_topology->target_octets : 0});
+  if (linked) config.sources.push_back({link_name(config.id.value(), id.value()), id});
 }
 
 void World::start(std::size_t index) {
@@ -126,9 +163,12 @@ bool World::carry_one() {
     return false;
   }
   Wire& wire = *busy[m_rng.below(static_cast<std::uint32_t>(busy.size()))];
-  const SecretBytes message = std::move(wire.messages.front());
+  std::vector<SecretBytes> arriving;
+  arriving.push_back(std::move(wire.messages.front()));
   wire.messages.pop_front();
-  run(wire.to, [&](Kme& kme) { return kme.link_received(wire.at_to, message.view(), m_now); });
+  if (m_meddler) arriving = m_meddler(wire.from, wire.to, std::move(arriving.front()));
+  for (const SecretBytes& message : arriving)
+    run(wire.to, [&](Kme& kme) { return kme.link_received(wire.at_to, message.view(), m_now); });
   return true;
 }
 

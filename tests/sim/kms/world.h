@@ -6,6 +6,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,11 +44,30 @@ struct Outcome {
   std::vector<KeyId> ids() const;
 };
 
+// Which sites share QKD devices, and between which keys are relayed. Sites are numbers.
+struct Topology {
+  using Pairs = std::vector<std::pair<std::size_t, std::size_t>>;
+
+  Pairs links;
+  Pairs relayed;
+  std::uint64_t target_octets = 0;  // of each relayed pool
+  std::set<std::size_t> trusted;
+  std::map<std::size_t, std::vector<StaticRoute>> routes;  // at that site
+
+  static Topology line(std::size_t sites, std::uint64_t target_octets);
+  static Topology ring(std::size_t sites, Pairs relayed, std::uint64_t target_octets);
+};
+
 class World {
  public:
+  // What becomes of a message on its way from one site to another: nothing, itself, others.
+  using Meddler = std::function<std::vector<SecretBytes>(std::size_t from, std::size_t to, SecretBytes message)>;
+
   // Sites "a", "b", ... in one network, each pair with a pool; SAEs "sae-a", "sae-b", ... and a second one "sae-a2"
   // each.
   World(std::uint64_t seed, unsigned sites, Limits limits = {});
+  // As above, but with pools only where the topology has them.
+  World(std::uint64_t seed, unsigned sites, Limits limits, Topology topology);
 
   SeededRng& rng() { return m_rng; }
 
@@ -56,6 +77,8 @@ class World {
   TimePoint now() const { return m_now; }
 
   Node& node(std::size_t index) { return *m_nodes.at(index); }
+
+  const Node& node(std::size_t index) const { return *m_nodes.at(index); }
 
   std::size_t nodes() const { return m_nodes.size(); }
 
@@ -78,6 +101,8 @@ class World {
   void hold_messages(bool held) { m_messages_held = held; }
 
   void hold_timers(bool held) { m_timers_held = held; }
+
+  void meddle(Meddler meddler) { m_meddler = std::move(meddler); }
 
   // Carries one message if there is any; which, is random.
   bool carry_one();
@@ -102,6 +127,8 @@ class World {
   void cancel(std::size_t at, RequestId request);
   PoolStatus pool(std::size_t at, std::size_t peer) const;
 
+  RelayStatus relay(std::size_t at) const { return m_nodes.at(at)->kme->relay_status(); }
+
   // --- time ---
   // Serves what is due, and carries messages, until nothing is left at this moment.
   void settle();
@@ -125,6 +152,7 @@ class World {
   };
 
   KmeConfig config_of(const std::string& name) const;
+  void add_peer(KmeConfig& config, std::size_t own, std::size_t other) const;
   std::shared_ptr<Outcome> ask(std::size_t at, const SaeId& caller, etsi::Call call);
   void run(std::size_t index, const std::function<Actions(Kme&)>& call);
   void act(std::size_t index, Actions actions);
@@ -144,6 +172,8 @@ class World {
   SeededRng m_key_rng;
   unsigned m_sites;
   Limits m_limits;
+  std::optional<Topology> m_topology;
+  Meddler m_meddler;
   TimePoint m_now{};
   std::vector<std::unique_ptr<Node>> m_nodes;
   std::vector<std::unique_ptr<Wire>> m_wires;

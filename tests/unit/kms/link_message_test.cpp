@@ -22,13 +22,16 @@ constexpr const char* kNames[] = {"hello",
                                   "open",
                                   "close",
                                   "ping",
+                                  "relay_hop",
                                   "block_states",
                                   "ack",
                                   "refused",
                                   "closed",
                                   "binding",
                                   "binding_ack",
-                                  "driver_message"};
+                                  "driver_message",
+                                  "link_state",
+                                  "relay_failed"};
 
 Bytes sample(const std::string& name) {
   std::ifstream in(QUIPU_SOURCE_DIR "/tests/fuzz/corpus/kms_link/" + name, std::ios::binary);
@@ -115,6 +118,24 @@ TEST(LinkMessage, ABindingFitsItsSlots) {
   binding.slot = 0;
   binding.slaves.clear();
   EXPECT_FALSE(decode(encode(binding).view()));
+}
+
+TEST(LinkMessage, AHopHasAPadOfItsLengthAndItsKeyOfTheTag) {
+  RelayHop hop;
+  hop.number = RequestNumber(1);
+  hop.source = KmeId("a");
+  hop.destination = KmeId("d");
+  hop.path = {KmeId("c"), KmeId("d")};
+  hop.ciphertext.resize(64);
+  hop.pad = {{LeaseId{}, 0, 3}};
+  EXPECT_TRUE(decode(encode(hop).view()));
+  hop.pad = {{LeaseId{}, 0, 2}};
+  EXPECT_FALSE(decode(encode(hop).view()));
+  hop.pad = {{LeaseId{}, kMaxLeaseSlots - 2, 3}};
+  EXPECT_FALSE(decode(encode(hop).view()));
+  hop.pad = {{LeaseId{}, 0, 3}};
+  hop.path = {KmeId("d"), KmeId("c")};  // ends elsewhere
+  EXPECT_FALSE(decode(encode(hop).view()));
 }
 
 TEST(LinkMessage, ACountAloneCostsNoMemory) {

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the relay needs of the pool and the KM link with one peer.
+#include "kms/association.h"
+
+namespace quipu::kms {
+
+Result<void> Association::dispatch(const wire::RelayHop& m) {
+  m_site.relay_events.emplace_back(RelayHopReceived{m_config.id, m});
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::LinkState& m) {
+  m_site.relay_events.emplace_back(LinkStateReceived{m_config.id, m});
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::RelayFailed& m) {
+  m_site.relay_events.emplace_back(RelayFailedReceived{m_config.id, m});
+  return {};
+}
+
+void Association::send_hop(wire::RelayHop hop) {
+  const BlockId relay = hop.relay;
+  m_link.request(std::move(hop), RelayHopSent{relay});
+}
+
+std::optional<CarvedPad> Association::carve_pad(std::uint32_t slots) {
+  if (!m_availability.serving(m_site.now)) return std::nullopt;
+  auto pad = m_own.carve_pad(slots);
+  if (!pad && slots <= m_pad_slots) return pad;  // it was said already
+  m_pad_slots = pad ? 0 : slots;
+  touch();
+  return pad;
+}
+
+// SAEs first: the relay asks again.
+std::optional<Demand> Association::waiting() const {
+  if (const auto demand = m_delivery.waiting()) return demand;
+  if (m_pad_slots == 0) return std::nullopt;
+  return Demand{m_pad_slots, 8 * kSlotSize};
+}
+
+}  // namespace quipu::kms

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kms/relay/relay.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace quipu::kms {
+namespace {
+
+// How often the stocks are looked at, to tell the others when one has changed much.
+constexpr Duration kLookInterval = std::chrono::seconds(1);
+
+// Equal for stocks that are not worth a message: each is twice the one before.
+int magnitude(std::uint64_t octets) {
+  return static_cast<int>(std::bit_width(octets / kLeastRelayedBlock));
+}
+
+}  // namespace
+
+Relay::Relay(Site& site, const Associations& associations)
+    : m_site(site),
+      m_associations(associations),
+      m_states(site.config.id),
+      m_routes(site, m_states),
+      m_transit(site, associations) {
+  for (const PeerConfig& peer : site.config.peers)
+    if (peer.relay_target_octets != 0 && site.config.id < peer.id)
+      m_sources.try_emplace(peer.id, site, peer, associations, m_routes);
+  if (takes_part()) publish();
+}
+
+bool Relay::takes_part() const {
+  return m_site.config.relay.trusted_node ||
+         std::ranges::any_of(m_site.config.peers, [](const PeerConfig& peer) { return peer.relay_target_octets != 0; });
+}
+
+std::vector<wire::Neighbour> Relay::neighbours() const {
+  std::vector<wire::Neighbour> out;
+  for (const auto& [id, association] : m_associations) {
+    const bool direct =
+        std::ranges::find(m_site.config.sources, id, &SourceConfig::peer) != m_site.config.sources.end();
+    if (direct && out.size() < wire::kMaxNeighbours)
+      out.push_back({id, association->is_up(), association->is_simulated(), association->obtainable_octets()});
+  }
+  return out;
+}
+
+bool Relay::differs_much(const std::vector<wire::Neighbour>& now) const {
+  return !std::ranges::equal(
+      now, m_states.find(m_site.config.id)->neighbours, [](const wire::Neighbour& a, const wire::Neighbour& b) {
+        return a.id == b.id && a.up == b.up && a.simulated == b.simulated && magnitude(a.octets) == magnitude(b.octets);
+      });
+}
+
+void Relay::publish() {
+  m_published = m_site.now;
+  m_next_look = m_site.now + kLookInterval;
+  flood(m_states.publish(m_site.config.relay.trusted_node, neighbours(), m_site.now));
+}
+
+void Relay::flood(const wire::LinkState& state, const KmeId* but) const {
+  for (const auto& [id, association] : m_associations)
+    if (association->is_up() && (but == nullptr || *but != id)) association->send(state);
+}
+
+Result<void> Relay::handle(std::vector<RelayEvent> events) {
+  for (RelayEvent& event : events)
+    QUIPU_TRY(std::visit([this](auto& each) { return on(each); }, event));
+  QUIPU_TRY(m_transit.progress());
+  for (auto& [destination, source] : m_sources)
+    source.progress();
+  return {};
+}
+
+Result<void> Relay::on(const ContactMade& event) {
+  if (!takes_part()) return {};
+  for (const wire::LinkState& state : m_states.all())
+    if (state.origin != m_site.config.id) m_associations.at(event.peer)->send(state);
+  publish();
+  return {};
+}
+
+Result<void> Relay::on(const ContactLost& event) {
+  m_transit.contact_lost(event.peer);
+  for (auto& [destination, source] : m_sources)
+    source.contact_lost(event.peer);
+  if (takes_part()) publish();
+  return {};
+}
+
+Result<void> Relay::on(const LinkStateReceived& event) {
+  if (!takes_part()) return {};
+  switch (m_states.receive(event.state, m_site.now)) {
+    case LinkStates::Reception::newer: flood(event.state, &event.from); break;
+    case LinkStates::Reception::older: m_associations.at(event.from)->send(*m_states.find(event.state.origin)); break;
+    case LinkStates::Reception::own_old: publish(); break;
+    case LinkStates::Reception::same:
+    case LinkStates::Reception::no_room: break;
+  }
+  return {};
+}
+
+Result<void> Relay::on(RelayHopReceived& event) {
+  return m_transit.receive(std::move(event));
+}
+
+Result<void> Relay::on(const RelayHopAnswered& event) {
+  m_transit.hop_answered(event);
+  for (auto& [destination, source] : m_sources)
+    source.hop_answered(event);
+  return {};
+}
+
+Result<void> Relay::on(const RelayFailedReceived& event) {
+  m_transit.failed(event);
+  for (auto& [destination, source] : m_sources)
+    source.failed(event);
+  return {};
+}
+
+Result<void> Relay::on(const RelayEnded& event) {
+  if (const auto source = m_sources.find(event.destination); source != m_sources.end()) source->second.ended(event);
+  return {};
+}
+
+void Relay::handle_timeout() {
+  m_transit.handle_timeout();
+  for (auto& [destination, source] : m_sources)
+    source.handle_timeout();
+  if (!m_next_look || m_site.now < *m_next_look) return;
+  m_next_look = m_site.now + kLookInterval;
+  m_states.age(m_site.now);
+  if (m_site.now >= m_published + kStateRefresh || differs_much(neighbours())) publish();
+}
+
+std::optional<TimePoint> Relay::next_deadline() const {
+  std::optional<TimePoint> next = m_next_look;
+  const auto consider = [&](std::optional<TimePoint> due) {
+    if (due) next = next ? std::min(*next, *due) : due;
+  };
+  consider(m_transit.next_deadline());
+  for (const auto& [destination, source] : m_sources)
+    consider(source.next_deadline());
+  return next;
+}
+
+RelayRouteStatus Relay::describe(const PeerConfig& peer) const {
+  RelayRouteStatus status;
+  status.peer = peer.id;
+  status.target_octets = peer.relay_target_octets;
+  status.stock_octets = m_associations.at(peer.id)->books().stock;
+  if (const auto source = m_sources.find(peer.id); source != m_sources.end()) source->second.describe(status);
+  const auto route = m_routes.find(peer.id);
+  if (!route) return status;
+  status.configured = route->configured;
+  const KmeId* from = &m_site.config.id;
+  for (const KmeId& to : route->path) {
+    const wire::Neighbour& link = *m_routes.link(*from, to);
+    status.links.push_back({*std::exchange(from, &to), to, link.octets, link.simulated});
+  }
+  return status;
+}
+
+RelayStatus Relay::status() const {
+  RelayStatus status;
+  status.trusted_node = m_site.config.relay.trusted_node;
+  m_transit.describe(status);
+  for (const PeerConfig& peer : m_site.config.peers)
+    if (peer.relay_target_octets != 0) status.routes.push_back(describe(peer));
+  return status;
+}
+
+}  // namespace quipu::kms

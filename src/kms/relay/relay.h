@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trusted-node relay: pools with KMEs to which there is no QKD link, fed by blocks that other KMEs pass on, each hop
+// under key of its own link (docs/km-link.md). Keeps the map of the network, and hands events to the part they are for.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "kms/relay/relay_source.h"
+#include "kms/relay/relay_transit.h"
+
+namespace quipu::kms {
+
+class Relay {
+ public:
+  // All outlive it.
+  Relay(Site& site, const Associations& associations);
+
+  // What happened in this call; then whatever can go on.
+  Result<void> handle(std::vector<RelayEvent> events);
+  void handle_timeout();
+  std::optional<TimePoint> next_deadline() const;
+
+  RelayStatus status() const;
+
+ private:
+  Result<void> on(const ContactMade& event);
+  Result<void> on(const ContactLost& event);
+  Result<void> on(const LinkStateReceived& event);
+  Result<void> on(RelayHopReceived& event);
+  Result<void> on(const RelayHopAnswered& event);
+  Result<void> on(const RelayFailedReceived& event);
+  Result<void> on(const RelayEnded& event);
+
+  // Whether this KME has a part in relaying at all: if not, it floods nothing.
+  bool takes_part() const;
+  std::vector<wire::Neighbour> neighbours() const;
+  bool differs_much(const std::vector<wire::Neighbour>& now) const;
+  void publish();
+  void flood(const wire::LinkState& state, const KmeId* but = nullptr) const;
+  RelayRouteStatus describe(const PeerConfig& peer) const;
+
+  Site& m_site;
+  const Associations& m_associations;
+  LinkStates m_states;
+  Routes m_routes;
+  std::map<KmeId, RelaySource> m_sources;  // by destination
+  RelayTransit m_transit;
+  std::optional<TimePoint> m_next_look;  // at the own stocks; empty when it takes no part
+  TimePoint m_published;
+};
+
+}  // namespace quipu::kms

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The source of one pool that is fed by relay: keeps its stock at the target by making random blocks and sending them
+// over trusted nodes. Each block ends within kRelayTime as relayed, voided or failed, and is never sent again: the next
+// try is another block over another path, with fresh key.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kms/association.h"
+#include "kms/relay/relay_status.h"
+#include "kms/relay/routes.h"
+
+namespace quipu::kms {
+
+using Associations = std::map<KmeId, std::unique_ptr<Association>>;
+
+inline constexpr Duration kRelayTime = std::chrono::seconds(4);
+// For a neighbour to answer a hop, and for key of its link to become free.
+inline constexpr Duration kHopTime = std::chrono::seconds(1);
+
+class RelaySource {
+ public:
+  RelaySource(Site& site, const PeerConfig& peer, const Associations& associations, Routes& routes)
+      : m_site(site), m_peer(peer), m_associations(associations), m_routes(routes) {}
+
+  // Sends what is missing, as far as key and paths allow now.
+  void progress();
+
+  // Each ignores blocks that are not this source's.
+  void hop_answered(const RelayHopAnswered& answer);
+  void failed(const RelayFailedReceived& news);
+  void ended(const RelayEnded& end);
+  void contact_lost(const KmeId& peer);
+
+  void handle_timeout();
+  std::optional<TimePoint> next_deadline() const;
+
+  void describe(RelayRouteStatus& status) const;
+
+ private:
+  struct InFlight {
+    std::vector<KmeId> path;
+    std::uint32_t octets = 0;
+    bool answered = false;  // the first node has it
+    TimePoint sent;
+
+    TimePoint due() const { return sent + (answered ? kRelayTime : kHopTime); }
+  };
+
+  using Entry = std::map<BlockId, InFlight>::iterator;
+  using Link = std::pair<KmeId, KmeId>;
+
+  Association& far() const { return *m_associations.at(m_peer.id); }
+
+  bool is_wanted() const;
+  bool send(const Route& route);
+  // For want of key of the first link; a link that stays without is avoided.
+  void wait_for_key(const KmeId& first);
+  void give_up(Entry entry, wire::RefusalReason reason, const std::vector<Link>& suspects);
+  void back_off(wire::RefusalReason reason, const std::vector<Link>& suspects);
+
+  Site& m_site;
+  const PeerConfig& m_peer;
+  const Associations& m_associations;
+  Routes& m_routes;
+
+  std::map<BlockId, InFlight> m_in_flight;
+  std::uint64_t m_in_flight_octets = 0;
+  std::optional<std::pair<KmeId, TimePoint>> m_key_awaited;  // of the link with that node, until then
+  TimePoint m_not_before;                                    // after a failure
+  Duration m_pause{};
+  std::uint64_t m_relayed = 0;
+  std::uint64_t m_voided = 0;
+  std::uint64_t m_failed = 0;
+  std::string m_last_failure;
+};
+
+}  // namespace quipu::kms

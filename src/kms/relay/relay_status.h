@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Figures of the relay, as `quipu relay routes` shows them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+
+namespace quipu::kms {
+
+// One link of a path, with the key that its first end could use towards the second.
+struct RelayLinkStatus {
+  KmeId from;
+  KmeId to;
+  std::uint64_t octets = 0;
+  bool simulated = false;
+};
+
+// A pool that is fed by relay.
+struct RelayRouteStatus {
+  KmeId peer;
+  bool source = false;                 // this end makes the blocks; else the peer does
+  bool configured = false;             // the path is a static one
+  std::vector<RelayLinkStatus> links;  // from here to the peer; empty when there is no path with enough key
+  std::uint64_t target_octets = 0;
+  std::uint64_t stock_octets = 0;
+  std::uint64_t in_flight = 0;  // blocks of this source on their way
+  std::uint64_t relayed = 0;    // blocks of this source in this run: taken by both ends
+  std::uint64_t voided = 0;     // likewise: arrived with other octets than were sent
+  std::uint64_t failed = 0;     // likewise: did not arrive
+  std::string last_failure;     // in words; empty before the first
+};
+
+struct RelayStatus {
+  bool trusted_node = false;
+  std::uint64_t forwarded = 0;  // blocks of others that the next KME has, in this run
+  std::uint64_t refused = 0;    // hops that were refused here, in this run
+  std::uint64_t forged = 0;     // of those, because their tag did not fit
+  std::vector<RelayRouteStatus> routes;
+};
+
+}  // namespace quipu::kms

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a KME answers to the hop of a relayed block, whatever the peer does.
+#include "crypto/hash.h"
+#include "kms/relay/hop_seal.h"
+#include "sim/kms/scripted_peer.h"
+
+namespace quipu::kms::sim {
+namespace {
+
+// "b", with its source "a" as the last node before it.
+class RelayHops : public ScriptedLowerPeer {
+ protected:
+  void adjust(KmeConfig& config) override {
+    config.peers[0].relay_target_octets = 4'096;
+    config.relay.trusted_node = is_trusted;
+  }
+
+  void SetUp() override {
+    ScriptedLowerPeer::SetUp();
+    contact();
+    const BlockId block = stocked_block();
+    const wire::Lease theirs = lease(9, {{block, {0, 256}}}, instance);
+    m_lease = theirs.id;
+    ASSERT_TRUE(ask<wire::Ack>(theirs));
+    acknowledge_opening();
+  }
+
+  void acknowledge_opening() {
+    if (const auto* open = last<wire::Open>()) say(wire::Ack{open->number});
+  }
+
+  // Of `slots` slots, under key from `first` on. The block of stocked_block() is all 1.
+  wire::RelayHop hop(std::uint8_t relay, std::uint16_t first, std::vector<KmeId> path = {}) const {
+    wire::RelayHop out;
+    out.relay = BlockId(uuid(relay));
+    out.source = KmeId("a");
+    out.destination = path.empty() ? KmeId("b") : path.back();
+    out.path = std::move(path);
+    out.pad = {{m_lease, first, 3}};
+    const Bytes block(64, relay);
+    const Bytes pad(96, 1);
+    seal_hop(out, block, pad);
+    return out;
+  }
+
+  bool is_trusted = false;
+  LeaseId m_lease;
+};
+
+TEST_F(RelayHops, OneThatFitsIsHeldThenOfferedForVoiding) {
+  ASSERT_TRUE(ask<wire::Ack>(hop(50, 1)));
+  const auto* offer = last<wire::VoidRequest>();
+  ASSERT_NE(offer, nullptr);
+  EXPECT_EQ(offer->blocks.at(0).id, BlockId(uuid(50)));
+  EXPECT_EQ(offer->blocks.at(0).digest, crypto::blake2b_256({Bytes(64, 50)}));
+  EXPECT_EQ(pool().books.held, 64U);
+}
+
+TEST_F(RelayHops, ARepeatedOneGetsTheSameReceiptAndIsNotOpenedAgain) {
+  ASSERT_TRUE(ask<wire::Ack>(hop(50, 1)));
+  ASSERT_TRUE(ask<wire::Ack>(hop(50, 1)));
+  EXPECT_EQ(last<wire::VoidRequest>(), nullptr);
+  EXPECT_EQ(pool().books.held, 64U);
+  EXPECT_EQ(ask<wire::Refused>(hop(50, 4))->reason, wire::RefusalReason::duplicate);
+}
+
+TEST_F(RelayHops, AnAlteredOneIsRefusedWithItsKeyBurnt) {
+  wire::RelayHop altered = hop(50, 1);
+  altered.ciphertext[3] ^= 1;
+  EXPECT_EQ(ask<wire::Refused>(altered)->reason, wire::RefusalReason::forged);
+  EXPECT_EQ(std::ranges::count(reports, "relay_forged"), 1);
+  EXPECT_EQ(ask<wire::Refused>(hop(51, 1))->reason, wire::RefusalReason::no_pad);
+  EXPECT_EQ(pool().books.held, 0U);
+  EXPECT_EQ(kme->relay_status().forged, 1U);
+}
+
+TEST_F(RelayHops, TheTagCoversWhereItGoes) {
+  wire::RelayHop altered = hop(50, 1);
+  altered.simulated = true;
+  EXPECT_EQ(ask<wire::Refused>(altered)->reason, wire::RefusalReason::forged);
+  altered = hop(51, 4);
+  altered.relay = BlockId(uuid(52));
+  EXPECT_EQ(ask<wire::Refused>(altered)->reason, wire::RefusalReason::forged);
+}
+
+TEST_F(RelayHops, KeyThatAnSaeHasIsNoPad) {
+  say(wire::Binding{wire::BindingNumber(1), m_lease, 1, 1, 256, SaeId("sae-a"), {SaeId("sae-b")}});
+  EXPECT_EQ(ask<wire::Refused>(hop(50, 0))->reason, wire::RefusalReason::no_pad);
+  EXPECT_EQ(ask<wire::Refused>(hop(51, 6))->reason, wire::RefusalReason::no_pad);  // past the lease
+}
+
+TEST_F(RelayHops, WhoIsNoTrustedNodeRelaysNothing) {
+  EXPECT_EQ(ask<wire::Refused>(hop(50, 1, {KmeId("c")}))->reason, wire::RefusalReason::not_trusted);
+}
+
+TEST_F(RelayHops, OnlyTheConfiguredSourceIsTaken) {
+  wire::RelayHop other = hop(50, 1);
+  other.source = KmeId("c");
+  EXPECT_EQ(ask<wire::Refused>(other)->reason, wire::RefusalReason::not_trusted);
+}
+
+// Dropping the connection ends nothing twice: the block is offered again, and voided by the answer.
+TEST_F(RelayHops, WhatTheSourceHasGivenUpIsVoid) {
+  ASSERT_TRUE(ask<wire::Ack>(hop(50, 1)));
+  const auto* offer = last<wire::VoidRequest>();
+  ASSERT_NE(offer, nullptr);
+  say(wire::BlockStates{offer->number, {BlockState::voided}});
+  EXPECT_EQ(pool().books.held, 0U);
+  EXPECT_EQ(pool().books.voided, 64U);
+}
+
+class TrustedNode : public RelayHops {
+ protected:
+  TrustedNode() { is_trusted = true; }
+};
+
+TEST_F(TrustedNode, SaysWhereItCannotGoOn) {
+  EXPECT_EQ(ask<wire::Refused>(hop(50, 1, {KmeId("c")}))->reason, wire::RefusalReason::no_link);
+  EXPECT_EQ(ask<wire::Refused>(hop(51, 4, {KmeId("x")}))->reason, wire::RefusalReason::no_link);
+}
+
+// Ours as an earlier run published it: what we say now has to win.
+TEST_F(TrustedNode, GoesBeyondAnOldStateOfItsOwn) {
+  const auto* published = last<wire::LinkState>();
+  say(wire::LinkState{KmeId("b"), 40, true, {}});
+  published = last<wire::LinkState>();
+  ASSERT_NE(published, nullptr);
+  EXPECT_EQ(published->sequence, 41U);
+}
+
+TEST_F(TrustedNode, AnswersAnOldStateWithTheNewerOne) {
+  say(wire::LinkState{KmeId("z"), 7, true, {}});
+  said.clear();
+  say(wire::LinkState{KmeId("z"), 6, true, {}});
+  const auto* newer = last<wire::LinkState>();
+  ASSERT_NE(newer, nullptr);
+  EXPECT_EQ(newer->sequence, 7U);
+}
+
+}  // namespace
+}  // namespace quipu::kms::sim
