@@ -173,8 +173,9 @@ std::string to_text(const KeyLinkStatus& link) {
 }
 
 std::string to_text(const PoolStatus& pool) {
-  std::string out = fmt::format("pool with {}  KM link {}{}{}\n", pool.peer_kme, capitals(to_string(pool.km_link)),
-                                pool.serving ? "" : "  STOPPED", pool.simulated ? "  SIMULATED" : "");
+  std::string out = fmt::format("pool with {}  KM link {}{}{}{}\n", pool.peer_kme, capitals(to_string(pool.km_link)),
+                                pool.serving ? "" : "  STOPPED", pool.simulated ? "  SIMULATED" : "",
+                                pool.relayed ? "  by relay" : "");
   if (!pool.km_link_reason.empty()) out += fmt::format("  reason {}\n", pool.km_link_reason);
   out += fmt::format("  stock {}  leased {}  delivered {} in {} keys  burnt {}\n", bits_text(pool.stock_bits),
                      bits_text(pool.leased_bits), bits_text(pool.delivered_bits), pool.delivered_keys,
@@ -183,6 +184,23 @@ std::string to_text(const PoolStatus& pool) {
   if (pool.runway_s) out += fmt::format("  the stock lasts {} at this rate\n", duration_text(*pool.runway_s));
   for (const KeyLinkStatus& link : pool.links)
     out += to_text(link);
+  return out;
+}
+
+std::string to_text(const control::RelayRouteStatus& route) {
+  std::string out =
+      fmt::format("pool with {}  {}  stock {} of {}\n", route.peer_kme, route.source ? "source here" : "source there",
+                  bits_text(route.stock_bits), bits_text(route.target_bits));
+  out += route.links.empty() ? "  no path with enough key on every link\n"
+         : route.configured  ? "  configured path\n"
+                             : "";
+  for (const control::RelayLinkStatus& link : route.links)
+    out += fmt::format("  link {} to {}  stock {}{}\n", link.from, link.to, bits_text(link.stock_bits),
+                       link.simulated ? "  SIMULATED" : "");
+  if (route.source)
+    out += fmt::format("  blocks relayed {}  voided {}  failed {}  on their way {}\n", route.relayed, route.voided,
+                       route.failed, route.in_flight);
+  if (!route.last_failure.empty()) out += fmt::format("  last failure {}\n", route.last_failure);
   return out;
 }
 
@@ -200,6 +218,17 @@ std::string to_text(const DeviceStatus& status) {
   append_counts(out, "errors", status.errors);
   for (const TunnelStatus& tunnel : status.tunnels)
     out += to_text(tunnel);
+  return out;
+}
+
+std::string to_text(const control::RelayStatus& status) {
+  std::string out =
+      fmt::format("relay of {}  {}\n", status.kme, status.trusted_node ? "TRUSTED NODE" : "relays for nobody");
+  if (status.forwarded + status.refused != 0)
+    out += fmt::format("  passed on {} blocks  refused {}  of these altered {}\n", status.forwarded, status.refused,
+                       status.forged);
+  for (const control::RelayRouteStatus& route : status.routes)
+    out += to_text(route);
   return out;
 }
 
@@ -232,6 +261,11 @@ ExitCode judge(const KmsStatus& status) {
   if (!pools.empty() && std::ranges::none_of(pools, is_up)) return ExitCode::down;
   const bool all_well = std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run);
   return all_well && all_are_valid(status.certificates) ? ExitCode::ok : ExitCode::degraded;
+}
+
+ExitCode judge(const control::RelayStatus& status) {
+  const auto has_path = [](const control::RelayRouteStatus& route) { return !route.links.empty(); };
+  return std::ranges::all_of(status.routes, has_path) ? ExitCode::ok : ExitCode::degraded;
 }
 
 ExitCode graver(ExitCode a, ExitCode b) {

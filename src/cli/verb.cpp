@@ -32,8 +32,8 @@ void on_run(CLI::App& verb, Invocation& invocation, std::function<ExitCode()> ru
 std::span<const AddVerb> all_verbs() {
   static constexpr AddVerb kVerbs[] = {add_status, add_rekey,  add_reload, add_permit_stamp_jump,
                                        add_check,  add_genkey, add_pubkey, add_genpsk,
-                                       add_pki,    add_keys,   add_kms,    add_lab,
-                                       add_version};
+                                       add_pki,    add_keys,   add_kms,    add_relay,
+                                       add_lab,    add_version};
   return kVerbs;
 }
 

@@ -71,6 +71,7 @@ void add_permit_stamp_jump(CLI::App& program, Invocation& invocation);
 void add_reload(CLI::App& program, Invocation& invocation);
 void add_keys(CLI::App& program, Invocation& invocation);
 void add_kms(CLI::App& program, Invocation& invocation);
+void add_relay(CLI::App& program, Invocation& invocation);
 void add_lab(CLI::App& program, Invocation& invocation);
 void add_version(CLI::App& program, Invocation& invocation);
 

@@ -115,6 +115,7 @@ void read_peers(const Section& root, KmsdConfig& config, UniqueValues& saes) {
     }
     peer.reserve_keys = unsigned_value(section, "reserve_keys");
     peer.low_stock_keys = unsigned_value(section, "low_stock_keys");
+    peer.relay_stock_bit = unsigned_value(section, "relay_stock_bit");
     config.peer_kmes.push_back(std::move(peer));
   }
 }
@@ -177,7 +178,54 @@ void read_links(const Section& root, KmsdConfig& config) {
   }
 }
 
+RelayRouteConfig read_route(const Section& section, const KmsdConfig& config) {
+  RelayRouteConfig route;
+  route.to = KmeId(read_id(section, "to"));
+  const PeerKmeConfig* const destination = config.find_peer_kme(route.to);
+  if (!route.to.value().empty() && (destination == nullptr || destination->relay_stock_bit == 0))
+    section.add("to", fmt::format("no [[peer_kme]] with id = \"{}\" has a relay_stock_bit", route.to.value()),
+                "give it one, or name another");
+  UniqueValues nodes("node");
+  for (const ListItem& item : section.text_list("via").value_or(std::vector<ListItem>{})) {
+    if (!parse_id(item.text))
+      section.add_at(item.position, "via", fmt::format("\"{}\" is not {}", item.text, kIdForm), "correct it");
+    else if (item.text == config.kme.id.value() || item.text == route.to.value())
+      section.add_at(item.position, "via", fmt::format("\"{}\" is an end of the path", item.text),
+                     "name only what is between");
+    nodes.take_at(section, item.position, "via", item.text);
+    if (route.via.empty() && !config.is_linked_with(KmeId(item.text)))
+      section.add_at(item.position, "via", fmt::format("there is no [[link]] with \"{}\"", item.text),
+                     "begin with a KME that shares a QKD link with this one");
+    route.via.emplace_back(item.text);
+  }
+  return route;
+}
+
+void read_relay(const Section& root, KmsdConfig& config) {
+  if (const auto section = root.table("relay")) {
+    config.relay.trusted_node = section->boolean("trusted_node").value_or(false);
+    UniqueValues destinations("route to");
+    for (const Section& route : section->tables("route")) {
+      config.relay.routes.push_back(read_route(route, config));
+      destinations.take(route, "to", config.relay.routes.back().to.value());
+    }
+  }
+  // The first hop of every path, or the last, is a link of ours.
+  for (const Section& section : root.tables("peer_kme")) {
+    const auto stock = section.integer("relay_stock_bit");
+    const auto id = section.text("id");
+    const auto leads_elsewhere = [&](const LinkConfig& link) { return link.peer_kme.value() != id; };
+    if (stock && *stock != 0 && id && std::ranges::none_of(config.links, leads_elsewhere))
+      section.add("relay_stock_bit", "no key can be relayed: there is no [[link]] with another KME than this",
+                  "add the link with the first trusted node, or remove the setting");
+  }
+}
+
 }  // namespace
+
+bool KmsdConfig::is_linked_with(const KmeId& id) const {
+  return std::ranges::find(links, id, &LinkConfig::peer_kme) != links.end();
+}
 
 const PeerKmeConfig* KmsdConfig::find_peer_kme(const KmeId& id) const {
   const auto found = std::ranges::find(peer_kmes, id, &PeerKmeConfig::id);
@@ -206,6 +254,7 @@ Parsed<KmsdConfig> parse_kmsd(std::string_view text) {
   }
   read_peers(root, config, saes);
   read_links(root, config);
+  read_relay(root, config);
   if (!problems.empty()) return std::unexpected(std::move(problems).sorted());
   return config;
 }

@@ -64,10 +64,11 @@ struct SaeConfig {
 
 struct PeerKmeConfig {
   KmeId id{};
-  HostPort address{};                // of its KM link
-  std::vector<SaeId> saes{};         // served there
-  std::uint32_t reserve_keys = 0;    // of the default size
-  std::uint32_t low_stock_keys = 0;  // likewise
+  HostPort address{};                 // of its KM link
+  std::vector<SaeId> saes{};          // served there
+  std::uint32_t reserve_keys = 0;     // of the default size
+  std::uint32_t low_stock_keys = 0;   // likewise
+  std::uint32_t relay_stock_bit = 0;  // 0: the pool is not fed by relay
   Position position{};
 
   bool operator==(const PeerKmeConfig&) const = default;
@@ -93,6 +94,21 @@ struct LinkConfig {
   bool operator==(const LinkConfig&) const = default;
 };
 
+// A fixed path of relayed key.
+struct RelayRouteConfig {
+  KmeId to{};
+  std::vector<KmeId> via{};
+
+  bool operator==(const RelayRouteConfig&) const = default;
+};
+
+struct RelayConfig {
+  bool trusted_node = false;
+  std::vector<RelayRouteConfig> routes{};
+
+  bool operator==(const RelayConfig&) const = default;
+};
+
 struct KmsdConfig {
   KmeConfig kme{};
   Etsi014Config etsi014{};
@@ -100,10 +116,13 @@ struct KmsdConfig {
   std::vector<SaeConfig> saes{};
   std::vector<PeerKmeConfig> peer_kmes{};
   std::vector<LinkConfig> links{};
+  RelayConfig relay{};
 
   bool operator==(const KmsdConfig&) const = default;
 
   const PeerKmeConfig* find_peer_kme(const KmeId& id) const;
+  // By a [[link]].
+  bool is_linked_with(const KmeId& id) const;
 };
 
 // Never throws, reads nothing but `text`. All problems are reported at once.

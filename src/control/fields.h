@@ -124,6 +124,7 @@ void each_field(S& s, F&& f) {
   f("km_link_reason", s.km_link_reason);
   f("serving", s.serving);
   f("simulated", s.simulated);
+  f("relayed", s.relayed);
   f("stock_bits", s.stock_bits);
   f("leased_bits", s.leased_bits);
   f("delivered_bits", s.delivered_bits);
@@ -145,6 +146,39 @@ void each_field(S& s, F&& f) {
   f("refused", s.refused);
   f("store_syncs", s.store_syncs);
   f("certificates", s.certificates);
+}
+
+template <Is<RelayLinkStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("from", s.from);
+  f("to", s.to);
+  f("stock_bits", s.stock_bits);
+  f("simulated", s.simulated);
+}
+
+template <Is<RelayRouteStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("peer_kme", s.peer_kme);
+  f("source", s.source);
+  f("configured", s.configured);
+  f("links", s.links);
+  f("stock_bits", s.stock_bits);
+  f("target_bits", s.target_bits);
+  f("in_flight", s.in_flight);
+  f("relayed", s.relayed);
+  f("voided", s.voided);
+  f("failed", s.failed);
+  f("last_failure", s.last_failure);
+}
+
+template <Is<RelayStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("kme", s.kme);
+  f("trusted_node", s.trusted_node);
+  f("forwarded", s.forwarded);
+  f("refused", s.refused);
+  f("forged", s.forged);
+  f("routes", s.routes);
 }
 
 template <Is<ReloadResult> S, class F>

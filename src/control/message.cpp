@@ -8,7 +8,7 @@
 namespace quipu::control {
 namespace {
 
-constexpr std::string_view kVerbs = "status, rekey, reload, permit_stamp_jump, audit";
+constexpr std::string_view kVerbs = "status, rekey, reload, permit_stamp_jump, audit, relay_routes";
 constexpr std::string_view kOkPrefix = R"({"ok":true,"result":)";
 constexpr std::size_t kMaxPeerName = 255;
 
@@ -69,11 +69,13 @@ Result<ReplyError> parse_error(const boost::json::value& json) {
 }  // namespace
 
 bool is_write(const Request& request) {
-  return !std::holds_alternative<StatusRequest>(request) && !std::holds_alternative<AuditRequest>(request);
+  return !std::holds_alternative<StatusRequest>(request) && !std::holds_alternative<AuditRequest>(request) &&
+         !std::holds_alternative<RelayRoutesRequest>(request);
 }
 
 std::string_view verb_of(const Request& request) {
-  static constexpr std::string_view kNames[] = {"status", "rekey", "reload", "permit_stamp_jump", "audit"};
+  static constexpr std::string_view kNames[] = {"status", "rekey",       "reload", "permit_stamp_jump",
+                                                "audit",  "relay_routes"};
   static_assert(std::size(kNames) == std::variant_size_v<Request>);
   return kNames[request.index()];
 }
@@ -103,10 +105,11 @@ Result<Request> parse_request(std::string_view line) {
   if (name == "rekey") return parse_rekey(*object);
   if (name == "permit_stamp_jump") return parse_permit_stamp_jump(*object);
   if (name == "audit") return parse_audit(*object);
-  if (name != "status" && name != "reload")
+  if (name != "status" && name != "reload" && name != "relay_routes")
     return fail(Errc::unsupported, fmt::format("unknown verb; known: {}", kVerbs));
   if (object->size() != 1) return fail(Errc::malformed, fmt::format("{} takes no members", name));
   if (name == "status") return StatusRequest{};
+  if (name == "relay_routes") return RelayRoutesRequest{};
   return ReloadRequest{};
 }
 

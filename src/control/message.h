@@ -46,7 +46,13 @@ struct AuditRequest {
   bool operator==(const AuditRequest&) const = default;
 };
 
-using Request = std::variant<StatusRequest, RekeyRequest, ReloadRequest, PermitStampJumpRequest, AuditRequest>;
+// Of quipu-kmsd: paths and figures of relayed key.
+struct RelayRoutesRequest {
+  bool operator==(const RelayRoutesRequest&) const = default;
+};
+
+using Request =
+    std::variant<StatusRequest, RekeyRequest, ReloadRequest, PermitStampJumpRequest, AuditRequest, RelayRoutesRequest>;
 
 // Read verbs are for the socket's group, write verbs for root and the daemon's own user.
 bool is_write(const Request& request);

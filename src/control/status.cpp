@@ -83,12 +83,20 @@ std::string to_json(const KmsStatus& status) {
   return status_to_json(status);
 }
 
+std::string to_json(const RelayStatus& status) {
+  return status_to_json(status);
+}
+
 Result<DeviceStatus> device_status_from_json(std::string_view json) {
   return status_from_json<DeviceStatus>(json);
 }
 
 Result<KmsStatus> kms_status_from_json(std::string_view json) {
   return status_from_json<KmsStatus>(json);
+}
+
+Result<RelayStatus> relay_status_from_json(std::string_view json) {
+  return status_from_json<RelayStatus>(json);
 }
 
 }  // namespace quipu::control

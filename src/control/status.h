@@ -164,6 +164,7 @@ struct PoolStatus {
   std::string km_link_reason{};   // why it is not up
   bool serving = true;            // requests are answered with keys
   bool simulated = false;         // some material that this run had came from a simulated device
+  bool relayed = false;           // fed by relay over trusted nodes
   std::uint64_t stock_bits = 0;   // free to be leased
   std::uint64_t leased_bits = 0;  // in open leases of either end, with what was handed out of them
   // In this run of the daemon: handed to SAEs here, and given up.
@@ -191,13 +192,55 @@ struct KmsStatus {
   bool operator==(const KmsStatus&) const = default;
 };
 
+// One link of a path of relayed key, as its first end tells it.
+struct RelayLinkStatus {
+  std::string from{};
+  std::string to{};
+  std::uint64_t stock_bits = 0;  // that the first end could use towards the second
+  bool simulated = false;
+
+  bool operator==(const RelayLinkStatus&) const = default;
+};
+
+// The way of relayed key into one pool.
+struct RelayRouteStatus {
+  std::string peer_kme{};
+  bool source = false;                   // this KME makes the blocks; else the peer does
+  bool configured = false;               // a fixed path
+  std::vector<RelayLinkStatus> links{};  // from here to the peer; empty: there is no path with enough key
+  std::uint64_t stock_bits = 0;          // of the pool
+  std::uint64_t target_bits = 0;         // that relay keeps it at
+  // Of a source. Since the daemon was started, but for the first:
+  std::uint64_t in_flight = 0;  // blocks that are on their way
+  std::uint64_t relayed = 0;    // blocks that both ends have taken
+  std::uint64_t voided = 0;     // blocks that arrived with other octets
+  std::uint64_t failed = 0;     // blocks that did not arrive
+  std::string last_failure{};   // why and where; empty before the first
+
+  bool operator==(const RelayRouteStatus&) const = default;
+};
+
+struct RelayStatus {
+  std::string kme{};
+  bool trusted_node = false;
+  // Since the daemon was started:
+  std::uint64_t forwarded = 0;  // blocks of others that the next KME has
+  std::uint64_t refused = 0;    // blocks that a neighbour sent and that were refused here
+  std::uint64_t forged = 0;     // of those, because they had been altered on the way
+  std::vector<RelayRouteStatus> routes{};
+
+  bool operator==(const RelayStatus&) const = default;
+};
+
 // One line of JSON with "schema_version".
 std::string to_json(const DeviceStatus& status);
 std::string to_json(const KmsStatus& status);
+std::string to_json(const RelayStatus& status);
 
 // Members unknown to this version are passed over, and those that an older daemon does not have keep their default; a
 // mistyped one, or another schema_version, is an error that names it.
 Result<DeviceStatus> device_status_from_json(std::string_view json);
 Result<KmsStatus> kms_status_from_json(std::string_view json);
+Result<RelayStatus> relay_status_from_json(std::string_view json);
 
 }  // namespace quipu::control

@@ -88,6 +88,10 @@ std::optional<std::string> Daemon::on_request(const control::Request& request,
           [&](const control::AuditRequest&) -> std::optional<std::string> {
             return control::encode_error(Error{Errc::unsupported, "quipud keeps no audit log: quipu-kmsd does"});
           },
+          [&](const control::RelayRoutesRequest&) -> std::optional<std::string> {
+            return control::encode_error(Error{Errc::unsupported, "quipud relays no keys"},
+                                         "ask quipu-kmsd: quipu --kms-socket");
+          },
       },
       request);
 }

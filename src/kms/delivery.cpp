@@ -51,10 +51,10 @@ bool Delivery::uses_reserve(const SaeId& sae) const {
   return terms != m_site.config.terms.end() && terms->second.uses_reserve;
 }
 
-std::uint64_t Delivery::obtainable_octets(const SaeId& master) const {
+std::uint64_t Delivery::obtainable_octets(bool with_reserve) const {
   if (!m_availability.serving(m_site.now)) return 0;
   const std::uint64_t there = (m_link.up() ? m_pool.books().stock : 0) + m_own.ready_slots() * kSlotSize;
-  const std::uint64_t reserve = uses_reserve(master) ? 0 : m_peer.reserve_octets;
+  const std::uint64_t reserve = with_reserve ? 0 : m_peer.reserve_octets;
   return there - std::min(there, reserve);
 }
 

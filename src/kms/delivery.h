@@ -50,9 +50,12 @@ class Delivery {
   // Repeats the bindings that were not acknowledged; another run of the peer has no use for them.
   void contact(bool peer_restarted);
 
-  // Of the pool, what enc_keys would give this SAE now: nothing while it gives no keys, without contact none but what
-  // is leased, and of the reserve nothing unless it may use that.
-  std::uint64_t obtainable_octets(const SaeId& master) const;
+  // Of the pool, what can be had now: nothing while it gives no keys, without contact none but what is leased, and the
+  // reserve only if that may be used.
+  std::uint64_t obtainable_octets(bool with_reserve) const;
+
+  // As enc_keys would give it to this SAE.
+  std::uint64_t obtainable_octets(const SaeId& master) const { return obtainable_octets(uses_reserve(master)); }
 
   // What was handed to SAEs here in this run.
   std::uint64_t delivered_keys() const { return m_delivered_keys; }

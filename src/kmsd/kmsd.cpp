@@ -67,13 +67,17 @@ kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
     to.peers.push_back({.id = peer.id,
                         .saes = peer.saes,
                         .reserve_octets = peer.reserve_keys * slots_per_key * kms::kSlotSize,
-                        .low_stock_octets = peer.low_stock_keys * slots_per_key * kms::kSlotSize});
+                        .low_stock_octets = peer.low_stock_keys * slots_per_key * kms::kSlotSize,
+                        .relay_target_octets = peer.relay_stock_bit / 8});
   for (const auto& link : from.links)
     to.sources.push_back({.name = link.name, .peer = link.peer_kme});
   to.limits.key_size_bits = from.etsi014.key_size_bit;
   to.limits.min_key_size_bits = from.etsi014.min_key_size_bit;
   to.limits.max_key_size_bits = from.etsi014.max_key_size_bit;
   to.limits.max_keys_per_request = from.etsi014.max_key_per_request;
+  to.relay.trusted_node = from.relay.trusted_node;
+  for (const auto& route : from.relay.routes)
+    to.relay.routes.push_back({.to = route.to, .via = route.via});
   return to;
 }
 
@@ -450,7 +454,11 @@ std::string Kmsd::answer(const control::Request& request) {
     const auto pages = read_audit(audit->after);
     return pages ? control::encode_ok(control::to_json(*pages)) : control::encode_error(pages.error());
   }
-  return control::encode_error(Error{Errc::unsupported, "quipu-kmsd knows the verbs status, reload and audit"});
+  if (std::holds_alternative<control::RelayRoutesRequest>(request))
+    return control::encode_ok(
+        control::to_json(make_relay_status(m_configuration.values.kme.id, m_kme->relay_status())));
+  return control::encode_error(
+      Error{Errc::unsupported, "quipu-kmsd knows the verbs status, reload, audit and relay_routes"});
 }
 
 std::string Kmsd::status_json() const {

@@ -49,6 +49,7 @@ control::PoolStatus pool_status(const kms::PoolStatus& pool, const std::map<KmeI
           .km_link_reason = link_reason(pool, attempts),
           .serving = pool.serving,
           .simulated = pool.simulated,
+          .relayed = false,
           .stock_bits = pool.books.stock * 8,
           .leased_bits = pool.books.leased * 8,
           .delivered_bits = pool.delivered_octets * 8,
@@ -59,7 +60,42 @@ control::PoolStatus pool_status(const kms::PoolStatus& pool, const std::map<KmeI
           .links = {}};
 }
 
+bool is_relayed(const config::KmsdConfig& config, const KmeId& peer) {
+  const config::PeerKmeConfig* const found = config.find_peer_kme(peer);
+  return found != nullptr && found->relay_stock_bit != 0;
+}
+
+control::RelayRouteStatus route_status(const kms::RelayRouteStatus& route) {
+  control::RelayRouteStatus status{.peer_kme = route.peer.value(),
+                                   .source = route.source,
+                                   .configured = route.configured,
+                                   .links = {},
+                                   .stock_bits = route.stock_octets * 8,
+                                   .target_bits = route.target_octets * 8,
+                                   .in_flight = route.in_flight,
+                                   .relayed = route.relayed,
+                                   .voided = route.voided,
+                                   .failed = route.failed,
+                                   .last_failure = route.last_failure};
+  for (const kms::RelayLinkStatus& link : route.links)
+    status.links.push_back(
+        {.from = link.from.value(), .to = link.to.value(), .stock_bits = link.octets * 8, .simulated = link.simulated});
+  return status;
+}
+
 }  // namespace
+
+control::RelayStatus make_relay_status(const KmeId& own, const kms::RelayStatus& relay) {
+  control::RelayStatus status{.kme = own.value(),
+                              .trusted_node = relay.trusted_node,
+                              .forwarded = relay.forwarded,
+                              .refused = relay.refused,
+                              .forged = relay.forged,
+                              .routes = {}};
+  for (const kms::RelayRouteStatus& route : relay.routes)
+    status.routes.push_back(route_status(route));
+  return status;
+}
 
 control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& reports) {
   control::KmsStatus status;
@@ -70,6 +106,7 @@ control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& 
     status.saes.push_back(sae.id.value());
   for (const kms::PoolStatus& pool : reports.pools) {
     status.pools.push_back(pool_status(pool, reports.attempts));
+    status.pools.back().relayed = is_relayed(config, pool.peer);
     for (const config::LinkConfig& link : config.links)
       if (const auto report = reports.links.find(link.name);
           link.peer_kme == pool.peer && report != reports.links.end())

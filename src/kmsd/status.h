@@ -7,6 +7,7 @@
 
 #include "config/kmsd_config.h"
 #include "control/status.h"
+#include "kms/relay/relay_status.h"
 #include "kms/status.h"
 #include "kmsd/links.h"
 
@@ -26,5 +27,7 @@ struct Reports {
 
 // What `quipu status` shows of this KME.
 control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& reports);
+// What `quipu relay routes` shows of it.
+control::RelayStatus make_relay_status(const KmeId& own, const kms::RelayStatus& relay);
 
 }  // namespace quipu::kmsd

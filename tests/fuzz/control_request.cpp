@@ -27,6 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   if (const auto status = device_status_from_json(text)) require(device_status_from_json(to_json(*status)).has_value());
   if (const auto status = kms_status_from_json(text)) require(kms_status_from_json(to_json(*status)).has_value());
+  if (const auto status = relay_status_from_json(text)) require(relay_status_from_json(to_json(*status)).has_value());
   if (const auto result = rekey_result_from_json(text)) require(rekey_result_from_json(to_json(*result)).has_value());
   if (const auto pages = audit_pages_from_json(text)) require(audit_pages_from_json(to_json(*pages)) == pages);
   if (const auto entry = audit_entry_from_json(text)) require(audit_entry_from_json(to_json(*entry)) == entry);

@@ -168,7 +168,8 @@ class Site:
                 text += f'endpoint = "{outer}:51900"\n'
         return self._write("quipu.toml", text)
 
-    def write_kms_config(self, peers, skr_bit_s=100_000):
+    def write_kms_config(self, peers, skr_bit_s=100_000, relayed=(), relay_stock_bit=1048576, trusted_node=False):
+        """`peers` share a QKD link with this site; with those of `relayed`, key comes over trusted nodes."""
         lines = self.world.authority.lines(f"kme-{self.letter}")
         text = (f'[kme]\nid = "kme-{self.letter}"\nstore = "{self.folder}/kms.db"\n'
                 f'store_key_file = "{self.folder}/kms-store.key"\ncontrol_socket = "{self.kms_control.path}"\n\n'
@@ -180,6 +181,11 @@ class Site:
                      f'\n[[link]]\nname = "{alice.letter}-{bob.letter}"\npeer_kme = "kme-{peer.letter}"\ndriver = "sim"\n'
                      f'allow_simulated = true\n[link.options]\nrole = "{"alice" if self is alice else "bob"}"\n'
                      f'fibre = "{alice.km}:{8030 + bob.number}"\nskr_bit_s = {skr_bit_s}\nqber = 0.019\ninitial_bits = 1048576\n')
+        for peer in relayed:
+            text += (f'\n[[peer_kme]]\nid = "kme-{peer.letter}"\naddress = "{peer.km}:8020"\nsaes = ["sae-{peer.letter}"]\n'
+                     f'relay_stock_bit = {relay_stock_bit}\n')
+        if trusted_node:
+            text += '\n[relay]\ntrusted_node = true\n'
         return self._write("kms.toml", text)
 
     # --- programs ---
@@ -294,9 +300,11 @@ class World:
         for site in self.sites:
             site.wait_ready()
 
-    def start_kmss(self, pairs):
+    def start_kmss(self, pairs, relayed=(), trusted_nodes=(), **options):
+        """With a QKD link for each pair, and relay between those of `relayed`; the options are those of write_kms_config."""
         for site in self.sites:
-            site.write_kms_config(peers_of(site, pairs))
+            site.write_kms_config(peers_of(site, pairs), relayed=peers_of(site, relayed), trusted_node=site in trusted_nodes,
+                                  **options)
             site.start_kms()
         for site in self.sites:
             wait_until(lambda: self._has_keys(site), f"the KMS of site {site.letter} has keys")

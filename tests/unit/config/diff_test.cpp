@@ -71,6 +71,9 @@ TEST(KmsdDiff, TellsLinksAndSaesApart) {
   const auto moved = parse_kmsd(with(kKmsdSample, "192.0.2.1:8020", "192.0.2.1:8021"));
   ASSERT_TRUE(moved.has_value());
   EXPECT_THAT(diff(*before, *moved).needs_restart, ElementsAre("km_link.listen"));
+  const auto trusted = parse_kmsd(std::string(kKmsdSample) + "[relay]\ntrusted_node = true\n");
+  ASSERT_TRUE(trusted.has_value());
+  EXPECT_THAT(diff(*before, *trusted).needs_restart, ElementsAre("relay.trusted_node"));
 }
 
 TEST(KmsdDiff, CertificatesNeedNoRestart) {

@@ -65,7 +65,6 @@ TEST(KmsdConfig, RefusesWhatDoesNotFitTogether) {
   EXPECT_THAT(refusal("id = \"kme-b\"", "id = \"kme-a\""), HasSubstr("this KME's own id"));
   EXPECT_THAT(refusal("[\"sae-b\"]", "[\"sae-a\"]"), HasSubstr("SAE id \"sae-a\" is already used in line 19"));
   EXPECT_THAT(refusal("[\"sae-b\"]", "[\"sae-b\", \"sae-b\"]"), HasSubstr("SAE id \"sae-b\" is already used"));
-  EXPECT_THAT(refusal("[\"sae-b\"]", "[]"), HasSubstr("has 0 elements"));
   EXPECT_THAT(refusal("[\"sae-b\"]", "[\"sae b\"]"), HasSubstr("visible ASCII"));
   EXPECT_THAT(refusal("listen = \"127.0.0.1:8014\"", "listen = \"localhost:8014\""), HasSubstr("etsi014.listen"));
   EXPECT_THAT(refusal("listen = \"127.0.0.1:8014\"", "key_size_bit = 100"), HasSubstr("not a multiple of 8"));
@@ -162,6 +161,44 @@ TEST(KmsdConfig, RefusesADeviceWhereAKmsListens) {
   EXPECT_THAT(refusal("192.0.2.1:8030", "127.0.0.1:8014"), HasSubstr("is etsi014.listen"));
   EXPECT_THAT(refusal("192.0.2.1:8030", "192.0.2.2:8020"), HasSubstr("is the address of peer_kme \"kme-b\""));
   EXPECT_EQ(refusal("192.0.2.1:8030", "192.0.2.2:8030"), "");
+}
+
+// kme-a and kme-c share no device: what they have comes over kme-b.
+constexpr std::string_view kRelayed = R"(
+[[peer_kme]]
+id = "kme-c"
+address = "192.0.2.3:8020"
+saes = []
+relay_stock_bit = 1048576
+
+[relay]
+trusted_node = true
+[[relay.route]]
+to = "kme-c"
+via = ["kme-b", "kme-x"]
+)";
+
+std::string relay_refusal(std::string_view from, std::string_view to) {
+  return problems_of(parse_kmsd(std::string(kKmsdSample) + with(kRelayed, from, to)));
+}
+
+TEST(KmsdConfig, ReadsWhatIsRelayed) {
+  const auto config = parse_kmsd(std::string(kKmsdSample) + std::string(kRelayed));
+  ASSERT_TRUE(config.has_value()) << problems_of(config);
+  EXPECT_EQ(config->peer_kmes[0].relay_stock_bit, 0U);
+  EXPECT_EQ(config->peer_kmes[1].relay_stock_bit, 1048576U);
+  EXPECT_TRUE(config->relay.trusted_node);
+  EXPECT_EQ(config->relay.routes, (std::vector<RelayRouteConfig>{{KmeId("kme-c"), {KmeId("kme-b"), KmeId("kme-x")}}}));
+}
+
+TEST(KmsdConfig, RefusesRelayThatLeadsNowhere) {
+  EXPECT_THAT(relay_refusal("relay_stock_bit = 1048576\n", ""), HasSubstr("no [[peer_kme]] with id = \"kme-c\" has a"));
+  EXPECT_THAT(relay_refusal("\"kme-b\", \"kme-x\"", "\"kme-x\""), HasSubstr("there is no [[link]] with \"kme-x\""));
+  EXPECT_THAT(relay_refusal("[\"kme-b\", \"kme-x\"]", "[]"), HasSubstr("has 0 elements"));
+  EXPECT_THAT(relay_refusal("\"kme-x\"]", "\"kme-c\"]"), HasSubstr("is an end of the path"));
+  EXPECT_THAT(relay_refusal("\"kme-x\"]", "\"kme-b\"]"), HasSubstr("node \"kme-b\""));
+  EXPECT_THAT(refusal("saes = [\"sae-b\"]\n", "saes = [\"sae-b\"]\nrelay_stock_bit = 8192\n"),
+              HasSubstr("no key can be relayed"));
 }
 
 TEST(KmsdConfig, UnknownKeysAreToldFromKnownOnes) {

@@ -15,7 +15,7 @@ TEST(Request, SurvivesTheLine) {
   for (const Request& request :
        {Request(StatusRequest{}), Request(ReloadRequest{}), Request(RekeyRequest{}), Request(RekeyRequest{"dc-b"}),
         Request(RekeyRequest{"\"\\\n\x01ü"}), Request(PermitStampJumpRequest{"dc-b"}), Request(AuditRequest{}),
-        Request(AuditRequest{~std::uint64_t{0}})}) {
+        Request(AuditRequest{~std::uint64_t{0}}), Request(RelayRoutesRequest{})}) {
     const std::string line = encode(request);
     EXPECT_EQ(line.find('\n'), std::string::npos);
     const auto read = parse_request(line);
@@ -25,7 +25,8 @@ TEST(Request, SurvivesTheLine) {
   EXPECT_EQ(encode(RekeyRequest{"dc-b"}), R"({"verb":"rekey","peer":"dc-b"})");
 }
 
-TEST(Request, OnlyStatusAndAuditAreReads) {
+TEST(Request, ToAskChangesNothing) {
+  EXPECT_FALSE(is_write(RelayRoutesRequest{}));
   EXPECT_FALSE(is_write(StatusRequest{}));
   EXPECT_FALSE(is_write(AuditRequest{}));
   EXPECT_TRUE(is_write(ReloadRequest{}));
@@ -39,7 +40,7 @@ TEST(Request, RefusesWhatIsNotOne) {
       {"null", "is an object"},
       {"{}", "\"verb\" is missing"},
       {R"({"verb":1})", "\"verb\" is missing"},
-      {R"({"verb":"stop"})", "known: status, rekey, reload, permit_stamp_jump, audit"},
+      {R"({"verb":"stop"})", "known: status, rekey, reload, permit_stamp_jump, audit, relay_routes"},
       {R"({"verb":"permit_stamp_jump"})", "\"peer\" is missing"},
       {R"({"verb":"permit_stamp_jump","peer":""})", "has to be the name"},
       {R"({"verb":"permit_stamp_jump","stamp":1})", "takes no member \"stamp\""},

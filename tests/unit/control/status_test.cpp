@@ -86,6 +86,7 @@ KmsStatus full_kms() {
                      .km_link_reason = "r",
                      .serving = false,
                      .simulated = true,
+                     .relayed = true,
                      .stock_bits = 1,
                      .leased_bits = 2,
                      .delivered_bits = 3,
@@ -177,6 +178,28 @@ constexpr std::string_view kKmsOf010 =
     R"("km_link":"up","km_link_reason":"","stock_bits":2357504,"leased_bits":67328,"delivered_bits":0,"burnt_bits":0,)"
     R"("delivered_keys":8,"oldest_age_s":14,"runway_s":null,"links":[{"name":"a-b","driver":"sim","state":"running",)"
     R"("simulated":true,"skr_bit_s":99892,"qber":0.0191,"blocks":74,"bits":0}]}],"requests":10,"refused":{}})";
+
+TEST(Status, OfTheRelaySurvivesTheJson) {
+  const RelayStatus full{.kme = "kme-a",
+                         .trusted_node = true,
+                         .forwarded = 1,
+                         .refused = 2,
+                         .forged = 3,
+                         .routes = {{.peer_kme = "kme-d",
+                                     .source = true,
+                                     .configured = true,
+                                     .links = {{.from = "kme-a", .to = "kme-b", .stock_bits = 4, .simulated = true}},
+                                     .stock_bits = 5,
+                                     .target_bits = 6,
+                                     .in_flight = 7,
+                                     .relayed = 8,
+                                     .voided = 9,
+                                     .failed = 10,
+                                     .last_failure = "no_key"}}};
+  const auto read = relay_status_from_json(to_json(full));
+  ASSERT_TRUE(read.has_value()) << read.error().text;
+  EXPECT_EQ(*read, full);
+}
 
 TEST(Status, OfAnOlderDaemonIsRead) {
   const auto device = device_status_from_json(kDeviceOf010);
