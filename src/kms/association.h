@@ -49,11 +49,14 @@ class Association {
 
   // --- for the relay ---
 
-  // A message that is no request. Only in contact.
-  void send(const wire::Message& message) { m_link.send(message); }
+  // A message that is no request. Nothing is sent without contact.
+  void send(const wire::Message& message) {
+    if (m_link.up()) m_link.send(message);
+  }
 
+  // In contact.
   void send_hop(wire::RelayHop hop);
-  // Empty when there are not enough slots leased; then leases for so many are taken.
+  // Empty without contact, and when there are not enough slots leased; then leases for so many are taken.
   std::optional<CarvedPad> carve_pad(std::uint32_t slots);
 
   OpenedLeases& opened() { return m_opened; }
