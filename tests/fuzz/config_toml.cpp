@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Any text is a configuration or a list of problems, and what was taken keeps the promises that the types make.
+#include <algorithm>
 #include <cstdlib>
 
 #include "config/kmsd_config.h"
+#include "config/lab_topology.h"
 #include "config/quipud_config.h"
 
 namespace {
@@ -43,6 +45,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       require(config->find_peer_kme(link.peer_kme) != nullptr);
   } else {
     require(!config.error().empty());
+  }
+  if (const auto topology = quipu::config::parse_lab_topology(text)) {
+    for (const auto& tunnel : topology->tunnels)
+      for (const auto& end : tunnel)
+        require(std::ranges::find(topology->sites, end) != topology->sites.end());
+  } else {
+    require(!topology.error().empty());
   }
   return 0;
 }

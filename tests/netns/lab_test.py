@@ -119,7 +119,7 @@ class Laboratory(unittest.TestCase):
         sockets = ["--socket", site["control_socket"], "--kms-socket", site["kms_control_socket"]]
         # A start guards the site's prefixes first: not in the namespace that this machine lives in.
         inside = ["ip", "netns", "exec", site["network_namespace"]]
-        for daemon, configuration, file, option in (("quipud", "quipu.toml", "peer.psk", []),
+        for daemon, configuration, file, option in (("quipud", "quipu.toml", "a-b.psk", []),
                                                     ("quipu-kmsd", "kms.toml", "kms-store.key", ["--kms"])):
             (folder / file).rename(folder / "away")
             try:

@@ -3,13 +3,18 @@
 """Keys that come over trusted nodes: a tunnel between two sites that share no QKD link, and another way around a node that has died."""
 
 import json
+import pathlib
+import secrets
 import signal
 import subprocess
+import tempfile
 import unittest
 
 import support
-from sites import World
+from sites import Control, World
 from support import PROGRAMS, run, wait_until
+
+TOPOLOGIES = pathlib.Path(__file__).resolve().parents[2] / "packaging" / "lab"
 
 
 def routes(site):
@@ -87,6 +92,33 @@ class Ring(unittest.TestCase):
             return route["relayed"] > before and nodes_of(route) == ["kme-e", "kme-d", "kme-c"]
 
         wait_until(goes_on, "blocks are relayed over the other side of the ring")
+
+
+class Laboratory(unittest.TestCase):
+    def test_the_shipped_topologies_come_up(self):
+        for name, destination in (("line-4", "d"), ("ring-5", "c")):
+            with self.subTest(name):
+                run_id = "r" + secrets.token_hex(3)
+                self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", run_id], capture_output=True)
+                up = json.loads(run(PROGRAMS / "quipu", "lab", "up", run_id, "--topology", TOPOLOGIES / f"{name}.toml", "--json"))
+                sites = {site["site"]: site for site in up["sites"]}
+                route = Control(sites["a"]["kms_control_socket"]).result("relay_routes")["routes"][0]
+                self.assertEqual(route["peer_kme"], f"kme-{destination}")
+                self.assertGreater(route["relayed"], 0)
+                self.assertEqual({letter: site["daemons"] for letter, site in sites.items()},
+                                 {letter: 2 if letter in ("a", destination) else 1 for letter in sites})
+                run(PROGRAMS / "quipu", "lab", "down", run_id)
+                self.assertNotIn(run_id, run("ip", "netns", "list"))
+
+    def test_one_that_does_not_fit_together_is_refused(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write('sites = ["a", "b"]\n[[tunnel]]\nbetween = ["a", "b"]\n')
+            file.flush()
+            done = subprocess.run([PROGRAMS / "quipu", "lab", "up", "refused", "--topology", file.name], capture_output=True,
+                                  text=True)
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertIn("3:1", done.stderr)
+        self.assertIn("these sites have no keys", done.stderr)
 
 
 if __name__ == "__main__":

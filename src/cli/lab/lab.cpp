@@ -43,7 +43,7 @@ Result<void> start_daemons(Run& run, const Programs& programs) {
   for (Site& site : run.sites)
     QUIPU_TRY(start_daemon(run, site, programs.quipu_kmsd, "kms.toml"));
   for (Site& site : run.sites)
-    QUIPU_TRY(start_daemon(run, site, programs.quipud, "quipu.toml"));
+    if (site.daemons == 2) QUIPU_TRY(start_daemon(run, site, programs.quipud, "quipu.toml"));
   return {};
 }
 
@@ -56,25 +56,26 @@ std::string dead_daemon(const Run& run) {
 }
 
 // ping itself repeats until its first answer; it is started again only while the kernel still refuses the destination.
-Result<void> wait_for_ping(const Run& run) {
-  const Site& from = run.sites[0];
-  const std::int64_t give_up = boot_time_ns() + std::chrono::nanoseconds(kUpPatience).count();
+Result<void> wait_for_ping(const Run& run, const Site& from, const Site& to, std::int64_t give_up) {
   while (boot_time_ns() < give_up) {
-    QUIPU_TRY_ASSIGN(const int status,
-                     exit_status_of({"ip", "netns", "exec", from.network_namespace, "ping", "-q", "-n", "-i", "0.01",
-                                     "-c", "1", "-w", "1", run.sites[1].tunnel_address}));
+    QUIPU_TRY_ASSIGN(const int status, exit_status_of({"ip", "netns", "exec", from.network_namespace, "ping", "-q",
+                                                       "-n", "-i", "0.01", "-c", "1", "-w", "1", to.tunnel_address}));
     if (status == 0) return {};
     if (const std::string reason = dead_daemon(run); !reason.empty()) return fail(Errc::closed, reason);
   }
-  return fail(Errc::timeout, "no ping went through the tunnel within " + std::to_string(kUpPatience.count()) + " s");
+  return fail(Errc::timeout, "no ping went through the tunnel between " + from.letter + " and " + to.letter +
+                                 " within " + std::to_string(kUpPatience.count()) + " s");
 }
 
-Result<void> build(Run& run, const Programs& programs, const LabOptions& options) {
+Result<void> build(Run& run, const config::LabTopology& topology, const Programs& programs, const LabOptions& options) {
   QUIPU_TRY(make_topology(run));
-  QUIPU_TRY(write_site_files(run, options));
+  QUIPU_TRY(write_site_files(run, topology, options));
   QUIPU_TRY(save_run(run));
   QUIPU_TRY(start_daemons(run, programs));
-  return wait_for_ping(run);
+  const std::int64_t give_up = boot_time_ns() + std::chrono::nanoseconds(kUpPatience).count();
+  for (const config::LabPair& tunnel : topology.tunnels)
+    QUIPU_TRY(wait_for_ping(run, run.site(tunnel[0]), run.site(tunnel[1]), give_up));
+  return {};
 }
 
 // Ends and removes what it can; the last of what it could not is the error.
@@ -138,17 +139,18 @@ Result<Programs> find_programs() {
               "quipud and quipu-kmsd are neither beside this program nor in /usr/sbin: build or install them");
 }
 
-Result<UpResult> up(const std::string& id, const std::filesystem::path& root, const LabOptions& options) {
+Result<UpResult> up(const std::string& id, const std::filesystem::path& root, const config::LabTopology& topology,
+                    const LabOptions& options) {
   if (::geteuid() != 0) return fail(Errc::not_permitted, "a laboratory makes network namespaces: run it as root");
   QUIPU_TRY_ASSIGN(const Programs programs, find_programs());
-  QUIPU_TRY_ASSIGN(Run run, plan_run(id, root));
+  QUIPU_TRY_ASSIGN(Run run, plan_run(id, root, topology));
   std::error_code error;
   if (std::filesystem::exists(run.folder, error))
     return fail(Errc::conflict, "laboratory '" + id + "' exists already: 'quipu lab down " + id + "' removes it");
   std::filesystem::remove_all(run.kept_logs(), error);
   std::filesystem::create_directories(run.folder, error);
   if (error) return fail(Errc::io, run.folder.string() + ": " + error.message());
-  if (auto built = build(run, programs, options); !built)
+  if (auto built = build(run, topology, programs, options); !built)
     return std::unexpected(taken_back(run, std::move(built).error()));
   return UpResult{.run = run, .tunnel_up_s = static_cast<double>(boot_time_ns() - run.first_exec_ns) * 1e-9};
 }

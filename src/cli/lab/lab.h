@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `quipu lab`: two complete sites on one machine, in network namespaces of their own, with the real programs.
+// `quipu lab`: complete sites on one machine, in network namespaces of their own, with the real programs.
 #pragma once
 
 #include "cli/lab/site_files.h"
@@ -15,7 +15,7 @@ struct Programs {
 // quipud and quipu-kmsd as they lie beside this program, else where the Debian packages put them.
 Result<Programs> find_programs();
 
-// Makes the network, the files and the four daemons, and waits until a ping went through the tunnel. Takes everything
+// Makes the network, the files and the daemons, and waits until a ping went through each tunnel. Takes everything
 // down again when any of it fails, and leaves nothing but the logs: the error says where. What cannot be taken down
 // stays a run, for down(). tunnel_up_s is the time from the execution of the first daemon to the first answered ping.
 struct UpResult {
@@ -23,7 +23,8 @@ struct UpResult {
   double tunnel_up_s = 0;
 };
 
-Result<UpResult> up(const std::string& id, const std::filesystem::path& root, const LabOptions& options);
+Result<UpResult> up(const std::string& id, const std::filesystem::path& root, const config::LabTopology& topology,
+                    const LabOptions& options);
 // Ends the daemons in reverse order of their start, removes namespaces and files, the logs of a failed `up` too.
 // `keep_files` leaves logs and stores. What cannot be ended or removed is an error, and leaves the files as well.
 Result<void> down(const std::string& id, const std::filesystem::path& root, bool keep_files);

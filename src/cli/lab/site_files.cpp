@@ -3,8 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+
 #include "base/encoding.h"
 #include "cli/files.h"
+#include "control/json.h"
 #include "crypto/pki.h"
 #include "crypto/x25519.h"
 
@@ -49,8 +53,20 @@ Result<void> write_certificates(const Site& site, const crypto::CertificateAndKe
   return {};
 }
 
-std::string quipud_configuration(const Site& own, const Site& other, const crypto::X25519PublicKey& other_key,
-                                 const LabOptions& options) {
+using SiteKeyMap = std::map<std::string, SiteKeys>;  // by letter
+
+// "a-b"
+std::string name_of(const config::LabPair& pair) {
+  return pair[0] + "-" + pair[1];
+}
+
+// The site at the other end; nothing when `own` is at none.
+const Site* other_end(const Run& run, const config::LabPair& pair, const Site& own) {
+  if (pair[0] != own.letter && pair[1] != own.letter) return nullptr;
+  return &run.site(pair[0] == own.letter ? pair[1] : pair[0]);
+}
+
+std::string device_section(const Site& own) {
   return fmt::format(R"([device]
 name = "quipu0"
 private_key_file = "{dir}/device.key"
@@ -65,27 +81,31 @@ sae_id = "sae-{own}"
 ca = "{dir}/pki/ca.pem"
 cert = "{dir}/pki/sae-{own}.pem"
 key = "{dir}/pki/sae-{own}.key"
+)",
+                     fmt::arg("dir", own.folder.string()), fmt::arg("address", own.tunnel_address),
+                     fmt::arg("address6", own.tunnel_address6), fmt::arg("control", own.control_socket().string()),
+                     fmt::arg("own", own.letter));
+}
 
+std::string peer_section(const Site& own, const Site& other, const std::string& pair,
+                         const crypto::X25519PublicKey& other_key, const LabOptions& options) {
+  return fmt::format(R"(
 [[peer]]
 name = "site-{other}"
 public_key = "{key}"
-psk_file = "{dir}/peer.psk"
+psk_file = "{dir}/{pair}.psk"
 endpoint = "{endpoint}:51900"
 allowed_ips = ["{peer_address}/32", "{peer_address6}/128"]
 rekey_interval_s = {interval}
 sources = [{{ kms = "local", peer_sae_id = "sae-{other}", simulated = true }}]
 )",
-                     fmt::arg("dir", own.folder.string()), fmt::arg("address", own.tunnel_address),
-                     fmt::arg("address6", own.tunnel_address6), fmt::arg("control", own.control_socket().string()),
-                     fmt::arg("own", own.letter), fmt::arg("other", other.letter),
+                     fmt::arg("dir", own.folder.string()), fmt::arg("pair", pair), fmt::arg("other", other.letter),
                      fmt::arg("key", to_base64(other_key.value())), fmt::arg("endpoint", other.underlay_address),
                      fmt::arg("peer_address", other.tunnel_address), fmt::arg("peer_address6", other.tunnel_address6),
                      fmt::arg("interval", options.rekey_interval_s));
 }
 
-std::string kmsd_configuration(const Run& run, const Site& own, const Site& other, const LabOptions& options) {
-  // The end with the lower letter listens on the emulated fibre, the other one connects to it.
-  const bool alice = own.letter < other.letter;
+std::string kme_section(const Site& own) {
   return fmt::format(R"([kme]
 id = "kme-{own}"
 store = "{dir}/kms.db"
@@ -106,62 +126,117 @@ key = "{dir}/pki/kme-{own}.key"
 
 [[sae]]
 id = "sae-{own}"
+)",
+                     fmt::arg("dir", own.folder.string()), fmt::arg("control", own.kms_control_socket().string()),
+                     fmt::arg("own", own.letter), fmt::arg("address", own.underlay_address));
+}
 
+std::string peer_kme_section(const Site& other) {
+  return fmt::format(R"(
 [[peer_kme]]
 id = "kme-{other}"
-address = "{other_address}:8020"
+address = "{address}:8020"
 saes = ["sae-{other}"]
+)",
+                     fmt::arg("other", other.letter), fmt::arg("address", other.underlay_address));
+}
 
+// The end with the lower letter listens on the emulated fibre, the other one connects to it.
+std::string link_section(const Run& run, const Site& own, const Site& other, const config::LabLinkConfig& link,
+                         const LabOptions& options) {
+  const Site& alice = run.site(link.between[0]);
+  const Site& bob = run.site(link.between[1]);
+  // As they stand in the file.
+  std::map<std::string, std::string> all{
+      {"role", &own == &alice ? R"("alice")" : R"("bob")"},
+      {"fibre", fmt::format("\"{}:80{}\"", alice.underlay_address, 30 + bob.letter[0] - 'a')},
+      {"skr_bit_s", std::to_string(options.skr_bit_s)},
+      {"qber", fmt::format("{}", options.qber)},
+      {"initial_bits", std::to_string(options.initial_bits)}};
+  for (const auto& [name, value] : link.options) {
+    all[name].clear();
+    control::append_json_string(all[name], value);  // a text of JSON is one of TOML
+  }
+  std::string out = fmt::format(R"(
 [[link]]
-name = "a-b"
+name = "{link}"
 peer_kme = "kme-{other}"
 driver = "sim"
 allow_simulated = true
 [link.options]
-role = "{role}"
-fibre = "{fibre}:8030"
-skr_bit_s = {skr}
-qber = {qber}
-initial_bits = {initial}
 )",
-                     fmt::arg("dir", own.folder.string()), fmt::arg("control", own.kms_control_socket().string()),
-                     fmt::arg("own", own.letter), fmt::arg("other", other.letter),
-                     fmt::arg("address", own.underlay_address), fmt::arg("other_address", other.underlay_address),
-                     fmt::arg("role", alice ? "alice" : "bob"), fmt::arg("fibre", run.sites[0].underlay_address),
-                     fmt::arg("skr", options.skr_bit_s), fmt::arg("qber", options.qber),
-                     fmt::arg("initial", options.initial_bits));
+                                fmt::arg("link", name_of(link.between)), fmt::arg("other", other.letter));
+  for (const auto& [name, value] : all)
+    out += fmt::format("{} = {}\n", name, value);
+  return out;
+}
+
+std::string kmsd_configuration(const Run& run, const config::LabTopology& topology, const Site& own,
+                               const LabOptions& options) {
+  std::string out = kme_section(own);
+  for (const config::LabLinkConfig& link : topology.links)
+    if (const Site* other = other_end(run, link.between, own))
+      out += peer_kme_section(*other) + link_section(run, own, *other, link, options);
+  for (const config::LabRelayConfig& relay : topology.relays)
+    if (const Site* other = other_end(run, relay.between, own))
+      out += peer_kme_section(*other) + fmt::format("relay_stock_bit = {}\n", relay.stock_bit);
+  if (std::ranges::find(topology.trusted_nodes, own.letter) != topology.trusted_nodes.end())
+    out += "\n[relay]\ntrusted_node = true\n";
+  return out;
+}
+
+std::string quipud_configuration(const Run& run, const config::LabTopology& topology, const Site& own,
+                                 const SiteKeyMap& keys, const LabOptions& options) {
+  std::string out = device_section(own);
+  for (const config::LabPair& tunnel : topology.tunnels)
+    if (const Site* other = other_end(run, tunnel, own))
+      out += peer_section(own, *other, name_of(tunnel), keys.at(other->letter).public_key, options);
+  return out;
+}
+
+Result<void> write_site(const Site& own, const crypto::CertificateAndKey& ca, const crypto::Validity& validity,
+                        const SiteKeys& keys, crypto::Rng& rng) {
+  std::filesystem::create_directories(own.folder / "state");
+  std::filesystem::permissions(own.folder, std::filesystem::perms::owner_all);
+  QUIPU_TRY(write_certificates(own, ca, validity));
+  QUIPU_TRY(write_new_key_file(own.folder / "device.key", keys.private_key.view()));
+  Secret<32> store_key;
+  rng.fill(store_key.mutable_view());
+  return write_new_key_file(own.folder / "kms-store.key", store_key.view());
+}
+
+// One pre-shared key for each tunnel.
+Result<void> write_pre_shared_keys(const Run& run, const config::LabTopology& topology, crypto::Rng& rng) {
+  for (const config::LabPair& tunnel : topology.tunnels) {
+    Secret<32> key;
+    rng.fill(key.mutable_view());
+    for (const std::string& end : tunnel)
+      QUIPU_TRY(write_new_key_file(run.site(end).folder / (name_of(tunnel) + ".psk"), key.view()));
+  }
+  return {};
 }
 
 }  // namespace
 
-Result<void> write_site_files(const Run& run, const LabOptions& options) {
+Result<void> write_site_files(const Run& run, const config::LabTopology& topology, const LabOptions& options) {
   crypto::SystemRng rng;
   const crypto::Validity validity = validity_of_a_lab();
   QUIPU_TRY_ASSIGN(const auto ca,
                    crypto::create_ca("Quipu laboratory " + run.id, crypto::CertificateKey::ecdsa_p256, validity));
-  std::array<SiteKeys, 2> keys;
-  for (SiteKeys& site : keys) {
-    site.private_key = crypto::generate_x25519(rng);
-    site.public_key = crypto::x25519_public_key(site.private_key);
+  SiteKeyMap keys;
+  for (const Site& site : run.sites) {
+    SiteKeys& made = keys[site.letter];
+    made.private_key = crypto::generate_x25519(rng);
+    made.public_key = crypto::x25519_public_key(made.private_key);
+    QUIPU_TRY(write_site(site, ca, validity, made, rng));
   }
-  Secret<32> pre_shared_key;
-  rng.fill(pre_shared_key.mutable_view());
-  for (std::size_t i = 0; i < run.sites.size(); ++i) {
-    const Site& own = run.sites[i];
-    const Site& other = run.sites[1 - i];
-    std::filesystem::create_directories(own.folder / "state");
-    std::filesystem::permissions(own.folder, std::filesystem::perms::owner_all);
-    Secret<32> store_key;
-    rng.fill(store_key.mutable_view());
-    QUIPU_TRY(write_certificates(own, ca, validity));
-    QUIPU_TRY(write_new_key_file(own.folder / "device.key", keys[i].private_key.view()));
-    QUIPU_TRY(write_new_key_file(own.folder / "peer.psk", pre_shared_key.view()));
-    QUIPU_TRY(write_new_key_file(own.folder / "kms-store.key", store_key.view()));
-    QUIPU_TRY(write_new_file(own.folder / "quipu.toml",
-                             as_bytes(quipud_configuration(own, other, keys[1 - i].public_key, options)),
-                             kPublicFileMode));
-    QUIPU_TRY(write_new_file(own.folder / "kms.toml", as_bytes(kmsd_configuration(run, own, other, options)),
-                             kPublicFileMode));
+  QUIPU_TRY(write_pre_shared_keys(run, topology, rng));
+  for (const Site& site : run.sites) {
+    const std::string kms = kmsd_configuration(run, topology, site, options);
+    QUIPU_TRY(write_new_file(site.folder / "kms.toml", as_bytes(kms), kPublicFileMode));
+    if (site.daemons == 1) continue;
+    const std::string device = quipud_configuration(run, topology, site, keys, options);
+    QUIPU_TRY(write_new_file(site.folder / "quipu.toml", as_bytes(device), kPublicFileMode));
   }
   return {};
 }

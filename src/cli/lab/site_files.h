@@ -9,12 +9,12 @@ namespace quipu::cli::lab {
 
 struct LabOptions {
   int rekey_interval_s = 10;         // 1 to 3600
-  std::uint64_t skr_bit_s = 100000;  // of the simulated link
+  std::uint64_t skr_bit_s = 100000;  // of each simulated link
   double qber = 0.019;
-  std::uint64_t initial_bits = 1 << 20;  // stock that the simulated link delivers at once
+  std::uint64_t initial_bits = 1 << 20;  // stock that each simulated link delivers at once
 };
 
 // Keys, certificates and both configuration files of every site, as an admin would lay them out under /etc/quipu.
-Result<void> write_site_files(const Run& run, const LabOptions& options);
+Result<void> write_site_files(const Run& run, const config::LabTopology& topology, const LabOptions& options);
 
 }  // namespace quipu::cli::lab

@@ -30,6 +30,7 @@ json::value to_value(const Run& run) {
                      {"tunnel_address6", site.tunnel_address6},
                      {"control_socket", site.control_socket().string()},
                      {"kms_control_socket", site.kms_control_socket().string()},
+                     {"daemons", site.daemons},
                      {"processes", std::move(processes)}});
   }
   return {{"schema_version", 1},
@@ -39,26 +40,51 @@ json::value to_value(const Run& run) {
           {"sites", std::move(sites)}};
 }
 
-// The names follow from the id; only the processes have to be read back, all or none.
-void read_processes(const json::value& document, Run& run) {
-  run.first_exec_ns = document.at("first_exec_ns").as_int64();
-  if (const json::value* down = document.as_object().if_contains("taken_down")) run.taken_down = down->as_bool();
-  for (std::size_t i = 0; i < run.sites.size(); ++i)
-    for (const json::value& process : document.at("sites").at(i).at("processes").as_array())
-      run.sites[i].processes.push_back(
-          {static_cast<pid_t>(process.at(0).to_number<std::int64_t>()), process.at(1).to_number<std::uint64_t>()});
-}
-
-Site plan_site(const Run& run, std::size_t index) {
-  const std::string letter(1, static_cast<char>('a' + index));
-  const std::string number = std::to_string(index + 1);
+Site plan_site(const Run& run, const std::string& letter) {
+  const std::string number = std::to_string(letter.front() - 'a' + 1);
   return {.letter = letter,
           .network_namespace = "quipu-lab-" + run.id + "-" + letter,
           .folder = run.folder / letter,
           .underlay_address = "192.0.2." + number,
           .tunnel_address = "10.70.0." + number,
           .tunnel_address6 = "fd70::" + number,
+          .daemons = 2,
           .processes = {}};
+}
+
+// The names follow from the id and the letters; only the processes have to be read back, all or none.
+std::vector<Site> read_sites(const json::value& document, const Run& run) {
+  std::vector<Site> sites;
+  for (const json::value& saved : document.at("sites").as_array()) {
+    const json::string& letter = saved.at("site").as_string();
+    if (letter.size() != 1 || letter[0] < 'a' || letter[0] > 'z') throw std::invalid_argument("site");
+    Site site = plan_site(run, std::string(letter));
+    site.daemons = saved.at("daemons").to_number<std::size_t>();
+    for (const json::value& process : saved.at("processes").as_array())
+      site.processes.push_back(
+          {static_cast<pid_t>(process.at(0).to_number<std::int64_t>()), process.at(1).to_number<std::uint64_t>()});
+    sites.push_back(std::move(site));
+  }
+  return sites;
+}
+
+void read_run(const json::value& document, Run& run) {
+  run.first_exec_ns = document.at("first_exec_ns").as_int64();
+  run.taken_down = document.at("taken_down").as_bool();
+  run.sites = read_sites(document, run);
+}
+
+// Those that have a network namespace.
+std::vector<Site> find_sites(const Run& run) {
+  std::vector<Site> sites;
+  for (char letter = 'a'; letter <= 'z'; ++letter) {
+    Site site = plan_site(run, std::string(1, letter));
+    std::error_code error;
+    if (!std::filesystem::exists("/run/netns/" + site.network_namespace, error)) continue;
+    site.processes = processes_in_namespace(site.network_namespace);
+    sites.push_back(std::move(site));
+  }
+  return sites;
 }
 
 // Whatever stands in the file's place holds nobody up.
@@ -69,13 +95,29 @@ Result<SecretBytes> read_state(const Run& run) {
 
 }  // namespace
 
-Result<Run> plan_run(const std::string& id, const std::filesystem::path& root) {
+config::LabTopology two_sites() {
+  return {.sites = {"a", "b"},
+          .trusted_nodes = {},
+          .links = {{.between = {"a", "b"}, .options = {}}},
+          .relays = {},
+          .tunnels = {{"a", "b"}}};
+}
+
+const Site& Run::site(const std::string& letter) const {
+  return *std::ranges::find(sites, letter, &Site::letter);
+}
+
+Result<Run> plan_run(const std::string& id, const std::filesystem::path& root, const config::LabTopology& topology) {
   const bool fits = !id.empty() && id.size() <= 8 &&
                     std::ranges::all_of(id, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
   if (!fits) return fail(Errc::out_of_range, "run id '" + id + "': use 1 to 8 lower-case letters and digits");
   Run run{.id = id, .folder = root / id, .sites = {}, .first_exec_ns = 0};
-  for (std::size_t i = 0; i < run.sites.size(); ++i)
-    run.sites[i] = plan_site(run, i);
+  for (const std::string& letter : topology.sites) {
+    run.sites.push_back(plan_site(run, letter));
+    const bool has_tunnel = std::ranges::any_of(
+        topology.tunnels, [&](const config::LabPair& pair) { return pair[0] == letter || pair[1] == letter; });
+    if (!has_tunnel) run.sites.back().daemons = 1;
+  }
   return run;
 }
 
@@ -101,11 +143,10 @@ Result<Run> load_run(const std::string& id, const std::filesystem::path& root) {
   if (!std::filesystem::is_directory(run.folder))
     return fail(Errc::not_found, "there is no laboratory '" + id + "': 'quipu lab up' makes one");
   try {
-    read_processes(json::parse(as_text(read_state(run).value().view())), run);
+    read_run(json::parse(as_text(read_state(run).value().view())), run);
   } catch (const std::exception&) {
     // A run that died before it wrote its state, or a damaged file: `down` must be able to remove it all the same.
-    for (Site& site : run.sites)
-      site.processes = processes_in_namespace(site.network_namespace);
+    run.sites = find_sites(run);
   }
   return run;
 }

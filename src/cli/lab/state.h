@@ -2,23 +2,24 @@
 // What a laboratory run has made, in a file: enough for `down` to remove it all, also after a crash.
 #pragma once
 
-#include <array>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "cli/lab/process.h"
+#include "config/lab_topology.h"
 
 namespace quipu::cli::lab {
 
-// Both sites of the laboratory have the same shape; the letter tells them apart.
+// All sites of the laboratory have the same shape; the letter tells them apart.
 struct Site {
-  std::string letter;  // "a", "b"
+  std::string letter;  // "a", "b", ...
   std::string network_namespace;
   std::filesystem::path folder;
-  std::string underlay_address;  // where the other site reaches it
+  std::string underlay_address;  // where the other sites reach it
   std::string tunnel_address;
   std::string tunnel_address6;
+  std::size_t daemons = 2;           // that run there when all is well: without a tunnel only the KMS
   std::vector<ProcessId> processes;  // in order of start
 
   std::filesystem::path control_socket() const { return folder / "quipu.sock"; }
@@ -29,7 +30,7 @@ struct Site {
 struct Run {
   std::string id;  // 1 to 8 of a-z and 0-9: interface names carry it
   std::filesystem::path folder;
-  std::array<Site, 2> sites;
+  std::vector<Site> sites;
   // CLOCK_BOOTTIME just before the first daemon was executed; 0 before that.
   std::int64_t first_exec_ns = 0;
   bool taken_down = false;  // its files were kept
@@ -38,14 +39,23 @@ struct Run {
   std::filesystem::path kept_logs() const { return folder.string() + ".failed"; }
 
   std::string veth(const Site& site) const { return "ql" + id + site.letter; }
+
+  // The outside network between the sites.
+  std::string outside_namespace() const { return "quipu-lab-" + id + "-net"; }
+
+  const Site& site(const std::string& letter) const;
 };
 
+// Sites "a" and "b" with a link and a tunnel.
+config::LabTopology two_sites();
+
 // Errc::out_of_range when the id does not fit into names.
-Result<Run> plan_run(const std::string& id, const std::filesystem::path& root);
+Result<Run> plan_run(const std::string& id, const std::filesystem::path& root,
+                     const config::LabTopology& topology = two_sites());
 // As it is saved, for whoever drives a laboratory by script.
 std::string to_json(const Run& run);
 Result<void> save_run(const Run& run);
-// Where the file is damaged or missing: with all processes that run in the network namespaces.
+// Where the file is damaged or missing: with the sites that have a network namespace, and all processes that run there.
 Result<Run> load_run(const std::string& id, const std::filesystem::path& root);
 // Those of them that are still there.
 std::vector<Run> load_runs(const std::vector<std::string>& ids, const std::filesystem::path& root);

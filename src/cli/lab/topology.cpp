@@ -4,39 +4,48 @@
 namespace quipu::cli::lab {
 namespace {
 
-bool is_there(const Site& site) {
+constexpr const char* kBridge = "bridge0";
+
+bool is_there(const std::string& network_namespace) {
   std::error_code error;
-  return std::filesystem::exists("/run/netns/" + site.network_namespace, error);
+  return std::filesystem::exists("/run/netns/" + network_namespace, error);
 }
 
-Result<void> configure_site(const Run& run, const Site& site) {
+Result<void> join_site(const Run& run, const Site& site) {
   const std::string& name = site.network_namespace;
+  const std::string outside = run.outside_namespace();
+  const std::string veth = run.veth(site);
+  QUIPU_TRY(run_program({"ip", "netns", "add", name}));
+  QUIPU_TRY(
+      run_program({"ip", "link", "add", veth, "netns", name, "type", "veth", "peer", "name", veth, "netns", outside}));
+  QUIPU_TRY(run_program({"ip", "-n", outside, "link", "set", veth, "master", kBridge, "up"}));
   QUIPU_TRY(run_program({"ip", "-n", name, "link", "set", "lo", "up"}));
-  QUIPU_TRY(run_program({"ip", "-n", name, "address", "add", site.underlay_address + "/24", "dev", run.veth(site)}));
-  return run_program({"ip", "-n", name, "link", "set", run.veth(site), "up"});
+  QUIPU_TRY(run_program({"ip", "-n", name, "address", "add", site.underlay_address + "/24", "dev", veth}));
+  return run_program({"ip", "-n", name, "link", "set", veth, "up"});
+}
+
+Result<void> remove_namespace(const std::string& name) {
+  if (!is_there(name)) return {};
+  auto removed = run_program({"ip", "netns", "delete", name});
+  return !removed && is_there(name) ? removed : Result<void>();  // gone when another `down` was faster
 }
 
 }  // namespace
 
 Result<void> make_topology(const Run& run) {
-  const Site& a = run.sites[0];
-  const Site& b = run.sites[1];
+  const std::string outside = run.outside_namespace();
+  QUIPU_TRY(run_program({"ip", "netns", "add", outside}));
+  QUIPU_TRY(run_program({"ip", "-n", outside, "link", "add", kBridge, "type", "bridge"}));
+  QUIPU_TRY(run_program({"ip", "-n", outside, "link", "set", kBridge, "up"}));
   for (const Site& site : run.sites)
-    QUIPU_TRY(run_program({"ip", "netns", "add", site.network_namespace}));
-  QUIPU_TRY(run_program({"ip", "link", "add", run.veth(a), "netns", a.network_namespace, "type", "veth", "peer", "name",
-                         run.veth(b), "netns", b.network_namespace}));
-  for (const Site& site : run.sites)
-    QUIPU_TRY(configure_site(run, site));
+    QUIPU_TRY(join_site(run, site));
   return {};
 }
 
 Result<void> remove_topology(const Run& run) {
-  Result<void> outcome;
-  for (const Site& site : run.sites) {
-    if (!is_there(site)) continue;
-    const auto removed = run_program({"ip", "netns", "delete", site.network_namespace});
-    if (!removed && is_there(site)) outcome = removed;  // not when another `down` was faster
-  }
+  Result<void> outcome = remove_namespace(run.outside_namespace());
+  for (const Site& site : run.sites)
+    if (auto removed = remove_namespace(site.network_namespace); !removed) outcome = std::move(removed);
   return outcome;
 }
 

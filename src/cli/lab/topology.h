@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two network namespaces joined by one veth pair: the outside network between the sites.
+// A network namespace for each site, joined by a bridge in one more: the outside network between the sites.
 #pragma once
 
 #include "cli/lab/state.h"

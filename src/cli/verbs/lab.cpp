@@ -8,15 +8,18 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/files.h"
 #include "cli/verb.h"
 
 namespace quipu::cli {
 namespace {
 
 constexpr const char* kRoot = "/var/lib/quipu-lab";
+constexpr std::size_t kMaxTopologySize = 65'536;
 
 struct Options {
   std::string id = "lab";
+  std::string topology;  // file; empty: two sites
   lab::LabOptions laboratory;
   bool json = false;
   bool keep_files = false;
@@ -25,13 +28,26 @@ struct Options {
 void print_sites(const lab::Run& run) {
   for (const lab::Site& site : run.sites) {
     const auto running = std::ranges::count_if(site.processes, lab::is_running);
-    fmt::print("  site {}: ip netns exec {} ...; tunnel address {}; {} of 2 daemons run; files in {}\n", site.letter,
-               site.network_namespace, site.tunnel_address, running, site.folder.string());
+    fmt::print("  site {}: ip netns exec {} ...; tunnel address {}; {} of {} daemons run; files in {}\n", site.letter,
+               site.network_namespace, site.tunnel_address, running, site.daemons, site.folder.string());
   }
 }
 
+Result<config::LabTopology> read_topology(const std::string& file) {
+  if (file.empty()) return lab::two_sites();
+  QUIPU_TRY_ASSIGN(const SecretBytes text, read_whole_file(file, kMaxTopologySize));
+  auto topology = config::parse_lab_topology(as_text(text.view()));
+  if (!topology) return std::unexpected(config::to_error(file, topology.error()));
+  return *std::move(topology);
+}
+
 ExitCode up(const Options& options) {
-  const auto result = lab::up(options.id, kRoot, options.laboratory);
+  const auto topology = read_topology(options.topology);
+  if (!topology) {
+    report(topology.error());
+    return topology.error().code == Errc::malformed ? ExitCode::config_invalid : ExitCode::error;
+  }
+  const auto result = lab::up(options.id, kRoot, *topology, options.laboratory);
   if (!result) return report(result.error());
   if (options.json) {
     std::string text = lab::to_json(result->run);
@@ -57,7 +73,7 @@ ExitCode down(const Options& options) {
 
 bool is_whole(const lab::Run& run) {
   return std::ranges::all_of(run.sites, [](const lab::Site& site) {
-    return site.processes.size() == 2 && std::ranges::all_of(site.processes, lab::is_running);
+    return site.processes.size() == site.daemons && std::ranges::all_of(site.processes, lab::is_running);
   });
 }
 
@@ -82,17 +98,20 @@ ExitCode status(const Options& options) {
 }
 
 void add_up(CLI::App& parent, Invocation& invocation) {
-  CLI::App& verb =
-      add_verb(parent, "up", "Make two sites with all four daemons, and wait for the first ping through the tunnel");
+  CLI::App& verb = add_verb(
+      parent, "up",
+      "Make two sites, or those of a file, with all their daemons, and wait for the first ping through each tunnel");
   auto options = std::make_shared<Options>();
   verb.add_option("id", options->id, "Name of the run: 1 to 8 lower-case letters and digits")->capture_default_str();
+  verb.add_option("--topology", options->topology,
+                  "Sites, links, relays and tunnels, as in /usr/share/quipu/lab/line-4.toml and ring-5.toml");
   verb.add_option("--rekey-interval", options->laboratory.rekey_interval_s, "Seconds between two rekeys")
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();
-  verb.add_option("--skr", options->laboratory.skr_bit_s, "Secret key rate of the simulated link, bit/s")
+  verb.add_option("--skr", options->laboratory.skr_bit_s, "Secret key rate of each simulated link, bit/s")
       ->check(CLI::Range(1, 1'000'000'000))
       ->capture_default_str();
-  verb.add_option("--qber", options->laboratory.qber, "Quantum bit error ratio of the simulated link")
+  verb.add_option("--qber", options->laboratory.qber, "Quantum bit error ratio of each simulated link")
       ->check(CLI::Range(0.0, 0.1))
       ->capture_default_str();
   verb.add_flag("--json", options->json, "Print namespaces, folders, sockets and processes as JSON");
@@ -118,7 +137,7 @@ void add_lab_status(CLI::App& parent, Invocation& invocation) {
 
 void add_lab(CLI::App& program, Invocation& invocation) {
   CLI::App& verb =
-      add_verb(program, "lab", "Two complete sites on this machine, in network namespaces, with a simulated QKD link");
+      add_verb(program, "lab", "Complete sites on this machine, in network namespaces, with simulated QKD links");
   verb.require_subcommand(1);
   add_up(verb, invocation);
   add_down(verb, invocation);

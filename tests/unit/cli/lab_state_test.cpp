@@ -25,17 +25,37 @@ TEST(LabState, ComesBackAsItWasSaved) {
   EXPECT_EQ(to_json(*loaded), to_json(run));
 }
 
+TEST(LabState, KnowsTheSitesOfItsTopology) {
+  const test::Scratch scratch;
+  config::LabTopology topology{
+      .sites = {"a", "b", "d"},
+      .trusted_nodes = {"b"},
+      .links = {{.between = {"a", "b"}, .options = {}}, {.between = {"b", "d"}, .options = {}}},
+      .relays = {{.between = {"a", "d"}, .stock_bit = 8192}},
+      .tunnels = {{"a", "d"}}};
+  const lab::Run run = plan_run(kId, scratch.root(), topology).value();
+  std::filesystem::create_directories(run.folder);
+  ASSERT_TRUE(save_run(run).has_value());
+  const auto loaded = load_run(kId, scratch.root());
+  ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
+  ASSERT_EQ(loaded->sites.size(), 3U);
+  EXPECT_EQ(loaded->sites[1].daemons, 1U) << "a site without a tunnel runs no quipud";
+  EXPECT_EQ(loaded->site("d").underlay_address, "192.0.2.4");
+  EXPECT_EQ(to_json(*loaded), to_json(run));
+}
+
 TEST(LabState, ADamagedOneCanBeRemoved) {
   const test::Scratch scratch;
   for (const std::string_view damage :
        {"", "{", "[]", "{}", R"({"first_exec_ns":"x"})", R"({"first_exec_ns":1,"sites":[{"processes":[[1]]}]})",
-        R"({"first_exec_ns":1,"sites":[{"processes":[[4000001,1]]}]})"}) {
+        R"({"first_exec_ns":1,"sites":[{"processes":[[4000001,1]]}]})",
+        R"({"first_exec_ns":1,"taken_down":false,"sites":[{"site":"/","daemons":2,"processes":[[4000001,1]]}]})"}) {
     const lab::Run run = plan_run(kId, scratch.root()).value();
     std::filesystem::create_directories(run.folder);
     std::ofstream(run.folder / "run.json") << damage;
     const auto loaded = load_run(kId, scratch.root());
     ASSERT_TRUE(loaded.has_value()) << damage;
-    EXPECT_TRUE(loaded->sites[0].processes.empty()) << damage;
+    EXPECT_TRUE(loaded->sites.empty()) << damage;
     const auto removed = down(kId, scratch.root(), false);
     ASSERT_TRUE(removed.has_value()) << damage << ": " << removed.error().text;
     EXPECT_FALSE(std::filesystem::exists(run.folder)) << damage;

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/lab_topology.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "config/checks.h"
+#include "config/section.h"
+
+namespace quipu::config {
+namespace {
+
+using enum KeyType;
+
+constexpr std::string_view kSiteForm = "a lower-case letter";
+
+constexpr ConfigKey kKeys[] = {
+    {.name = "sites",
+     .type = text_list,
+     .required = true,
+     .min = 2,
+     .max = kMaxLabSites,
+     .help = "Letters of the sites."},
+    {.name = "trusted_nodes", .type = text_list, .max = kMaxLabSites, .help = "Sites that relay key for others."},
+    {.name = "link", .type = table_list, .help = "One simulated QKD link each."},
+    {.name = "relay", .type = table_list, .help = "Key over trusted nodes, for two sites each."},
+    {.name = "tunnel", .type = table_list, .help = "One tunnel of quipud each."},
+    {.section = "link[]",
+     .name = "between",
+     .type = text_list,
+     .required = true,
+     .min = 2,
+     .max = 2,
+     .help = "Its ends."},
+    {.section = "link[]", .name = "options", .type = table, .help = "Of driver sim."},
+    {.section = "link[].options", .name = "NAME", .type = scalar, .help = "An option of driver sim."},
+    {.section = "relay[]",
+     .name = "between",
+     .type = text_list,
+     .required = true,
+     .min = 2,
+     .max = 2,
+     .help = "Its ends."},
+    {.section = "relay[]",
+     .name = "stock_bit",
+     .type = integer,
+     .default_value = "1048576",
+     .unit = "bit",
+     .min = 1,
+     .max = 268435456,
+     .help = "Stock at which the pool is kept."},
+    {.section = "tunnel[]",
+     .name = "between",
+     .type = text_list,
+     .required = true,
+     .min = 2,
+     .max = 2,
+     .help = "Its ends."},
+};
+
+std::optional<std::string> parse_site(std::string_view text) {
+  if (text.size() != 1 || text[0] < 'a' || text[0] > 'z') return std::nullopt;
+  return std::string(text);
+}
+
+std::vector<std::string> read_sites(const Section& root) {
+  std::vector<std::string> out;
+  UniqueValues letters("site");
+  for (const ListItem& item : root.text_list("sites").value_or(std::vector<ListItem>{})) {
+    if (!parse_site(item.text))
+      root.add_at(item.position, "sites", fmt::format("\"{}\" is not {}", item.text, kSiteForm), "name it by one");
+    letters.take_at(root, item.position, "sites", item.text);
+    out.push_back(item.text);
+  }
+  return out;
+}
+
+void require_site(const Section& section, std::string_view key, const ListItem& item,
+                  const std::vector<std::string>& sites) {
+  if (std::ranges::find(sites, item.text) == sites.end())
+    section.add_at(item.position, key, fmt::format("there is no site \"{}\"", item.text), "add it to sites");
+}
+
+// Each pair once in the list of `what`.
+class Pairs {
+ public:
+  Pairs(std::string what, const std::vector<std::string>& sites) : m_what(std::move(what)), m_sites(sites) {}
+
+  LabPair read(const Section& section) {
+    LabPair pair;
+    const auto items = section.text_list("between").value_or(std::vector<ListItem>{});
+    if (items.size() != pair.size()) return pair;
+    for (std::size_t i = 0; i < pair.size(); ++i) {
+      require_site(section, "between", items[i], m_sites);
+      pair[i] = items[i].text;
+    }
+    std::ranges::sort(pair);
+    if (pair[0] == pair[1])
+      section.add("between", fmt::format("both ends are \"{}\"", pair[0]), "name two sites");
+    else if (!m_seen.insert(pair).second)
+      section.add("between", fmt::format("there is a second {} between \"{}\" and \"{}\"", m_what, pair[0], pair[1]),
+                  "remove one");
+    return pair;
+  }
+
+  bool contains(const LabPair& pair) const { return m_seen.contains(pair); }
+
+ private:
+  std::string m_what;
+  const std::vector<std::string>& m_sites;
+  std::set<LabPair> m_seen;
+};
+
+LabLinkConfig read_link(const Section& section, Pairs& pairs) {
+  LabLinkConfig link{.between = pairs.read(section), .options = {}};
+  if (!section.has("options")) return link;
+  if (const auto options = section.table("options"))
+    for (const std::string& name : options->names())
+      if (const auto value = options->scalar(name)) link.options.emplace(name, *value);
+  return link;
+}
+
+}  // namespace
+
+Parsed<LabTopology> parse_lab_topology(std::string_view text) {
+  auto document = parse_document(text);
+  if (!document) return std::unexpected(std::move(document).error());
+  Problems problems;
+  const Section root(*document, {1, 1}, "", "", kKeys, problems);
+  LabTopology out;
+  out.sites = read_sites(root);
+  for (const ListItem& item : root.text_list("trusted_nodes").value_or(std::vector<ListItem>{})) {
+    require_site(root, "trusted_nodes", item, out.sites);
+    out.trusted_nodes.push_back(item.text);
+  }
+  Pairs linked("link", out.sites);
+  for (const Section& section : root.tables("link"))
+    out.links.push_back(read_link(section, linked));
+  Pairs relayed("relay", out.sites);
+  for (const Section& section : root.tables("relay")) {
+    out.relays.push_back({.between = relayed.read(section),
+                          .stock_bit = static_cast<std::uint32_t>(section.integer("stock_bit").value_or(0))});
+    if (linked.contains(out.relays.back().between))
+      section.add("between", "these sites share a link", "remove the link or the relay");
+  }
+  Pairs joined("tunnel", out.sites);
+  for (const Section& section : root.tables("tunnel")) {
+    out.tunnels.push_back(joined.read(section));
+    if (const LabPair& pair = out.tunnels.back(); !linked.contains(pair) && !relayed.contains(pair))
+      section.add("between", "these sites have no keys: there is neither a link nor a relay between them", "add one");
+  }
+  if (!problems.empty()) return std::unexpected(std::move(problems).sorted());
+  return out;
+}
+
+}  // namespace quipu::config

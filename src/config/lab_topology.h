@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a laboratory consists of (`quipu lab up --topology FILE`), typed and validated.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/types.h"
+
+namespace quipu::config {
+
+inline constexpr std::size_t kMaxLabSites = 16;
+
+// Two sites, in the order of the alphabet.
+using LabPair = std::array<std::string, 2>;
+
+// A simulated QKD link.
+struct LabLinkConfig {
+  LabPair between{};
+  std::map<std::string, std::string> options{};  // of driver sim, in place of what the laboratory gives every link
+
+  bool operator==(const LabLinkConfig&) const = default;
+};
+
+// Key that comes over trusted nodes.
+struct LabRelayConfig {
+  LabPair between{};
+  std::uint32_t stock_bit = 0;
+
+  bool operator==(const LabRelayConfig&) const = default;
+};
+
+struct LabTopology {
+  std::vector<std::string> sites{};  // lower-case letters, each once
+  std::vector<std::string> trusted_nodes{};
+  std::vector<LabLinkConfig> links{};
+  std::vector<LabRelayConfig> relays{};
+  std::vector<LabPair> tunnels{};
+
+  bool operator==(const LabTopology&) const = default;
+};
+
+// Never throws, reads nothing but `text`. All problems are reported at once.
+Parsed<LabTopology> parse_lab_topology(std::string_view text);
+
+}  // namespace quipu::config

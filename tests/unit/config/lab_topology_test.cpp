@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config/lab_topology.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "samples.h"
+
+namespace quipu::config {
+namespace {
+
+using testing::HasSubstr;
+
+std::string shipped(const std::string& name) {
+  std::ifstream in(QUIPU_SOURCE_DIR "/packaging/lab/" + name);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::string refusal(std::string_view from, std::string_view to) {
+  return problems_of(parse_lab_topology(with(shipped("line-4.toml"), from, to)));
+}
+
+TEST(LabTopology, ReadsWhatIsShipped) {
+  const auto line = parse_lab_topology(shipped("line-4.toml"));
+  ASSERT_TRUE(line.has_value()) << problems_of(line);
+  EXPECT_EQ(line->sites, (std::vector<std::string>{"a", "b", "c", "d"}));
+  EXPECT_EQ(line->trusted_nodes, (std::vector<std::string>{"b", "c"}));
+  EXPECT_EQ(line->links.size(), 3U);
+  EXPECT_EQ(line->relays, (std::vector<LabRelayConfig>{{.between = {"a", "d"}, .stock_bit = 1048576}}));
+  EXPECT_EQ(line->tunnels, (std::vector<LabPair>{{"a", "d"}}));
+  const auto ring = parse_lab_topology(shipped("ring-5.toml"));
+  ASSERT_TRUE(ring.has_value()) << problems_of(ring);
+  EXPECT_EQ(ring->links.size(), 5U);
+}
+
+TEST(LabTopology, RefusesWhatDoesNotFitTogether) {
+  EXPECT_THAT(refusal("\"d\"]", "\"D\"]"), HasSubstr("\"D\" is not a lower-case letter"));
+  EXPECT_THAT(refusal("\"d\"]", "\"c\"]"), HasSubstr("site \"c\""));
+  EXPECT_THAT(refusal("trusted_nodes = [\"b\"", "trusted_nodes = [\"x\""), HasSubstr("there is no site \"x\""));
+  EXPECT_THAT(refusal("between = [\"b\", \"c\"]", "between = [\"b\", \"a\"]"), HasSubstr("there is a second link"));
+  EXPECT_THAT(refusal("between = [\"b\", \"c\"]", "between = [\"b\", \"b\"]"), HasSubstr("both ends are"));
+  EXPECT_THAT(refusal("[[relay]]\nbetween = [\"a\", \"d\"]", ""), HasSubstr("these sites have no keys"));
+}
+
+}  // namespace
+}  // namespace quipu::config
