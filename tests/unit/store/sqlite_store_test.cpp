@@ -160,7 +160,7 @@ TEST_F(SqliteStoreTest, RefusesALaterVersionAndChangesNothing) {
   open();
   tamper("PRAGMA user_version = 1000");
   EXPECT_EQ(try_open().error().code, Errc::unsupported);
-  tamper("PRAGMA user_version = 2");
+  tamper("PRAGMA user_version = 3");
   EXPECT_NE(open(), nullptr);
 }
 
@@ -176,7 +176,7 @@ TEST_F(SqliteStoreTest, AVersion1FileKeepsItsRetiredInstances) {
   const auto is_retired = [&](SqliteStore& store, std::uint8_t n) { return store.is_retired(pool, instance(n)); };
   ASSERT_TRUE(open()->commit(retire({instance(1), instance(2)})).has_value());
   tamper(
-      "DROP INDEX retired_by_number; ALTER TABLE retired_instances DROP COLUMN number;"
+      "DROP TABLE audit; DROP INDEX retired_by_number; ALTER TABLE retired_instances DROP COLUMN number;"
       "PRAGMA user_version = 1");
   const auto store = open();
   ASSERT_NE(store, nullptr);
