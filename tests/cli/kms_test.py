@@ -55,6 +55,14 @@ class KmsTest(program.ProgramTest):
         # One by each method, two together, one of the default size.
         self.assertEqual(report["keys_used"], 5)
 
+    def test_a_kme_whose_certificate_is_revoked_is_not_asked(self):
+        self.quipu("pki", "revoke", "pki", "kme")
+        site = self.site()
+        done = self.quipu("kms", "test", site.url, "--slave", "sae-b", "--ca", self.pki / "ca.pem", "--crl", self.pki / "crl.pem",
+                          *self.credentials("", "sae-a"), expect=program.DOWN)
+        self.assertIn("revoked", done.stdout)
+        self.assertEqual(site.keys, {})
+
     def test_the_same_in_words(self):
         said = self.ask(Quirks(), text=True)
         self.assertIn("  good   dec_keys by POST: gives the same key at both KMEs\n", said)

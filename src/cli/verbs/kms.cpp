@@ -121,6 +121,7 @@ Result<void> take_from_configuration(Options& options) {
     if (to.empty()) to = value;
   };
   set(options.files.ca, path_of(kms->tls.ca));
+  set(options.files.crl, path_of(kms->tls.crl));
   set(options.files.certificate, path_of(kms->tls.cert));
   set(options.files.key, path_of(kms->tls.key));
   set(options.slave, sae_of_a_peer(*config, options.kms));
@@ -163,7 +164,10 @@ Result<ExitCode> test(Options options) {
   QUIPU_TRY_ASSIGN(const auto own, Kme::open(loop, {options.kms, options.files}));
   std::unique_ptr<Kme> peer;
   if (!options.peer.url.empty()) {
-    if (options.peer.files.ca.empty()) options.peer.files.ca = options.files.ca;
+    if (options.peer.files.ca.empty()) {
+      options.peer.files.ca = options.files.ca;
+      options.peer.files.crl = options.files.crl;
+    }
     QUIPU_TRY_ASSIGN(peer, Kme::open(loop, options.peer));
   }
   etsi::KmeProbe probe({.base = own->base(),
@@ -185,12 +189,13 @@ Result<ExitCode> test(Options options) {
 void add_options(CLI::App& verb, Options& options) {
   verb.add_option("kms", options.kms, "https://HOST[:PORT][/PATH], or the NAME of a [kms.NAME]")->required();
   verb.add_option("--ca", options.files.ca, "CA of the KME's certificate, PEM");
+  verb.add_option("--crl", options.files.crl, "List of certificates that this CA has revoked, PEM");
   verb.add_option("--cert", options.files.certificate, "Our certificate there, PEM");
   verb.add_option("--key", options.files.key, "Its private key, PEM");
   verb.add_option("--slave", options.slave, "SAE id of the other site, which the keys are shared with");
   verb.add_option("--master", options.master, "Our SAE id, if it is not the first name of our certificate");
   verb.add_option("--peer-url", options.peer.url, "The other site's KME, to fetch the same keys there");
-  verb.add_option("--peer-ca", options.peer.files.ca, "CA of its certificate; as --ca if left out");
+  verb.add_option("--peer-ca", options.peer.files.ca, "CA of its certificate; as --ca and --crl if left out");
   verb.add_option("--peer-cert", options.peer.files.certificate, "The other SAE's certificate, PEM");
   verb.add_option("--peer-key", options.peer.files.key, "Its private key, PEM");
   verb.add_option("--config", options.configuration, "Where [kms.NAME] stands")->capture_default_str();
