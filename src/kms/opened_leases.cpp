@@ -42,7 +42,7 @@ void OpenedLeases::retire(Lease& lease, std::map<std::uint16_t, Bound>::iterator
   const auto [slot, key] = std::pair<std::size_t, const Bound&>(bound->first, bound->second);
   const MutableBytes octets = lease.keys.mutable_view().subspan(slot * kSlotSize, std::size_t{key.slots} * kSlotSize);
   wipe(octets.data(), octets.size());
-  m_places.erase(lease.key_ids[slot]);
+  close_slot(lease, slot);
   lease.bound.erase(bound);
 }
 
@@ -122,6 +122,7 @@ Result<void> OpenedLeases::adopt(const wire::Lease& message) {
   m_pool.add_lease(std::move(record));
   QUIPU_TRY(m_pool.commit());
   Lease& lease = m_leases[message.id];
+  lease.id = message.id;
   lease.serial = ++m_last_serial;
   lease.key_ids = message.key_ids;
   lease.keys = std::move(keys);
@@ -156,12 +157,21 @@ bool OpenedLeases::is_served_there(const SaeId& master) const {
   });
 }
 
+bool OpenedLeases::is_open(const Lease& lease, std::size_t slot) const {
+  const auto place = m_places.find(lease.key_ids[slot]);
+  return place != m_places.end() && place->second == Place{lease.id, static_cast<std::uint16_t>(slot)};
+}
+
+void OpenedLeases::close_slot(const Lease& lease, std::size_t slot) {
+  if (is_open(lease, slot)) m_places.erase(lease.key_ids[slot]);
+}
+
 // These slots will not be fetched: they are burnt when the lease is closed.
 void OpenedLeases::forget(Lease& lease, std::size_t begin, std::size_t end) {
   const MutableBytes octets = lease.keys.mutable_view().subspan(begin * kSlotSize, (end - begin) * kSlotSize);
   wipe(octets.data(), octets.size());
   for (std::size_t slot = begin; slot < end; ++slot)
-    m_places.erase(lease.key_ids[slot]);
+    close_slot(lease, slot);
 }
 
 void OpenedLeases::bind(const wire::Binding& message) {
@@ -188,13 +198,13 @@ void OpenedLeases::bind(const wire::Binding& message) {
 // Every slot serves one key.
 bool OpenedLeases::is_unbound(const Lease& lease, std::size_t begin, std::size_t end) const {
   for (std::size_t slot = begin; slot < end; ++slot)
-    if (!m_places.contains(lease.key_ids[slot]) || lease.bound.contains(static_cast<std::uint16_t>(slot))) return false;
+    if (!is_open(lease, slot) || lease.bound.contains(static_cast<std::uint16_t>(slot))) return false;
   return true;
 }
 
 void OpenedLeases::bind(Lease& lease, std::uint16_t slot, Bound bound) {
   for (std::size_t next = std::size_t{slot} + 1; next < std::size_t{slot} + bound.slots; ++next)
-    m_places.erase(lease.key_ids[next]);
+    close_slot(lease, next);
   bound.expires = m_site.now + m_site.config.limits.undelivered_ttl;
   if (!m_next_expiry) m_next_expiry = bound.expires;
   lease.bound.emplace(slot, std::move(bound));
@@ -214,7 +224,7 @@ bool OpenedLeases::bind_pad(const std::vector<wire::PadPart>& parts) {
     bound.slots = part.slots;
     Lease& lease = m_leases.at(part.lease);
     bind(lease, part.slot, std::move(bound));
-    m_places.erase(lease.key_ids[part.slot]);  // no SAE's
+    close_slot(lease, part.slot);  // no SAE's
   }
   return true;
 }
@@ -259,7 +269,7 @@ void OpenedLeases::holder_closed(const LeaseId& id) {
   Lease& lease = found->second;
   lease.holder_closed = true;
   for (std::size_t slot = 0; slot < lease.key_ids.size(); ++slot) {
-    if (!m_places.contains(lease.key_ids[slot]) || lease.bound.contains(static_cast<std::uint16_t>(slot))) continue;
+    if (!is_open(lease, slot) || lease.bound.contains(static_cast<std::uint16_t>(slot))) continue;
     forget(lease, slot, slot + 1);
   }
 }
@@ -294,9 +304,8 @@ Result<void> OpenedLeases::close_finished() {
 }
 
 void OpenedLeases::close(std::map<LeaseId, Lease>::iterator lease) {
-  for (const Uuid& id : lease->second.key_ids)
-    if (const auto place = m_places.find(id); place != m_places.end() && place->second.lease == lease->first)
-      m_places.erase(place);
+  for (std::size_t slot = 0; slot < lease->second.key_ids.size(); ++slot)
+    close_slot(lease->second, slot);
   m_pool.close_here(lease->first, lease->second.delivered);
   m_leases.erase(lease);
 }

@@ -83,6 +83,7 @@ class OpenedLeases {
   };
 
   struct Lease {
+    LeaseId id;
     std::uint64_t serial = 0;     // in order of age
     bool acknowledged = false;    // the peer knows that this run opened it
     bool holder_closed = false;   // no binding follows
@@ -95,6 +96,8 @@ class OpenedLeases {
   struct Place {
     LeaseId lease;
     std::uint16_t slot = 0;
+
+    bool operator==(const Place&) const = default;
   };
 
   std::optional<wire::RefusalReason> judge(const wire::Lease& message);
@@ -102,6 +105,10 @@ class OpenedLeases {
   bool is_served_there(const SaeId& master) const;
   // Empty when it is not bound as a pad, or burnt.
   Bound* find_pad(const wire::PadPart& part);
+  // Whether that slot may still be bound or fetched under its key_ID. A peer may announce the key_ID of a slot that is
+  // used up once more, with another lease: then it is that one's.
+  bool is_open(const Lease& lease, std::size_t slot) const;
+  void close_slot(const Lease& lease, std::size_t slot);
   bool is_unbound(const Lease& lease, std::size_t begin, std::size_t end) const;
   void bind(Lease& lease, std::uint16_t slot, Bound bound);
   void forget(Lease& lease, std::size_t begin, std::size_t end);

@@ -50,6 +50,30 @@ TEST_F(HostilePeer, ItsVoidRequestsFillNoDisk) {
   EXPECT_EQ(store.disk().at(KmeId("b")).blocks.size(), kMaxLostBlocks);
 }
 
+// The slot of a key that was fetched is wiped: who gets it again would have zeros for a key.
+TEST_F(HostilePeer, AKeyIdAnnouncedAgainOpensNoSlotAgain) {
+  contact();
+  const BlockId block = stocked_block();
+  const wire::Lease first = lease(101, {{block, {0, 32}}}, instance);
+  ASSERT_TRUE(ask<wire::Ack>(first));
+  say(wire::Ack{last<wire::Open>()->number});
+  const etsi::DecKeysCall call{SaeId("sae-b"), {{KeyId(first.key_ids[0].text())}}};
+  const auto bind_and_fetch = [&](std::uint8_t number) {
+    say(wire::Binding{wire::BindingNumber(number), first.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}});
+    take(kme->etsi_request(RequestId(number), SaeId("sae-a"), call, now));
+    now += kMaxWait;
+    take(kme->handle_timeout(now));
+    return !replies.empty() && std::holds_alternative<etsi::KeyContainer>(replies.back());
+  };
+  EXPECT_TRUE(bind_and_fetch(1));
+  wire::Lease second = lease(102, {{stocked_block(2), {0, 32}}}, instance);
+  second.key_ids = first.key_ids;
+  ASSERT_TRUE(ask<wire::Ack>(second));
+  EXPECT_FALSE(bind_and_fetch(2));
+  EXPECT_TRUE(ask<wire::Closed>(wire::Close{{}, first.id}));
+  EXPECT_FALSE(closed);
+}
+
 TEST_F(HostilePeer, ItsRunsFillNoDisk) {
   contact();
   for (std::uint32_t run = 1; run <= kMaxRetired + 10; ++run) {
