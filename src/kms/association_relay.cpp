@@ -25,7 +25,8 @@ void Association::send_hop(wire::RelayHop hop) {
 }
 
 std::optional<CarvedPad> Association::carve_pad(std::uint32_t slots) {
-  if (!m_link.up() || !m_availability.serving(m_site.now)) return std::nullopt;
+  // The reserve is for others.
+  if (!m_link.up() || obtainable_octets() < std::uint64_t{slots} * kSlotSize) return std::nullopt;
   auto pad = m_own.carve_pad(slots);
   if (!pad && slots <= m_pad_slots) return pad;  // it was said already
   m_pad_slots = pad ? 0 : slots;

@@ -4,12 +4,19 @@
 #include <algorithm>
 
 namespace quipu::kms {
+namespace {
+
+// No KME comes this far by itself: what others say is ours beyond it is a lie, and going beyond that would leave no
+// sequence that a peer takes. It ages away.
+constexpr std::uint64_t kPlausible = wire::kMaxSequence / 2;
+
+}  // namespace
 
 LinkStates::Reception LinkStates::receive(const wire::LinkState& state, TimePoint now) {
   if (state.origin == m_own) {
     if (state.sequence < m_sequence) return Reception::older;
     if (const wire::LinkState* own = find(m_own); own != nullptr && *own == state) return Reception::same;
-    if (state.sequence == wire::kMaxSequence) return Reception::same;  // a lie, with nothing beyond it: it ages away
+    if (state.sequence > kPlausible) return Reception::same;
     m_sequence = state.sequence;
     return Reception::own_old;
   }

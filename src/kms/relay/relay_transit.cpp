@@ -132,6 +132,11 @@ Result<bool> RelayTransit::open(Arrival& arrival) {
 
 Result<void> RelayTransit::take(const Arrival& arrival, SecretBytes block) {
   if (!arrival.hop.path.empty()) {
+    // It may have waited for its pad, and the next node may have gone meanwhile.
+    if (contact(arrival.hop.path.front()) == nullptr) {
+      answer(arrival, no_link);
+      return {};
+    }
     answer(arrival, std::nullopt);
     carry(arrival, std::move(block));
     return {};
