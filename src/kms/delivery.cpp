@@ -59,7 +59,9 @@ std::uint64_t Delivery::obtainable_octets(bool with_reserve) const {
 }
 
 std::optional<etsi::ApiError> Delivery::over_budget(const EncWait& wait) const {
-  if (!m_site.rates.allows(wait.master, std::uint64_t{wait.demand.number} * wait.demand.size_bits, m_site.now))
+  const std::uint64_t bits = std::uint64_t{wait.demand.number} * wait.demand.size_bits;
+  if (!m_site.rates.may_ever(wait.master, bits)) return bad_request("more than this SAE's rate allows at once");
+  if (!m_site.rates.allows(wait.master, bits, m_site.now))
     return unavailable("this SAE has drawn what its rate allows; ask again later");
   if (m_peer.reserve_octets == 0 || uses_reserve(wait.master)) return std::nullopt;
   if (obtainable_octets(wait.master) >= std::uint64_t{wait.demand.slots()} * kSlotSize) return std::nullopt;

@@ -15,6 +15,12 @@ double SaeRates::Account::used_at(TimePoint now) const {
   return std::max(0.0, used - std::max(0.0, passed) * rate);
 }
 
+bool SaeRates::may_ever(const SaeId& sae, std::uint64_t bits) const {
+  const auto found = m_accounts.find(sae);
+  return found == m_accounts.end() ||
+         static_cast<double>(bits) <= found->second.rate * static_cast<double>(kBurst.count());
+}
+
 bool SaeRates::allows(const SaeId& sae, std::uint64_t bits, TimePoint now) const {
   const auto found = m_accounts.find(sae);
   if (found == m_accounts.end()) return true;

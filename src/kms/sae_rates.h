@@ -17,7 +17,9 @@ class SaeRates {
   // Bits a second, at least 1; an SAE that is not named has no limit.
   explicit SaeRates(std::map<SaeId, std::uint64_t> limits);
 
-  // Whether it may have so many bits now. More than a burst is never allowed.
+  // Whether it may ever have so many bits at once: no more than a burst.
+  bool may_ever(const SaeId& sae, std::uint64_t bits) const;
+  // Whether it may have them now.
   bool allows(const SaeId& sae, std::uint64_t bits, TimePoint now) const;
   // It was given them.
   void spend(const SaeId& sae, std::uint64_t bits, TimePoint now);

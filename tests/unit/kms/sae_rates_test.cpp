@@ -26,6 +26,8 @@ TEST(SaeRates, ABurstAndThenTheRate) {
   SaeRates limits = rates();
   EXPECT_TRUE(limits.allows(kLimited, 1'000, kStart));
   EXPECT_FALSE(limits.allows(kLimited, 1'001, kStart));
+  EXPECT_TRUE(limits.may_ever(kLimited, 1'000));
+  EXPECT_FALSE(limits.may_ever(kLimited, 1'001));
   limits.spend(kLimited, 1'000, kStart);
   EXPECT_FALSE(limits.allows(kLimited, 1, kStart));
   EXPECT_TRUE(limits.allows(kLimited, 200, kStart + seconds(2)));
