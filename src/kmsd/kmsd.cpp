@@ -221,6 +221,7 @@ void Kmsd::start_links(const DriverFiles& drivers) {
       .peer_message =
           [this](const std::string& link, SecretBytes message) {
             perform(m_kme->driver_message(link, std::move(message), net::Loop::now()));
+            end_turn();  // at once, so that has_room knows of it
           }};
   m_links = Links::start(m_loop, drivers, m_configuration.values.links, events, m_log);
 }
@@ -359,7 +360,6 @@ void Kmsd::write_audit() {
 
 Result<control::AuditPages> Kmsd::read_audit(std::uint64_t after) {
   constexpr std::size_t kPart = std::size_t{512} * 1024;  // and a page: with all its escapes it fits into a reply
-  QUIPU_TRY(m_audit->write(service::wall_now()));
   QUIPU_TRY_ASSIGN(const auto pages, m_store->audit().read(after, kPart));
   control::AuditPages out;
   for (const store::AuditPage& page : pages)

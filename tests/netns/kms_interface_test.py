@@ -124,9 +124,9 @@ class KmsInterface(unittest.TestCase):
     def test_the_audit_log_says_who_was_given_a_key(self):
         key = self.keys(1)[0]
         self.assertEqual(self.fetch([key])[0], 200)
-        given, = self.audit(self.a, "--key-id", key["key_ID"].upper())
+        given, = wait_until(lambda: self.audit(self.a, "--key-id", key["key_ID"].upper()), "the key is in the audit log of a")
         self.assertRegex(given, f"^[0-9TZ:.-]+ enc_keys {key['key_ID']} sae=sae-a slaves=sae-b kme=kme-b$")
-        fetched, = self.audit(self.b, "--key-id", key["key_ID"])
+        fetched, = wait_until(lambda: self.audit(self.b, "--key-id", key["key_ID"]), "and in that of b")
         self.assertRegex(fetched, f"^[0-9TZ:.-]+ dec_keys {key['key_ID']} sae=sae-b master=sae-a kme=kme-a$")
         self.assertEqual(self.audit(self.b, "--key-id", key["key_ID"], "--sae", "sae-x"), [])
         for site in (self.a, self.b):
