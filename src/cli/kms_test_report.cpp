@@ -50,8 +50,9 @@ std::string names_text(const net::PeerIdentity& certificate) {
 
 std::string validity_text(const net::PeerIdentity& certificate, WallTime now) {
   const auto days = std::chrono::duration_cast<std::chrono::days>(certificate.not_after - now).count();
-  return fmt::format("valid until {:%Y-%m-%d %H:%M} UTC ({} days)",
-                     std::chrono::time_point_cast<std::chrono::seconds>(certificate.not_after), days);
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(certificate.not_after).time_since_epoch().count();
+  return fmt::format("valid until {:%Y-%m-%d %H:%M} UTC ({} days)", fmt::gmtime(static_cast<std::time_t>(seconds)),
+                     days);
 }
 
 std::string kme_text(const TestedKme& kme, WallTime now) {

@@ -2,6 +2,7 @@
 #include "daemon/kms_client.h"
 
 #include <algorithm>
+#include <map>
 
 namespace quipu::daemon {
 namespace {
@@ -130,11 +131,12 @@ Result<etsi::ClientRequest> KmsClient::request_of(const Call& call, const Kme& k
 }
 
 void KmsClient::begin(const std::shared_ptr<Call>& call) {
-  call->kmes.clear();
+  std::multimap<TimePoint, Kme*> by_time;  // those of one time in the order of the configuration
   for (const std::unique_ptr<Kme>& kme : m_kmes)
-    call->kmes.push_back(kme.get());
-  const auto when = [now = net::Loop::now()](const Kme* kme) { return std::max(now, kme->left_until); };
-  std::ranges::stable_sort(call->kmes, {}, when);
+    by_time.emplace(std::max(net::Loop::now(), kme->left_until), kme.get());
+  call->kmes.clear();
+  for (const auto& [time, kme] : by_time)
+    call->kmes.push_back(kme);
   call->at = 0;
   call->unreached = true;
   call->error.reset();
@@ -145,7 +147,7 @@ void KmsClient::ask(const std::shared_ptr<Call>& call) {
   Kme& kme = *call->kmes[call->at];
   const etsi::MethodChoice* choice = choice_of(kme, call->method);
   const etsi::HttpMethod usual = choice == nullptr ? etsi::HttpMethod::get : choice->next();
-  const etsi::HttpMethod method = call->refused ? etsi::other(usual) : usual;
+  const etsi::HttpMethod method = call->refused ? etsi::other(call->refused->method) : usual;
   auto request = request_of(*call, kme, method);
   if (!request) {
     m_loop.post([alive = std::weak_ptr<void>(m_alive), call, error = request.error()]() mutable {
@@ -175,7 +177,7 @@ void KmsClient::answered(const std::shared_ptr<Call>& call, etsi::HttpMethod ask
   etsi::MethodChoice* const choice = choice_of(kme, call->method);
   if (choice != nullptr && reply.status == 200) choice->worked(asked);
   const bool again = choice != nullptr && reply.status != 200 && !call->refused &&
-                     choice->may_try_other(reply.status, reply.body.view());
+                     choice->may_try_other(asked, reply.status, reply.body.view());
   const std::weak_ptr<void> alive = m_alive;
   auto taken = call->take(reply);
   if (taken) {
@@ -183,12 +185,12 @@ void KmsClient::answered(const std::shared_ptr<Call>& call, etsi::HttpMethod ask
     return;
   }
   if (again) {
-    call->refused = std::move(taken.error());
+    call->refused = {asked, std::move(taken.error())};
     return ask(call);
   }
   // Errc::refused says nothing but that it was the wrong method.
-  const bool first_tells_more = call->refused && call->refused->code != Errc::refused;
-  failed(call, first_tells_more ? *call->refused : std::move(taken.error()));
+  const bool first_tells_more = call->refused && call->refused->error.code != Errc::refused;
+  failed(call, first_tells_more ? std::move(call->refused->error) : std::move(taken.error()));
 }
 
 void KmsClient::lost(const std::shared_ptr<Call>& call, net::HttpFailure failure) {

@@ -56,8 +56,7 @@ class KmsClient {
 
   const config::KmsConfig& config() const { return m_config; }
 
-  // For connections made from now on.
-  // Whether they are others than before.
+  // For connections made from now on. Returns whether the certificates are others than before.
   bool set_tls(const KmsSettings& settings);
 
   // A fresh key shared with `peer` (enc_keys).
@@ -80,6 +79,11 @@ class KmsClient {
   enum class Method { status, enc_keys, dec_keys };
   using Reply = std::expected<net::HttpResponse, net::HttpFailure>;
 
+  struct Refused {
+    etsi::HttpMethod method;
+    Error error;
+  };
+
   // From a fetch_ to its handler.
   struct Call {
     Method method;
@@ -91,9 +95,9 @@ class KmsClient {
     net::Callback<void(Error)> fail;
     std::vector<Kme*> kmes{};  // in the order of asking
     std::size_t at = 0;
-    std::optional<Error> refused{};   // this KME refused the usual method, and is asked by the other one
-    bool unreached = true;            // by any KME, so that the call is as good as new
-    std::optional<Error> error = {};  // the one to tell
+    std::optional<Refused> refused{};  // this KME is asked by the other method now
+    bool unreached = true;             // by any KME, so that the call is as good as new
+    std::optional<Error> error = {};   // the one to tell
   };
 
   template <class T>

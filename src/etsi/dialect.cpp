@@ -22,10 +22,10 @@ HttpMethod MethodChoice::next() const {
   return known().value_or(HttpMethod::post);
 }
 
-bool MethodChoice::may_try_other(unsigned http_status, ByteView body) {
+bool MethodChoice::may_try_other(HttpMethod asked, unsigned http_status, ByteView body) {
   if (m_fixed) return false;
-  if (!names_the_method(http_status)) return !m_found && may_mean_the_method(http_status, body);
-  m_found.reset();  // it took this once: another server stands there now
+  if (!names_the_method(http_status)) return m_found != asked && may_mean_the_method(http_status, body);
+  if (m_found == asked) m_found.reset();  // it took this once: another server stands there now
   return true;
 }
 

@@ -31,8 +31,8 @@ class MethodChoice {
 
   HttpMethod next() const;
 
-  // The KME refused a question put by next(). True: the same question may be put by the other method at once, once.
-  bool may_try_other(unsigned http_status, ByteView body);
+  // The KME refused a question put by `asked`. True: the same question may be put by the other method at once, once.
+  bool may_try_other(HttpMethod asked, unsigned http_status, ByteView body);
   // A question put by `asked` was answered by 200.
   void worked(HttpMethod asked);
 

@@ -18,8 +18,9 @@ std::string method_of(const std::string& check) {
 }
 
 std::string form_of(const ProbeReply& reply) {
-  const std::string message = message_of(reply.body.view());
   std::string out = "HTTP " + std::to_string(reply.http_status);
+  if (reply.http_status < 300) return out;  // it may hold keys
+  const std::string message = message_of(reply.body.view());
   if (!message.empty())
     out += ": " + message;
   else if (reply.body.empty())
@@ -73,12 +74,12 @@ std::optional<ProbeQuestion> KmeProbe::next() {
 void KmeProbe::answered(Result<ProbeReply> reply) {
   const Step step = std::move(*m_open);
   m_open.reset();
-  const bool first = !std::exchange(m_any_answer, true);
   if (!reply) {
     add(step.check, Verdict::fault, "no answer: " + reply.error().text);
-    if (first) m_steps.clear();  // there is nobody
+    if (!m_any_answer) m_steps.clear();  // there is nobody
     return;
   }
+  m_any_answer = true;
   if (reply->http_status == 200) m_report.took[method_of(step.check)].push_back(reply->took);
   step.judge(*reply);
 }
@@ -114,7 +115,8 @@ void KmeProbe::ask_by_post() {
   ask(kCheck, ProbedKme::own, enc_keys_request(m_settings.base, m_settings.slave, one_key()),
       [this](const ProbeReply& reply) {
         m_found.enc_post = take_one(kCheck, reply);
-        m_found.needs_get |= !m_found.enc_post && !MethodChoice().may_try_other(reply.http_status, reply.body.view());
+        m_found.needs_get |=
+            !m_found.enc_post && !MethodChoice().may_try_other(HttpMethod::post, reply.http_status, reply.body.view());
       });
 }
 

@@ -132,6 +132,7 @@ class KmeProbe {
   void fetch_two();
   void ask_unknown();
   void tell_comparison(std::string_view check, const Result<bool>& same);
+  bool needs_method_get() const;
   void conclude();
 
   ProbeSettings m_settings;

@@ -63,7 +63,7 @@ void KmeProbe::judge_fetch_by_post(const ProbeReply& reply, int asked) {
   if (may_come(same) && !with_master) return fetch_by_post(true, kPatience);
   m_found.dec_post = same.has_value();
   if (!same) m_found.dialect.master_in_key_ids = false;
-  m_found.needs_get |= !same && !MethodChoice().may_try_other(reply.http_status, reply.body.view());
+  m_found.needs_get |= !same && !MethodChoice().may_try_other(HttpMethod::post, reply.http_status, reply.body.view());
   tell_comparison(kByPost, same);
   if (same) fetch_again();
   if (m_keys.size() > 1) fetch_by_get("key_ID", 0);
@@ -111,19 +111,27 @@ void KmeProbe::ask_unknown() {
       });
 }
 
+// One setting serves both methods.
+bool KmeProbe::needs_method_get() const {
+  return m_found.needs_get && (!m_found.enc_post || (m_settings.peer_base && !m_found.dec_post));
+}
+
 void KmeProbe::conclude() {
   const bool any_fetched = !m_settings.peer_base || m_found.fetched;
   const bool gives = m_found.enc_post || m_found.enc_get;
-  m_report.usable = gives && any_fetched && m_found.same;
+  const bool both_by_get = m_found.enc_get && (!m_settings.peer_base || m_found.dec_get);
+  m_report.usable = gives && any_fetched && m_found.same && (!needs_method_get() || both_by_get);
   if (!m_any_answer) return;
   if (!gives) add("keys", Verdict::fault, "no key of 256 bit can be had");
   if (gives && !any_fetched) add("keys", Verdict::fault, "the other KME gives none of the keys");
+  if (gives && any_fetched && needs_method_get() && !both_by_get)
+    add("keys", Verdict::fault, "one of enc_keys and dec_keys has to be asked by GET, which the other does not take");
   if (!m_report.usable) return;
-  const bool get_only = !m_found.enc_post || (m_settings.peer_base && !m_found.dec_post);
-  if (get_only && m_found.needs_get) m_report.settings.emplace_back("method = \"get\"");
-  if (m_found.dialect.size_parameter != Dialect().size_parameter && !m_found.enc_post)
+  const bool by_get = needs_method_get();
+  if (by_get) m_report.settings.emplace_back("method = \"get\"");
+  if (m_found.dialect.size_parameter != Dialect().size_parameter && (by_get || !m_found.enc_post))
     m_report.settings.push_back("size_parameter = \"" + m_found.dialect.size_parameter + "\"");
-  if (m_found.dialect.key_id_parameter != Dialect().key_id_parameter && !m_found.dec_post)
+  if (m_found.dialect.key_id_parameter != Dialect().key_id_parameter && (by_get || !m_found.dec_post))
     m_report.settings.push_back("key_id_parameter = \"" + m_found.dialect.key_id_parameter + "\"");
   if (m_found.dialect.master_in_key_ids) m_report.settings.emplace_back("master_in_key_ids = true");
 }

@@ -74,29 +74,39 @@ TEST(MethodChoice, TriesGetWhereARefusalMayMeanTheMethod) {
   for (const unsigned status : {400U, 404U, 405U, 415U, 501U}) {
     MethodChoice choice;
     EXPECT_EQ(choice.next(), HttpMethod::post);
-    EXPECT_TRUE(choice.may_try_other(status, {})) << status;
+    EXPECT_TRUE(choice.may_try_other(HttpMethod::post, status, {})) << status;
     choice.worked(HttpMethod::get);
     EXPECT_EQ(choice.next(), HttpMethod::get);
   }
   for (const unsigned status : {401U, 403U, 408U, 409U, 412U, 429U, 500U, 502U, 503U, 504U})
-    EXPECT_FALSE(MethodChoice().may_try_other(status, {})) << status;
-  EXPECT_FALSE(MethodChoice().may_try_other(400, as_bytes(R"({"message":"Not enough key material available"})")));
+    EXPECT_FALSE(MethodChoice().may_try_other(HttpMethod::post, status, {})) << status;
+  EXPECT_FALSE(MethodChoice().may_try_other(HttpMethod::post, 400,
+                                            as_bytes(R"({"message":"Not enough key material available"})")));
 }
 
 TEST(MethodChoice, DoubtsWhatWorkedOnlyWhereTheMethodIsNamed) {
   MethodChoice choice;
   choice.worked(HttpMethod::post);
-  EXPECT_FALSE(choice.may_try_other(404, {}));
-  EXPECT_FALSE(choice.may_try_other(400, {}));
+  EXPECT_FALSE(choice.may_try_other(HttpMethod::post, 404, {}));
+  EXPECT_FALSE(choice.may_try_other(HttpMethod::post, 400, {}));
   EXPECT_EQ(choice.next(), HttpMethod::post);
-  EXPECT_TRUE(choice.may_try_other(405, {}));
+  EXPECT_TRUE(choice.may_try_other(HttpMethod::post, 405, {}));
   EXPECT_EQ(choice.known(), std::nullopt);
+}
+
+// One of several at once found it out while this one was on its way.
+TEST(MethodChoice, WhatWasAskedByTheOtherMethodMayBeAskedByTheOneThatWorked) {
+  MethodChoice choice;
+  choice.worked(HttpMethod::get);
+  EXPECT_TRUE(choice.may_try_other(HttpMethod::post, 404, {}));
+  EXPECT_TRUE(choice.may_try_other(HttpMethod::post, 405, {}));
+  EXPECT_EQ(choice.known(), HttpMethod::get);
 }
 
 TEST(MethodChoice, WhatIsConfiguredIsNotTried) {
   MethodChoice choice(HttpMethod::get);
   EXPECT_EQ(choice.next(), HttpMethod::get);
-  EXPECT_FALSE(choice.may_try_other(405, {}));
+  EXPECT_FALSE(choice.may_try_other(HttpMethod::get, 405, {}));
   EXPECT_EQ(choice.known(), HttpMethod::get);
 }
 
