@@ -74,10 +74,12 @@ bool is_superseded(const X509_CRL* list, const Lists& lists) {
   });
 }
 
-RevocationPeriod period_of(const Lists& lists) {
+// A list of an authority that is not trusted any more may end unnoticed.
+RevocationPeriod period_of(const Lists& lists, const std::vector<Certificate>& authorities) {
   RevocationPeriod period;
   for (const RevocationList& list : lists) {
-    if (is_superseded(list.get(), lists)) continue;
+    const auto issued = [&](const Certificate& authority) { return is_issued_by(list.get(), authority.get()); };
+    if (is_superseded(list.get(), lists) || std::ranges::none_of(authorities, issued)) continue;
     period.since = std::max(period.since, since(list.get()));
     if (const ASN1_TIME* const next = X509_CRL_get0_nextUpdate(list.get()))
       period.until = std::min(period.until, wall_time_of(next));
@@ -95,7 +97,7 @@ Result<RevocationPeriod> revoke(SSL_CTX* ctx, const TlsFiles& files, const std::
   for (const RevocationList& list : lists)
     if (X509_STORE_add_crl(store, list.get()) != 1) return fail(Errc::malformed, files.crl + ": " + last_reason());
   X509_STORE_set_flags(store, kAgainstLists);
-  return period_of(lists);
+  return period_of(lists, authorities);
 }
 
 int verify_own(SSL_CTX* ctx, bool against_lists) {
