@@ -15,6 +15,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Of the base64 text of any key that is asked for.
+constexpr int kPatienceMs = 10'000;
 constexpr std::size_t kMostKeyText = 256;
 
 std::string request_text(const Site& site, std::string_view path) {
@@ -77,8 +78,9 @@ class Load {
 
   Result<void> turn() {
     std::array<epoll_event, 64> events{};
-    const int count = ::epoll_wait(m_epoll.get(), events.data(), static_cast<int>(events.size()), -1);
+    const int count = ::epoll_wait(m_epoll.get(), events.data(), static_cast<int>(events.size()), kPatienceMs);
     if (count < 0 && errno != EINTR) return fail_system("epoll");
+    if (count == 0) return fail(Errc::timeout, "no KMS has answered anything for 10 s");
     for (int i = 0; i < count; ++i) {
       Lane& lane = m_lanes[events.at(static_cast<std::size_t>(i)).data.u64];
       QUIPU_TRY_ASSIGN(const ByteView received, lane.current().receive());
@@ -92,7 +94,7 @@ class Load {
     const bool has_key = answer.status == 200 && !answer.key.empty() && answer.key.size() <= kMostKeyText;
     auto& times = lane.at_b ? m_result.dec_keys_ns : m_result.enc_keys_ns;
     if (has_key)
-      times.push_back(static_cast<std::uint32_t>((Clock::now() - lane.asked).count()));
+      times.push_back(static_cast<std::uint64_t>((Clock::now() - lane.asked).count()));
     else
       ++m_result.unanswered;
     TlsClient& from = lane.current();

@@ -32,8 +32,8 @@ struct LoadResult {
   std::uint64_t unanswered = 0;  // requests without a key in the answer: refused, or no key in stock
   double seconds = 0;
   // Of each request that was answered by a key, from the first octet sent to the last one received; ascending.
-  std::vector<std::uint32_t> enc_keys_ns;
-  std::vector<std::uint32_t> dec_keys_ns;
+  std::vector<std::uint64_t> enc_keys_ns;
+  std::vector<std::uint64_t> dec_keys_ns;
 };
 
 // Errc::io: a connection does not stand or breaks.

@@ -35,13 +35,13 @@ quipu::Result<quipu::bench::Site> site_of(const Texts& texts) {
 }
 
 // Microseconds of the given share of all requests, which are in ascending order.
-double quantile_us(const std::vector<std::uint32_t>& sorted_ns, double share) {
+double quantile_us(const std::vector<std::uint64_t>& sorted_ns, double share) {
   if (sorted_ns.empty()) return 0;
   const auto at = static_cast<std::size_t>(share * static_cast<double>(sorted_ns.size() - 1));
   return static_cast<double>(sorted_ns[at]) / 1000;
 }
 
-std::string latency_json(const std::vector<std::uint32_t>& sorted_ns) {
+std::string latency_json(const std::vector<std::uint64_t>& sorted_ns) {
   return fmt::format(R"({{"requests":{},"p50_us":{:.1f},"p99_us":{:.1f},"max_us":{:.1f}}})", sorted_ns.size(),
                      quantile_us(sorted_ns, 0.5), quantile_us(sorted_ns, 0.99), quantile_us(sorted_ns, 1));
 }

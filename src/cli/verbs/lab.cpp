@@ -28,8 +28,10 @@ struct Options {
 void print_sites(const lab::Run& run) {
   for (const lab::Site& site : run.sites) {
     const auto running = std::ranges::count_if(site.processes, lab::is_running);
-    fmt::print("  site {}: ip netns exec {} ...; tunnel address {}; {} of {} daemons run; files in {}\n", site.letter,
-               site.network_namespace, site.tunnel_address, running, site.daemons, site.folder.string());
+    fmt::print("  site {}: ip netns exec {} ...; {}{} of {} daemons run; files in {}\n", site.letter,
+               site.network_namespace,
+               site.daemons > 1 ? fmt::format("tunnel address {}; ", site.tunnel_address) : std::string(), running,
+               site.daemons, site.folder.string());
   }
 }
 
@@ -55,10 +57,15 @@ ExitCode up(const Options& options) {
     fmt::print("{}\n", text);
     return ExitCode::ok;
   }
-  fmt::print("laboratory {}: the tunnel was up after {:.2f} s\n", options.id, result->tunnel_up_s);
+  const auto has_tunnel = [](const lab::Site& site) { return site.daemons > 1; };
+  if (std::ranges::any_of(result->run.sites, has_tunnel))
+    fmt::print("laboratory {}: the tunnel was up after {:.2f} s\n", options.id, result->tunnel_up_s);
+  else
+    fmt::print("laboratory {}: its KMSs run\n", options.id);
   print_sites(result->run);
   for (const lab::Site& site : result->run.sites)
-    fmt::print("  'quipu --socket {} --kms-socket {} status' shows site {}\n", site.control_socket().string(),
+    fmt::print("  'quipu {}--kms-socket {} status' shows site {}\n",
+               has_tunnel(site) ? fmt::format("--socket {} ", site.control_socket().string()) : std::string(),
                site.kms_control_socket().string(), site.letter);
   fmt::print("  'quipu lab status' shows whether its daemons run; 'quipu lab down {}' removes it\n", options.id);
   return ExitCode::ok;
