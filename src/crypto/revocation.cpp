@@ -82,9 +82,7 @@ Result<List> begin_list(const Authority& authority, const X509_CRL* previous, co
 }
 
 bool add(X509_CRL* list, Entry entry) {
-  if (!entry || X509_CRL_add0_revoked(list, entry.get()) != 1) return false;
-  (void)entry.release();
-  return true;
+  return entry && X509_CRL_add0_revoked(list, entry.get()) == 1 && entry.release() != nullptr;
 }
 
 Result<void> keep_entries(X509_CRL* list, X509_CRL* previous) {

@@ -46,7 +46,7 @@ class Kme {
     if (!url) return fail_at(access.url, std::move(url).error());
     auto context = net::TlsContext::load(access.files);
     if (!context) return std::unexpected(std::move(context.error().front().error));
-    return std::unique_ptr<Kme>(new Kme(loop, access.url, *std::move(url), *std::move(context)));
+    return std::unique_ptr<Kme>(new Kme(loop, access.url, *std::move(url), *context));
   }
 
   Result<etsi::ProbeReply> ask(etsi::ClientRequest question, Duration timeout) {
@@ -73,7 +73,8 @@ class Kme {
   std::string own_name() const { return m_own_name; }
 
  private:
-  Kme(net::Loop& loop, const std::string& text, net::HttpsUrl url, std::shared_ptr<const net::TlsContext> context)
+  Kme(net::Loop& loop, const std::string& text, net::HttpsUrl url,
+      const std::shared_ptr<const net::TlsContext>& context)
       : m_loop(loop),
         m_url(std::move(url)),
         m_seen{.url = text},

@@ -46,6 +46,7 @@ const wire::LinkState* LinkStates::find(const KmeId& origin) const {
 
 std::vector<wire::LinkState> LinkStates::all() const {
   std::vector<wire::LinkState> out;
+  out.reserve(m_states.size());
   for (const auto& [origin, entry] : m_states)
     out.push_back(entry.state);
   return out;

@@ -15,6 +15,7 @@ constexpr Duration kLongestPause = std::chrono::seconds(5);
 
 std::vector<std::pair<KmeId, KmeId>> links_of(const KmeId& own, const std::vector<KmeId>& path) {
   std::vector<std::pair<KmeId, KmeId>> links;
+  links.reserve(path.size());
   const KmeId* from = &own;
   for (const KmeId& to : path)
     links.emplace_back(*std::exchange(from, &to), to);
