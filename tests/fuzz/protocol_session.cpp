@@ -58,9 +58,11 @@ class Session {
     for (Keypair* end : {&m_initiator, &m_responder}) {
       const bool own = (end == &m_initiator) == sent.from_initiator;
       Bytes datagram = sent.datagram;
+      const std::size_t missing = cut % datagram.size();
       datagram[at % datagram.size()] ^= change;
-      datagram.resize(datagram.size() - cut % datagram.size());
-      if (own || datagram != sent.datagram) must(!end->open(datagram));
+      datagram.resize(datagram.size() - missing);
+      // The two are not compared: the fuzzer learns what it sees compared, and would inject() a genuine packet.
+      if (own || change != 0 || missing != 0) must(!end->open(datagram));
     }
   }
 
