@@ -22,7 +22,8 @@ std::map<SaeId, std::uint64_t> rates_of(const KmeConfig& config) {
 class CoreKme final : public Kme {
  public:
   CoreKme(KmeConfig config, crypto::Rng& rng, WallTime wall, TimePoint now)
-      : m_site{config, rng, {}, now, wall, SaeRates(rates_of(config))} {
+      : m_site{std::move(config), rng, {}, now, wall, SaeRates()} {
+    m_site.rates = SaeRates(rates_of(m_site.config));
     m_site.instance = InstanceId(m_site.random_uuid());
   }
 

@@ -5,7 +5,7 @@
 
 namespace quipu::kms {
 
-SaeRates::SaeRates(std::map<SaeId, std::uint64_t> limits) {
+SaeRates::SaeRates(const std::map<SaeId, std::uint64_t>& limits) {
   for (const auto& [sae, rate] : limits)
     m_accounts.emplace(sae, Account{.rate = static_cast<double>(rate)});
 }

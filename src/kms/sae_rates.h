@@ -14,8 +14,9 @@ class SaeRates {
  public:
   static constexpr std::chrono::seconds kBurst{10};
 
+  SaeRates() = default;
   // Bits a second, at least 1; an SAE that is not named has no limit.
-  explicit SaeRates(std::map<SaeId, std::uint64_t> limits);
+  explicit SaeRates(const std::map<SaeId, std::uint64_t>& limits);
 
   // Whether it may ever have so many bits at once: no more than a burst.
   bool may_ever(const SaeId& sae, std::uint64_t bits) const;
