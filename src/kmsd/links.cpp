@@ -32,7 +32,11 @@ driver::DriverHostConfig host_config(const DriverFiles& files, const config::Lin
   return host;
 }
 
-// Collects the blocks of one turn, so that they share one durable transaction.
+// Blocks are gathered for so long, or until so many wait, and then share one durable transaction at either end. Key
+// lies in stock for seconds at least, and a transaction keeps every request waiting for the disk.
+constexpr auto kGatherTime = std::chrono::milliseconds(100);
+constexpr std::size_t kMostGathered = driver::DriverHostConfig{}.window / 2;
+
 class Links::Link final : public driver::DriverEvents {
  public:
   Link(net::Loop& loop, driver::DriverHostConfig config, KmeId peer, const Events& events, LogSink& log)
@@ -62,6 +66,7 @@ class Links::Link final : public driver::DriverEvents {
 
   void stop() {
     m_host.stop(net::Loop::now());
+    hand_over_blocks();
     after_event();
   }
 
@@ -80,6 +85,7 @@ class Links::Link final : public driver::DriverEvents {
 
   void on_block(driver::DriverBlock block) override {
     m_octets += block.key.size();
+    if (m_blocks.empty()) m_gathered_by = net::Loop::now() + kGatherTime;
     m_blocks.push_back({.source = m_name,
                         .id = block.id,
                         .key = std::move(block.key),
@@ -90,20 +96,29 @@ class Links::Link final : public driver::DriverEvents {
   void on_peer_message(SecretBytes message) override { m_messages.push_back(std::move(message)); }
 
   void after_event() {
-    if (!m_blocks.empty()) {
-      const auto count = static_cast<std::uint32_t>(m_blocks.size());
-      m_events.blocks(std::exchange(m_blocks, {}));
-      m_host.acknowledge(count);
-    }
+    if (m_blocks.size() >= kMostGathered || net::Loop::now() >= m_gathered_by) hand_over_blocks();
     send_messages();
-    if (const auto due = m_host.next_deadline()) {
+    set_deadline();
+  }
+
+ private:
+  void hand_over_blocks() {
+    if (m_blocks.empty()) return;
+    const auto count = static_cast<std::uint32_t>(m_blocks.size());
+    m_events.blocks(std::exchange(m_blocks, {}));
+    m_host.acknowledge(count);
+  }
+
+  void set_deadline() {
+    std::optional<TimePoint> due = m_host.next_deadline();
+    if (!m_blocks.empty()) due = std::min(due.value_or(m_gathered_by), m_gathered_by);
+    if (due) {
       m_deadline.set(*due);
     } else {
       m_deadline.cancel();
     }
   }
 
- private:
   // The driver's window bounds what waits; what is left of a process that has ended goes with it.
   void send_messages() {
     while (!m_messages.empty() && m_events.has_room(m_peer)) {
@@ -121,7 +136,8 @@ class Links::Link final : public driver::DriverEvents {
   const Events m_events;
   bool m_simulated = false;
   std::uint64_t m_octets = 0;
-  std::vector<kms::SourceBlock> m_blocks;
+  std::vector<kms::SourceBlock> m_blocks;  // that wait for others
+  TimePoint m_gathered_by;
   std::deque<SecretBytes> m_messages;
   driver::DriverHost m_host;
   net::FdWatch m_watch;
