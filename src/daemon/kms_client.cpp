@@ -206,7 +206,8 @@ void KmsClient::failed(const std::shared_ptr<Call>& call, Error error) {
   Kme& kme = *call->kmes[call->at];
   const bool unknown_key = call->method == Method::dec_keys && error.code == Errc::not_found;
   if (!unknown_key) leave(kme);
-  if (m_kmes.size() > 1) error.text = kme.url.text() + ": " + error.text;
+  const bool named = error.text.starts_with(kme.url.server.text());
+  if (m_kmes.size() > 1 && !named) error.text = kme.url.text() + ": " + error.text;
   if (!call->error || unknown_key) call->error = std::move(error);
   call->refused.reset();
   ++call->at;

@@ -159,13 +159,24 @@ class KmsTest(program.ProgramTest):
         self.assertIn("no connection", done.stdout)
         self.assertIn("FAULT  status: no answer: ", done.stdout)
 
-    def test_by_the_name_in_the_configuration(self):
-        site = self.site()
+    def test_a_peer_whose_certificate_is_revoked_by_a_list_of_its_own_is_not_asked(self):
+        self.quipu("pki", "revoke", "pki", "kme")
+        own = self.site()
+        other = self.site(keys=own.keys)
+        words = ["kms", "test", own.url, "--slave", "sae-b", "--ca", self.pki / "ca.pem", *self.credentials("", "sae-a")]
+        peer = ["--peer-url", other.url, *self.credentials("peer-", "sae-b"), "--peer-ca", self.pki / "ca.pem"]
+        self.quipu(*words, *peer)
+        done = self.quipu(*words, *peer, "--peer-crl", self.pki / "crl.pem", "--json", expect=program.DOWN)
+        self.assertIn("revoked", done.stdout)
+        self.assertEqual(json.loads(done.stdout)["kmes"][1]["connections"], 0)
+
+    def configuration(self, site, more=""):
         config = self.folder / "quipu.toml"
         config.write_text(f"""[device]
 addresses = ["10.70.0.1/24"]
 [kms.vendor]
 url = "{site.url}"
+{more}
 sae_id = "sae-a"
 ca = "{self.pki}/ca.pem"
 cert = "{self.pki}/sae-a.pem"
@@ -177,6 +188,19 @@ psk_file = "/etc/quipu/b.psk"
 allowed_ips = ["10.2.0.0/16"]
 sources = [{{ kms = "vendor", peer_sae_id = "sae-b" }}]
 """)
+        return config
+
+    def test_every_kme_of_a_name_is_tested(self):
+        site, good, dry = self.site(), self.site(), self.site(Quirks(exhausted=503))
+        config = self.configuration(site, f'standby_urls = ["{good.url}"]')
+        done = self.quipu("kms", "test", "vendor", "--config", config, "--json")
+        self.assertEqual([json.loads(line)["kmes"][0]["url"] for line in done.stdout.splitlines()], [site.url, good.url])
+        config = self.configuration(site, f'standby_urls = ["{dry.url}", "{good.url}"]')
+        done = self.quipu("kms", "test", "vendor", "--config", config, "--json", expect=program.DOWN)
+        self.assertEqual([json.loads(line)["usable"] for line in done.stdout.splitlines()], [True, False, True])
+
+    def test_by_the_name_in_the_configuration(self):
+        config = self.configuration(self.site())
         done = self.quipu("kms", "test", "vendor", "--config", config)
         self.assertIn("slave_SAE_ID         sae-b", done.stdout)
         done = self.quipu("kms", "test", "vendro", "--config", config, expect=program.ERROR)

@@ -293,7 +293,8 @@ class LaboratoryThatFails(unittest.TestCase):
             files = sorted(str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file())
             self.assertIn("a/quipu-kmsd.log", files)
             self.assertEqual([path for path in files if not path.endswith(".log")], [])
-            self.assertIn("quipu-kmsd says why", (kept / "a" / "quipu-kmsd.log").read_text())
+            # Whichever ended first: the others are killed then, and may not have come to their word.
+            self.assertTrue(any("says why" in (kept / file).read_text() for file in files), files)
             self.assertNotIn(name, run("ip", "netns", "list"))
             self.assertNotIn(name, run(quipu, "lab", "status", check=False))
         run(quipu, "lab", "down", name)
