@@ -57,24 +57,6 @@ std::string serial_number_of(const X509* certificate) {
   return out;
 }
 
-PeerIdentity identity_of(X509* certificate) {
-  PeerIdentity out;
-  out.common_name = common_name_of(certificate);
-  out.serial_number = serial_number_of(certificate);
-  const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
-    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
-    if (name->type != GEN_URI && name->type != GEN_DNS) continue;
-    std::string text = text_of(name->d.ia5);
-    if (!text.empty()) (name->type == GEN_URI ? out.uri_sans : out.dns_sans).push_back(std::move(text));
-  }
-  unsigned size = 0;
-  X509_digest(certificate, EVP_sha256(), out.fingerprint.data(), &size);
-  out.not_before = wall_time_of(X509_get0_notBefore(certificate));
-  out.not_after = wall_time_of(X509_get0_notAfter(certificate));
-  return out;
-}
-
 Result<ContextPointer> make_context(const TlsOptions& options) {
   crypto::start_libraries();
   ERR_clear_error();
@@ -134,35 +116,25 @@ bool holds_an_authority(SSL_CTX* ctx) {
   return false;
 }
 
-bool is_alert_about_certificate(int reason) {
-  switch (reason) {
-    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
-    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
-    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
-    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
-    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
-    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
-    case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
-    case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
-    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED: return true;
-    default: return false;
-  }
-}
-
-bool is_lack_of_common_ground(int reason) {
-  switch (reason) {
-    case SSL_R_UNSUPPORTED_PROTOCOL:
-    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
-    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
-    case SSL_R_NO_SHARED_CIPHER:
-    case SSL_R_NO_SUITABLE_GROUPS:
-    case SSL_R_NO_SUITABLE_KEY_SHARE:
-    case SSL_R_NO_SHARED_GROUPS: return true;
-    default: return false;
-  }
-}
-
 }  // namespace
+
+PeerIdentity identity_of(X509* certificate) {
+  PeerIdentity out;
+  out.common_name = common_name_of(certificate);
+  out.serial_number = serial_number_of(certificate);
+  const Names names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_URI && name->type != GEN_DNS) continue;
+    std::string text = text_of(name->d.ia5);
+    if (!text.empty()) (name->type == GEN_URI ? out.uri_sans : out.dns_sans).push_back(std::move(text));
+  }
+  unsigned size = 0;
+  X509_digest(certificate, EVP_sha256(), out.fingerprint.data(), &size);
+  out.not_before = wall_time_of(X509_get0_notBefore(certificate));
+  out.not_after = wall_time_of(X509_get0_notAfter(certificate));
+  return out;
+}
 
 std::vector<std::string> PeerIdentity::names(NameRule rule) const {
   switch (rule) {
@@ -216,57 +188,6 @@ TlsContext::~TlsContext() {
 
 ssl_st* TlsContext::new_session() const {
   return SSL_new(m_native);
-}
-
-Result<void> expect_host(ssl_st* session, const std::string& host) {
-  if (IpAddress::parse(host)) {
-    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), host.c_str()) == 1) return {};
-  } else if (SSL_set1_host(session, host.c_str()) == 1 &&
-             SSL_ctrl(session, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                      const_cast<char*>(host.c_str())) == 1) {
-    return {};
-  }
-  return fail(Errc::malformed, host + ": not a host name");
-}
-
-Result<PeerIdentity> peer_identity(ssl_st* session) {
-  const Certificate certificate(SSL_get1_peer_certificate(session));
-  if (certificate == nullptr) return fail(Errc::authentication, "the peer sent no certificate");
-  return identity_of(certificate.get());
-}
-
-TlsAgreement agreement_of(const ssl_st* session) {
-  const char* const group = SSL_get0_group_name(const_cast<ssl_st*>(session));
-  return {.version = SSL_get_version(session),
-          .group = group != nullptr ? group : "",
-          .cipher_suite = SSL_get_cipher_name(session)};
-}
-
-void keep_buffers(ssl_st* session) {
-  SSL_clear_mode(session, SSL_MODE_RELEASE_BUFFERS);
-}
-
-bool has_hello(const ssl_st* session) {
-  // OpenSSL keeps zeros here until it has parsed a ClientHello.
-  std::array<unsigned char, SSL3_RANDOM_SIZE> random{};
-  const std::size_t size = SSL_get_client_random(session, random.data(), random.size());
-  return size == random.size() && std::ranges::any_of(random, [](unsigned char octet) { return octet != 0; });
-}
-
-Error tls_error(const ssl_st* session, unsigned long code) {
-  const int reason = ERR_GET_REASON(code);
-  const char* words = ERR_reason_error_string(code);
-  const std::string text = words != nullptr ? words : "error " + std::to_string(code);
-  if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) return {Errc::authentication, "the peer sent no certificate"};
-  if (is_alert_about_certificate(reason)) return {Errc::authentication, "the peer refused our certificate: " + text};
-  if (const long verified = SSL_get_verify_result(session); verified != X509_V_OK) {
-    const bool other_name = verified == X509_V_ERR_HOSTNAME_MISMATCH || verified == X509_V_ERR_IP_ADDRESS_MISMATCH;
-    return {other_name ? Errc::not_permitted : Errc::authentication,
-            std::string("the peer's certificate: ") + X509_verify_cert_error_string(verified)};
-  }
-  if (is_lack_of_common_ground(reason))
-    return {Errc::unsupported, "no TLS version, group or cipher suite in common: " + text};
-  return {Errc::malformed, "TLS: " + text};
 }
 
 }  // namespace quipu::net

@@ -5,8 +5,7 @@
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
-#include <boost/asio/ssl/error.hpp>
-#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/post.hpp>
 #include <map>
 #include <tuple>
 #include <vector>
@@ -14,7 +13,7 @@
 #include "base/assert.h"
 #include "net/half_open.h"
 #include "net/sockaddr.h"
-#include "net/tls_native.h"
+#include "net/tls_session.h"
 
 namespace quipu::net {
 
@@ -27,8 +26,6 @@ namespace {
 constexpr std::size_t kReadSize = std::size_t{16} * 1024;  // a TLS record
 constexpr Duration kGoodbyeTime = std::chrono::seconds(2);
 constexpr Duration kAcceptPause = std::chrono::milliseconds(100);
-
-using Stream = asio::ssl::stream<tcp::socket>;
 
 tcp::endpoint to_asio(const Endpoint& endpoint) {
   const SocketAddress address = to_sockaddr(endpoint);
@@ -54,13 +51,6 @@ Error tcp_error(const error_code& ec) {
   return system_error("TCP", ec.value());
 }
 
-Error stream_error(Stream& stream, const error_code& ec) {
-  if (ec == asio::ssl::error::stream_truncated) return {Errc::io, "the connection broke off"};
-  if (ec.category() == asio::error::get_ssl_category())
-    return tls_error(stream.native_handle(), static_cast<unsigned long>(static_cast<unsigned>(ec.value())));
-  return tcp_error(ec);
-}
-
 void tune(tcp::socket& socket) {
   error_code ignored;
   std::ignore = socket.set_option(tcp::no_delay(true), ignored);
@@ -75,51 +65,113 @@ void close(tcp::socket& socket) {
 }  // namespace
 
 struct TlsSocket::Core : std::enable_shared_from_this<TlsSocket::Core> {
-  Core(Loop& owner, tcp::socket socket, std::shared_ptr<const TlsContext> tls)
-      : loop(owner), context(std::move(tls)), stream(std::move(socket), context->new_session()) {
-    keep_buffers(stream.native_handle());
+  Core(Loop& owner, tcp::socket connection, std::shared_ptr<const TlsContext> tls)
+      : loop(owner), context(std::move(tls)), socket(std::move(connection)), session(*context) {}
+
+  // `handler` is called from the loop, also when the socket is closed meanwhile.
+  void shake_hands(TlsSession::Role role, Callback<void(Result<void>)> handler) {
+    error_code ignored;
+    std::ignore = socket.non_blocking(true, ignored);
+    session.attach(socket.native_handle(), role);
+    on_handshake = std::move(handler);
+    wait(role == TlsSession::Role::client ? TlsSession::Wants::write : TlsSession::Wants::read, &Core::handshake_ready);
   }
 
-  void write_more(std::size_t at) {
-    const asio::const_buffer rest(out.view().data() + at, out.size() - at);
-    stream.async_write_some(rest, [self = shared_from_this(), at](error_code ec, std::size_t n) {
+  void handshake_ready(Result<void> ready) {
+    if (ready) {
+      const Taken taken = go_on(session.handshake(), &Core::handshake_ready);
+      if (!taken) return;
+      if (!*taken) ready = std::unexpected(taken->error());
+    }
+    std::exchange(on_handshake, nullptr)(std::move(ready));
+  }
+
+  void read() {
+    if (!session.has_pending()) return wait(TlsSession::Wants::read, &Core::read_ready);
+    asio::post(socket.get_executor(), [self = shared_from_this()] { self->read_ready({}); });
+  }
+
+  void read_ready(Result<void> ready) {
+    if (closed) return;
+    if (!ready) return std::exchange(on_read, nullptr)(std::unexpected(std::move(ready).error()));
+    const Taken count = go_on(session.read(in.mutable_view()), &Core::read_ready);
+    if (!count) return;
+    auto handler = std::exchange(on_read, nullptr);
+    if (!*count) return handler(std::unexpected(count->error()));
+    handler(in.view().first(**count));
+  }
+
+  // As much as the socket takes now.
+  void write_ready(Result<void> ready) {
+    if (closed) return;
+    while (ready && written < out.size()) {
+      const Taken count = go_on(session.write(out.view().subspan(written)), &Core::write_ready);
+      if (!count) return;
+      written += count->value_or(0);
+      if (!*count) ready = std::unexpected(count->error());
+    }
+    asio::post(socket.get_executor(), [self = shared_from_this(), result = std::move(ready)]() mutable {
       if (self->closed) return;
-      if (!ec && at + n < self->out.size()) return self->write_more(at + n);
       self->out.clear();
-      auto handler = std::exchange(self->on_write, nullptr);
-      handler(ec ? Result<void>(std::unexpected(stream_error(self->stream, ec))) : Result<void>());
+      std::exchange(self->on_write, nullptr)(std::move(result));
     });
   }
 
+  void goodbye_ready(Result<void> ready) {
+    if (ready && !go_on(session.say_goodbye(), &Core::goodbye_ready)) return;
+    error_code ignored;
+    std::ignore = socket.shutdown(tcp::socket::shutdown_send, ignored);
+    if (socket.is_open()) drain();
+  }
+
+  // Until the peer has closed as well: octets that nobody reads would have the kernel reset the connection.
   void drain() {
-    stream.next_layer().async_read_some(asio::buffer(in.mutable_view().data(), in.size()),
-                                        [self = shared_from_this()](error_code ec, std::size_t) {
-                                          if (ec) return self->end();
-                                          self->drain();
-                                        });
+    socket.async_read_some(asio::buffer(in.mutable_view().data(), in.size()),
+                           [self = shared_from_this()](error_code ec, std::size_t) {
+                             if (ec) return self->end();
+                             self->drain();
+                           });
   }
 
   void say_goodbye() {
     // The operations keep us alive until then, and are dropped with the loop.
     goodbye = std::make_unique<Timer>(loop, [this] { end(); });
     goodbye->set(Loop::now() + kGoodbyeTime);
-    stream.async_shutdown([self = shared_from_this()](error_code) {
-      error_code ignored;
-      std::ignore = self->stream.next_layer().shutdown(tcp::socket::shutdown_send, ignored);
-      if (self->stream.next_layer().is_open()) self->drain();
-    });
+    goodbye_ready({});
   }
 
   void end() {
-    close(stream.next_layer());
+    close(socket);
     goodbye->cancel();
+  }
+
+  using Ready = void (Core::*)(Result<void>);
+  // Nothing: the socket is waited for first.
+  using Taken = std::optional<Result<std::size_t>>;
+
+  Taken go_on(TlsSession::Step step, Ready again) {
+    if (const auto* const count = std::get_if<std::size_t>(&step)) return *count;
+    if (auto* const error = std::get_if<Error>(&step)) return std::unexpected(std::move(*error));
+    wait(std::get<TlsSession::Wants>(step), again);
+    return std::nullopt;
+  }
+
+  void wait(TlsSession::Wants wants, Ready ready) {
+    const auto event = wants == TlsSession::Wants::read ? tcp::socket::wait_read : tcp::socket::wait_write;
+    socket.async_wait(event, [self = shared_from_this(), ready](error_code ec) {
+      if (!ec && !self->socket.is_open()) ec = asio::error::operation_aborted;
+      (self.get()->*ready)(ec ? Result<void>(std::unexpected(tcp_error(ec))) : Result<void>());
+    });
   }
 
   Loop& loop;
   std::shared_ptr<const TlsContext> context;
-  Stream stream;
+  tcp::socket socket;
+  TlsSession session;
   SecretBytes in{kReadSize};
   SecretBytes out;
+  std::size_t written = 0;  // of `out`
+  Callback<void(Result<void>)> on_handshake;
   Callback<void(Result<ByteView>)> on_read;
   Callback<void(Result<void>)> on_write;
   std::shared_ptr<const PeerIdentity> peer;
@@ -133,25 +185,20 @@ TlsSocket::TlsSocket(std::shared_ptr<Core> core) : m_core(std::move(core)) {}
 TlsSocket::~TlsSocket() {
   if (m_core == nullptr) return;
   m_core->closed = true;
-  close(m_core->stream.next_layer());
+  close(m_core->socket);
 }
 
 void TlsSocket::read(Callback<void(Result<ByteView>)> handler) {
   m_core->on_read = std::move(handler);
-  const asio::mutable_buffer room(m_core->in.mutable_view().data(), m_core->in.size());
-  m_core->stream.async_read_some(room, [self = m_core](error_code ec, std::size_t n) {
-    if (self->closed) return;
-    auto waiting = std::exchange(self->on_read, nullptr);
-    if (ec) return waiting(std::unexpected(stream_error(self->stream, ec)));
-    waiting(self->in.view().first(n));
-  });
+  m_core->read();
 }
 
 void TlsSocket::write(SecretBytes octets, Callback<void(Result<void>)> handler) {
   QUIPU_ASSERT(m_core->on_write == nullptr);
   m_core->out = std::move(octets);
+  m_core->written = 0;
   m_core->on_write = std::move(handler);
-  m_core->write_more(0);
+  m_core->write_ready({});
 }
 
 void TlsSocket::finish(std::unique_ptr<TlsSocket> socket) {
@@ -169,7 +216,7 @@ const Endpoint& TlsSocket::remote() const {
 }
 
 TlsAgreement TlsSocket::agreement() const {
-  return agreement_of(m_core->stream.native_handle());
+  return m_core->session.agreement();
 }
 
 struct TlsConnect::Core : std::enable_shared_from_this<TlsConnect::Core> {
@@ -196,33 +243,27 @@ struct TlsConnect::Core : std::enable_shared_from_this<TlsConnect::Core> {
     const Endpoint remote = addresses[next++];
     attempt = std::make_shared<TlsSocket::Core>(loop, tcp::socket(loop.context()), context);
     attempt->remote = remote;
-    attempt->stream.next_layer().async_connect(
-        to_asio(remote), [self = shared_from_this(), socket = attempt](error_code ec) {
-          if (self->done || socket != self->attempt) return;
-          if (ec) return self->try_next({Errc::unavailable, self->describe(system_error("TCP", ec.value()).text)});
-          self->shake_hands();
-        });
+    attempt->socket.async_connect(to_asio(remote), [self = shared_from_this(), socket = attempt](error_code ec) {
+      if (self->done || socket != self->attempt) return;
+      if (ec) return self->try_next({Errc::unavailable, self->describe(system_error("TCP", ec.value()).text)});
+      self->shake_hands();
+    });
   }
 
   void shake_hands() {
-    tune(attempt->stream.next_layer());
+    tune(attempt->socket);
     if (expected_id.empty()) {
-      if (auto set = expect_host(attempt->stream.native_handle(), to.host); !set)
-        return end(std::unexpected(std::move(set).error()));
+      if (auto set = attempt->session.expect_host(to.host); !set) return end(std::unexpected(std::move(set).error()));
     }
-    attempt->stream.async_handshake(asio::ssl::stream_base::client,
-                                    [self = shared_from_this(), socket = attempt](error_code ec) {
-                                      if (self->done) return;
-                                      if (ec) {
-                                        Error error = stream_error(socket->stream, ec);
-                                        return self->end(fail_at(self->to.text(), std::move(error)));
-                                      }
-                                      self->check_identity();
-                                    });
+    attempt->shake_hands(TlsSession::Role::client, [self = shared_from_this()](Result<void> shaken) {
+      if (self->done) return;
+      if (!shaken) return self->end(fail_at(self->to.text(), std::move(shaken).error()));
+      self->check_identity();
+    });
   }
 
   void check_identity() {
-    auto identity = peer_identity(attempt->stream.native_handle());
+    auto identity = attempt->session.peer();
     if (!identity) return end(fail_at(to.text(), std::move(identity).error()));
     if (!expected_id.empty() && !identity->is(expected_id))
       return end(fail(Errc::not_permitted, describe("the peer's certificate does not say " + expected_id)));
@@ -239,7 +280,7 @@ struct TlsConnect::Core : std::enable_shared_from_this<TlsConnect::Core> {
   void abandon() {
     done = true;
     deadline.reset();
-    if (attempt != nullptr) close(attempt->stream.next_layer());
+    if (attempt != nullptr) close(attempt->socket);
     attempt.reset();
   }
 
@@ -276,9 +317,9 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     std::unique_ptr<Timer> deadline{};
     TimePoint since = Loop::now();
 
-    tcp::socket& socket() { return speaks == nullptr ? silent : speaks->stream.next_layer(); }
+    tcp::socket& socket() { return speaks == nullptr ? silent : speaks->socket; }
 
-    bool said_hello() const { return speaks != nullptr && has_hello(speaks->stream.native_handle()); }
+    bool said_hello() const { return speaks != nullptr && speaks->session.has_hello(); }
   };
 
   Core(Loop& owner, Options chosen)
@@ -359,10 +400,9 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
       return refuse(id, {Errc::exhausted, "too many TLS handshakes of one sender"});
     one.speaks = std::make_shared<TlsSocket::Core>(loop, std::move(one.silent), context);
     one.speaks->remote = one.from;
-    // The operation works in the stream until its handler has run, also when the handshake was given up before.
-    one.speaks->stream.async_handshake(
-        asio::ssl::stream_base::server,
-        [self = shared_from_this(), socket = one.speaks, id](error_code error) { self->shaken(id, error); });
+    one.speaks->shake_hands(TlsSession::Role::server, [self = shared_from_this(), id](Result<void> shaken) {
+      self->shaken(id, std::move(shaken));
+    });
   }
 
   void overdue(std::uint64_t id) {
@@ -372,12 +412,12 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
     refuse(id, {Errc::timeout, "no TLS handshake in time"});
   }
 
-  void shaken(std::uint64_t id, const error_code& ec) {
+  void shaken(std::uint64_t id, Result<void> result) {
     const auto found = pending.find(id);
     if (closed || found == pending.end()) return;
     const std::shared_ptr<TlsSocket::Core> socket = found->second.speaks;
-    if (ec) return refuse(id, stream_error(socket->stream, ec));
-    auto identity = peer_identity(socket->stream.native_handle());
+    if (!result) return refuse(id, result.error());
+    auto identity = socket->session.peer();
     if (!identity) return refuse(id, std::move(identity).error());
     budget.know(found->second.from.address, Loop::now());
     pending.erase(found);
