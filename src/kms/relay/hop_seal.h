@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One hop's encryption: one-time pad and Wegman-Carter tag, both of fresh key of the link (docs/km-link.md). Secure
-// against any computing power; the pad is used up whether or not the hop succeeds.
+// One hop's encryption, under fresh key of its link.
 #pragma once
 
 #include "kms/link_message.h"
+#include "kms/pad_seal.h"
 
 namespace quipu::kms {
 
-// Slots that a block of so many octets needs: its pad and the key of the tag.
-constexpr std::uint32_t hop_slots(std::size_t block) {
-  return static_cast<std::uint32_t>(block / kSlotSize) + crypto::kOneTimeKeySize / kSlotSize;
-}
-
-// Fills in ciphertext and tag; all else of `hop` is set. `pad` has hop_slots() slots.
+// Fills in ciphertext and tag; all else of `hop` is set. `pad`: pad_slots() slots for the block.
 void seal_hop(wire::RelayHop& hop, ByteView block, ByteView pad);
 // The block; empty when the tag does not fit. `pad`: as many octets as hop.pad says.
 SecretBytes open_hop(const wire::RelayHop& hop, ByteView pad);

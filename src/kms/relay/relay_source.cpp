@@ -40,7 +40,7 @@ void RelaySource::progress() {
 bool RelaySource::send(const Route& route) {
   Association& first = *m_associations.at(route.path.front());
   const std::uint32_t octets = route.block_size();
-  auto pad = first.carve_pad(hop_slots(octets));
+  auto pad = first.carve_pad(pad_slots(octets));
   if (!pad) {
     wait_for_key(route.path.front());
     return false;

@@ -168,7 +168,7 @@ void RelayTransit::carry(const Arrival& arrival, SecretBytes block) {
 bool RelayTransit::send_on(Carried& carried) {
   Association* next = contact(carried.next);
   if (next == nullptr) return false;  // its loss is about to be handled
-  auto pad = next->carve_pad(hop_slots(carried.block.size()));
+  auto pad = next->carve_pad(pad_slots(carried.block.size()));
   if (!pad) return false;
   carried.hop.pad = std::move(pad->parts);
   carried.hop.simulated = carried.hop.simulated || next->is_simulated();

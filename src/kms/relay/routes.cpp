@@ -14,7 +14,7 @@ constexpr std::uint64_t kLinkCost = 1'000;
 constexpr std::uint64_t kScarce = 262'144;
 // More than any path of links that are not avoided.
 constexpr std::uint64_t kAvoidedCost = 100'000'000;
-constexpr std::uint64_t kLeastOctets = std::uint64_t{hop_slots(kLeastRelayedBlock)} * kSlotSize;
+constexpr std::uint64_t kLeastOctets = std::uint64_t{pad_slots(kLeastRelayedBlock)} * kSlotSize;
 
 }  // namespace
 
