@@ -45,7 +45,8 @@ Association::Association(Site& site, const PeerConfig& config, Pool pool)
       m_opened(site, m_pool, m_link, m_own),
       m_contact(site, m_pool, m_link, m_own, m_opened),
       m_accept(site, m_pool, m_link, m_opened),
-      m_delivery(site, config, m_pool, m_link, m_own, m_opened, m_availability),
+      m_transferred(site, config, m_link, m_opened),
+      m_delivery(site, config, m_pool, m_link, m_own, m_opened, m_transferred, m_availability),
       m_production(site.now),
       m_consumption(site.now),
       m_counted(m_pool.books()),
@@ -89,6 +90,7 @@ Result<void> Association::link_received(ByteView octets) {
   if (was_up) heard();
   QUIPU_TRY(dispatch_if_allowed(*message));
   if (m_link.up() && !was_up) contact_made();
+  m_transferred.progress();
   m_delivery.retry();
   return {};
 }
@@ -198,6 +200,10 @@ Result<void> Association::dispatch(const wire::Ack& m) {
     m_site.relay_events.emplace_back(RelayHopAnswered{m_config.id, hop->relay, {}});
     return {};
   }
+  if (const auto* transfer = sent ? std::get_if<KeyTransferSent>(&*sent) : nullptr) {
+    m_site.multicast_events.emplace_back(KeyTransferAnswered{transfer->transfer, {}});
+    return {};
+  }
   m_link.close(wire::GoodbyeReason::violation, "an answer to nothing that was asked");
   return {};
 }
@@ -209,6 +215,10 @@ Result<void> Association::dispatch(const wire::Refused& m) {
     return m_opened.open_refused(open->lease, m.reason);
   if (const auto* hop = sent ? std::get_if<RelayHopSent>(&*sent) : nullptr) {
     m_site.relay_events.emplace_back(RelayHopAnswered{m_config.id, hop->relay, m.reason});
+    return {};
+  }
+  if (const auto* transfer = sent ? std::get_if<KeyTransferSent>(&*sent) : nullptr) {
+    m_site.multicast_events.emplace_back(KeyTransferAnswered{transfer->transfer, m.reason});
     return {};
   }
   m_link.close(wire::GoodbyeReason::violation, "an answer to nothing that was asked");
@@ -267,8 +277,8 @@ void Association::driver_message(const std::string& source, SecretBytes message)
   if (m_link.up()) m_link.send(wire::DriverMessage{source, std::move(message)});
 }
 
-void Association::enc_keys(RequestId request, const SaeId& master, const etsi::EncKeysCall& call) {
-  m_delivery.enc_keys(request, master, call);
+void Association::enc_keys(RequestId request, KeyOrder order) {
+  m_delivery.enc_keys(request, std::move(order));
   touch();
 }
 
@@ -300,6 +310,7 @@ Result<void> Association::handle_timeout() {
   m_due.reset();
   m_link.handle_timeout();
   m_accept.handle_timeout();
+  m_transferred.progress();
   m_delivery.handle_timeout();
   if (!m_link.connected()) m_contact.forget_lists();  // whoever ended it
   QUIPU_TRY(go_on_merging());
@@ -322,6 +333,7 @@ std::optional<TimePoint> Association::next_deadline() const {
   next = earlier(next, m_accept.next_deadline());
   next = earlier(next, m_delivery.next_deadline());
   next = earlier(next, m_opened.next_expiry());
+  next = earlier(next, m_transferred.next_deadline());
   return m_end_reported ? next : earlier(next, m_availability.ends());
 }
 

@@ -5,6 +5,7 @@
 // An error from any call is the store's, and ends the run.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 
@@ -17,6 +18,7 @@
 #include "kms/own_leases.h"
 #include "kms/pool.h"
 #include "kms/rate_meter.h"
+#include "kms/transferred_keys.h"
 
 namespace quipu::kms {
 
@@ -47,7 +49,7 @@ class Association {
   // As enc_keys would give them out now: nothing while it gives no keys, and without contact none but what is leased.
   std::uint64_t obtainable_octets() const { return m_delivery.obtainable_octets(false); }
 
-  // --- for the relay ---
+  // --- for the relay, and multicast ---
 
   // A message that is no request. Nothing is sent without contact.
   void send(const wire::Message& message) {
@@ -56,6 +58,7 @@ class Association {
 
   // In contact.
   void send_hop(wire::RelayHop hop);
+  void send_transfer(wire::KeyTransfer transfer);
   // Empty without contact, and when there are not enough slots leased; then leases for so many are taken.
   std::optional<CarvedPad> carve_pad(std::uint32_t slots);
 
@@ -63,13 +66,15 @@ class Association {
 
   Accept& accept() { return m_accept; }
 
+  Delivery& delivery() { return m_delivery; }
+
   // Marks that there is work for handle_timeout().
   void touch();
 
   Result<void> blocks_received(std::vector<SourceBlock> blocks);
   void driver_message(const std::string& source, SecretBytes message);
 
-  void enc_keys(RequestId request, const SaeId& master, const etsi::EncKeysCall& call);
+  void enc_keys(RequestId request, KeyOrder order);
   void dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call);
   etsi::Status status_reply(const SaeId& master, const SaeId& slave) const;
 
@@ -115,6 +120,8 @@ class Association {
   Result<void> dispatch(const wire::BindingAck& m);
   Result<void> dispatch(const wire::DriverMessage& m);
   Result<void> dispatch(const wire::RelayHop& m);
+  Result<void> dispatch(const wire::KeyTransfer& m);
+  Result<void> dispatch(const wire::KeyTransferVoid& m);
   Result<void> dispatch(const wire::LinkState& m);
   Result<void> dispatch(const wire::RelayFailed& m);
   Result<void> dispatch_if_allowed(const wire::Message& message);
@@ -137,11 +144,12 @@ class Association {
   ContactExchange m_contact;
   Accept m_accept;
   Availability m_availability;
+  TransferredKeys m_transferred;
   Delivery m_delivery;
 
   std::set<LeaseId> m_close_asked;         // on this connection, of leases that have not ended
   std::set<std::string> m_unshared_links;  // that were told of on this connection
-  std::uint32_t m_pad_slots = 0;           // that the relay waits for
+  std::uint32_t m_pad_slots = 0;           // that the relay or multicast waits for
   std::optional<TimePoint> m_due;          // housekeeping
   bool m_end_reported = false;             // of serving
   bool m_stock_low = false;                // as last told
@@ -151,5 +159,7 @@ class Association {
   std::uint64_t m_counted_spent = 0;
   Books m_before_run;  // as the store had them
 };
+
+using Associations = std::map<KmeId, std::unique_ptr<Association>>;
 
 }  // namespace quipu::kms

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the relay needs of the pool and the KM link with one peer.
+// What relay and multicast need of the pool and the KM link with one peer.
 #include "kms/association.h"
 
 namespace quipu::kms {
@@ -24,6 +24,21 @@ void Association::send_hop(wire::RelayHop hop) {
   m_link.request(std::move(hop), RelayHopSent{relay});
 }
 
+Result<void> Association::dispatch(const wire::KeyTransfer& m) {
+  m_transferred.receive(m);
+  return {};
+}
+
+Result<void> Association::dispatch(const wire::KeyTransferVoid& m) {
+  m_transferred.receive(m);
+  return {};
+}
+
+void Association::send_transfer(wire::KeyTransfer transfer) {
+  const wire::TransferId id = transfer.id;
+  m_link.request(std::move(transfer), KeyTransferSent{id});
+}
+
 std::optional<CarvedPad> Association::carve_pad(std::uint32_t slots) {
   // The reserve is for others.
   if (!m_link.up() || obtainable_octets() < std::uint64_t{slots} * kSlotSize) return std::nullopt;
@@ -34,7 +49,7 @@ std::optional<CarvedPad> Association::carve_pad(std::uint32_t slots) {
   return pad;
 }
 
-// SAEs first: the relay asks again.
+// SAEs first: relay and multicast ask again.
 std::optional<Demand> Association::waiting() const {
   if (const auto demand = m_delivery.waiting()) return demand;
   if (m_pad_slots == 0) return std::nullopt;

@@ -10,7 +10,7 @@ void Delivery::reply(RequestId request, EtsiReply reply) {
 }
 
 EtsiReply Delivery::hand_out(etsi::KeyContainer container, AuditDelivery audit) {
-  container.simulated = m_pool.simulated();
+  container.simulated = container.simulated || m_pool.simulated() || m_transferred.simulated();
   m_delivered_keys += container.keys.size();
   for (const etsi::Key& key : container.keys) {
     m_delivered_octets += key.bytes.size();
@@ -24,13 +24,9 @@ etsi::ApiError Delivery::not_serving() const {
   return unavailable("no keys now: there is no contact with KME " + m_peer.id.value());
 }
 
-void Delivery::enc_keys(RequestId request, const SaeId& master, const etsi::EncKeysCall& call) {
-  const auto demand = demand_of(call.request, m_site.config.limits);
-  if (!demand) return reply(request, demand.error());
-  auto slaves = slaves_of(call, m_peer, m_site.config.limits);
-  if (!slaves) return reply(request, slaves.error());
+void Delivery::enc_keys(RequestId request, KeyOrder order) {
   // First come, first served.
-  begin(request, EncWait{master, std::move(*slaves), *demand}, !waiting().has_value());
+  begin(request, std::move(order), !waiting().has_value());
 }
 
 void Delivery::dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call) {
@@ -39,10 +35,8 @@ void Delivery::dec_keys(RequestId request, const SaeId& slave, const etsi::DecKe
   begin(request, DecWait{call.master, slave, call.key_ids.ids, std::move(*ids)}, true);
 }
 
-void Delivery::begin(RequestId request, std::variant<EncWait, DecWait> what, bool at_once) {
-  if (at_once)
-    if (auto answer = std::visit([&](const auto& wait) { return attempt(wait, false); }, what))
-      return reply(request, std::move(*answer));
+void Delivery::begin(RequestId request, std::variant<KeyOrder, DecWait> what, bool at_once) {
+  if (at_once && std::visit([&](auto& each) { return serve(request, each, false); }, what)) return;
   m_waiting.push_back({request, std::move(what), m_site.now + kMaxWait});
 }
 
@@ -58,46 +52,95 @@ std::uint64_t Delivery::obtainable_octets(bool with_reserve) const {
   return there - std::min(there, reserve);
 }
 
-std::optional<etsi::ApiError> Delivery::over_budget(const EncWait& wait) const {
-  const std::uint64_t bits = std::uint64_t{wait.demand.number} * wait.demand.size_bits;
-  if (!m_site.rates.may_ever(wait.master, bits)) return bad_request("more than this SAE's rate allows at once");
-  if (!m_site.rates.allows(wait.master, bits, m_site.now))
+std::optional<etsi::ApiError> Delivery::over_budget(const KeyOrder& order) const {
+  const std::uint64_t bits = std::uint64_t{order.demand.number} * order.demand.size_bits;
+  if (!m_site.rates.may_ever(order.master, bits)) return bad_request("more than this SAE's rate allows at once");
+  if (!m_site.rates.allows(order.master, bits, m_site.now))
     return unavailable("this SAE has drawn what its rate allows; ask again later");
-  if (m_peer.reserve_octets == 0 || uses_reserve(wait.master)) return std::nullopt;
-  if (obtainable_octets(wait.master) >= std::uint64_t{wait.demand.slots()} * kSlotSize) return std::nullopt;
+  if (m_peer.reserve_octets == 0 || uses_reserve(order.master)) return std::nullopt;
+  if (obtainable_octets(order.master) >= std::uint64_t{order.demand.slots()} * kSlotSize) return std::nullopt;
   return unavailable("not enough key material available; the rest of it is reserved");
 }
 
-std::optional<EtsiReply> Delivery::attempt(const EncWait& wait, bool last) {
-  if (!m_availability.serving(m_site.now)) return not_serving();
-  if (auto error = over_budget(wait)) return *std::move(error);
-  auto carved = m_own.carve(wait.demand);
-  if (!carved) {
-    if (!last && m_link.up() && m_own.could_meet(wait.demand)) return std::nullopt;
-    return unavailable("not enough key material available");
+bool Delivery::serve(RequestId request, KeyOrder& order, bool last) {
+  auto keys = carve(order, last);
+  if (!keys) return false;
+  if (!*keys) {
+    reply(request, std::move(keys->error()));
+  } else if (order.further.empty()) {
+    reply(request, hand_out(order, **keys, false));
+  } else {
+    m_own.keep_open(**keys);
+    m_site.multicast_events.emplace_back(KeysCarved{m_peer.id, request, std::move(order), std::move(**keys)});
   }
-  m_site.rates.spend(wait.master, std::uint64_t{wait.demand.number} * wait.demand.size_bits, m_site.now);
+  return true;
+}
+
+std::optional<std::expected<std::vector<CarvedKey>, etsi::ApiError>> Delivery::carve(const KeyOrder& order, bool last) {
+  if (!m_availability.serving(m_site.now)) return std::unexpected(not_serving());
+  if (auto error = over_budget(order)) return std::unexpected(*std::move(error));
+  auto carved = m_own.carve(order.demand);
+  if (!carved) {
+    if (!last && m_link.up() && m_own.could_meet(order.demand)) return std::nullopt;
+    return std::unexpected(unavailable("not enough key material available"));
+  }
+  m_site.rates.spend(order.master, std::uint64_t{order.demand.number} * order.demand.size_bits, m_site.now);
+  return *std::move(carved);
+}
+
+EtsiReply Delivery::hand_out(const KeyOrder& order, std::vector<CarvedKey>& keys, bool simulated) {
   etsi::KeyContainer container;
-  AuditDelivery audit{m_peer.id, wait.master, true, wait.slaves, {}};
-  for (CarvedKey& key : *carved) {
-    bind(key, wait);
+  container.simulated = simulated;
+  AuditDelivery audit{m_peer.id, order.master, true, order.slaves, {}};
+  for (const auto& [peer, slaves] : order.further)
+    audit.named.insert(audit.named.end(), slaves.begin(), slaves.end());
+  for (CarvedKey& key : keys) {
+    bind(key, order);
     audit.key_ids.push_back(key.key_id);
     container.keys.push_back({KeyId(key.key_id.text()), std::move(key.key)});
   }
   return hand_out(std::move(container), std::move(audit));
 }
 
-void Delivery::bind(const CarvedKey& key, const EncWait& wait) {
+bool Delivery::hand_out_kept(RequestId request, const KeyOrder& order, std::vector<CarvedKey>& keys, bool simulated) {
+  if (!m_availability.serving(m_site.now) || !m_own.are_open(keys)) return false;
+  m_own.release(keys, true);
+  reply(request, hand_out(order, keys, simulated));
+  return true;
+}
+
+void Delivery::give_up_kept(const std::vector<CarvedKey>& keys) {
+  m_own.release(keys, false);
+}
+
+void Delivery::bind(const CarvedKey& key, const KeyOrder& order) {
   wire::Binding binding;
   binding.number = wire::BindingNumber(++m_last_binding);
   binding.lease = key.lease;
   binding.slot = key.slot;
   binding.slots = key.slots;
-  binding.size_bits = wait.demand.size_bits;
-  binding.master = wait.master;
-  binding.slaves = wait.slaves;
+  binding.size_bits = order.demand.size_bits;
+  binding.master = order.master;
+  binding.slaves = order.slaves;
   if (m_link.up()) m_link.send(binding);
   m_unacknowledged.push_back({std::move(binding), m_site.now});
+}
+
+bool Delivery::serve(RequestId request, const DecWait& wait, bool last) {
+  auto answer = attempt(wait, last);
+  if (answer) reply(request, std::move(*answer));
+  return answer.has_value();
+}
+
+OpenedLeases::Finding Delivery::look_up(const Uuid& key_id, const DecWait& wait) const {
+  const auto finding = m_transferred.look_up(key_id, wait.master, wait.slave);
+  return finding != OpenedLeases::Finding::unknown ? finding : m_opened.look_up(key_id, wait.master, wait.slave);
+}
+
+SecretBytes Delivery::fetch(const Uuid& key_id, const DecWait& wait) {
+  const auto finding = m_transferred.look_up(key_id, wait.master, wait.slave);
+  return finding == OpenedLeases::Finding::granted ? m_transferred.fetch(key_id, wait.slave)
+                                                   : m_opened.fetch(key_id, wait.slave);
 }
 
 std::optional<EtsiReply> Delivery::attempt(const DecWait& wait, bool last) {
@@ -106,7 +149,7 @@ std::optional<EtsiReply> Delivery::attempt(const DecWait& wait, bool last) {
   bool awaited = false;
   bool foreign = false;
   for (const Uuid& id : wait.ids) {
-    const auto finding = m_opened.look_up(id, wait.master, wait.slave);
+    const auto finding = look_up(id, wait);
     if (finding == unknown) return bad_request(std::string(etsi::kKeysNotFound));
     awaited = awaited || finding == waiting;
     foreign = foreign || finding == refused;
@@ -119,7 +162,7 @@ std::optional<EtsiReply> Delivery::attempt(const DecWait& wait, bool last) {
   }
   etsi::KeyContainer container;
   for (std::size_t i = 0; i < wait.ids.size(); ++i)
-    container.keys.push_back({wait.asked[i], m_opened.fetch(wait.ids[i], wait.slave)});
+    container.keys.push_back({wait.asked[i], fetch(wait.ids[i], wait)});
   return hand_out(std::move(container), {m_peer.id, wait.slave, false, {wait.master}, wait.ids});
 }
 
@@ -127,16 +170,13 @@ void Delivery::retry() {
   bool enc_waits = false;  // an earlier enc_keys still does
   for (auto it = m_waiting.begin(); it != m_waiting.end();) {
     const auto current = it++;
-    const bool enc = std::holds_alternative<EncWait>(current->what);
+    const bool enc = std::holds_alternative<KeyOrder>(current->what);
     const bool last = m_site.now >= current->until;
     if (enc && enc_waits && !last) continue;
-    auto answer = std::visit([&](const auto& wait) { return attempt(wait, last); }, current->what);
-    if (answer) {
-      reply(current->request, std::move(*answer));
+    if (std::visit([&](auto& each) { return serve(current->request, each, last); }, current->what))
       m_waiting.erase(current);
-    } else {
+    else
       enc_waits = enc_waits || enc;
-    }
   }
 }
 
@@ -163,7 +203,7 @@ std::optional<TimePoint> Delivery::next_deadline() const {
 
 std::optional<Demand> Delivery::waiting() const {
   for (const Waiting& waiting : m_waiting)
-    if (const auto* enc = std::get_if<EncWait>(&waiting.what)) return enc->demand;
+    if (const auto* order = std::get_if<KeyOrder>(&waiting.what)) return order->demand;
   return std::nullopt;
 }
 

@@ -13,6 +13,7 @@
 #include "kms/opened_leases.h"
 #include "kms/own_leases.h"
 #include "kms/request_rules.h"
+#include "kms/transferred_keys.h"
 
 namespace quipu::kms {
 
@@ -23,19 +24,27 @@ inline constexpr Duration kMaxAckDelay = std::chrono::milliseconds(20);
 class Delivery {
  public:
   Delivery(Site& site, const PeerConfig& peer, const Pool& pool, KmLink& link, OwnLeases& own, OpenedLeases& opened,
-           const Availability& availability)
+           TransferredKeys& transferred, const Availability& availability)
       : m_site(site),
         m_peer(peer),
         m_pool(pool),
         m_link(link),
         m_own(own),
         m_opened(opened),
+        m_transferred(transferred),
         m_availability(availability) {}
 
-  // `master` and `slave` are known to be served where they should be; each call is answered once, now or later.
-  void enc_keys(RequestId request, const SaeId& master, const etsi::EncKeysCall& call);
+  // Each call is answered once, now or later; an order with slaves at further KMEs goes on to multicast when it is cut.
+  void enc_keys(RequestId request, KeyOrder order);
+  // `slave` is known to be served here.
   void dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call);
   void cancel(RequestId request);
+
+  // Keys that went on to multicast: bound and handed to their master. False, and nothing is done, when that must not be
+  // any more. `simulated`: the key that they were transferred under.
+  bool hand_out_kept(RequestId request, const KeyOrder& order, std::vector<CarvedKey>& keys, bool simulated);
+  // They are burnt.
+  void give_up_kept(const std::vector<CarvedKey>& keys);
 
   // Something came that a waiting request may wait for, or time has passed.
   void retry();
@@ -66,12 +75,6 @@ class Delivery {
   std::uint64_t spent_octets() const { return m_spent_octets; }
 
  private:
-  struct EncWait {
-    SaeId master;
-    std::vector<SaeId> slaves;
-    Demand demand;
-  };
-
   struct DecWait {
     SaeId master;
     SaeId slave;
@@ -81,7 +84,7 @@ class Delivery {
 
   struct Waiting {
     RequestId request;
-    std::variant<EncWait, DecWait> what;
+    std::variant<KeyOrder, DecWait> what;
     TimePoint until;
   };
 
@@ -90,17 +93,23 @@ class Delivery {
     TimePoint sent;  // on this connection, if it is in contact
   };
 
-  // Empty: wait on, which is not offered when `last`.
-  std::optional<EtsiReply> attempt(const EncWait& wait, bool last);
+  // True when it is done; false to wait on, which is not offered when `last`.
+  bool serve(RequestId request, KeyOrder& order, bool last);
+  bool serve(RequestId request, const DecWait& wait, bool last);
+  void begin(RequestId request, std::variant<KeyOrder, DecWait> what, bool at_once);
+  // Empty: wait on.
+  std::optional<std::expected<std::vector<CarvedKey>, etsi::ApiError>> carve(const KeyOrder& order, bool last);
+  std::optional<EtsiReply> attempt(const DecWait& wait, bool last);
   bool uses_reserve(const SaeId& sae) const;
   // Why this SAE may not draw on what is there; empty when it may.
-  std::optional<etsi::ApiError> over_budget(const EncWait& wait) const;
-  std::optional<EtsiReply> attempt(const DecWait& wait, bool last);
-  void begin(RequestId request, std::variant<EncWait, DecWait> what, bool at_once);
+  std::optional<etsi::ApiError> over_budget(const KeyOrder& order) const;
+  OpenedLeases::Finding look_up(const Uuid& key_id, const DecWait& wait) const;
+  SecretBytes fetch(const Uuid& key_id, const DecWait& wait);
   void reply(RequestId request, EtsiReply reply);
   // A container that is about to be handed out: counted, and told to the audit log.
   EtsiReply hand_out(etsi::KeyContainer container, AuditDelivery audit);
-  void bind(const CarvedKey& key, const EncWait& wait);
+  EtsiReply hand_out(const KeyOrder& order, std::vector<CarvedKey>& keys, bool simulated);
+  void bind(const CarvedKey& key, const KeyOrder& order);
   void acknowledge_bindings();
   etsi::ApiError not_serving() const;
 
@@ -110,6 +119,7 @@ class Delivery {
   KmLink& m_link;
   OwnLeases& m_own;
   OpenedLeases& m_opened;
+  TransferredKeys& m_transferred;
   const Availability& m_availability;
   std::list<Waiting> m_waiting;  // in order of arrival
   std::uint64_t m_last_binding = 0;

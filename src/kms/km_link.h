@@ -44,7 +44,12 @@ struct RelayHopSent {
   BlockId relay;
 };
 
-using RequestSent = std::variant<OfferSent, VoidRequestSent, LeaseSent, OpenSent, CloseSent, PingSent, RelayHopSent>;
+struct KeyTransferSent {
+  wire::TransferId transfer;
+};
+
+using RequestSent =
+    std::variant<OfferSent, VoidRequestSent, LeaseSent, OpenSent, CloseSent, PingSent, RelayHopSent, KeyTransferSent>;
 
 class KmLink {
  public:

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "kms/association.h"
+#include "kms/multicast.h"
 #include "kms/relay/relay.h"
 #include "kms/request_rules.h"
 
@@ -33,6 +34,7 @@ class CoreKme final : public Kme {
       m_associations.emplace(peer.id, std::move(association));
     }
     m_relay.emplace(m_site, m_associations);
+    m_multicast.emplace(m_site, m_associations);
     return {};
   }
 
@@ -100,6 +102,7 @@ class CoreKme final : public Kme {
     return run(now, [&]() -> Result<void> {
       for (const auto& [peer, association] : m_associations)
         association->cancel(request);
+      m_multicast->cancel(request);
       return {};
     });
   }
@@ -116,6 +119,7 @@ class CoreKme final : public Kme {
   std::optional<TimePoint> next_deadline() const override {
     if (m_failed) return std::nullopt;
     std::optional<TimePoint> next = m_relay->next_deadline();
+    if (const auto due = m_multicast->next_deadline(); due && (!next || *due < *next)) next = due;
     for (const auto& [peer, association] : m_associations)
       if (const auto due = association->next_deadline(); due && (!next || *due < *next)) next = due;
     return next;
@@ -138,6 +142,7 @@ class CoreKme final : public Kme {
     m_site.now = now;
     Result<void> result = work();
     if (result) result = m_relay->handle(std::exchange(m_site.relay_events, {}));
+    if (result) m_multicast->handle(std::exchange(m_site.multicast_events, {}));
     if (!result) {
       m_failed = true;
       m_site.act(Fatal{result.error()});
@@ -172,10 +177,12 @@ class CoreKme final : public Kme {
   }
 
   void answer(RequestId request, const SaeId& caller, const etsi::EncKeysCall& call) {
-    if (Association* association = find(call.slave))
-      association->enc_keys(request, caller, call);
-    else
-      m_site.act(ReplyEtsi{request, bad_request("slave_SAE_ID is not known to this KME")});
+    Association* const target = find(call.slave);
+    if (target == nullptr) return m_site.act(ReplyEtsi{request, bad_request("slave_SAE_ID is not known to this KME")});
+    auto order = order_of(caller, call, target->config(), m_site.config);
+    if (!order) return m_site.act(ReplyEtsi{request, order.error()});
+    if (auto refusal = m_multicast->refusal(*order)) return m_site.act(ReplyEtsi{request, *std::move(refusal)});
+    target->enc_keys(request, *std::move(order));
   }
 
   void answer(RequestId request, const SaeId& caller, const etsi::DecKeysCall& call) {
@@ -187,7 +194,8 @@ class CoreKme final : public Kme {
 
   Site m_site;
   Associations m_associations;
-  std::optional<Relay> m_relay;  // once there are associations
+  std::optional<Relay> m_relay;          // once there are associations
+  std::optional<Multicast> m_multicast;  // likewise
   bool m_failed = false;
 };
 

@@ -116,7 +116,7 @@ class Kme {
   virtual Actions driver_message(const std::string& source, SecretBytes message, TimePoint now) = 0;
 
   // `caller`: the SAE that the client certificate names. Exactly one ReplyEtsi follows, in this list or, at most 500 ms
-  // later, in that of another call.
+  // later, in that of another call; 2.5 s later when slaves at several KMEs shall have the keys.
   virtual Actions etsi_request(RequestId request, const SaeId& caller, etsi::Call call, TimePoint now) = 0;
   // The client has gone: if its reply is still owed it is not made, and no key is spent on it.
   virtual Actions etsi_cancelled(RequestId request, TimePoint now) = 0;

@@ -239,6 +239,24 @@ void put(Out& out, const RelayHop& m) {
 }
 
 template <class Out>
+void put_associated_data(Out& out, const KeyTransfer& m) {
+  put(out, m.id);
+  put(out, m.master);
+  put_list(out, m.slaves);
+  put_list(out, m.key_ids);
+  out.u32(m.size_bits).u8(m.simulated ? 1 : 0);
+  put_list(out, m.pad);
+}
+
+template <class Out>
+void put(Out& out, const KeyTransfer& m) {
+  put(out, MessageType::key_transfer);
+  out.u32(m.number.value());
+  put_associated_data(out, m);
+  out.bytes(m.ciphertext).bytes(m.tag);
+}
+
+template <class Out>
 void put(Out& out, const BlockStates& m) {
   put(out, MessageType::block_states);
   out.u32(m.number.value());
@@ -302,6 +320,24 @@ void put(Out& out, const RelayFailed& m) {
   put(out, m.to);
 }
 
+template <class Out>
+void put(Out& out, const KeyTransferVoid& m) {
+  put(out, MessageType::key_transfer_void);
+  put(out, m.id);
+}
+
+// Octets of what `write` puts.
+template <class Write>
+Bytes written(Write write) {
+  SizeCounter counter;
+  write(counter);
+  Bytes out(counter.size());
+  ByteWriter writer(out);
+  write(writer);
+  QUIPU_ASSERT(writer.ok() && writer.size() == out.size());
+  return out;
+}
+
 }  // namespace
 
 std::string_view to_string(RefusalReason reason) {
@@ -351,13 +387,14 @@ SecretBytes encode(const Message& message) {
 }
 
 Bytes relay_associated_data(const RelayHop& hop) {
-  SizeCounter counter;
-  put_associated_data(counter, hop);
-  Bytes out(counter.size());
-  ByteWriter writer(out);
-  put_associated_data(writer, hop);
-  QUIPU_ASSERT(writer.ok() && writer.size() == out.size());
-  return out;
+  return written([&](auto& out) { put_associated_data(out, hop); });
+}
+
+Bytes associated_data(const KeyTransfer& transfer) {
+  return written([&](auto& out) {
+    put(out, MessageType::key_transfer);
+    put_associated_data(out, transfer);
+  });
 }
 
 std::size_t encoded_size(const InventoryBlock& block) {

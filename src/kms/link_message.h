@@ -31,6 +31,8 @@ inline constexpr std::uint32_t kMaxRelayedBlock = 32'736;  // with its one-time 
 using Nonce = std::array<std::uint8_t, 16>;
 // Numbers the requests of one end on one connection, from 1.
 using RequestNumber = Strong<struct LinkRequestNumberTag, std::uint32_t>;
+// One transfer of keys to a further KME: random, drawn by its sender.
+using TransferId = Strong<struct TransferIdTag, Uuid>;
 // Numbers the bindings of one run, from 1.
 using BindingNumber = Strong<struct BindingNumberTag, std::uint64_t>;
 
@@ -51,6 +53,7 @@ enum class MessageType : std::uint8_t {
   close = 0x14,
   ping = 0x15,
   relay_hop = 0x16,
+  key_transfer = 0x17,
   block_states = 0x20,
   ack = 0x21,
   refused = 0x22,
@@ -60,6 +63,7 @@ enum class MessageType : std::uint8_t {
   driver_message = 0x32,
   link_state = 0x33,
   relay_failed = 0x34,
+  key_transfer_void = 0x35,
 };
 
 // --- contact ---
@@ -233,6 +237,24 @@ struct RelayHop {
   bool operator==(const RelayHop&) const = default;
 };
 
+// Keys of another pool of the sender's, for slaves at the receiver, encrypted and authenticated by key of this one.
+// Answered by Ack, when the receiver holds them, or Refused.
+struct KeyTransfer {
+  RequestNumber number;
+  TransferId id;
+  SaeId master;
+  std::vector<SaeId> slaves;  // at the receiver
+  std::vector<Uuid> key_ids;
+  std::uint32_t size_bits = 0;  // of each key
+  bool simulated = false;       // the keys are of a simulated device
+  // At first the key of the tag, then a one-time pad of whole slots for the ciphertext.
+  std::vector<PadPart> pad;
+  Bytes ciphertext;        // the keys, one after the other
+  crypto::OneTimeTag tag;  // over associated_data() and the ciphertext
+
+  bool operator==(const KeyTransfer&) const = default;
+};
+
 // --- answers ---
 
 // In the order of the request.
@@ -254,16 +276,16 @@ enum class RefusalReason : std::uint8_t {
   no_block = 2,   // some block is not usable at this end
   instance = 3,   // not the instance id of this contact, or another run has opened the lease
   no_lease = 4,   // the lease is not known here
-  duplicate = 5,  // the lease id or a key_ID is in use
+  duplicate = 5,  // the lease's or transfer's id or a key_ID is in use
   full = 6,       // too many leases are open, or relayed blocks on their way
-  // Of a RelayHop, and of what became of one further on:
+  // Of a RelayHop, and of what became of one further on; 8, 9 and 13 also of a KeyTransfer:
   not_trusted = 7,  // the receiver is no trusted node, or not the destination of this source
   no_pad = 8,       // slots of the pad are not open at the receiver
   forged = 9,       // the tag does not fit
   no_link = 10,     // there is no link with the next KME, or it was lost
   no_key = 11,      // there is not enough key of the next link
   timeout = 12,     // the next KME did not answer in time
-  not_taken = 13,   // the destination refuses the block
+  not_taken = 13,   // the destination refuses the block, or nobody may fetch the keys
 };
 
 std::string_view to_string(RefusalReason reason);
@@ -341,9 +363,16 @@ struct RelayFailed {
   bool operator==(const RelayFailed&) const = default;
 };
 
+// The keys of that transfer were handed to nobody: they are to be erased.
+struct KeyTransferVoid {
+  TransferId id;
+
+  bool operator==(const KeyTransferVoid&) const = default;
+};
+
 using Message = std::variant<Hello, Contact, InventoryBlocks, InventoryLeases, InventoryEnd, Merged, Goodbye, Offer,
-                             VoidRequest, Lease, Open, Close, Ping, RelayHop, BlockStates, Ack, Refused, Closed,
-                             Binding, BindingAck, DriverMessage, LinkState, RelayFailed>;
+                             VoidRequest, Lease, Open, Close, Ping, RelayHop, KeyTransfer, BlockStates, Ack, Refused,
+                             Closed, Binding, BindingAck, DriverMessage, LinkState, RelayFailed, KeyTransferVoid>;
 
 // The message's octets. What is encoded must be within the limits that decode() checks (asserted).
 SecretBytes encode(const Message& message);
@@ -354,6 +383,9 @@ Result<Message> decode(ByteView octets);
 
 // What the tag of a hop covers besides the ciphertext: every field in front of it but the request's number.
 Bytes relay_associated_data(const RelayHop& hop);
+
+// The same of a transfer, behind the message's type.
+Bytes associated_data(const KeyTransfer& transfer);
 
 // Upper bounds of one entry's size, for whoever fills a list up to kMaxMessageSize.
 std::size_t encoded_size(const InventoryBlock& block);

@@ -218,6 +218,22 @@ PadPart pad_part(FieldReader& r) {
   return part;
 }
 
+std::vector<PadPart> pad(FieldReader& r) {
+  return r.list(kMaxPadParts, 20, [&] { return pad_part(r); });
+}
+
+std::size_t slots_of(const std::vector<PadPart>& parts) {
+  std::size_t slots = 0;
+  for (const PadPart& part : parts)
+    slots += part.slots;
+  return slots;
+}
+
+Bytes octets(FieldReader& r, std::size_t size) {
+  const ByteView taken = r.in().take(r.good() ? size : 0);
+  return {taken.begin(), taken.end()};
+}
+
 Message relay_hop(FieldReader& r) {
   RelayHop m;
   m.number = r.number();
@@ -227,14 +243,28 @@ Message relay_hop(FieldReader& r) {
   m.path = r.list(kMaxRelayPath, 2, [&] { return KmeId(r.text(kMaxIdSize)); });
   r.require(m.path.empty() || m.path.back() == m.destination);
   m.simulated = r.flag();
-  m.pad = r.list(kMaxPadParts, 20, [&] { return pad_part(r); });
-  std::size_t slots = 0;
-  for (const PadPart& part : m.pad)
-    slots += part.slots;
+  m.pad = pad(r);
   const std::uint32_t length = r.block_length();
-  r.require(length <= kMaxRelayedBlock && slots == length / kSlotSize + 1);
-  const ByteView ciphertext = r.in().take(r.good() ? length : 0);
-  m.ciphertext.assign(ciphertext.begin(), ciphertext.end());
+  r.require(length <= kMaxRelayedBlock && slots_of(m.pad) == length / kSlotSize + 1);
+  m.ciphertext = octets(r, length);
+  m.tag = r.in().array<crypto::kOneTimeTagSize>();
+  return m;
+}
+
+Message key_transfer(FieldReader& r) {
+  KeyTransfer m;
+  m.number = r.number();
+  m.id = r.uuid<TransferId>();
+  m.master = SaeId(r.text(kMaxIdSize));
+  m.slaves = r.list(etsi::kMaxAdditionalSaes, 2, [&] { return SaeId(r.text(kMaxIdSize)); });
+  m.key_ids = r.list(kMaxLeaseSlots, 16, [&] { return r.uuid<Uuid>(); });
+  m.size_bits = r.in().u32();
+  m.simulated = r.flag();
+  m.pad = pad(r);
+  r.require(!m.slaves.empty() && !m.key_ids.empty() && m.size_bits != 0 && m.size_bits % 8 == 0);
+  const std::uint64_t length = std::uint64_t{m.size_bits / 8} * m.key_ids.size();
+  r.require(length <= kSlotSize * kMaxLeaseSlots && slots_of(m.pad) == (length + kSlotSize - 1) / kSlotSize + 1);
+  m.ciphertext = octets(r, static_cast<std::size_t>(length));
   m.tag = r.in().array<crypto::kOneTimeTagSize>();
   return m;
 }
@@ -322,6 +352,10 @@ Message relay_failed(FieldReader& r) {
   return m;
 }
 
+Message key_transfer_void(FieldReader& r) {
+  return KeyTransferVoid{r.uuid<TransferId>()};
+}
+
 // Empty for an unknown type.
 std::optional<Message> read_body(MessageType type, FieldReader& r) {
   switch (type) {
@@ -339,6 +373,7 @@ std::optional<Message> read_body(MessageType type, FieldReader& r) {
     case MessageType::close: return close(r);
     case MessageType::ping: return Ping{r.number()};
     case MessageType::relay_hop: return relay_hop(r);
+    case MessageType::key_transfer: return key_transfer(r);
     case MessageType::block_states: return block_states(r);
     case MessageType::ack: return Ack{r.number()};
     case MessageType::refused: return refused(r);
@@ -348,6 +383,7 @@ std::optional<Message> read_body(MessageType type, FieldReader& r) {
     case MessageType::driver_message: return driver_message(r);
     case MessageType::link_state: return link_state(r);
     case MessageType::relay_failed: return relay_failed(r);
+    case MessageType::key_transfer_void: return key_transfer_void(r);
   }
   return std::nullopt;
 }

@@ -90,6 +90,25 @@ std::optional<CarvedPad> OwnLeases::carve_pad(std::uint32_t slots) {
   return pad;
 }
 
+void OwnLeases::keep_open(const std::vector<CarvedKey>& keys) {
+  for (const CarvedKey& key : keys)
+    if (Lease* lease = find(key.lease)) ++lease->kept_open;
+}
+
+bool OwnLeases::are_open(const std::vector<CarvedKey>& keys) const {
+  return std::ranges::all_of(
+      keys, [&](const CarvedKey& key) { return std::ranges::find(m_leases, key.lease, &Lease::id) != m_leases.end(); });
+}
+
+void OwnLeases::release(const std::vector<CarvedKey>& keys, bool delivered) {
+  for (const CarvedKey& key : keys) {
+    Lease* lease = find(key.lease);
+    if (lease == nullptr) continue;
+    --lease->kept_open;
+    if (!delivered) lease->delivered -= key.slots;
+  }
+}
+
 std::size_t OwnLeases::count_for(std::uint32_t slots_per_key) const {
   return static_cast<std::size_t>(
       std::ranges::count_if(m_leases, [&](const Lease& l) { return !l.finished && l.left() >= slots_per_key; }));
@@ -230,7 +249,7 @@ void OwnLeases::burn_all() {
 Result<void> OwnLeases::close_finished() {
   for (auto it = m_leases.begin(); it != m_leases.end();) {
     const auto lease = it++;
-    if (lease->finished) close(lease);
+    if (lease->finished && lease->kept_open == 0) close(lease);
   }
   return m_pool.commit();
 }

@@ -8,34 +8,16 @@
 #include <optional>
 #include <vector>
 
+#include "kms/key_order.h"
 #include "kms/km_link.h"
 #include "kms/pool.h"
 
 namespace quipu::kms {
 
-// A key cut out of a lease: `slots` slots from `slot` on, of which it takes the first octets.
-struct CarvedKey {
-  LeaseId lease;
-  std::uint16_t slot = 0;
-  std::uint16_t slots = 0;
-  Uuid key_id;
-  SecretBytes key;
-};
-
 // Key for the two KMEs themselves, cut out of one lease or several.
 struct CarvedPad {
   std::vector<wire::PadPart> parts;
   SecretBytes octets;
-};
-
-// Keys wanted together.
-struct Demand {
-  std::uint32_t number = 0;
-  std::uint32_t size_bits = 0;
-
-  std::uint32_t slots_per_key() const { return (size_bits + 8 * kSlotSize - 1) / (8 * kSlotSize); }
-
-  std::uint32_t slots() const { return number * slots_per_key(); }
 };
 
 class OwnLeases {
@@ -48,6 +30,12 @@ class OwnLeases {
   std::optional<std::vector<CarvedKey>> carve(const Demand& demand);
   // So many slots, in at most wire::kMaxPadParts runs; empty, and nothing is taken, when there are not enough.
   std::optional<CarvedPad> carve_pad(std::uint32_t slots);
+  // Carved keys whose bindings have to wait: until release() their leases are not closed, after which none may follow.
+  void keep_open(const std::vector<CarvedKey>& keys);
+  // False when one of their leases was burnt meanwhile: these keys can be fetched by nobody any more.
+  bool are_open(const std::vector<CarvedKey>& keys) const;
+  // They are bound now; or, when not `delivered`, burnt.
+  void release(const std::vector<CarvedKey>& keys, bool delivered);
   // Whether a demand could be met once leases on their way and the stock are ours.
   bool could_meet(const Demand& demand) const;
 
@@ -78,6 +66,7 @@ class OwnLeases {
     bool finished = false;  // nothing more is handed out of it
     std::uint32_t next = 0;
     std::uint32_t delivered = 0;  // slots
+    std::uint32_t kept_open = 0;  // keys that are not bound yet
     std::vector<Uuid> key_ids;
     SecretBytes keys;
 

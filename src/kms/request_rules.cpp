@@ -5,6 +5,13 @@
 #include <set>
 
 namespace quipu::kms {
+namespace {
+
+bool serves(const PeerConfig& peer, const SaeId& sae) {
+  return std::ranges::find(peer.saes, sae) != peer.saes.end();
+}
+
+}  // namespace
 
 etsi::ApiError unauthorised() {
   return {401, {}, {}};
@@ -36,19 +43,24 @@ std::expected<Demand, etsi::ApiError> demand_of(const etsi::KeyRequest& request,
   return demand;
 }
 
-std::expected<std::vector<SaeId>, etsi::ApiError> slaves_of(const etsi::EncKeysCall& call, const PeerConfig& peer,
-                                                            const Limits& limits) {
-  if (call.request.additional_slave_sae_ids.size() > limits.max_additional_slaves)
+std::expected<KeyOrder, etsi::ApiError> order_of(const SaeId& master, const etsi::EncKeysCall& call,
+                                                 const PeerConfig& target, const KmeConfig& config) {
+  const std::vector<SaeId>& additional = call.request.additional_slave_sae_ids;
+  const auto demand = demand_of(call.request, config.limits);
+  if (!demand) return std::unexpected(demand.error());
+  if (additional.size() > config.limits.max_additional_slaves)
     return std::unexpected(bad_request("more additional_slave_SAE_IDs than max_SAE_ID_count",
-                                       {{"max_SAE_ID_count", std::to_string(limits.max_additional_slaves)}}));
-  std::vector<SaeId> slaves{call.slave};
-  for (const SaeId& slave : call.request.additional_slave_sae_ids) {
-    if (std::ranges::find(peer.saes, slave) == peer.saes.end())
-      return std::unexpected(bad_request("an additional slave SAE is not served by the target KME",
+                                       {{"max_SAE_ID_count", std::to_string(config.limits.max_additional_slaves)}}));
+  KeyOrder order{master, {call.slave}, {}, *demand};
+  for (const SaeId& slave : additional) {
+    const auto at = std::ranges::find_if(config.peers, [&](const PeerConfig& peer) { return serves(peer, slave); });
+    if (at == config.peers.end())
+      return std::unexpected(bad_request("an additional slave SAE is not served by another KME that this one knows",
                                          {{"additional_slave_SAE_ID", slave.value()}}));
+    std::vector<SaeId>& slaves = at->id == target.id ? order.slaves : order.further[at->id];
     if (std::ranges::find(slaves, slave) == slaves.end()) slaves.push_back(slave);
   }
-  return slaves;
+  return order;
 }
 
 std::expected<std::vector<Uuid>, etsi::ApiError> key_ids_of(const etsi::DecKeysCall& call, const Limits& limits) {

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "etsi/etsi014.h"
+#include "kms/key_order.h"
 #include "kms/kme.h"
-#include "kms/own_leases.h"
 
 namespace quipu::kms {
 
@@ -19,10 +19,10 @@ etsi::ApiError unavailable(std::string message);
 // Number and size of the keys that a Key request asks for, or why it is refused.
 std::expected<Demand, etsi::ApiError> demand_of(const etsi::KeyRequest& request, const Limits& limits);
 
-// The slaves of an enc_keys call: the one of the path, then the additional ones, none twice. All must be served by
-// `peer`.
-std::expected<std::vector<SaeId>, etsi::ApiError> slaves_of(const etsi::EncKeysCall& call, const PeerConfig& peer,
-                                                            const Limits& limits);
+// What an enc_keys call asks for. Its slaves: the one of the path, which `target` serves, then the additional ones,
+// none twice; each is served by one of our peers.
+std::expected<KeyOrder, etsi::ApiError> order_of(const SaeId& master, const etsi::EncKeysCall& call,
+                                                 const PeerConfig& target, const KmeConfig& config);
 
 // The ids of a dec_keys call. One that is no UUID is not ours, hence not found.
 std::expected<std::vector<Uuid>, etsi::ApiError> key_ids_of(const etsi::DecKeysCall& call, const Limits& limits);

@@ -6,6 +6,7 @@
 
 #include "crypto/rng.h"
 #include "kms/kme.h"
+#include "kms/multicast_events.h"
 #include "kms/relay/relay_events.h"
 #include "kms/sae_rates.h"
 
@@ -20,6 +21,7 @@ struct Site {
   SaeRates rates;
   Actions actions{};
   std::vector<RelayEvent> relay_events{};  // of this call, for the relay
+  std::vector<MulticastEvent> multicast_events{};
 
   template <class A>
   void act(A action) {

@@ -17,8 +17,6 @@
 
 namespace quipu::kms {
 
-using Associations = std::map<KmeId, std::unique_ptr<Association>>;
-
 inline constexpr Duration kRelayTime = std::chrono::seconds(4);
 // For a neighbour to answer a hop, and for key of its link to become free.
 inline constexpr Duration kHopTime = std::chrono::seconds(1);

@@ -48,6 +48,14 @@ void Story::feed() {
   }
 }
 
+std::optional<std::size_t> Story::third_site(std::size_t a, std::size_t b) {
+  if (m_menu.sites < 3 || !rng().chance(30)) return std::nullopt;
+  std::size_t site = other_site(a);
+  while (site == b)
+    site = other_site(a);
+  return site;
+}
+
 void Story::ask_for_keys() {
   const std::size_t from = any_site();
   const std::size_t to = other_site(from);
@@ -56,10 +64,12 @@ void Story::ask_for_keys() {
   if (rng().chance(20)) request.size_bits = 8 * (8 + rng().below(120));
   const bool multicast = rng().chance(15);
   if (multicast) request.additional_slave_sae_ids = {SaeId(World::sae(to, true))};
+  const auto further = third_site(from, to);
+  if (further) request.additional_slave_sae_ids.emplace_back(World::sae(*further));
   const bool second = rng().chance(30);
   const std::size_t at = machine(from);
   m_issued.push_back(
-      {from, to, second, m_world.enc_keys(at, World::sae(from, second), World::sae(to), request), multicast});
+      {from, to, second, m_world.enc_keys(at, World::sae(from, second), World::sae(to), request), multicast, further});
 }
 
 void Story::fetch_keys() {
@@ -82,7 +92,10 @@ void Story::fetch_keys() {
     EXPECT_TRUE(issued.multicast || !refused->ok());
     return;
   }
-  m_world.dec_keys(machine(issued.to), World::sae(issued.to, second), master, ids);
+  if (issued.further && rng().chance(40))
+    m_world.dec_keys(machine(*issued.further), World::sae(*issued.further), master, ids);
+  else
+    m_world.dec_keys(machine(issued.to), World::sae(issued.to, second), master, ids);
 }
 
 void Story::touch_link() {

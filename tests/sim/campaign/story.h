@@ -57,6 +57,9 @@ class Story {
 
   std::size_t any_site() { return rng().below(m_menu.sites); }
 
+  // Besides these two; none where there are two sites only.
+  std::optional<std::size_t> third_site(std::size_t a, std::size_t b);
+
   std::size_t other_site(std::size_t site) { return (site + 1 + rng().below(m_menu.sites - 1)) % m_menu.sites; }
 
   // The machine that plays a site now: site a may have a clone.
@@ -76,7 +79,8 @@ class Story {
     std::size_t from, to;
     bool second_master;
     std::shared_ptr<Outcome> outcome;
-    bool multicast;
+    bool multicast;                      // to the second SAE of that site too
+    std::optional<std::size_t> further;  // and to the SAE of a third one
   };
 
   World m_world;

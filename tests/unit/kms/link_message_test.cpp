@@ -23,6 +23,7 @@ constexpr const char* kNames[] = {"hello",
                                   "close",
                                   "ping",
                                   "relay_hop",
+                                  "key_transfer",
                                   "block_states",
                                   "ack",
                                   "refused",
@@ -31,7 +32,8 @@ constexpr const char* kNames[] = {"hello",
                                   "binding_ack",
                                   "driver_message",
                                   "link_state",
-                                  "relay_failed"};
+                                  "relay_failed",
+                                  "key_transfer_void"};
 
 Bytes sample(const std::string& name) {
   std::ifstream in(QUIPU_SOURCE_DIR "/tests/fuzz/corpus/kms_link/" + name, std::ios::binary);
@@ -136,6 +138,33 @@ TEST(LinkMessage, AHopHasAPadOfItsLengthAndItsKeyOfTheTag) {
   hop.pad = {{LeaseId{}, 0, 3}};
   hop.path = {KmeId("d"), KmeId("c")};  // ends elsewhere
   EXPECT_FALSE(decode(encode(hop).view()));
+}
+
+TEST(LinkMessage, ATransferHasAPadForItsKeysAndItsKeyOfTheTag) {
+  KeyTransfer transfer;
+  transfer.number = RequestNumber(1);
+  transfer.master = SaeId("m");
+  transfer.slaves = {SaeId("s")};
+  transfer.key_ids.resize(3);
+  transfer.size_bits = 88;
+  transfer.ciphertext.resize(33);
+  transfer.pad = {{LeaseId{}, 0, 3}};
+  const auto decodes = [&] { return decode(encode(transfer).view()).has_value(); };
+  EXPECT_TRUE(decodes());
+  transfer.pad = {{LeaseId{}, 0, 2}};
+  EXPECT_FALSE(decodes());
+  transfer.pad = {{LeaseId{}, 0, 4}};
+  EXPECT_FALSE(decodes());
+  transfer.pad = {{LeaseId{}, 0, 3}};
+  transfer.size_bits = 84;
+  EXPECT_FALSE(decodes());
+  transfer.size_bits = 0;
+  EXPECT_FALSE(decodes());
+  transfer.size_bits = 8 * kSlotSize * kMaxLeaseSlots;  // three of these are more than is ever transferred
+  EXPECT_FALSE(decodes());
+  transfer.size_bits = 88;
+  transfer.slaves.clear();
+  EXPECT_FALSE(decodes());
 }
 
 TEST(LinkMessage, ACountAloneCostsNoMemory) {

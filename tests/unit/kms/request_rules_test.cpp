@@ -52,16 +52,22 @@ TEST(RequestRules, NumbersAndSizesHaveBounds) {
 }
 
 TEST(RequestRules, AdditionalSlavesAreCountedServedAndOnce) {
-  const PeerConfig peer{KmeId("kme-b"), {SaeId("b1"), SaeId("b2"), SaeId("b3")}};
-  Limits limits;
-  limits.max_additional_slaves = 2;
+  KmeConfig config;
+  config.peers = {{KmeId("kme-b"), {SaeId("b1"), SaeId("b2"), SaeId("b3")}}, {KmeId("kme-c"), {SaeId("c1")}}};
+  config.limits.max_additional_slaves = 3;
   etsi::EncKeysCall call{SaeId("b1"), {}};
-  call.request.additional_slave_sae_ids = {SaeId("b2"), SaeId("b1")};
-  EXPECT_EQ(slaves_of(call, peer, limits), (std::vector{SaeId("b1"), SaeId("b2")}));
-  call.request.additional_slave_sae_ids = {SaeId("b2"), SaeId("c1")};
-  EXPECT_EQ(slaves_of(call, peer, limits).error().http_status, 400U);
-  call.request.additional_slave_sae_ids = {SaeId("b1"), SaeId("b2"), SaeId("b3")};
-  EXPECT_EQ(slaves_of(call, peer, limits).error().http_status, 400U);
+  const auto order = [&](std::vector<SaeId> additional) {
+    call.request.additional_slave_sae_ids = std::move(additional);
+    return order_of(SaeId("m"), call, config.peers[0], config);
+  };
+  const auto at_one = order({SaeId("b2"), SaeId("b1"), SaeId("b2")});
+  EXPECT_EQ(at_one->slaves, (std::vector{SaeId("b1"), SaeId("b2")}));
+  EXPECT_TRUE(at_one->further.empty());
+  const auto at_two = order({SaeId("c1"), SaeId("b3"), SaeId("c1")});
+  EXPECT_EQ(at_two->slaves, (std::vector{SaeId("b1"), SaeId("b3")}));
+  EXPECT_EQ(at_two->further, (std::map<KmeId, std::vector<SaeId>>{{KmeId("kme-c"), {SaeId("c1")}}}));
+  EXPECT_EQ(order({SaeId("x1")}).error().http_status, 400U);
+  EXPECT_EQ(order({SaeId("b1"), SaeId("b2"), SaeId("b3"), SaeId("c1")}).error().http_status, 400U);
 }
 
 TEST(RequestRules, KeyIdsAreUuidsAndOnce) {

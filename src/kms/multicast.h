@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys for slaves at several KMEs (ETSI GS QKD 014, additional_slave_SAE_IDs). They are cut from the pool with one KME,
+// and go to each of the others under a one-time pad of the pool with that one (docs/km-link.md, section 11). The master
+// gets them when every one of these holds them; if one does not in time, nobody gets them.
+#pragma once
+
+#include <chrono>
+#include <list>
+#include <optional>
+#include <vector>
+
+#include "kms/association.h"
+
+namespace quipu::kms {
+
+// From the cutting of the keys to the last acknowledgement.
+inline constexpr Duration kTransferTime = std::chrono::seconds(2);
+
+class Multicast {
+ public:
+  // Both outlive it.
+  Multicast(Site& site, const Associations& associations) : m_site(site), m_associations(associations) {}
+
+  // Why an order cannot be met now, before any key is spent on it; empty when it may be begun.
+  std::optional<etsi::ApiError> refusal(const KeyOrder& order) const;
+
+  // What happened in this call; then whatever can go on.
+  void handle(std::vector<MulticastEvent> events);
+  // The client has gone: its keys are given up.
+  void cancel(RequestId request);
+  std::optional<TimePoint> next_deadline() const;
+
+ private:
+  enum class Stage { wants_pad, sent, held };
+
+  struct Transfer {
+    wire::TransferId id;
+    KmeId to;
+    Stage stage = Stage::wants_pad;
+    std::optional<wire::RefusalReason> failed;
+  };
+
+  struct Pending {
+    KeysCarved carved;
+    std::vector<Transfer> transfers;
+    TimePoint due;
+  };
+
+  void on(KeysCarved& event);
+  void on(const KeyTransferAnswered& event);
+  void go_on(const Pending& pending, Transfer& transfer);
+  void send(const KeysCarved& carved, Transfer& transfer, CarvedPad pad);
+  // True when it has ended.
+  bool progress(Pending& pending);
+  bool hand_out(Pending& pending);
+  void fail(Pending& pending, const KmeId& peer, wire::RefusalReason reason);
+  // The keys are burnt here, and erased where they are held.
+  void give_up(Pending& pending);
+
+  Association& at(const KmeId& peer) const { return *m_associations.at(peer); }
+
+  Site& m_site;
+  const Associations& m_associations;
+  std::list<Pending> m_pending;  // in order of `due`
+};
+
+}  // namespace quipu::kms

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys that the peer has transferred to this KME for SAEs here, of another pool of its own (docs/km-link.md, section
+// 11). In locked memory only: fetched once by each slave, or erased after the time to live, for want of room, or when
+// this run ends.
+#pragma once
+
+#include <deque>
+#include <list>
+#include <map>
+#include <optional>
+#include <set>
+#include <unordered_map>
+#include <vector>
+
+#include "kms/opened_leases.h"
+
+namespace quipu::kms {
+
+class TransferredKeys {
+ public:
+  // All outlive it.
+  TransferredKeys(Site& site, const PeerConfig& peer, KmLink& link, OpenedLeases& opened)
+      : m_site(site), m_peer(peer), m_link(link), m_opened(opened) {}
+
+  using Finding = OpenedLeases::Finding;
+
+  // As OpenedLeases does; nothing of them is ever awaited.
+  Finding look_up(const Uuid& key_id, const SaeId& master, const SaeId& slave) const;
+  // The key, once for this slave: look_up() just granted it.
+  SecretBytes fetch(const Uuid& key_id, const SaeId& slave);
+
+  // Some key that this run got so came from a simulated device.
+  bool simulated() const { return m_simulated; }
+
+  // Gives exactly one answer while contact lasts, now or within kMaxWait; a repeated one gets the same as before.
+  void receive(const wire::KeyTransfer& message);
+  void receive(const wire::KeyTransferVoid& message);
+
+  // What waits for a lease's acknowledgement, and what is too old.
+  void progress();
+  std::optional<TimePoint> next_deadline() const;
+
+ private:
+  // Its pad cannot be opened yet.
+  struct Arrival {
+    wire::KeyTransfer message;
+    std::vector<wire::RequestNumber> numbers;  // each time that it was asked
+    TimePoint until;
+  };
+
+  struct Held {
+    Uuid key_id;
+    wire::TransferId transfer;
+    SaeId master;
+    std::set<SaeId> named;
+    std::set<SaeId> slaves;  // of those, who have not fetched it yet
+    SecretBytes key;
+    TimePoint expires;
+  };
+
+  using Keys = std::list<Held>;  // in order of arrival, and so of `expires`
+
+  struct Receipt {
+    crypto::OneTimeTag tag{};
+    std::optional<wire::RefusalReason> refused;
+  };
+
+  bool repeated(const wire::KeyTransfer& message);
+  std::optional<wire::RefusalReason> judge(const wire::KeyTransfer& message) const;
+  bool is_known(const wire::KeyTransfer& message, const Uuid& key_id) const;
+  std::set<SaeId> served(const std::vector<SaeId>& slaves) const;
+  // False while it has to wait.
+  bool open(const Arrival& arrival);
+  void hold(const wire::KeyTransfer& message, ByteView keys);
+  void answer(const Arrival& arrival, std::optional<wire::RefusalReason> refused);
+  void send_answer(wire::RequestNumber number, std::optional<wire::RefusalReason> refused) const;
+  void alarm_duplicate(const wire::KeyTransfer& message) const;
+  void make_room(std::size_t octets);
+  Keys::iterator erase(Keys::iterator held);
+
+  Site& m_site;
+  const PeerConfig& m_peer;
+  KmLink& m_link;
+  OpenedLeases& m_opened;
+  std::list<Arrival> m_arrivals;
+  Keys m_held;
+  std::unordered_map<Uuid, Keys::iterator> m_places;
+  std::size_t m_octets = 0;  // held
+  bool m_simulated = false;
+  std::map<wire::TransferId, Receipt> m_receipts;
+  std::deque<wire::TransferId> m_receipt_order;
+};
+
+}  // namespace quipu::kms
