@@ -2,6 +2,7 @@
 #include "cli/status_text.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -172,6 +173,14 @@ std::string to_text(const KeyLinkStatus& link) {
   return out + fmt::format("  {} blocks\n", link.blocks);
 }
 
+std::string combined_text(const PoolStatus& pool) {
+  std::vector<std::string> stocks;
+  for (const control::SourceStockStatus& each : pool.sources)
+    stocks.push_back(fmt::format("{} of {}", bits_text(each.stock_bits), each.source));
+  return fmt::format("  each key is the xor of {} sources, in stock: {}\n", pool.min_sources,
+                     stocks.empty() ? "nothing" : fmt::format("{}", fmt::join(stocks, ", ")));
+}
+
 std::string to_text(const PoolStatus& pool) {
   std::string out = fmt::format("pool with {}  KM link {}{}{}{}\n", pool.peer_kme, capitals(to_string(pool.km_link)),
                                 pool.serving ? "" : "  STOPPED", pool.simulated ? "  SIMULATED" : "",
@@ -180,6 +189,7 @@ std::string to_text(const PoolStatus& pool) {
   out += fmt::format("  stock {}  leased {}  delivered {} in {} keys  burnt {}\n", bits_text(pool.stock_bits),
                      bits_text(pool.leased_bits), bits_text(pool.delivered_bits), pool.delivered_keys,
                      bits_text(pool.burnt_bits));
+  if (pool.min_sources > 1) out += combined_text(pool);
   if (pool.oldest_age_s) out += fmt::format("  oldest key material {} old\n", duration_text(*pool.oldest_age_s));
   if (pool.runway_s) out += fmt::format("  the stock lasts {} at this rate\n", duration_text(*pool.runway_s));
   for (const KeyLinkStatus& link : pool.links)

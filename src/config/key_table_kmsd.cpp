@@ -169,6 +169,20 @@ constexpr ConfigKey kKeys[] = {
      .unit = "bit",
      .max = 268435456,
      .help = "Stock at which relay over trusted nodes keeps the pool with it; alike at both ends. 0: no relay."},
+    {.section = "peer_kme[]",
+     .name = "combiner",
+     .type = word,
+     .default_value = "any",
+     .words = "any xor",
+     .help = "Keys are used as they come from any source ([[link]] or relay), or each is the exclusive or of key from "
+             "different ones; alike at both ends."},
+    {.section = "peer_kme[]",
+     .name = "min_sources",
+     .type = integer,
+     .min = 2,
+     .max = 4,
+     .help = "How many different sources each key is made of, for combiner = \"xor\"; all when left out. Alike at both "
+             "ends."},
 
     {.section = "link[]", .name = "name", .required = true, .help = "Name in status and logs; alike at both ends."},
     {.section = "link[]", .name = "peer_kme", .required = true, .help = "Id of the [[peer_kme]] at the other end."},

@@ -178,6 +178,28 @@ void read_links(const Section& root, KmsdConfig& config) {
   }
 }
 
+void read_combiner(const Section& section, const KmsdConfig& config, PeerKmeConfig& peer) {
+  const auto wanted = section.integer("min_sources");
+  if (section.text("combiner") != "xor") {
+    if (wanted) section.add("min_sources", "has no meaning without combiner = \"xor\"", "remove it or set that");
+    return;
+  }
+  const auto there = std::ranges::count(config.links, peer.id, &LinkConfig::peer_kme) + (peer.relay_stock_bit != 0);
+  peer.min_sources = static_cast<std::uint32_t>(wanted.value_or(std::clamp<std::int64_t>(there, 2, 4)));
+  if (there < peer.min_sources)
+    section.add(wanted ? "min_sources" : "combiner",
+                fmt::format("each key takes {} sources, and there {} with \"{}\"", peer.min_sources,
+                            there == 1 ? "is 1" : fmt::format("are {}", there), peer.id.value()),
+                "add a [[link]] or relay_stock_bit, or change it");
+}
+
+// Once the links are known.
+void read_combiners(const Section& root, KmsdConfig& config) {
+  const auto sections = root.tables("peer_kme");
+  for (std::size_t i = 0; i < sections.size() && i < config.peer_kmes.size(); ++i)
+    read_combiner(sections[i], config, config.peer_kmes[i]);
+}
+
 RelayRouteConfig read_route(const Section& section, const KmsdConfig& config) {
   RelayRouteConfig route;
   route.to = KmeId(read_id(section, "to"));
@@ -255,6 +277,7 @@ Parsed<KmsdConfig> parse_kmsd(std::string_view text) {
   read_peers(root, config, saes);
   read_links(root, config);
   read_relay(root, config);
+  read_combiners(root, config);
   if (!problems.empty()) return std::unexpected(std::move(problems).sorted());
   return config;
 }

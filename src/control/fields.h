@@ -117,6 +117,12 @@ void each_field(S& s, F&& f) {
   f("bits", s.bits);
 }
 
+template <Is<SourceStockStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("source", s.source);
+  f("stock_bits", s.stock_bits);
+}
+
 template <Is<PoolStatus> S, class F>
 void each_field(S& s, F&& f) {
   f("peer_kme", s.peer_kme);
@@ -125,6 +131,8 @@ void each_field(S& s, F&& f) {
   f("serving", s.serving);
   f("simulated", s.simulated);
   f("relayed", s.relayed);
+  f("min_sources", s.min_sources);
+  f("sources", s.sources);
   f("stock_bits", s.stock_bits);
   f("leased_bits", s.leased_bits);
   f("delivered_bits", s.delivered_bits);

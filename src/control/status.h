@@ -158,16 +158,27 @@ struct KeyLinkStatus {
   bool operator==(const KeyLinkStatus&) const = default;
 };
 
+// What a pool has of one of the sources that its keys are combined from.
+struct SourceStockStatus {
+  std::string source{};          // name of the link, or "(relay)"
+  std::uint64_t stock_bits = 0;  // not leased yet
+
+  bool operator==(const SourceStockStatus&) const = default;
+};
+
 struct PoolStatus {
   std::string peer_kme{};
   LinkState km_link = LinkState::down;
-  std::string km_link_reason{};   // why it is not up
-  bool serving = true;            // requests are answered with keys
-  bool simulated = false;         // some material that this run had came from a simulated device
-  bool relayed = false;           // fed by relay over trusted nodes
+  std::string km_link_reason{};              // why it is not up
+  bool serving = true;                       // requests are answered with keys
+  bool simulated = false;                    // some material that this run had came from a simulated device
+  bool relayed = false;                      // fed by relay over trusted nodes
+  std::uint64_t min_sources = 1;             // that each key is combined from (xor); 1: keys are not combined (any)
+  std::vector<SourceStockStatus> sources{};  // where keys are combined
+  // Of key, but for burnt_bits:
   std::uint64_t stock_bits = 0;   // free to be leased
   std::uint64_t leased_bits = 0;  // in open leases of either end, with what was handed out of them
-  // In this run of the daemon: handed to SAEs here, and given up.
+  // In this run of the daemon: handed to SAEs here, and given up of all sources together.
   std::uint64_t delivered_bits = 0;
   std::uint64_t burnt_bits = 0;
   std::uint64_t delivered_keys = 0;

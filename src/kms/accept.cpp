@@ -5,7 +5,6 @@
 #include <set>
 
 #include "crypto/hash.h"
-#include "kms/combiner.h"
 
 namespace quipu::kms {
 namespace {
@@ -25,6 +24,13 @@ bool is_all_zero(ByteView octets) {
   for (const std::uint8_t octet : octets)
     any |= octet;
   return any == 0;
+}
+
+// Whole slots, which both ends do alike. There is one at least.
+SourceBlock cut(SourceBlock block) {
+  const std::size_t size = block.key.size() / kSlotSize * kSlotSize;
+  if (size != block.key.size()) block.key = SecretBytes::copy_of(block.key.view().first(size));
+  return block;
 }
 
 }  // namespace
@@ -49,20 +55,25 @@ Result<bool> Accept::passes(const SourceBlock& block, const BlockDigest& digest)
   if (record) return refuse(block, true, "block_repeated", "A block that was here before was refused.");
   QUIPU_TRY_ASSIGN(const bool seen, m_pool.has_digest(digest));
   if (seen) return refuse(block, true, "block_equal", "A block with the octets of an earlier one was refused.");
-  if (!has_room(block.key.size(), false)) return refuse_for_want_of_room(block);
-  if (has_room(block.key.size(), true)) m_full = false;
+  if (!has_room(block, false)) return refuse_for_want_of_room(block);
+  if (has_room(block, true)) m_full.erase(block.source);
   return true;
 }
 
-bool Accept::has_room(std::size_t octets, bool with_reserve) const {
-  const auto usable = [&](std::uint64_t limit) { return with_reserve ? limit - limit / 8 : limit; };
-  return m_pool.books().held + m_pool.books().stock + octets <= usable(m_site.config.limits.pool_octets) &&
-         m_pool.blocks().size() < usable(kMaxPoolBlocks);
+bool Accept::has_room(const SourceBlock& block, bool with_reserve) const {
+  const Pool::Stock stock = m_pool.stock_of(block.source);
+  const auto share = [&](std::uint64_t limit) {
+    limit /= m_shares;
+    return with_reserve ? limit - limit / 8 : limit;
+  };
+  return stock.held + stock.free + block.key.size() <= share(m_site.config.limits.pool_octets) &&
+         stock.blocks < share(kMaxPoolBlocks) && m_pool.blocks().size() < kMaxPoolBlocks;
 }
 
-// A pool that nobody draws much from is full for good, and at its brim each key makes room for a moment.
+// A pool that nobody draws much from, or that one source fills while the others are dead, is full for good, and at its
+// brim each key makes room for a moment.
 bool Accept::refuse_for_want_of_room(const SourceBlock& block) {
-  if (!std::exchange(m_full, true))
+  if (m_full.insert(block.source).second)
     return refuse(block, false, "pool_full",
                   "The pool is full: blocks are refused until keys have been taken from it.");
   ++m_refused;
@@ -83,7 +94,7 @@ Result<void> Accept::add(std::vector<SourceBlock> blocks) {
       refuse(raw, true, "block_size", "A block that is too short or too long was refused.");
       continue;
     }
-    SourceBlock block = std::move(*AnyCombiner::combine(std::move(raw)));
+    SourceBlock block = cut(std::move(raw));
     const BlockDigest digest = crypto::blake2b_256({block.key.view()});
     QUIPU_TRY_ASSIGN(const bool good, passes(block, digest));
     if (!good) continue;

@@ -9,6 +9,8 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -23,10 +25,11 @@ inline constexpr Duration kVoidAfter = std::chrono::seconds(60);
 
 class Accept {
  public:
-  Accept(Site& site, Pool& pool, KmLink& link, OpenedLeases& opened)
-      : m_site(site), m_pool(pool), m_link(link), m_opened(opened) {}
+  // `shares`: into how many the room of the pool is divided among its sources.
+  Accept(Site& site, Pool& pool, KmLink& link, OpenedLeases& opened, std::size_t shares)
+      : m_site(site), m_pool(pool), m_link(link), m_opened(opened), m_shares(shares) {}
 
-  // Blocks of drivers, after the combiner: those that pass are durable when it returns, and offered.
+  // Blocks of drivers: those that pass are durable when it returns, and offered.
   Result<void> add(std::vector<SourceBlock> blocks);
   // A relayed block of the peer's, at its destination: as add(). False when it was refused; a repetition of one that
   // was taken is not.
@@ -50,8 +53,8 @@ class Accept {
 
  private:
   Result<bool> passes(const SourceBlock& block, const BlockDigest& digest);
-  // With an eighth of the pool kept free, or nothing.
-  bool has_room(std::size_t octets, bool with_reserve) const;
+  // With an eighth of the source's share kept free, or nothing.
+  bool has_room(const SourceBlock& block, bool with_reserve) const;
   bool refuse_for_want_of_room(const SourceBlock& block);
   bool refuse(const SourceBlock& block, bool alarm, std::string_view event, std::string_view why);
   void forget_old();
@@ -69,11 +72,12 @@ class Accept {
   Pool& m_pool;
   KmLink& m_link;
   OpenedLeases& m_opened;
+  std::size_t m_shares;
   std::map<BlockId, SourceBlock> m_awaited;             // sent by relay, in memory only
   std::deque<std::pair<TimePoint, BlockId>> m_missing;  // the peer did not have it; when to ask for voiding
   std::optional<WallTime> m_forgotten;                  // when old records were last dropped
   std::uint64_t m_refused = 0;
-  bool m_full = false;  // and it was said; until an eighth of the pool is free again
+  std::set<std::string> m_full;  // sources of which it was said; until an eighth of the share is free again
 };
 
 }  // namespace quipu::kms

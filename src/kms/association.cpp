@@ -22,15 +22,15 @@ std::optional<TimePoint> earlier(std::optional<TimePoint> a, std::optional<TimeP
 // A peer may make up names without end.
 constexpr std::size_t kMaxUnsharedLinksTold = 16;
 
-// Octets that ever left the stock, for whatever end.
-std::uint64_t consumed(const Books& books) {
-  return books.leased + books.delivered + books.burnt;
+// Into how many shares the room of the pool is divided, so that one source cannot take that of another which it needs.
+std::size_t count_shares(const KmeConfig& config, const PeerConfig& peer) {
+  return peer.min_sources > 1 ? config.sources_of(peer).size() : 1;
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Association>> Association::open(Site& site, const PeerConfig& config, Store& store) {
-  QUIPU_TRY_ASSIGN(Pool pool, Pool::open(config.id, store));
+  QUIPU_TRY_ASSIGN(Pool pool, Pool::open(config.id, config.min_sources, site.config.sources_of(config), store));
   auto association = std::make_unique<Association>(site, config, std::move(pool));
   QUIPU_TRY(association->close_dead_leases());
   return association;
@@ -44,12 +44,12 @@ Association::Association(Site& site, const PeerConfig& config, Pool pool)
       m_own(site, m_pool, m_link),
       m_opened(site, m_pool, m_link, m_own),
       m_contact(site, m_pool, m_link, m_own, m_opened),
-      m_accept(site, m_pool, m_link, m_opened),
+      m_accept(site, m_pool, m_link, m_opened, count_shares(site.config, config)),
       m_transferred(site, config, m_link, m_opened),
       m_delivery(site, config, m_pool, m_link, m_own, m_opened, m_transferred, m_availability),
       m_production(site.now),
       m_consumption(site.now),
-      m_counted(m_pool.books()),
+      m_counted_supply(supply_octets()),
       m_before_run(m_pool.books()) {}
 
 // A lease dies with the run that took or opened it.
@@ -60,7 +60,7 @@ Result<void> Association::close_dead_leases() {
   for (const LeaseId& id : dead)
     m_pool.close_here(id, 0);
   QUIPU_TRY(m_pool.commit());
-  m_counted = m_pool.books();
+  m_counted_supply = supply_octets();
   return {};
 }
 
@@ -337,19 +337,24 @@ std::optional<TimePoint> Association::next_deadline() const {
   return m_end_reported ? next : earlier(next, m_availability.ends());
 }
 
-void Association::count_rates() {
+// Octets of key that ever were to be had.
+std::uint64_t Association::supply_octets() const {
   const Books& books = m_pool.books();
+  return m_pool.key_octets() + (books.leased + books.delivered + books.burnt) / m_pool.min_sources();
+}
+
+void Association::count_rates() {
   const auto grown = [](std::uint64_t now, std::uint64_t before) { return now > before ? now - before : 0; };
-  m_production.add(grown(books.stock + consumed(books), m_counted.stock + consumed(m_counted)), m_site.now);
+  m_production.add(grown(supply_octets(), m_counted_supply), m_site.now);
   // Not what is leased: leases are stores for later, taken many keys at a time.
   m_consumption.add(grown(m_delivery.spent_octets(), m_counted_spent), m_site.now);
-  m_counted = books;
+  m_counted_supply = supply_octets();
   m_counted_spent = m_delivery.spent_octets();
 }
 
 // Told again only after the stock was twice that.
 void Association::tell_low_stock() {
-  const std::uint64_t left = m_pool.books().stock + m_own.ready_slots() * kSlotSize;
+  const std::uint64_t left = m_pool.key_octets() + m_own.ready_slots() * kSlotSize;
   const std::uint64_t low = m_config.low_stock_octets;
   if (m_stock_low ? left < 2 * low : left >= low) return;
   m_stock_low = !m_stock_low;
@@ -370,7 +375,7 @@ etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) 
   status.slave_sae_id = slave;
   status.key_size = limits.key_size_bits;
   status.stored_key_count = m_delivery.obtainable_octets(master) / per_key;
-  status.max_key_count = limits.pool_octets / per_key;
+  status.max_key_count = limits.pool_octets / m_pool.min_sources() / per_key;
   status.max_key_per_request = limits.max_keys_per_request;
   status.max_key_size = limits.max_key_size_bits;
   status.min_key_size = limits.min_key_size_bits;
@@ -392,7 +397,12 @@ PoolStatus Association::status(WallTime wall, TimePoint now) const {
   status.contacted = m_availability.contacted();
   status.serving = m_availability.serving(now);
   status.books = m_pool.books();
-  status.stock_keys = m_pool.books().stock / per_key;
+  status.min_sources = m_pool.min_sources();
+  for (const auto& [source, stock] : m_pool.stocks())
+    status.parts.push_back({source, stock.free});
+  status.stock_octets = m_pool.key_octets();
+  status.stock_keys = status.stock_octets / per_key;
+  status.leased_octets = m_pool.books().leased / m_pool.min_sources();
   status.leased_keys = m_own.ready_slots() * kSlotSize / per_key;
   status.delivered_keys = m_delivery.delivered_keys();
   status.delivered_octets = m_delivery.delivered_octets();
@@ -408,7 +418,7 @@ PoolStatus Association::status(WallTime wall, TimePoint now) const {
   status.production_bit_s = m_production.bit_s(now);
   status.consumption_bit_s = m_consumption.bit_s(now);
   if (const double loss = status.consumption_bit_s - status.production_bit_s; loss > 0 && m_consumption.settled(now))
-    status.runway_s = 8 * static_cast<double>(m_pool.books().stock) / loss;
+    status.runway_s = 8 * static_cast<double>(status.stock_octets) / loss;
   return status;
 }
 

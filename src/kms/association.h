@@ -42,9 +42,10 @@ class Association {
   // In contact.
   bool is_up() const { return m_link.up(); }
 
-  const Books& books() const { return m_pool.books(); }
-
   bool is_simulated() const { return m_pool.simulated(); }
+
+  // Of what came by relay; of all sources together where keys are not combined.
+  std::uint64_t relay_stock_octets() const { return m_pool.stock_of(kRelaySource).free; }
 
   // As enc_keys would give them out now: nothing while it gives no keys, and without contact none but what is leased.
   std::uint64_t obtainable_octets() const { return m_delivery.obtainable_octets(false); }
@@ -131,6 +132,7 @@ class Association {
   Result<void> go_on_merging();
   void ask_closes();
   void tell_unshared(const std::string& link);
+  std::uint64_t supply_octets() const;
   void count_rates();
   void tell_low_stock();
   std::optional<Demand> waiting() const;
@@ -155,7 +157,7 @@ class Association {
   bool m_stock_low = false;                // as last told
   RateMeter m_production;
   RateMeter m_consumption;
-  Books m_counted;  // what the meters have seen
+  std::uint64_t m_counted_supply = 0;  // what the meters have seen
   std::uint64_t m_counted_spent = 0;
   Books m_before_run;  // as the store had them
 };

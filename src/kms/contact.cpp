@@ -13,7 +13,7 @@ constexpr std::size_t kListRoom = wire::kMaxMessageSize - 16;
 constexpr std::size_t kMaxListedLeases = 4'096;
 // Spent ranges and extents of leases together. Leases are taken from the two ends of the stock: a full pool of which
 // each block is spent at both ends, with all the leases open that two KMEs keep (16 and 64, of 1,024 slots apart from
-// each other, which cut what is spent there as often), has less than a third of it.
+// each other and of four sources, which cut what is spent there as often), has less than four fifths of it.
 constexpr std::size_t kMaxListedRanges = std::size_t{1} << 20;
 // Blocks and leases that one transaction takes: SAEs and other peers wait for it.
 constexpr std::size_t kMergedTogether = 128;
@@ -49,7 +49,8 @@ void ContactExchange::begin() {
   m_peer_merged = false;
   forget_lists();
   m_site.rng.fill(m_nonce);
-  m_link.send(wire::Hello{wire::kVersion, m_site.config.id, m_pool.peer(), m_site.instance, m_nonce});
+  m_link.send(wire::Hello{wire::kVersion, m_site.config.id, m_pool.peer(), m_site.instance, m_nonce,
+                          static_cast<std::uint8_t>(m_pool.min_sources())});
 }
 
 void ContactExchange::forget_lists() {
@@ -68,6 +69,12 @@ Result<void> ContactExchange::receive(const wire::Hello& message) {
   }
   if (message.sender != m_pool.peer() || message.receiver != m_site.config.id) {
     m_link.close(wire::GoodbyeReason::identity, "the peer says that it is another KME, or looks for another one");
+    return {};
+  }
+  if (message.min_sources != m_pool.min_sources()) {
+    m_link.close(wire::GoodbyeReason::combiner, "each key is combined from " + std::to_string(message.min_sources) +
+                                                    " source(s) there and " + std::to_string(m_pool.min_sources()) +
+                                                    " here: set combiner and min_sources alike at both ends");
     return {};
   }
   m_claimed = message.instance;

@@ -47,7 +47,7 @@ bool Delivery::uses_reserve(const SaeId& sae) const {
 
 std::uint64_t Delivery::obtainable_octets(bool with_reserve) const {
   if (!m_availability.serving(m_site.now)) return 0;
-  const std::uint64_t there = (m_link.up() ? m_pool.books().stock : 0) + m_own.ready_slots() * kSlotSize;
+  const std::uint64_t there = (m_link.up() ? m_pool.key_octets() : 0) + m_own.ready_slots() * kSlotSize;
   const std::uint64_t reserve = with_reserve ? 0 : m_peer.reserve_octets;
   return there - std::min(there, reserve);
 }

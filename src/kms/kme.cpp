@@ -233,11 +233,22 @@ Result<void> check_limits(const Limits& limits) {
   return {};
 }
 
-Result<void> check_relay(const KmeConfig& config) {
+Result<void> check_combiners(const KmeConfig& config) {
   for (const PeerConfig& peer : config.peers)
-    if (peer.relay_target_octets > config.limits.pool_octets / 2)
+    if (peer.min_sources == 0 || peer.min_sources > kMaxCombined ||
+        (peer.min_sources > 1 && peer.min_sources > config.sources_of(peer).size()))
+      return fail(Errc::out_of_range, "keys shared with KME " + peer.id.value() + " cannot be combined from " +
+                                          std::to_string(peer.min_sources) + " sources");
+  return {};
+}
+
+Result<void> check_relay(const KmeConfig& config) {
+  for (const PeerConfig& peer : config.peers) {
+    const std::uint64_t shares = peer.min_sources > 1 ? config.sources_of(peer).size() : 1;
+    if (peer.relay_target_octets > config.limits.pool_octets / 2 / shares)
       return fail(Errc::out_of_range,
-                  "the stock wanted by relay with KME " + peer.id.value() + " is more than half a pool");
+                  "the stock wanted by relay with KME " + peer.id.value() + " is more than half its share of a pool");
+  }
   for (const StaticRoute& route : config.relay.routes) {
     std::set<KmeId> passed{config.id, route.to};
     bool good = !route.via.empty() && route.via.size() <= wire::kMaxRelayPath && passed.size() == 2;
@@ -266,11 +277,20 @@ Result<void> check(const KmeConfig& config) {
       return fail(Errc::out_of_range, "link " + source.name + " feeds a pool with an unknown KME");
   }
   QUIPU_TRY(check_saes(config));
+  QUIPU_TRY(check_combiners(config));
   QUIPU_TRY(check_relay(config));
   return check_limits(config.limits);
 }
 
 }  // namespace
+
+std::set<std::string, std::less<>> KmeConfig::sources_of(const PeerConfig& peer) const {
+  std::set<std::string, std::less<>> names;
+  for (const SourceConfig& source : sources)
+    if (source.peer == peer.id) names.insert(source.name);
+  if (peer.relay_target_octets != 0) names.emplace(kRelaySource);
+  return names;
+}
 
 Result<std::unique_ptr<Kme>> Kme::start(KmeConfig config, Store& store, crypto::Rng& rng, WallTime wall,
                                         TimePoint now) {

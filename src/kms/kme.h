@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -33,6 +34,10 @@ struct PeerConfig {
   // The pool is fed by relay over trusted nodes while its stock is below so many octets; 0: it is not. Both ends say
   // so; the one with the lower id is the source of the blocks.
   std::uint64_t relay_target_octets = 0;
+  // How many different sources each key of the pool is combined from, by exclusive or: 2 to kMaxCombined, of those that
+  // feed it. 1: keys are taken as they come, whichever source they are from. Alike at both ends, or there is no
+  // contact.
+  std::uint32_t min_sources = 1;
 };
 
 // What limits an SAE that is served here.
@@ -64,8 +69,9 @@ struct Limits {
   std::uint32_t max_key_size_bits = 8'192;  // all three: multiples of 8; at most 8 * kSlotSize * kMaxLeaseSlots
   std::uint32_t max_keys_per_request = 128;
   std::uint32_t max_additional_slaves = 8;
-  std::uint64_t pool_octets = std::uint64_t{64} << 20;  // stock and held together; more is refused on arrival
-  Duration undelivered_ttl = std::chrono::hours(1);     // of a key that its slave does not fetch
+  // Stock and held together; more is refused on arrival. Where keys are combined, each source has its equal share.
+  std::uint64_t pool_octets = std::uint64_t{64} << 20;
+  Duration undelivered_ttl = std::chrono::hours(1);  // of a key that its slave does not fetch
 };
 
 struct KmeConfig {
@@ -76,6 +82,9 @@ struct KmeConfig {
   Limits limits;
   std::map<SaeId, SaeTerms> terms{};  // of SAEs served here; one without has no limit and no reserve
   RelayConfig relay{};
+
+  // What feeds the pool with a peer, as blocks name it: its links, and kRelaySource.
+  std::set<std::string, std::less<>> sources_of(const PeerConfig& peer) const;
 };
 
 // A block as a driver delivered it.

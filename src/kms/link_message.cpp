@@ -136,7 +136,7 @@ void put(Out& out, const Hello& m) {
   put(out, MessageType::hello);
   out.u16(m.version).prefixed8(as_bytes(m.sender.value())).prefixed8(as_bytes(m.receiver.value()));
   put(out, m.instance);
-  out.bytes(m.nonce);
+  out.bytes(m.nonce).u8(m.min_sources);
 }
 
 template <class Out>
@@ -355,6 +355,7 @@ std::string_view to_string(RefusalReason reason) {
     case RefusalReason::no_key: return "no_key";
     case RefusalReason::timeout: return "timeout";
     case RefusalReason::not_taken: return "not_taken";
+    case RefusalReason::sources: return "sources";
   }
   return "invalid";
 }
@@ -367,6 +368,7 @@ std::string_view to_string(GoodbyeReason reason) {
     case GoodbyeReason::violation: return "violation";
     case GoodbyeReason::timeout: return "timeout";
     case GoodbyeReason::replaced: return "replaced";
+    case GoodbyeReason::combiner: return "combiner";
   }
   return "invalid";
 }

@@ -75,6 +75,7 @@ struct Hello {
   KmeId receiver;
   InstanceId instance;
   Nonce nonce{};
+  std::uint8_t min_sources = 1;  // that each key of the pool is combined from, 1 to kMaxCombined
 
   bool operator==(const Hello&) const = default;
 };
@@ -139,6 +140,7 @@ enum class GoodbyeReason : std::uint8_t {
   violation = 4,   // a message that the rules of this link forbid
   timeout = 5,     // a request was not answered in time
   replaced = 6,    // a newer connection of the same peer took its place
+  combiner = 7,    // the two ends combine keys from different numbers of sources
 };
 
 std::string_view to_string(GoodbyeReason reason);
@@ -176,7 +178,7 @@ struct VoidRequest {
   bool operator==(const VoidRequest&) const = default;
 };
 
-// Answered by Ack or Refused.
+// Answered by Ack or Refused. As many slots of each source that is combined as there are key_IDs (LeaseRecord).
 struct Lease {
   RequestNumber number;
   LeaseId id;
@@ -286,6 +288,8 @@ enum class RefusalReason : std::uint8_t {
   no_key = 11,      // there is not enough key of the next link
   timeout = 12,     // the next KME did not answer in time
   not_taken = 13,   // the destination refuses the block, or nobody may fetch the keys
+  // Of a Lease:
+  sources = 14,  // it does not take its slots from as many different sources as a key needs
 };
 
 std::string_view to_string(RefusalReason reason);

@@ -77,7 +77,7 @@ class FieldReader {
   }
 
   std::vector<Extent> extents() {
-    return list(kMaxLeaseSlots, 24, [this] {
+    return list(kMaxLeaseSlots * kMaxCombined, 24, [this] {
       Extent extent;
       extent.block = uuid<BlockId>();
       extent.range = range();
@@ -97,6 +97,8 @@ Message hello(FieldReader& r) {
   m.receiver = KmeId(r.text(kMaxIdSize));
   m.instance = r.uuid<InstanceId>();
   m.nonce = r.in().array<16>();
+  m.min_sources = r.in().u8();
+  r.require(m.min_sources != 0 && m.min_sources <= kMaxCombined);
   return m;
 }
 
@@ -154,7 +156,7 @@ Message inventory_end(FieldReader& r) {
 
 Message goodbye(FieldReader& r) {
   const Goodbye m{static_cast<GoodbyeReason>(r.in().u8())};
-  r.require(m.reason >= GoodbyeReason::version && m.reason <= GoodbyeReason::replaced);
+  r.require(m.reason >= GoodbyeReason::version && m.reason <= GoodbyeReason::combiner);
   return m;
 }
 
@@ -190,7 +192,8 @@ Message lease(FieldReader& r) {
   std::uint64_t slots = 0;
   for (const Extent& extent : m.extents)
     slots += extent.range.length / kSlotSize;
-  r.require(slots != 0 && slots == m.key_ids.size() && disjoint(m.extents));
+  const std::uint64_t keys = m.key_ids.size();
+  r.require(slots != 0 && keys != 0 && slots <= kMaxCombined * keys && slots % keys == 0 && disjoint(m.extents));
   return m;
 }
 
@@ -283,7 +286,7 @@ Message block_states(FieldReader& r) {
 
 RefusalReason refusal_reason(FieldReader& r) {
   const auto reason = static_cast<RefusalReason>(r.in().u8());
-  r.require(reason >= RefusalReason::taken && reason <= RefusalReason::not_taken);
+  r.require(reason >= RefusalReason::taken && reason <= RefusalReason::sources);
   return reason;
 }
 

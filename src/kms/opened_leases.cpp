@@ -54,6 +54,7 @@ std::optional<wire::RefusalReason> OpenedLeases::judge(const wire::Lease& messag
       std::ranges::any_of(fresh, [&](const Uuid& id) { return m_places.contains(id); }))
     return duplicate;
   if (!m_pool.is_usable(message.extents)) return no_block;
+  if (!m_pool.is_combination(message.extents, message.key_ids.size())) return sources;
   std::vector<LeaseId> crossing;
   if (!m_pool.is_free(message.extents)) {
     const auto over = m_pool.leases_over(message.extents);
@@ -118,7 +119,7 @@ Result<void> OpenedLeases::adopt(const wire::Lease& message) {
   record.opener_instance = m_site.instance;
   record.extents = message.extents;
   record.key_ids = message.key_ids;
-  QUIPU_TRY_ASSIGN(SecretBytes keys, m_pool.read(record.extents));
+  QUIPU_TRY_ASSIGN(SecretBytes keys, m_pool.read(record));
   m_pool.add_lease(std::move(record));
   QUIPU_TRY(m_pool.commit());
   Lease& lease = m_leases[message.id];

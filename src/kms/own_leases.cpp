@@ -34,7 +34,7 @@ std::uint32_t OwnLeases::obtainable(const Demand& demand, bool with_pending) con
 bool OwnLeases::could_meet(const Demand& demand) const {
   const std::uint32_t keys = obtainable(demand, true);
   if (keys >= demand.number) return true;
-  return m_pool.books().stock / kSlotSize >= std::uint64_t{demand.number - keys} * demand.slots_per_key();
+  return m_pool.key_octets() / kSlotSize >= std::uint64_t{demand.number - keys} * demand.slots_per_key();
 }
 
 std::optional<std::vector<CarvedKey>> OwnLeases::carve(const Demand& demand) {
@@ -119,7 +119,7 @@ std::uint32_t OwnLeases::default_slots() const {
 }
 
 std::uint32_t OwnLeases::ahead_slots() const {
-  const std::uint64_t stock = m_pool.books().stock / kSlotSize;
+  const std::uint64_t stock = m_pool.key_octets() / kSlotSize;
   const std::uint64_t least = std::max<std::uint64_t>(kLeastSlots, default_slots());
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(std::max(stock / kStockFraction, least), kMaxLeaseSlots));
 }
@@ -144,7 +144,7 @@ Result<void> OwnLeases::refill(const std::optional<Demand>& waiting) {
       QUIPU_TRY(take(std::min(std::max(missing, ahead_slots()), kMaxLeaseSlots)));
   }
   const std::uint32_t usual = default_slots();
-  while (count_for(usual) < kLeasesAhead && m_pool.books().stock / kSlotSize >= usual && make_room(usual))
+  while (count_for(usual) < kLeasesAhead && m_pool.key_octets() / kSlotSize >= usual && make_room(usual))
     QUIPU_TRY(take(ahead_slots()));
   return {};
 }
@@ -155,13 +155,13 @@ Result<void> OwnLeases::take(std::uint32_t slots) {
   if (record.extents.empty()) return {};
   record.id = LeaseId(m_site.random_uuid());
   record.holder_instance = m_site.instance;
-  for (const Extent& extent : record.extents)
-    for (std::uint32_t slot = 0; slot < extent.range.length / kSlotSize; ++slot)
-      record.key_ids.push_back(m_site.random_uuid());
+  const std::uint64_t taken = record.octets() / m_pool.min_sources() / kSlotSize;
+  for (std::uint64_t slot = 0; slot < taken; ++slot)
+    record.key_ids.push_back(m_site.random_uuid());
   Lease lease;
   lease.id = record.id;
   lease.key_ids = record.key_ids;
-  QUIPU_TRY_ASSIGN(lease.keys, m_pool.read(record.extents));
+  QUIPU_TRY_ASSIGN(lease.keys, m_pool.read(record));
   m_pool.add_lease(std::move(record));
   QUIPU_TRY(m_pool.commit());
   m_leases.push_back(std::move(lease));

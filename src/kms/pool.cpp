@@ -8,19 +8,15 @@
 namespace quipu::kms {
 namespace {
 
-constexpr Range whole(const BlockRecord& record) {
-  return {0, record.length};
-}
-
 bool overlap(const Extent& a, const Extent& b) {
   return a.block == b.block && a.range.offset < b.range.end() && b.range.offset < a.range.end();
 }
 
 }  // namespace
 
-Result<Pool> Pool::open(KmeId peer, Store& store) {
+Result<Pool> Pool::open(KmeId peer, std::uint32_t min_sources, SourceNames sources, Store& store) {
   QUIPU_TRY_ASSIGN(StoredPool stored, store.load(peer));
-  Pool pool(std::move(peer), store);
+  Pool pool(std::move(peer), min_sources, std::move(sources), store);
   QUIPU_TRY(pool.adopt(std::move(stored)));
   return pool;
 }
@@ -35,7 +31,7 @@ Result<void> Pool::adopt(StoredPool stored) {
     m_simulated = m_simulated || record.simulated;
     const BlockId id = record.id;
     RangeSet taken = record.spent;
-    m_blocks.emplace(id, Block{std::move(record), std::move(taken), {}});
+    m_blocks.emplace(id, Block{std::move(record), std::move(taken), {}, {}});
   }
   for (LeaseRecord& lease : stored.leases) {
     QUIPU_TRY(check(lease));
@@ -43,7 +39,7 @@ Result<void> Pool::adopt(StoredPool stored) {
     const LeaseId id = lease.id;
     m_leases.emplace(id, std::move(lease));
   }
-  for (const auto& [id, block] : m_blocks)
+  for (auto& [id, block] : m_blocks)
     index(block);
   return check_books();
 }
@@ -139,29 +135,6 @@ std::optional<std::vector<LeaseId>> Pool::leases_over(const std::vector<Extent>&
   return std::vector<LeaseId>(found.begin(), found.end());
 }
 
-std::vector<Extent> Pool::choose(std::uint32_t slots, bool from_low_end) const {
-  std::vector<Extent> chosen;
-  std::uint64_t wanted = std::uint64_t{slots} * kSlotSize;
-  const auto take_from = [&](const StockKey& key) {
-    const Block& block = m_blocks.at(key.second);
-    std::vector<Range> gaps = block.taken.missing_from(whole(block.record));
-    if (!from_low_end) std::ranges::reverse(gaps);
-    for (const Range gap : gaps) {
-      const auto length = static_cast<std::uint32_t>(std::min<std::uint64_t>(gap.length, wanted));
-      if (length == 0) return;
-      chosen.push_back({key.second, {from_low_end ? gap.offset : gap.end() - length, length}});
-      wanted -= length;
-    }
-  };
-  if (from_low_end)
-    for (auto it = m_stock.begin(); wanted != 0 && it != m_stock.end(); ++it)
-      take_from(*it);
-  else
-    for (auto it = m_stock.rbegin(); wanted != 0 && it != m_stock.rend(); ++it)
-      take_from(*it);
-  return chosen;
-}
-
 std::set<LeaseId> Pool::leases_on(const BlockId& id) const {
   const Block* block = find(id);
   return block == nullptr ? std::set<LeaseId>{} : block->leases;
@@ -181,20 +154,6 @@ BlockDigest Pool::inventory_digest() const {
     QUIPU_ASSERT(writer.ok());
   }
   return crypto::blake2b_256({as_bytes("quipu km-link inventory v1"), text});
-}
-
-Result<SecretBytes> Pool::read(const std::vector<Extent>& extents) const {
-  std::size_t size = 0;
-  for (const Extent& extent : extents)
-    size += extent.range.length;
-  SecretBytes out(size);
-  ByteWriter writer(out.mutable_view());
-  for (const Extent& extent : extents) {
-    QUIPU_TRY_ASSIGN(const SecretBytes part, m_store->read(m_peer, extent.block, extent.range));
-    writer.bytes(part.view());
-  }
-  if (!writer.ok() || writer.size() != size) return fail(Errc::storage, "the store returned a part of a block");
-  return out;
 }
 
 }  // namespace quipu::kms

@@ -17,17 +17,41 @@ namespace quipu::kms {
 
 class Pool {
  public:
+  using SourceNames = std::set<std::string, std::less<>>;
+
+  // What there is of one source; of all sources together where keys are not combined.
+  struct Stock {
+    std::size_t blocks = 0;  // held and usable
+    std::uint64_t held = 0;  // octets
+    std::uint64_t free = 0;  // octets, for leases
+
+    Stock& operator+=(const Stock& other);
+    Stock& operator-=(const Stock& other);
+  };
+
   struct Block {
     BlockRecord record;
     RangeSet taken;            // spent slots and those of all leases
     std::set<LeaseId> leases;  // that touch it
+    Stock counted;             // in its stream
   };
 
-  static Result<Pool> open(KmeId peer, Store& store);
+  // Each key is combined from `min_sources` (PeerConfig) of these sources. Blocks of others, whose link was renamed or
+  // removed, stay unused then: under two names one device must not count as two.
+  static Result<Pool> open(KmeId peer, std::uint32_t min_sources, SourceNames sources, Store& store);
 
   const KmeId& peer() const { return m_peer; }
 
   const Books& books() const { return m_books; }
+
+  std::uint32_t min_sources() const { return m_min_sources; }
+
+  // Of that source; of all together where keys are not combined.
+  Stock stock_of(std::string_view source) const;
+  // By the name of the source, where keys are combined: those that count, and others of which there is something.
+  std::map<std::string, Stock> stocks() const;
+  // What leases could be made of, in octets of key: so much that every key has its part of min_sources sources.
+  std::uint64_t key_octets() const;
 
   // Some material that this run had or has came from a simulated device.
   bool simulated() const { return m_simulated; }
@@ -55,7 +79,10 @@ class Pool {
   // Leases of either holder that overlap these extents; empty optional when a spent slot does, or one of a block that
   // is not usable.
   std::optional<std::vector<LeaseId>> leases_over(const std::vector<Extent>& extents) const;
-  // Up to `slots` free slots from the low end (oldest first) or the high end of the stock.
+  // True when they are min_sources equal parts of so many different sources, for so many slots of key. All are usable.
+  bool is_combination(const std::vector<Extent>& extents, std::size_t slots) const;
+  // For up to `slots` slots of key, of each of the min_sources fullest sources: free slots from the low end (oldest
+  // first) or the high end of its stock.
   std::vector<Extent> choose(std::uint32_t slots, bool from_low_end) const;
   // Leases that touch a block.
   std::set<LeaseId> leases_on(const BlockId& id) const;
@@ -80,7 +107,7 @@ class Pool {
   void cancel_lease(const LeaseId& id);
   // Our lease, and the other end told which run of it opened it; or theirs, opened here.
   void set_opener(const LeaseId& id, const InstanceId& opener);
-  // `delivered` octets of it were handed out here, the rest is burnt.
+  // `delivered` octets of key of it were handed out here, the rest is burnt.
   void close_here(const LeaseId& id, std::uint64_t delivered);
   void close_there(const LeaseId& id);
 
@@ -92,32 +119,55 @@ class Pool {
   void forget_blocks(WallTime arrived_before);
 
   Result<void> commit();
-  // Opens the slots of a lease, one after the other.
-  Result<SecretBytes> read(const std::vector<Extent>& extents) const;
+  // Opens the slots of key of a lease, one after the other.
+  Result<SecretBytes> read(const LeaseRecord& lease) const;
 
  private:
   // Order of the stock, the same at both ends: by the source's count, then by id.
   using StockKey = std::pair<std::uint64_t, BlockId>;
 
-  Pool(KmeId peer, Store& store) : m_peer(std::move(peer)), m_store(&store), m_staged(m_peer) {}
+  struct Stream {
+    Stock stock;
+    std::set<StockKey> free;  // usable blocks with a free slot
+  };
+
+  Pool(KmeId peer, std::uint32_t min_sources, SourceNames sources, Store& store)
+      : m_peer(std::move(peer)),
+        m_min_sources(min_sources),
+        m_sources(std::move(sources)),
+        m_store(&store),
+        m_staged(m_peer) {}
 
   static StockKey key_of(const BlockRecord& record) { return {record.sequence.value_or(0), record.id}; }
+
+  static Stock count(const Block& block);
+
+  // The name of a source's stream: without combining, all are one.
+  std::string_view stream_of(std::string_view source) const { return m_min_sources > 1 ? source : std::string_view(); }
+
+  bool counts(std::string_view stream) const { return m_min_sources == 1 || m_sources.contains(stream); }
+
+  // Those that count and have something to lease, the fullest first.
+  std::vector<const Stream*> by_stock() const;
+  void choose_from(const Stream& stream, std::uint64_t octets, bool from_low_end, std::vector<Extent>& chosen) const;
 
   Result<void> adopt(StoredPool stored);
   Result<void> check(const LeaseRecord& lease) const;
   Result<void> check_books() const;
   std::unexpected<Error> damaged(std::string_view what) const;
-  void index(const Block& block);
+  void index(Block& block);
   void take(const LeaseRecord& lease);
-  void stage(const Block& block);
+  void stage(Block& block);
   void stage(const LeaseRecord& lease);
   void spend(const BlockId& id, const RangeSet& ranges);
   void finish_if_closed(const LeaseId& id);
 
   KmeId m_peer;
+  std::uint32_t m_min_sources;
+  SourceNames m_sources;
   Store* m_store;
   std::map<BlockId, Block> m_blocks;
-  std::set<StockKey> m_stock;  // usable blocks with a free slot
+  std::map<std::string, Stream, std::less<>> m_streams;
   std::map<LeaseId, LeaseRecord> m_leases;
   Books m_books;
   bool m_simulated = false;

@@ -14,15 +14,7 @@ void move_octets(std::uint64_t& from, std::uint64_t& to, std::uint64_t octets) {
 
 }  // namespace
 
-void Pool::index(const Block& block) {
-  const bool free = block.record.state == BlockState::usable && !block.taken.covers({0, block.record.length});
-  if (free)
-    m_stock.insert(key_of(block.record));
-  else
-    m_stock.erase(key_of(block.record));
-}
-
-void Pool::stage(const Block& block) {
+void Pool::stage(Block& block) {
   // What it is in the end: a block with many extents of a lease is written once.
   const auto [place, fresh] = m_staged_blocks.try_emplace(block.record.id, m_staged.changes.size());
   SetBlock change{block.record.id, block.record.state, block.record.spent};
@@ -45,7 +37,7 @@ void Pool::add_block(BlockRecord record, SecretBytes material) {
   const SecretBytes& kept = m_staged_material.emplace_back(std::move(material));
   m_staged.add(AddBlock{record, kept.view()});
   const BlockId id = record.id;
-  m_blocks.emplace(id, Block{std::move(record), {}, {}});
+  index(m_blocks.emplace(id, Block{std::move(record), {}, {}, {}}).first->second);
 }
 
 void Pool::add_void(const BlockId& id, const BlockDigest& digest, std::uint32_t length, WallTime seen) {
@@ -145,10 +137,11 @@ void Pool::set_opener(const LeaseId& id, const InstanceId& opener) {
 
 void Pool::close_here(const LeaseId& id, std::uint64_t delivered) {
   LeaseRecord& lease = m_leases.at(id);
-  QUIPU_ASSERT(!lease.closed_here && delivered <= lease.octets());
+  QUIPU_ASSERT(!lease.closed_here && delivered <= lease.key_octets());
   lease.closed_here = true;
-  move_octets(m_books.leased, m_books.delivered, delivered);
-  move_octets(m_books.leased, m_books.burnt, lease.octets() - delivered);
+  const std::uint64_t material = delivered * (lease.octets() / lease.key_octets());
+  move_octets(m_books.leased, m_books.delivered, material);
+  move_octets(m_books.leased, m_books.burnt, lease.octets() - material);
   stage(lease);
   if (lease.closed_there) m_ended.push_back(id);
   finish_if_closed(id);

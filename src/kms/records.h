@@ -27,7 +27,9 @@ using BlockDigest = std::array<std::uint8_t, 32>;
 inline constexpr std::uint32_t kSlotSize = 32;
 // QUIPU_MAX_BLOCK_OCTETS of the driver ABI.
 inline constexpr std::uint32_t kMaxBlockSize = 65'536;
-inline constexpr std::uint32_t kMaxLeaseSlots = 1'024;
+inline constexpr std::uint32_t kMaxLeaseSlots = 1'024;  // of key
+// How many sources each key of a pool may be combined from, so that a lease of single slots fits into one message.
+inline constexpr std::uint32_t kMaxCombined = 4;
 // Held and usable together, so that an inventory stays a matter of a few MiB.
 inline constexpr std::size_t kMaxPoolBlocks = 65'536;
 
@@ -76,7 +78,9 @@ struct Extent {
 enum class Holder : std::uint8_t { us = 1, peer = 2 };
 
 // Slots set aside for one run of the holder, which hands them to master SAEs; the other end (the opener) hands the same
-// octets to slave SAEs, under an instance id of its own. Slot i of the lease is the i-th slot of its extents in order.
+// octets to slave SAEs, under an instance id of its own. Slot i of the lease is the i-th slot of its extents in order;
+// where keys are combined from several sources the extents are as many equal parts, one of each source, one behind the
+// other, and slot i is the exclusive or of the i-th slot of each.
 struct LeaseRecord {
   LeaseId id;
   Holder holder = Holder::us;
@@ -89,10 +93,20 @@ struct LeaseRecord {
 
   bool operator==(const LeaseRecord&) const = default;
 
-  std::uint64_t octets() const { return std::uint64_t{key_ids.size()} * kSlotSize; }
+  // Of key.
+  std::uint64_t key_octets() const { return std::uint64_t{key_ids.size()} * kSlotSize; }
+
+  // Of material, which is as often that as there are sources in a key.
+  std::uint64_t octets() const {
+    std::uint64_t octets = 0;
+    for (const Extent& extent : extents)
+      octets += extent.range.length;
+    return octets;
+  }
 };
 
-// Octets, counted from the pool's creation. received = held + stock + leased + delivered + burnt + voided, always.
+// Octets of material, counted from the pool's creation: a key that is combined from several sources takes as much of
+// each. received = held + stock + leased + delivered + burnt + voided, always.
 struct Books {
   std::uint64_t received = 0;
   std::uint64_t held = 0;       // waiting for the other end

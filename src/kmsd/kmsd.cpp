@@ -68,7 +68,8 @@ kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
                         .saes = peer.saes,
                         .reserve_octets = peer.reserve_keys * slots_per_key * kms::kSlotSize,
                         .low_stock_octets = peer.low_stock_keys * slots_per_key * kms::kSlotSize,
-                        .relay_target_octets = peer.relay_stock_bit / 8});
+                        .relay_target_octets = peer.relay_stock_bit / 8,
+                        .min_sources = peer.min_sources});
   for (const auto& link : from.links)
     to.sources.push_back({.name = link.name, .peer = link.peer_kme});
   to.limits.key_size_bits = from.etsi014.key_size_bit;

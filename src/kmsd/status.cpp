@@ -44,20 +44,25 @@ std::string link_reason(const kms::PoolStatus& pool, const std::map<KmeId, std::
 }
 
 control::PoolStatus pool_status(const kms::PoolStatus& pool, const std::map<KmeId, std::string>& attempts) {
-  return {.peer_kme = pool.peer.value(),
-          .km_link = to_control(pool.link),
-          .km_link_reason = link_reason(pool, attempts),
-          .serving = pool.serving,
-          .simulated = pool.simulated,
-          .relayed = false,
-          .stock_bits = pool.books.stock * 8,
-          .leased_bits = pool.books.leased * 8,
-          .delivered_bits = pool.delivered_octets * 8,
-          .burnt_bits = pool.burnt_octets * 8,
-          .delivered_keys = pool.delivered_keys,
-          .oldest_age_s = pool.oldest_age_s,
-          .runway_s = pool.runway_s,
-          .links = {}};
+  control::PoolStatus status{.peer_kme = pool.peer.value(),
+                             .km_link = to_control(pool.link),
+                             .km_link_reason = link_reason(pool, attempts),
+                             .serving = pool.serving,
+                             .simulated = pool.simulated,
+                             .relayed = false,
+                             .min_sources = pool.min_sources,
+                             .sources = {},
+                             .stock_bits = pool.stock_octets * 8,
+                             .leased_bits = pool.leased_octets * 8,
+                             .delivered_bits = pool.delivered_octets * 8,
+                             .burnt_bits = pool.burnt_octets * 8,
+                             .delivered_keys = pool.delivered_keys,
+                             .oldest_age_s = pool.oldest_age_s,
+                             .runway_s = pool.runway_s,
+                             .links = {}};
+  for (const kms::PartStatus& part : pool.parts)
+    status.sources.push_back({.source = part.source, .stock_bits = part.octets * 8});
+  return status;
 }
 
 bool is_relayed(const config::KmsdConfig& config, const KmeId& peer) {

@@ -156,10 +156,8 @@ Result<kms::LeaseRecord> read_lease(const Query& query) {
   if (opener) out.opener_instance = kms::InstanceId(*opener);
   QUIPU_TRY_ASSIGN(out.extents, decode_extents(query.blob(4)));
   QUIPU_TRY_ASSIGN(out.key_ids, decode_ids(query.blob(5)));
-  std::uint64_t octets = 0;
-  for (const kms::Extent& extent : out.extents)
-    octets += extent.range.length;
-  if (octets != out.octets()) return damaged("lease record");
+  const std::uint64_t keys = out.key_octets();
+  if (keys == 0 || out.octets() == 0 || out.octets() % keys != 0) return damaged("lease record");
   out.closed_here = query.integer(6) != 0;
   out.closed_there = query.integer(7) != 0;
   return out;

@@ -148,7 +148,7 @@ RelayRouteStatus Relay::describe(const PeerConfig& peer) const {
   RelayRouteStatus status;
   status.peer = peer.id;
   status.target_octets = peer.relay_target_octets;
-  status.stock_octets = m_associations.at(peer.id)->books().stock;
+  status.stock_octets = m_associations.at(peer.id)->relay_stock_octets();
   if (const auto source = m_sources.find(peer.id); source != m_sources.end()) source->second.describe(status);
   const auto route = m_routes.find(peer.id);
   if (!route) return status;

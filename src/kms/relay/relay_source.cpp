@@ -26,7 +26,7 @@ std::vector<std::pair<KmeId, KmeId>> links_of(const KmeId& own, const std::vecto
 
 bool RelaySource::is_wanted() const {
   return far().is_up() && m_in_flight.size() < kMaxInFlight &&
-         far().books().stock + m_in_flight_octets < m_peer.relay_target_octets;
+         far().relay_stock_octets() + m_in_flight_octets < m_peer.relay_target_octets;
 }
 
 void RelaySource::progress() {

@@ -38,7 +38,8 @@ void Story::feed() {
   }
   const std::uint32_t size = 32 + rng().below(rng().chance(20) ? 9000 : 600);
   const bool lame = rng().chance(25);
-  const BlockId id = m_world.make_block(machine(a), machine(b), size, true, !lame);
+  const BlockId id = m_world.make_block(machine(a), machine(b), size, true, !lame,
+                                        m_menu.devices > 1 ? rng().below(m_menu.devices) : 0);
   if (lame && rng().chance(70)) m_late.emplace_back(b, a, id);
   if (rng().chance(5)) m_world.deliver_block(machine(a), b, id, m_world.octets_of(id));  // again
   if (rng().chance(2)) {
@@ -156,8 +157,8 @@ void Story::heal_and_check() {
   for (std::size_t i = 0; i < m_menu.sites; ++i)
     for (std::size_t j = i + 1; j < m_menu.sites; ++j) {
       m_world.connect(i, j);
-      for (int n = 0; n < 4; ++n)
-        m_world.make_block(i, j, 1024);
+      for (unsigned n = 0; n < 4 * m_menu.devices; ++n)
+        m_world.make_block(i, j, 1024, true, true, n % m_menu.devices);
     }
   m_world.advance(seconds(2));
   for (std::size_t i = 0; i < m_menu.sites; ++i)

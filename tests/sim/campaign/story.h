@@ -18,11 +18,13 @@ struct Menu {
   bool crashes = false;   // kill -9 and loss of power, at any site, also in the middle of a commit
   bool restores = false;  // an old copy of site a's disk is put back
   bool clones = false;    // a copy of site a runs beside it
+  unsigned devices = 1;   // of each link; each key has a part of every one
 };
 
 class Story {
  public:
   Story(std::uint64_t seed, const Menu& menu) : m_world(seed, menu.sites, limits()), m_menu(menu) {
+    m_world.combine(menu.devices);
     for (std::size_t i = 0; i < menu.sites; ++i)
       m_world.start(i);
   }

@@ -2,7 +2,7 @@
 // Sites under random disasters, by seed. The ledger sees every key that any copy of any site hands out; the stores
 // check their books against their rows; afterwards everything must work again by itself.
 //
-// QUIPU_SIM_SEEDS: how many seeds of each kind (default 1,667, 10,000 in all; a tenth under sanitizers).
+// QUIPU_SIM_SEEDS: how many seeds of each kind (default 1,667, over 10,000 in all; a tenth under sanitizers).
 // QUIPU_SIM_SEED: one seed only, to look at a failure.
 #include <gtest/gtest.h>
 
@@ -59,6 +59,10 @@ TEST(Disasters, OneSiteIsCloned) {
 
 TEST(Disasters, RestoredAndCloned) {
   run_all({.sites = 2, .crashes = true, .restores = true, .clones = true}, 5);
+}
+
+TEST(Disasters, TwoDevicesCombined) {
+  run_all({.sites = 2, .crashes = true, .restores = true, .clones = true, .devices = 2}, 7);
 }
 
 TEST(Disasters, ThreeSites) {

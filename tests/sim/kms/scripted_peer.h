@@ -105,7 +105,7 @@ class ScriptedPeer : public testing::Test {
     const auto* hello = last<wire::Hello>();
     ASSERT_NE(hello, nullptr);
     const wire::Nonce theirs = hello->nonce;
-    say(wire::Hello{1, KmeId(peer_id()), KmeId(own_id()), instance, {}});
+    say(wire::Hello{1, KmeId(peer_id()), KmeId(own_id()), instance, {}, hello->min_sources});
     const auto* summary = last<wire::Contact>();
     ASSERT_NE(summary, nullptr);
     say(wire::Contact{theirs, summary->inventory});  // we have the same
@@ -113,12 +113,12 @@ class ScriptedPeer : public testing::Test {
   }
 
   // A block of eight slots that both ends have.
-  BlockId stocked_block(std::uint8_t n = 1) {
+  BlockId stocked_block(std::uint8_t n = 1, const std::string& source = "link") {
     const BlockId id(uuid(n));
     Bytes octets(256, n);
     octets[0] = 1;
     std::vector<SourceBlock> blocks;
-    blocks.push_back({"link", id, SecretBytes::copy_of(octets), false, {}});
+    blocks.push_back({source, id, SecretBytes::copy_of(octets), false, {}});
     take(kme->blocks_received(std::move(blocks), WallTime{}, now));
     const auto* offer = last<wire::Offer>();
     EXPECT_NE(offer, nullptr);

@@ -9,9 +9,10 @@ namespace {
 
 const WallTime kWallStart{std::chrono::sys_days(std::chrono::year(2026) / 1 / 1)};
 
-std::string link_name(std::string a, std::string b) {
+// "a-b", "a-b-2", ...
+std::string link_name(std::string a, std::string b, unsigned device) {
   if (b < a) std::swap(a, b);
-  return a + "-" + b;
+  return a + "-" + b + (device == 0 ? "" : "-" + std::to_string(device + 1));
 }
 
 }  // namespace
@@ -87,8 +88,10 @@ void World::add_peer(KmeConfig& config, std::size_t own, std::size_t other) cons
   if (!linked && !relayed) return;
   config.peers.push_back({.id = id,
                           .saes = {SaeId(sae(other)), SaeId(sae(other, true))},
-                          .relay_target_octets = relayed ? m_topology->target_octets : 0});
-  if (linked) config.sources.push_back({link_name(config.id.value(), id.value()), id});
+                          .relay_target_octets = relayed ? m_topology->target_octets : 0,
+                          .min_sources = m_devices});
+  for (unsigned device = 0; linked && device < m_devices; ++device)
+    config.sources.push_back({link_name(config.id.value(), id.value(), device), id});
 }
 
 void World::start(std::size_t index) {
@@ -178,11 +181,18 @@ Uuid World::random_uuid() {
   return Uuid::from_random(random);
 }
 
-BlockId World::make_block(std::size_t a, std::size_t b, std::uint32_t size, bool to_a, bool to_b) {
+void World::combine(unsigned devices) {
+  m_devices = devices;
+  m_ledger.expect_combined(devices);
+}
+
+BlockId World::make_block(std::size_t a, std::size_t b, std::uint32_t size, bool to_a, bool to_b, unsigned device) {
   const BlockId id(random_uuid());
   Bytes& octets = m_blocks[id];
   octets.resize(size);
   m_key_rng.fill(octets);
+  m_device_of[id] = device;
+  if (m_devices > 1) m_ledger.stamp(device, m_devices, octets);
   if (to_a) deliver_block(a, b, id, octets);
   if (to_b) deliver_block(b, a, id, octets);
   return id;
@@ -191,8 +201,8 @@ BlockId World::make_block(std::size_t a, std::size_t b, std::uint32_t size, bool
 void World::deliver_block(std::size_t to, std::size_t peer, const BlockId& id, const Bytes& octets,
                           std::optional<std::uint64_t> sequence) {
   std::vector<SourceBlock> blocks;
-  blocks.push_back(
-      {link_name(node(to).name, node(peer).name), id, SecretBytes::copy_of(octets), m_simulated, sequence});
+  blocks.push_back({link_name(node(to).name, node(peer).name, m_device_of[id]), id, SecretBytes::copy_of(octets),
+                    m_simulated, sequence});
   const WallTime wall = kWallStart + std::chrono::floor<milliseconds>(m_now - TimePoint{});
   run(to, [&](Kme& kme) { return kme.blocks_received(std::move(blocks), wall, m_now); });
 }

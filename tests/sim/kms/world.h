@@ -71,6 +71,10 @@ class World {
 
   SeededRng& rng() { return m_rng; }
 
+  // Each link has so many device pairs, and each key a part of every one: call it before any node starts. At most
+  // three.
+  void combine(unsigned devices);
+
   // Changes every node's configuration, from its next start on.
   std::function<void(KmeConfig&)> configure = [](KmeConfig&) {};
 
@@ -108,8 +112,9 @@ class World {
   bool carry_one();
 
   // --- drivers ---
-  // The same fresh block to both; `to_a`, `to_b` say who gets it.
-  BlockId make_block(std::size_t a, std::size_t b, std::uint32_t size, bool to_a = true, bool to_b = true);
+  // The same fresh block to both; `to_a`, `to_b` say who gets it. `device`: which pair makes it.
+  BlockId make_block(std::size_t a, std::size_t b, std::uint32_t size, bool to_a = true, bool to_b = true,
+                     unsigned device = 0);
   void deliver_block(std::size_t to, std::size_t peer, const BlockId& id, const Bytes& octets,
                      std::optional<std::uint64_t> sequence = {});
 
@@ -177,7 +182,9 @@ class World {
   TimePoint m_now{};
   std::vector<std::unique_ptr<Node>> m_nodes;
   std::vector<std::unique_ptr<Wire>> m_wires;
+  unsigned m_devices = 1;
   std::map<BlockId, Bytes> m_blocks;
+  std::map<BlockId, unsigned> m_device_of;  // of those blocks
   std::map<std::pair<std::size_t, RequestId>, Asked> m_asked;
   std::uint64_t m_next_id = 0;
   bool m_simulated = true;

@@ -29,5 +29,9 @@ TEST(HandsOutUnacknowledged, IsCaughtWhenOneSiteIsRestored) {
   EXPECT_FALSE(first_violations({.sites = 2, .crashes = true, .restores = true}).empty());
 }
 
+TEST(HandsOutUnacknowledged, IsCaughtWhereKeysAreCombined) {
+  EXPECT_FALSE(first_violations({.sites = 2, .crashes = true, .restores = true, .devices = 2}).empty());
+}
+
 }  // namespace
 }  // namespace quipu::kms::sim

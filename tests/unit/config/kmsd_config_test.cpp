@@ -201,6 +201,38 @@ TEST(KmsdConfig, RefusesRelayThatLeadsNowhere) {
               HasSubstr("no key can be relayed"));
 }
 
+std::string with_second_link(std::string_view peer_keys) {
+  return with(kKmsdSample, "saes = [\"sae-b\"]\n", "saes = [\"sae-b\"]\n" + std::string(peer_keys)) + R"(
+[[link]]
+name = "other-vendor"
+peer_kme = "kme-b"
+driver = "sim"
+)";
+}
+
+TEST(KmsdConfig, ReadsFromHowManySourcesAKeyIsCombined) {
+  const auto sources = [](std::string_view keys) {
+    const auto config = parse_kmsd(with_second_link(keys));
+    return config ? config->peer_kmes.at(0).min_sources : 0;
+  };
+  EXPECT_EQ(sources(""), 1U);
+  EXPECT_EQ(sources("combiner = \"any\"\n"), 1U);
+  EXPECT_EQ(sources("combiner = \"xor\"\n"), 2U);
+  EXPECT_EQ(sources("combiner = \"xor\"\nrelay_stock_bit = 8192\n[[peer_kme]]\nid = \"kme-c\"\naddress = "
+                    "\"192.0.2.3:8020\"\nsaes = []\n[[link]]\nname = \"c\"\npeer_kme = \"kme-c\"\ndriver = \"sim\"\n"),
+            3U);
+  EXPECT_EQ(sources("combiner = \"xor\"\nmin_sources = 2\n"), 2U);
+}
+
+TEST(KmsdConfig, RefusesToCombineWhatIsNotThere) {
+  const auto refused = [](std::string_view keys) { return problems_of(parse_kmsd(with_second_link(keys))); };
+  EXPECT_THAT(refused("min_sources = 2\n"), HasSubstr("has no meaning without combiner"));
+  EXPECT_THAT(refused("combiner = \"xor\"\nmin_sources = 3\n"), HasSubstr("takes 3 sources, and there are 2"));
+  EXPECT_THAT(refused("combiner = \"xor\"\nmin_sources = 1\n"), HasSubstr("min_sources"));
+  EXPECT_THAT(refusal("saes = [\"sae-b\"]\n", "saes = [\"sae-b\"]\ncombiner = \"xor\"\n"),
+              HasSubstr("takes 2 sources, and there is 1"));
+}
+
 TEST(KmsdConfig, UnknownKeysAreToldFromKnownOnes) {
   EXPECT_THAT(refusal("allow_simulated", "allow_simulation"), HasSubstr("did you mean \"allow_simulated\"?"));
   EXPECT_THAT(refusal("[km_link]", "[kmlink]"), HasSubstr("kmlink: unknown key; did you mean \"km_link\"?"));

@@ -87,6 +87,8 @@ KmsStatus full_kms() {
                      .serving = false,
                      .simulated = true,
                      .relayed = true,
+                     .min_sources = 2,
+                     .sources = {{.source = "a-b", .stock_bits = 13}},
                      .stock_bits = 1,
                      .leased_bits = 2,
                      .delivered_bits = 3,

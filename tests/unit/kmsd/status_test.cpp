@@ -110,7 +110,10 @@ TEST(KmsStatus, TellsAPoolThatGivesNoKeys) {
 TEST(KmsStatus, CountsDeliveredBitsAndKeysAlike) {
   kms::PoolStatus busy = pool();
   busy.simulated = true;
-  busy.books = {.received = 4096, .held = 0, .stock = 3584, .leased = 512, .delivered = 0, .burnt = 0, .voided = 0};
+  busy.min_sources = 2;
+  busy.parts = {{"a-b", 4096}, {"a-b-2", 3584}};
+  busy.stock_octets = 3584;
+  busy.leased_octets = 512;
   busy.delivered_keys = 1;
   busy.delivered_octets = 32;
   busy.burnt_octets = 64;
@@ -118,6 +121,9 @@ TEST(KmsStatus, CountsDeliveredBitsAndKeysAlike) {
       make_status(configuration(), {.pools = {busy}, .links = {}, .requests = 2, .refused = {{503, 1}}});
   ASSERT_EQ(status.pools.size(), 1U);
   EXPECT_TRUE(status.pools[0].simulated);
+  EXPECT_EQ(status.pools[0].min_sources, 2U);
+  EXPECT_EQ(status.pools[0].sources.at(0), (control::SourceStockStatus{.source = "a-b", .stock_bits = 4096 * 8U}));
+  EXPECT_EQ(status.pools[0].sources.at(1).source, "a-b-2");
   EXPECT_EQ(status.pools[0].stock_bits, 3584 * 8U);
   EXPECT_EQ(status.pools[0].leased_bits, 512 * 8U);
   EXPECT_EQ(status.pools[0].delivered_bits, 256U);
