@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <set>
 
 #include "config/checks.h"
 #include "config/section.h"
@@ -24,6 +23,7 @@ constexpr ConfigKey kKeys[] = {
      .help = "Letters of the sites."},
     {.name = "trusted_nodes", .type = text_list, .max = kMaxLabSites, .help = "Sites that relay key for others."},
     {.name = "link", .type = table_list, .help = "One simulated QKD link each."},
+    {.name = "pool", .type = table_list, .help = "How keys are made where two sites share several links."},
     {.name = "relay", .type = table_list, .help = "Key over trusted nodes, for two sites each."},
     {.name = "tunnel", .type = table_list, .help = "One tunnel of quipud each."},
     {.section = "link[]",
@@ -35,6 +35,19 @@ constexpr ConfigKey kKeys[] = {
      .help = "Its ends."},
     {.section = "link[]", .name = "options", .type = table, .help = "Of driver sim."},
     {.section = "link[].options", .name = "NAME", .type = scalar, .help = "An option of driver sim."},
+    {.section = "pool[]",
+     .name = "between",
+     .type = text_list,
+     .required = true,
+     .min = 2,
+     .max = 2,
+     .help = "Its ends."},
+    {.section = "pool[]",
+     .name = "combiner",
+     .type = word,
+     .required = true,
+     .words = "any xor",
+     .help = "How keys are made of what the links between its ends bring."},
     {.section = "relay[]",
      .name = "between",
      .type = text_list,
@@ -82,10 +95,11 @@ void require_site(const Section& section, std::string_view key, const ListItem& 
     section.add_at(item.position, key, fmt::format("there is no site \"{}\"", item.text), "add it to sites");
 }
 
-// Each pair once in the list of `what`.
+// Each pair at most so often in the list of `what`.
 class Pairs {
  public:
-  Pairs(std::string what, const std::vector<std::string>& sites) : m_what(std::move(what)), m_sites(sites) {}
+  Pairs(std::string what, const std::vector<std::string>& sites, std::uint32_t most = 1)
+      : m_what(std::move(what)), m_sites(sites), m_most(most) {}
 
   LabPair read(const Section& section) {
     LabPair pair;
@@ -98,22 +112,30 @@ class Pairs {
     std::ranges::sort(pair);
     if (pair[0] == pair[1])
       section.add("between", fmt::format("both ends are \"{}\"", pair[0]), "name two sites");
-    else if (!m_seen.insert(pair).second)
-      section.add("between", fmt::format("there is a second {} between \"{}\" and \"{}\"", m_what, pair[0], pair[1]),
-                  "remove one");
+    else if (++m_seen[pair] > m_most)
+      section.add("between",
+                  fmt::format("there are {} {}s between \"{}\" and \"{}\"", m_seen[pair], m_what, pair[0], pair[1]),
+                  fmt::format("keep at most {}", m_most));
     return pair;
   }
 
   bool contains(const LabPair& pair) const { return m_seen.contains(pair); }
 
+  std::uint32_t count(const LabPair& pair) const {
+    const auto seen = m_seen.find(pair);
+    return seen == m_seen.end() ? 0 : seen->second;
+  }
+
  private:
   std::string m_what;
   const std::vector<std::string>& m_sites;
-  std::set<LabPair> m_seen;
+  std::uint32_t m_most;
+  std::map<LabPair, std::uint32_t> m_seen;
 };
 
 LabLinkConfig read_link(const Section& section, Pairs& pairs) {
   LabLinkConfig link{.between = pairs.read(section), .options = {}};
+  link.number = pairs.count(link.between);
   if (!section.has("options")) return link;
   if (const auto options = section.table("options"))
     for (const std::string& name : options->names())
@@ -134,9 +156,15 @@ Parsed<LabTopology> parse_lab_topology(std::string_view text) {
     require_site(root, "trusted_nodes", item, out.sites);
     out.trusted_nodes.push_back(item.text);
   }
-  Pairs linked("link", out.sites);
+  Pairs linked("link", out.sites, kMaxLabLinks);
   for (const Section& section : root.tables("link"))
     out.links.push_back(read_link(section, linked));
+  Pairs pooled("pool", out.sites);
+  for (const Section& section : root.tables("pool")) {
+    out.pools.push_back({.between = pooled.read(section), .combiner = section.text("combiner").value_or("")});
+    if (out.pools.back().combiner == "xor" && linked.count(out.pools.back().between) < 2)
+      section.add("combiner", "there are not two links between these sites", "add one");
+  }
   Pairs relayed("relay", out.sites);
   for (const Section& section : root.tables("relay")) {
     out.relays.push_back({.between = relayed.read(section),

@@ -14,6 +14,7 @@
 namespace quipu::config {
 
 inline constexpr std::size_t kMaxLabSites = 16;
+inline constexpr std::uint32_t kMaxLabLinks = 4;  // between the same two sites
 
 // Two sites, in the order of the alphabet.
 using LabPair = std::array<std::string, 2>;
@@ -21,6 +22,7 @@ using LabPair = std::array<std::string, 2>;
 // A simulated QKD link.
 struct LabLinkConfig {
   LabPair between{};
+  std::uint32_t number = 1;                      // of those between the two
   std::map<std::string, std::string> options{};  // of driver sim, in place of what the laboratory gives every link
 
   bool operator==(const LabLinkConfig&) const = default;
@@ -34,10 +36,19 @@ struct LabRelayConfig {
   bool operator==(const LabRelayConfig&) const = default;
 };
 
+// How the keys of two sites are made of what their links bring.
+struct LabPoolConfig {
+  LabPair between{};
+  std::string combiner{};  // as in [[peer_kme]]
+
+  bool operator==(const LabPoolConfig&) const = default;
+};
+
 struct LabTopology {
   std::vector<std::string> sites{};  // lower-case letters, each once
   std::vector<std::string> trusted_nodes{};
   std::vector<LabLinkConfig> links{};
+  std::vector<LabPoolConfig> pools{};  // of those that have links
   std::vector<LabRelayConfig> relays{};
   std::vector<LabPair> tunnels{};
 

@@ -60,6 +60,11 @@ std::string name_of(const config::LabPair& pair) {
   return pair[0] + "-" + pair[1];
 }
 
+// "a-b", "a-b-2", ...
+std::string name_of(const config::LabLinkConfig& link) {
+  return name_of(link.between) + (link.number == 1 ? "" : fmt::format("-{}", link.number));
+}
+
 // The site at the other end; nothing when `own` is at none.
 const Site* other_end(const Run& run, const config::LabPair& pair, const Site& own) {
   if (pair[0] != own.letter && pair[1] != own.letter) return nullptr;
@@ -141,6 +146,12 @@ saes = ["sae-{other}"]
                      fmt::arg("other", other.letter), fmt::arg("address", other.underlay_address));
 }
 
+// A port of its own for each link that one site listens on.
+std::uint32_t fibre_port(const Site& bob, const config::LabLinkConfig& link) {
+  constexpr std::uint32_t kLetters = 26;
+  return 8030 + (link.number - 1) * kLetters + static_cast<std::uint32_t>(bob.letter[0] - 'a');
+}
+
 // The end with the lower letter listens on the emulated fibre, the other one connects to it.
 std::string link_section(const Run& run, const Site& own, const Site& other, const config::LabLinkConfig& link,
                          const LabOptions& options) {
@@ -149,7 +160,7 @@ std::string link_section(const Run& run, const Site& own, const Site& other, con
   // As they stand in the file.
   std::map<std::string, std::string> all{
       {"role", &own == &alice ? R"("alice")" : R"("bob")"},
-      {"fibre", fmt::format("\"{}:80{}\"", alice.underlay_address, 30 + bob.letter[0] - 'a')},
+      {"fibre", fmt::format("\"{}:{}\"", alice.underlay_address, fibre_port(bob, link))},
       {"skr_bit_s", std::to_string(options.skr_bit_s)},
       {"qber", fmt::format("{}", options.qber)},
       {"initial_bits", std::to_string(options.initial_bits)}};
@@ -165,18 +176,25 @@ driver = "sim"
 allow_simulated = true
 [link.options]
 )",
-                                fmt::arg("link", name_of(link.between)), fmt::arg("other", other.letter));
+                                fmt::arg("link", name_of(link)), fmt::arg("other", other.letter));
   for (const auto& [name, value] : all)
     out += fmt::format("{} = {}\n", name, value);
   return out;
+}
+
+std::string pool_keys(const config::LabTopology& topology, const config::LabPair& pair) {
+  const auto pool = std::ranges::find(topology.pools, pair, &config::LabPoolConfig::between);
+  return pool == topology.pools.end() ? "" : fmt::format("combiner = \"{}\"\n", pool->combiner);
 }
 
 std::string kmsd_configuration(const Run& run, const config::LabTopology& topology, const Site& own,
                                const LabOptions& options) {
   std::string out = kme_section(own);
   for (const config::LabLinkConfig& link : topology.links)
-    if (const Site* other = other_end(run, link.between, own))
-      out += peer_kme_section(*other) + link_section(run, own, *other, link, options);
+    if (const Site* other = other_end(run, link.between, own)) {
+      if (link.number == 1) out += peer_kme_section(*other) + pool_keys(topology, link.between);
+      out += link_section(run, own, *other, link, options);
+    }
   for (const config::LabRelayConfig& relay : topology.relays)
     if (const Site* other = other_end(run, relay.between, own))
       out += peer_kme_section(*other) + fmt::format("relay_stock_bit = {}\n", relay.stock_bit);

@@ -33,13 +33,21 @@ TEST(LabTopology, ReadsWhatIsShipped) {
   const auto ring = parse_lab_topology(shipped("ring-5.toml"));
   ASSERT_TRUE(ring.has_value()) << problems_of(ring);
   EXPECT_EQ(ring->links.size(), 5U);
+  const auto vendors = parse_lab_topology(shipped("two-vendors.toml"));
+  ASSERT_TRUE(vendors.has_value()) << problems_of(vendors);
+  ASSERT_EQ(vendors->links.size(), 2U);
+  EXPECT_EQ(vendors->links[0].number, 1U);
+  EXPECT_EQ(vendors->links[1].number, 2U);
+  EXPECT_EQ(vendors->pools, (std::vector<LabPoolConfig>{{.between = {"a", "b"}, .combiner = "xor"}}));
 }
 
 TEST(LabTopology, RefusesWhatDoesNotFitTogether) {
   EXPECT_THAT(refusal("\"d\"]", "\"D\"]"), HasSubstr("\"D\" is not a lower-case letter"));
   EXPECT_THAT(refusal("\"d\"]", "\"c\"]"), HasSubstr("site \"c\""));
   EXPECT_THAT(refusal("trusted_nodes = [\"b\"", "trusted_nodes = [\"x\""), HasSubstr("there is no site \"x\""));
-  EXPECT_THAT(refusal("between = [\"b\", \"c\"]", "between = [\"b\", \"a\"]"), HasSubstr("there is a second link"));
+  EXPECT_THAT(refusal("[[relay]]", "[[relay]]\nbetween = [\"d\", \"a\"]\n[[relay]]"), HasSubstr("there are 2 relays"));
+  EXPECT_THAT(refusal("[[relay]]", "[[pool]]\nbetween = [\"a\", \"b\"]\ncombiner = \"xor\"\n[[relay]]"),
+              HasSubstr("there are not two links"));
   EXPECT_THAT(refusal("between = [\"b\", \"c\"]", "between = [\"b\", \"b\"]"), HasSubstr("both ends are"));
   EXPECT_THAT(refusal("[[relay]]\nbetween = [\"a\", \"d\"]", ""), HasSubstr("these sites have no keys"));
 }
