@@ -77,7 +77,6 @@ KmsdDiff diff(const KmsdConfig& old_config, const KmsdConfig& new_config) {
       Changes()
           .compare("kme.id", before.id, after.id)
           .compare("kme.store", before.store, after.store)
-          .compare("kme.store_key_file", before.store_key_file, after.store_key_file)
           .compare("kme.audit_keep_days", before.audit_keep_days, after.audit_keep_days)
           .compare("kme.control_socket", before.control_socket, after.control_socket)
           .compare("etsi014.listen", old_etsi.listen, new_etsi.listen)

@@ -26,6 +26,11 @@ constexpr ConfigKey kKeys[] = {
      .required = true,
      .help = "Key that seals the store, 32 octets as one line of base64 (quipu genpsk)."},
     {.section = "kme",
+     .name = "previous_store_key_file",
+     .type = file,
+     .help = "Key that may still seal the store: a start or a reload then seals it with that of store_key_file. Absent "
+             "but while the key is changed."},
+    {.section = "kme",
      .name = "audit_keep_days",
      .type = integer,
      .default_value = "365",

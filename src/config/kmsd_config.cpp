@@ -40,6 +40,7 @@ KmeConfig read_kme(const Section& section) {
   kme.id_position = section.position_of("id");
   kme.store = section.parsed("store", parse_absolute_path, "an absolute path").value_or("");
   kme.store_key_file = section.file("store_key_file");
+  kme.previous_store_key_file = section.file("previous_store_key_file");
   kme.audit_keep_days = unsigned_value(section, "audit_keep_days");
   kme.control_socket =
       section.parsed("control_socket", parse_socket_path, "an absolute path of at most 107 octets").value_or("");

@@ -21,6 +21,7 @@ struct KmeConfig {
   Position id_position{};
   std::string store{};  // database file
   FileName store_key_file{};
+  FileName previous_store_key_file{};  // without a name: none
   std::uint32_t audit_keep_days = 0;
   std::string control_socket{};
   LogLevel log_level = LogLevel::info;

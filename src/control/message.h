@@ -85,7 +85,7 @@ struct ReloadResult {
   std::vector<std::string> added{};    // peers of quipud, and "kms.NAME"
   std::vector<std::string> removed{};  // likewise
   // Peers of quipud ("dc-b", "dc-b (session ended)", "dc-b (public_key)"), and settings: "device.addresses", "kms.local
-  // (certificates)", "km_link certificates (connections ended)".
+  // (certificates)", "km_link certificates (connections ended)", "kme.store_key_file".
   std::vector<std::string> changed{};
   std::vector<std::string> needs_restart{};  // settings ("kme.store") and sections ("link a-b") that differ until then
   std::vector<std::string> unprotected{};    // prefixes that are routed in clear from now on

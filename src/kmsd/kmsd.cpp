@@ -42,6 +42,19 @@ void require_own_id(const Configuration& configuration, service::NamedFiles& fil
        .advice = "correct the id, or have a certificate issued for it (quipu pki issue): other KMEs refuse this one"});
 }
 
+void read_store_keys(Configuration& configuration, service::NamedFiles& files) {
+  const config::KmeConfig& kme = configuration.values.kme;
+  configuration.store_key = files.key<32>(kme.store_key_file);
+  const config::FileName& previous = kme.previous_store_key_file;
+  if (previous.name.empty()) return;
+  configuration.previous_store_key = files.key<32>(previous);
+  if (files.outcome(configuration.file) && *configuration.previous_store_key == configuration.store_key)
+    files.refuse({.position = previous.position,
+                  .key = previous.key,
+                  .problem = previous.name + " holds the same key as " + kme.store_key_file.name,
+                  .advice = "let store_key_file name a new key (quipu genpsk), or remove this line"});
+}
+
 // "link a-b" for each that is not as it was.
 template <class T, class Name>
 void append_names(std::string_view section, const config::ListDiff<T>& difference, Name name,
@@ -85,10 +98,14 @@ kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
 }  // namespace
 
 Result<Configuration> load_named_files(std::string file, config::KmsdConfig values, const service::UnitUser* reader) {
-  Configuration out{
-      .file = std::move(file), .values = std::move(values), .store_key = {}, .etsi014 = {}, .km_link = {}};
+  Configuration out{.file = std::move(file),
+                    .values = std::move(values),
+                    .store_key = {},
+                    .previous_store_key = {},
+                    .etsi014 = {},
+                    .km_link = {}};
   service::NamedFiles files(reader);
-  out.store_key = files.key<32>(out.values.kme.store_key_file);
+  read_store_keys(out, files);
   out.etsi014 = files.tls(out.values.etsi014.tls, {.allow_tls12 = out.values.etsi014.allow_tls12});
   out.km_link = files.tls(out.values.km_link.tls, {.require_hybrid = true});
   require_own_id(out, files);
@@ -166,10 +183,12 @@ Kmsd::~Kmsd() {
 
 Result<void> Kmsd::open_store_and_core() {
   const config::KmsdConfig& values = m_configuration.values;
-  QUIPU_TRY_ASSIGN(m_store, store::SqliteStore::open(values.kme.store, std::move(m_configuration.store_key), m_rng));
+  QUIPU_TRY_ASSIGN(m_store, store::SqliteStore::open(values.kme.store, std::move(m_configuration.store_key), m_rng,
+                                                     std::move(m_configuration.previous_store_key)));
   QUIPU_TRY_ASSIGN(m_kme,
                    kms::Kme::start(core_configuration(values), *m_store, m_rng, service::wall_now(), net::Loop::now()));
   m_audit.emplace(m_store->audit(), std::chrono::days(values.kme.audit_keep_days), m_log);
+  if (m_store->key_changed()) tell_key_changed();
   m_audit->add("started", fmt::format("quipu-kmsd {} of {}", kVersion, values.kme.id.value()), service::wall_now());
   return m_audit->write(service::wall_now());
 }
@@ -347,6 +366,10 @@ void Kmsd::on_second() {
   write_audit();
   if (!is_same_machine()) return;
   if (net::Loop::now() < m_next_scrub) return;
+  scrub();
+}
+
+void Kmsd::scrub() {
   m_next_scrub = net::Loop::now() + kScrubInterval;
   if (const auto scrubbed = m_store->scrub(); !scrubbed)
     m_log.error(event::kScrubFailed, "what was left of used key material could not be removed from the store's log",
@@ -405,8 +428,15 @@ void Kmsd::tell_tls(const Configuration& fresh, const config::KmsdDiff& differen
     result.needs_restart.emplace_back("km_link certificates");
 }
 
-// What concerns TLS and the log level takes effect at once; what the core was built from needs a restart, and is said
-// to.
+// What the old key had wrapped is removed from the disk at once.
+void Kmsd::tell_key_changed() {
+  m_audit->add("store_key_changed", m_configuration.values.kme.store, service::wall_now());
+  m_log.info(event::kStoreKeyChanged, "the store is sealed with another key than before, which no longer opens it", {});
+  scrub();
+}
+
+// What concerns TLS, the store key and the log level takes effect at once; what the core was built from needs a
+// restart, and is said to.
 Result<control::ReloadResult> Kmsd::reload() {
   auto loaded = load_configuration(m_configuration.file);
   // Whatever it is that cannot be used: for whoever asked, the configuration is invalid.
@@ -414,6 +444,12 @@ Result<control::ReloadResult> Kmsd::reload() {
   Configuration fresh = *std::move(loaded);
   const config::KmsdDiff difference = config::diff(m_configuration.values, fresh.values);
   control::ReloadResult result;
+  QUIPU_TRY_ASSIGN(const bool key_changed,
+                   m_store->seal_with(std::move(fresh.store_key), std::move(fresh.previous_store_key)));
+  if (key_changed) {
+    tell_key_changed();
+    result.changed.emplace_back("kme.store_key_file");
+  }
   if (difference.log_level) result.changed.emplace_back("kme.log_level");
   result.needs_restart = difference.needs_restart;
   tell_tls(fresh, difference, result);

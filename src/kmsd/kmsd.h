@@ -32,6 +32,7 @@ struct Configuration {
   std::string file;
   config::KmsdConfig values;
   Secret<32> store_key;
+  std::optional<Secret<32>> previous_store_key;
   service::TlsEnd etsi014;
   service::TlsEnd km_link;
 };
@@ -96,6 +97,8 @@ class Kmsd {
   void on_timeout();
   void on_signal();
   void on_second();
+  void scrub();
+  void tell_key_changed();
   bool is_same_machine();
   void watch_machine();
   void forget_abandoned();

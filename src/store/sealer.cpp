@@ -74,6 +74,13 @@ Result<SecretBytes> Sealer::open(const ChunkName& name, ByteView wrapped_key, By
   return out;
 }
 
+Result<Bytes> Sealer::rewrap(const ChunkName& name, ByteView wrapped_key, const Sealer& from) {
+  const Bytes aad = chunk_aad(name);
+  Secret<32> key;
+  if (!from.unwrap(aad, wrapped_key, key.mutable_view())) return damaged();
+  return wrap(aad, key.view());
+}
+
 Result<Bytes> Sealer::make_check() {
   return wrap(as_bytes(kCheckLabel), std::array<std::uint8_t, kCheckSize>{});
 }

@@ -31,6 +31,9 @@ class Sealer {
   // Errc::storage when either part was changed or stood elsewhere.
   Result<SecretBytes> open(const ChunkName& name, ByteView wrapped_key, ByteView sealed) const;
 
+  // A chunk's key that `from` has wrapped, wrapped by this store key. Errc::storage as above.
+  Result<Bytes> rewrap(const ChunkName& name, ByteView wrapped_key, const Sealer& from);
+
   // A value that only this store key can have made, and its proof.
   Result<Bytes> make_check();
   bool is_check(ByteView value) const;

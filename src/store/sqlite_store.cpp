@@ -9,27 +9,10 @@
 #include "store/rows.h"
 #include "store/schema.h"
 #include "store/sealer.h"
+#include "store/store_key.h"
 
 namespace quipu::store {
 namespace {
-
-// Finds the store key proven, or proves it in a fresh store.
-Result<void> check_key(Database& database, Sealer& sealer) {
-  {
-    QUIPU_TRY_ASSIGN(Query query, database.query("SELECT check_value FROM store_key WHERE id = 1"));
-    QUIPU_TRY_ASSIGN(const bool row, query.step());
-    if (row && sealer.is_check(query.blob(0))) return {};
-    if (row)
-      return fail(Errc::bad_key,
-                  "the store was sealed with another store key; give back the key file that it was made with, or move "
-                  "the store away: the pools fill again from their links");
-  }
-  QUIPU_TRY_ASSIGN(const Bytes value, sealer.make_check());
-  QUIPU_TRY_ASSIGN(Query query, database.query("INSERT INTO store_key (id, check_value) VALUES (1, ?)"));
-  query.bind(ByteView(value));
-  QUIPU_TRY(query.run());
-  return {};
-}
 
 Result<void> load_books(Database& database, std::int64_t row, kms::StoredPool& out) {
   QUIPU_TRY_ASSIGN(Query query, database.query("SELECT received, held, stock, leased, delivered, burnt, voided, "
@@ -68,10 +51,11 @@ Result<void> load_all(Database& database, const char* sql, std::int64_t row, Res
 }  // namespace
 
 struct SqliteStore::Connection {
-  Connection(Secret<32> store_key, crypto::Rng& rng) : sealer(std::move(store_key), rng) {}
+  explicit Connection(crypto::Rng& random) : rng(random) {}
 
+  crypto::Rng& rng;
   Database database;
-  Sealer sealer;
+  std::optional<Sealer> sealer;  // once the store key is known to be right
   AuditLog audit{database};
 };
 
@@ -82,16 +66,29 @@ SqliteStore::~SqliteStore() {
   [[maybe_unused]] const auto done = scrub();
 }
 
-Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, Secret<32> store_key,
-                                                       crypto::Rng& rng) {
-  auto connection = std::make_unique<Connection>(std::move(store_key), rng);
+Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, Secret<32> store_key, crypto::Rng& rng,
+                                                       std::optional<Secret<32>> previous_key) {
+  auto connection = std::make_unique<Connection>(rng);
   QUIPU_TRY(connection->database.open(path));
   if (auto done = migrate(connection->database); !done) return fail_at(path, std::move(done).error());
-  if (auto done = check_key(connection->database, connection->sealer); !done)
-    return fail_at(path, std::move(done).error());
   std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(connection)));
+  auto changed = store->seal_with(std::move(store_key), std::move(previous_key));
+  if (!changed) return fail_at(path, std::move(changed).error());
+  store->m_key_changed = *changed;
   QUIPU_TRY(store->scrub());
   return store;
+}
+
+Result<bool> SqliteStore::seal_with(Secret<32> store_key, std::optional<Secret<32>> previous_key) {
+  crypto::Rng& rng = m_connection->rng;
+  Sealer current(std::move(store_key), rng);
+  const std::optional<Sealer> previous =
+      previous_key ? std::make_optional<Sealer>(*std::move(previous_key), rng) : std::nullopt;
+  QUIPU_TRY_ASSIGN(const bool changed,
+                   store::seal_with(m_connection->database, current, previous ? &*previous : nullptr));
+  m_connection->sealer.emplace(std::move(current));
+  m_deleted = m_deleted || changed;
+  return changed;
 }
 
 Result<void> SqliteStore::scrub() {
@@ -133,7 +130,7 @@ Result<void> SqliteStore::commit(const kms::Transaction& transaction) {
   const bool known = m_pools.contains(transaction.pool);
   auto applied = [&]() -> Result<bool> {
     QUIPU_TRY_ASSIGN(const std::int64_t row, make_pool(transaction.pool));
-    PoolWriter writer(database, m_connection->sealer, transaction.pool, row);
+    PoolWriter writer(database, *m_connection->sealer, transaction.pool, row);
     for (const kms::Change& change : transaction.changes)
       QUIPU_TRY(std::visit(writer, change));
     QUIPU_TRY(guard.commit());
@@ -203,7 +200,7 @@ Result<SecretBytes> SqliteStore::read(const KmeId& pool, const BlockId& id, kms:
     QUIPU_TRY_ASSIGN(const bool found, query.step());
     if (!found) return gone();
     QUIPU_TRY_ASSIGN(const SecretBytes chunk,
-                     m_connection->sealer.open({pool, id, position}, query.blob(0), query.blob(1)));
+                     m_connection->sealer->open({pool, id, position}, query.blob(0), query.blob(1)));
     const auto skip = static_cast<std::size_t>(at - position);
     if (skip >= chunk.size()) return gone();
     const std::size_t size = std::min<std::size_t>(chunk.size() - skip, static_cast<std::size_t>(end - at));

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -20,7 +21,9 @@ class SqliteStore final : public kms::Store {
   // Opens or creates the file, for this process alone. `rng` outlives the store. Errors say what to do:
   // Errc::bad_key (another store key sealed this store), busy (another process has it open), unsupported (a later
   // version wrote it), storage (damaged, not writable, not a store), exhausted (no space).
-  static Result<std::unique_ptr<SqliteStore>> open(const std::string& path, Secret<32> store_key, crypto::Rng& rng);
+  // A store that is sealed with `previous_key` is first sealed with `store_key`, as by seal_with().
+  static Result<std::unique_ptr<SqliteStore>> open(const std::string& path, Secret<32> store_key, crypto::Rng& rng,
+                                                   std::optional<Secret<32>> previous_key = std::nullopt);
 
   SqliteStore(const SqliteStore&) = delete;
   SqliteStore& operator=(const SqliteStore&) = delete;
@@ -32,6 +35,15 @@ class SqliteStore final : public kms::Store {
   Result<bool> has_digest(const KmeId& pool, const kms::BlockDigest& digest) override;
   Result<bool> is_retired(const KmeId& pool, const kms::InstanceId& instance) override;
   Result<SecretBytes> read(const KmeId& pool, const BlockId& id, kms::Range range) override;
+
+  // Whether open() found it sealed with `previous_key`.
+  bool key_changed() const { return m_key_changed; }
+
+  // Changes the store key while in use, durably when it returns: the keys of all chunks are wrapped by it in one
+  // transaction, so that at each moment one of both opens the whole store. True when it was sealed with `previous_key`,
+  // false when it was sealed with `store_key` already; Errc::bad_key when with neither. After an error all is as
+  // before. What the old key had wrapped is gone from the disk with the next scrub().
+  Result<bool> seal_with(Secret<32> store_key, std::optional<Secret<32>> previous_key);
 
   // Removes what deleted chunks left in the write-ahead log; cheap when nothing was deleted since the last call. To be
   // called at least twice a minute, and before the process ends.
@@ -50,7 +62,8 @@ class SqliteStore final : public kms::Store {
 
   std::unique_ptr<Connection> m_connection;
   std::map<KmeId, std::int64_t> m_pools;
-  bool m_deleted = true;  // since the last scrub; an earlier run may have left something
+  bool m_key_changed = false;
+  bool m_deleted = true;  // or wrapped anew, since the last scrub; an earlier run may have left something
 };
 
 }  // namespace quipu::store

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// kill -9 of a process with a store in real files. The child commits the model's transactions and acknowledges each one
-// through a pipe; the parent keeps the ledger. Whatever a child was doing when it died, the next one must find all that
-// was acknowledged, at most one transaction more, and nothing between.
+// kill -9 of a process with a store in real files. The child commits the model's transactions, changes the store key
+// now and then, and acknowledges each transaction through a pipe; the parent keeps the ledger. Whatever a child was
+// doing when it died, the next one must find all that was acknowledged, at most one transaction more, and nothing
+// between.
 //
 // QUIPU_STORE_KILLS: how many, in four parts (default 2,000; 80 under sanitizers).
 #include <gtest/gtest.h>
@@ -28,9 +29,17 @@ constexpr std::uint64_t kKills = 2'000;
 constexpr std::uint64_t kParts = 4;
 constexpr std::uint64_t kKillsPerStore = 25;  // to begin anew: what a store holds is compared after each kill
 constexpr std::uint64_t kScrubEach = 7;
+constexpr std::uint64_t kChangeKeyEach = 5;
 constexpr int kWrong = 1;
 
 enum class Acknowledges : std::uint8_t { what_is_durable, what_is_not };
+
+// The two keys that the store may be sealed with when a child has died.
+Secret<32> store_key(std::uint64_t number) {
+  Secret<32> key;
+  key.mutable_view()[0] = static_cast<std::uint8_t>(number % 2);
+  return key;
+}
 
 void advance(Model& model, std::uint64_t steps) {
   while (model.steps() < steps)
@@ -55,7 +64,8 @@ bool holds(SqliteStore& store, Model& model) {
 // The child, which only a signal ends while all is well.
 [[noreturn]] void commit_until_killed(const std::string& path, Model model, int parent, Acknowledges what) {
   crypto::SystemRng rng;
-  auto store = SqliteStore::open(path, Secret<32>(), rng);
+  std::uint64_t key = 0;
+  auto store = SqliteStore::open(path, store_key(key), rng, store_key(key + 1));
   if (!store || !holds(**store, model) || !tell(parent, model.steps())) ::_exit(kWrong);
   for (;;) {
     const kms::Transaction transaction = model.next();
@@ -63,6 +73,9 @@ bool holds(SqliteStore& store, Model& model) {
     if (!(*store)->commit(transaction)) ::_exit(kWrong);
     if (what == Acknowledges::what_is_durable) tell(parent, model.steps());
     if (model.steps() % kScrubEach == 0 && !(*store)->scrub()) ::_exit(kWrong);
+    if (model.steps() % kChangeKeyEach != 0) continue;
+    if (!(*store)->seal_with(store_key(key + 1), store_key(key))) ::_exit(kWrong);
+    ++key;
   }
 }
 

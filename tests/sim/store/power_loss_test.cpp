@@ -27,6 +27,14 @@ constexpr int kVariants = 12;           // at random, of each moment
 constexpr std::uint64_t kSector = 512;  // is written as a whole or not at all
 constexpr std::uint64_t kScrubEach = 3;
 constexpr std::uint64_t kReopenEach = 8;
+constexpr std::uint64_t kChangeKeyEach = 6;
+
+// The two keys that the store may be sealed with when the power is back.
+Secret<32> store_key(std::uint8_t number) {
+  Secret<32> key;
+  key.mutable_view()[0] = number;
+  return key;
+}
 
 std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
   const char* value = std::getenv(variable);
@@ -117,7 +125,7 @@ class Moment {
 class PowerLoss : public testing::Test {
  protected:
   std::unique_ptr<SqliteStore> open() {
-    auto store = SqliteStore::open(path, Secret<32>(), rng);
+    auto store = SqliteStore::open(path, store_key(0), rng, store_key(1));
     if (!store) error = store.error().text;
     return store ? *std::move(store) : nullptr;
   }
@@ -133,6 +141,7 @@ class PowerLoss : public testing::Test {
       disk.promise();
       models.push_back(model);
       ASSERT_TRUE(done % kScrubEach != 0 || store->scrub().has_value());
+      ASSERT_TRUE(done % kChangeKeyEach != 0 || store->seal_with(store_key(1), store_key(0)).has_value());
       if (done % kReopenEach != 0) continue;
       store.reset();
       store = open();

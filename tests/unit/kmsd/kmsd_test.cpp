@@ -121,7 +121,7 @@ class KmsdTest : public ::testing::Test {
 
   // A pool with 128 slots that both ends have.
   void stock_store() {
-    scratch.write("store.key", std::string(42, 'A') + "E=\n", 0600);
+    write_store_key("store.key", 1);
     const auto store = open_store();
     ASSERT_TRUE(store != nullptr);
     const Bytes octets(4096, 7);
@@ -137,13 +137,17 @@ class KmsdTest : public ::testing::Test {
     ASSERT_TRUE(store->commit(transaction).has_value());
   }
 
-  // While no daemon has it.
-  std::unique_ptr<store::SqliteStore> open_store() {
+  // While no daemon has it; null when that is not its key.
+  std::unique_ptr<store::SqliteStore> open_store(std::uint8_t last_octet = 1) {
     Secret<32> key;
-    key.mutable_view()[31] = 1;
+    key.mutable_view()[31] = last_octet;
     auto store = store::SqliteStore::open(scratch.path("kms.db"), std::move(key), store_rng);
-    EXPECT_TRUE(store.has_value()) << store.error().text;
     return store ? *std::move(store) : nullptr;
+  }
+
+  // As open_store() has it.
+  void write_store_key(std::string_view name, std::uint8_t last_octet) const {
+    scratch.write(name, fmt::format("{}{}=\n", std::string(42, 'A'), "AEIMQ"[last_octet]), 0600);
   }
 
   std::uint16_t port_of(std::string_view server) const {
@@ -160,19 +164,32 @@ class KmsdTest : public ::testing::Test {
     });
   }
 
-  // With the files that were issued for that KME last, and `keys` in [etsi014].
-  void reload(const std::string& id, const std::string& keys) {
+  // With the files that were issued for that KME last, `keys` in [etsi014] and `kme_keys` in [kme].
+  void reload(const std::string& id, const std::string& keys, const std::string& kme_keys = {}) {
+    ASSERT_EQ(refusal_of_reload(id, keys, kme_keys), "");
+  }
+
+  // Why that is refused; empty when it is not.
+  std::string refusal_of_reload(const std::string& id, const std::string& keys, const std::string& kme_keys) {
     const std::string files = fmt::format("ca = \"{}\"\ncert = \"{}\"\nkey = \"{}\"\n", pki.ca(), pki.path(id + ".pem"),
                                           pki.path(id + ".key"));
-    scratch.write("kms.toml", fmt::format("[kme]\nid = \"{}\"\nstore = \"{}\"\nstore_key_file = \"{}\"\n"
-                                          "[etsi014]\nlisten = \"127.0.0.1:8014\"\n{}{}"
-                                          "[km_link]\nlisten = \"127.0.0.1:8020\"\n{}"
-                                          "[[sae]]\nid = \"sae-b\"\n",
-                                          id, scratch.path("kms.db"), scratch.path("store.key"), files, keys, files));
-    const std::size_t before = sink.count("reloaded");
-    ASSERT_EQ(::raise(SIGHUP), 0);
-    run_until(loop, [&] { return sink.count("reloaded") + sink.count("reload_refused") > before; });
-    ASSERT_EQ(sink.values("reload_refused", "error"), std::vector<std::string>{});
+    scratch.write("kms.toml",
+                  fmt::format("[kme]\nid = \"{}\"\nstore = \"{}\"\nstore_key_file = \"{}\"\n{}"
+                              "[etsi014]\nlisten = \"127.0.0.1:8014\"\n{}{}"
+                              "[km_link]\nlisten = \"127.0.0.1:8020\"\n{}"
+                              "[[sae]]\nid = \"sae-b\"\n",
+                              id, scratch.path("kms.db"), scratch.path("store.key"), kme_keys, files, keys, files));
+    const std::size_t reloaded = sink.count("reloaded");
+    const std::size_t refused = sink.count("reload_refused");
+    EXPECT_EQ(::raise(SIGHUP), 0);
+    run_until(loop, [&] { return sink.count("reloaded") + sink.count("reload_refused") > reloaded + refused; });
+    return sink.count("reload_refused") > refused ? sink.values("reload_refused", "error").back() : "";
+  }
+
+  void expect_key(RawClient& client) {
+    client.received.clear();
+    client.say(kEncKeys);
+    run_until(loop, [&] { return client.received.find("key_ID") != std::string::npos; });
   }
 
   // In contact, and the KME has asked for its leases.
@@ -440,6 +457,36 @@ TEST_F(KmsdTest, AReloadThatTrustsOthersEndsConnections) {
   reload("kme-b", fmt::format("crl = \"{}\"\n", pki.path("crl.pem")));
   EXPECT_EQ(sink.values("reloaded", "changed").back(), "etsi014 certificates (connections ended)");
   run_until(loop, [&] { return revoked->closed.has_value(); });
+}
+
+TEST_F(KmsdTest, AReloadChangesTheStoreKeyWhileKeysAreServed) {
+  const std::string previous = fmt::format("previous_store_key_file = \"{}\"\n", scratch.path("previous.key"));
+  const auto peer = connect_leased_peer();
+  const auto client = connect_sae();
+  expect_key(*client);
+  write_store_key("store.key", 2);
+  EXPECT_THAT(refusal_of_reload("kme-b", {}, {}), testing::HasSubstr("sealed with another store key"));
+  write_store_key("previous.key", 2);
+  EXPECT_THAT(refusal_of_reload("kme-b", {}, previous), testing::HasSubstr("previous.key holds the same key as"));
+  write_store_key("previous.key", 3);
+  EXPECT_THAT(refusal_of_reload("kme-b", {}, previous), testing::HasSubstr("sealed with another store key"));
+  expect_key(*client);
+  write_store_key("previous.key", 1);
+  reload("kme-b", {}, previous);
+  EXPECT_THAT(sink.values("reloaded", "changed").back(), testing::HasSubstr("kme.store_key_file"));
+  expect_key(*client);
+  reload("kme-b", {}, previous);
+  EXPECT_THAT(sink.values("reloaded", "changed").back(), testing::Not(testing::HasSubstr("kme.store_key_file")));
+  EXPECT_EQ(sink.count("store_key_changed"), 1U);
+  daemon.reset();
+  EXPECT_EQ(open_store(1), nullptr);
+  EXPECT_NE(open_store(2), nullptr);
+  config::KmsdConfig values = configuration_values();
+  write_store_key("store.key", 3);
+  write_store_key("previous.key", 2);
+  values.kme.previous_store_key_file = {scratch.path("previous.key")};
+  start(std::move(values));
+  EXPECT_EQ(sink.count("store_key_changed"), 2U);
 }
 
 TEST_F(KmsdTest, AConfigurationThatCannotBeReadIsRefused) {

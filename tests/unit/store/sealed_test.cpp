@@ -52,6 +52,7 @@ class SealedTest : public testing::Test {
  protected:
   SealedTest() {
     rng.fill(key);
+    key[0] = 1;
     rng.fill(material);
     auto opened = SqliteStore::open(path, Secret<32>(key), rng);
     EXPECT_TRUE(opened.has_value()) << opened.error().text;
@@ -65,6 +66,36 @@ class SealedTest : public testing::Test {
   }
 
   std::string files() const { return contents(path) + contents(path + "-wal"); }
+
+  std::unique_ptr<SqliteStore> open(std::uint8_t first_octet, std::optional<std::uint8_t> previous = std::nullopt) {
+    auto opened =
+        SqliteStore::open(path, key_of(first_octet), rng, previous.transform([&](auto p) { return key_of(p); }));
+    if (!opened) error = opened.error();
+    return opened ? *std::move(opened) : nullptr;
+  }
+
+  // The test's own key but for its first octet.
+  Secret<32> key_of(std::uint8_t first_octet) const {
+    std::array<std::uint8_t, 32> octets = key;
+    octets[0] = first_octet;
+    return Secret<32>(octets);
+  }
+
+  // What stands in these columns, of all chunks in order. While nobody has the store.
+  std::vector<Bytes> columns(const char* sql, int count) const {
+    std::vector<Bytes> out;
+    Database database;
+    EXPECT_TRUE(database.open(path).has_value());
+    auto query = database.query(sql);
+    while (query && query->step().value_or(false))
+      for (int column = 0; column < count; ++column)
+        out.emplace_back(query->blob(column).begin(), query->blob(column).end());
+    return out;
+  }
+
+  bool present(const Bytes& piece) const {
+    return files().find(as_text(ByteView(piece).first(24))) != std::string::npos;
+  }
 
   void set(kms::BlockState state, kms::RangeSet spent) {
     kms::Transaction transaction(pool);
@@ -80,6 +111,7 @@ class SealedTest : public testing::Test {
   KmeId pool{"kme-b"};
   BlockId block{Uuid{{1}}};
   std::unique_ptr<SqliteStore> store;
+  Error error{};  // of the last open() that failed
 };
 
 TEST_F(SealedTest, TheSearchFindsWhatIsThere) {
@@ -104,34 +136,72 @@ TEST_F(SealedTest, NoKeyStandsInTheFilesInAnyForm) {
 
 TEST_F(SealedTest, ADeletedChunkLeavesNothingToOpenLater) {
   store.reset();
-  std::vector<Bytes> sealed;
-  {
-    Database database;
-    ASSERT_TRUE(database.open(path).has_value());
-    auto query = database.query("SELECT wrapped_key, sealed FROM chunks ORDER BY position");
-    ASSERT_TRUE(query.has_value());
-    while (query->step().value_or(false)) {
-      for (const int column : {0, 1})
-        sealed.emplace_back(query->blob(column).begin(), query->blob(column).end());
-    }
-  }
+  const std::vector<Bytes> sealed = columns("SELECT wrapped_key, sealed FROM chunks ORDER BY position", 2);
   ASSERT_EQ(sealed.size(), 8U);
-  const auto present = [&](std::size_t i) {
-    return files().find(as_text(ByteView(sealed[i]).first(24))) != std::string::npos;
-  };
-  store = *SqliteStore::open(path, Secret<32>(key), rng);
+  store = open(key[0]);
   for (std::size_t i = 0; i < 8; ++i)
-    EXPECT_TRUE(present(i)) << i;
+    EXPECT_TRUE(present(sealed[i])) << i;
   // The second chunk is spent, the first and third only in part.
   set(kms::BlockState::usable, kms::RangeSet({{4064, 4160}}));
   ASSERT_TRUE(store->scrub().has_value());
   EXPECT_EQ(contents(path + "-wal").size(), 0U);
   for (std::size_t i = 0; i < 8; ++i)
-    EXPECT_EQ(present(i), i != 2 && i != 3) << i;
+    EXPECT_EQ(present(sealed[i]), i != 2 && i != 3) << i;
   set(kms::BlockState::voided, {});
   ASSERT_TRUE(store->scrub().has_value());
   for (std::size_t i = 0; i < 8; ++i)
-    EXPECT_FALSE(present(i)) << i;
+    EXPECT_FALSE(present(sealed[i])) << i;
+}
+
+TEST_F(SealedTest, AChangeOfTheStoreKeyLeavesNothingThatTheOldOneOpens) {
+  store.reset();
+  const std::vector<Bytes> wrapped = columns("SELECT wrapped_key FROM chunks", 1);
+  const std::vector<Bytes> check = columns("SELECT check_value FROM store_key", 1);
+  ASSERT_EQ(wrapped.size(), 4U);
+  store = open(1);
+  EXPECT_EQ(store->seal_with(key_of(1), std::nullopt), false);
+  EXPECT_EQ(store->seal_with(key_of(2), key_of(1)), true);
+  EXPECT_EQ(store->seal_with(key_of(2), key_of(1)), false) << "it was done before";
+  EXPECT_EQ(*store->read(pool, block, {0, 16384}), SecretBytes::copy_of(material)) << "in use meanwhile";
+  ASSERT_TRUE(store->scrub().has_value());
+  for (const Bytes& piece : wrapped)
+    EXPECT_FALSE(present(piece));
+  EXPECT_FALSE(present(check[0]));
+  store.reset();
+  EXPECT_EQ(open(1), nullptr);
+  EXPECT_EQ(error.code, Errc::bad_key);
+  store = open(2, 1);
+  EXPECT_FALSE(store->key_changed());
+  store.reset();
+  store = open(3, 2);
+  EXPECT_TRUE(store->key_changed());
+  EXPECT_EQ(*store->read(pool, block, {0, 16384}), SecretBytes::copy_of(material));
+}
+
+TEST_F(SealedTest, WithNeitherKeyTheStoreStaysAsItIs) {
+  EXPECT_EQ(store->seal_with(key_of(2), key_of(3)).error().code, Errc::bad_key);
+  EXPECT_EQ(store->seal_with(key_of(2), std::nullopt).error().code, Errc::bad_key);
+  EXPECT_TRUE(store->read(pool, block, {0, 32}).has_value());
+  store.reset();
+  EXPECT_EQ(open(2, 3), nullptr);
+  EXPECT_EQ(error.code, Errc::bad_key);
+  EXPECT_THAT(error.text, testing::HasSubstr("previous_store_key_file"));
+  EXPECT_NE(open(1), nullptr);
+}
+
+TEST_F(SealedTest, AChunkThatDoesNotOpenStopsAChangeOfTheStoreKeyWhole) {
+  store.reset();
+  {
+    Database database;
+    ASSERT_TRUE(database.open(path).has_value());
+    ASSERT_TRUE(database.execute("UPDATE chunks SET wrapped_key = zeroblob(72) WHERE position = 8192").has_value());
+  }
+  EXPECT_EQ(open(2, 1), nullptr);
+  EXPECT_EQ(error.code, Errc::storage);
+  store = open(1);
+  ASSERT_NE(store, nullptr);
+  EXPECT_EQ(store->seal_with(key_of(2), key_of(1)).error().code, Errc::storage);
+  EXPECT_TRUE(store->read(pool, block, {0, 4096}).has_value()) << "the old key serves on";
 }
 
 }  // namespace
