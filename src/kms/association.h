@@ -57,6 +57,11 @@ class Association {
     if (m_link.up()) m_link.send(message);
   }
 
+  // In contact. Whether the peer has yet to answer a Ping, and so to take what was sent before it.
+  bool is_pinging() const { return m_link.is_pinging(); }
+
+  void ping() { m_link.ping(); }
+
   // In contact.
   void send_hop(wire::RelayHop hop);
   void send_transfer(wire::KeyTransfer transfer);

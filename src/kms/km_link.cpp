@@ -41,6 +41,11 @@ std::optional<RequestSent> KmLink::take(wire::RequestNumber number) {
   return node.mapped().what;
 }
 
+bool KmLink::is_pinging() const {
+  return std::ranges::any_of(m_unanswered,
+                             [](const auto& each) { return std::holds_alternative<PingSent>(each.second.what); });
+}
+
 void KmLink::close(wire::GoodbyeReason reason, std::string why) {
   if (!m_link) return;
   send(wire::Goodbye{reason});
@@ -61,7 +66,7 @@ void KmLink::handle_timeout() {
     return close(wire::GoodbyeReason::timeout, "no contact in time");
   if (!m_unanswered.empty() && m_site.now >= m_unanswered.begin()->second.sent + kAnswerTimeout)
     return close(wire::GoodbyeReason::timeout, "a request was not answered in time");
-  if (m_up && m_unanswered.empty() && m_site.now >= m_received_at + kPingInterval) request(wire::Ping{}, PingSent{});
+  if (m_up && m_unanswered.empty() && m_site.now >= m_received_at + kPingInterval) ping();
 }
 
 std::optional<TimePoint> KmLink::next_deadline() const {

@@ -87,6 +87,12 @@ class KmLink {
   // Closes without a word: the peer has said goodbye.
   void hang_up(std::string why);
 
+  // Asks for an answer behind all that was sent before.
+  void ping() { request(wire::Ping{}, PingSent{}); }
+
+  // A Ping has not been answered yet.
+  bool is_pinging() const;
+
   void note_received() { m_received_at = m_site.now; }
 
   void handle_timeout();

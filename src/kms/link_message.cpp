@@ -307,7 +307,7 @@ template <class Out>
 void put(Out& out, const LinkState& m) {
   put(out, MessageType::link_state);
   put(out, m.origin);
-  out.u64(m.sequence).u8(m.trusted_node ? 1 : 0);
+  out.u64(m.sequence).u8(m.age_s).u8(m.trusted_node ? 1 : 0);
   put_list(out, m.neighbours);
 }
 
@@ -408,6 +408,12 @@ std::size_t encoded_size(const InventoryBlock& block) {
 std::size_t encoded_size(const InventoryLease& lease) {
   SizeCounter counter;
   put(counter, lease);
+  return counter.size();
+}
+
+std::size_t encoded_size(const LinkState& state) {
+  SizeCounter counter;
+  put(counter, state);
   return counter.size();
 }
 

@@ -24,6 +24,7 @@ inline constexpr std::size_t kMaxDriverMessage = 65'536;
 inline constexpr std::size_t kMaxNeighbours = 64;  // of one KME, in its link state
 // Of link states; no origin gets there.
 inline constexpr std::uint64_t kMaxSequence = std::uint64_t{1} << 62;
+inline constexpr std::uint8_t kMaxStateAge = 60;           // of a link state, seconds
 inline constexpr std::size_t kMaxRelayPath = 16;           // KMEs that a relayed block has yet to reach
 inline constexpr std::size_t kMaxPadParts = 16;            // runs of slots that make up one pad
 inline constexpr std::uint32_t kMaxRelayedBlock = 32'736;  // with its one-time key, as many slots as a lease has
@@ -351,6 +352,7 @@ struct Neighbour {
 struct LinkState {
   KmeId origin;
   std::uint64_t sequence = 0;  // 1 to kMaxSequence
+  std::uint8_t age_s = 0;      // since it was published, at most kMaxStateAge
   bool trusted_node = false;   // it relays for others
   std::vector<Neighbour> neighbours;
 
@@ -394,5 +396,6 @@ Bytes associated_data(const KeyTransfer& transfer);
 // Upper bounds of one entry's size, for whoever fills a list up to kMaxMessageSize.
 std::size_t encoded_size(const InventoryBlock& block);
 std::size_t encoded_size(const InventoryLease& lease);
+std::size_t encoded_size(const LinkState& state);
 
 }  // namespace quipu::kms::wire

@@ -340,9 +340,10 @@ Message link_state(FieldReader& r) {
   LinkState m;
   m.origin = KmeId(r.text(kMaxIdSize));
   m.sequence = r.in().u64();
+  m.age_s = r.in().u8();
   m.trusted_node = r.flag();
   m.neighbours = r.list(kMaxNeighbours, 12, [&] { return neighbour(r); });
-  r.require(m.sequence != 0 && m.sequence <= kMaxSequence);
+  r.require(m.sequence != 0 && m.sequence <= kMaxSequence && m.age_s <= kMaxStateAge);
   return m;
 }
 

@@ -13,42 +13,91 @@ constexpr std::uint64_t kPlausible = wire::kMaxSequence / 2;
 }  // namespace
 
 LinkStates::Reception LinkStates::receive(const wire::LinkState& state, TimePoint now) {
+  Dated told{state, now - std::chrono::seconds(state.age_s)};
+  told.state.age_s = 0;
   if (state.origin == m_own) {
-    if (state.sequence < m_sequence) return Reception::older;
-    if (const wire::LinkState* own = find(m_own); own != nullptr && *own == state) return Reception::same;
-    if (state.sequence > kPlausible) return Reception::same;
-    m_sequence = state.sequence;
+    const wire::LinkState* own = find(m_own);
+    if (own != nullptr && state.sequence < own->sequence) return Reception::older;
+    if ((own != nullptr && *own == told.state) || state.sequence > kPlausible) return Reception::same;
+    m_sequence = std::max(m_sequence, state.sequence);
     return Reception::own_old;
   }
   const auto found = m_states.find(state.origin);
-  if (found == m_states.end() && m_states.size() >= kMaxOrigins) return Reception::no_room;
-  if (found != m_states.end() && state.sequence <= found->second.state.sequence)
-    return state.sequence < found->second.state.sequence ? Reception::older : Reception::same;
-  m_states.insert_or_assign(state.origin, Entry{state, now});
+  if (found == m_states.end()) {
+    if (m_states.size() >= kMaxOrigins || told.published + kStateLifetime <= now) return Reception::no_room;
+    take(m_states[state.origin], std::move(told), now);
+    return Reception::newer;
+  }
+  Entry& entry = found->second;
+  if (state.sequence < entry.current.state.sequence) return Reception::older;
+  if (state.sequence == entry.current.state.sequence) return Reception::same;
+  // The sender would be given the current one for it, which is no newer: neither would ever rest.
+  if (entry.waiting && state.sequence <= entry.waiting->state.sequence) return Reception::waiting;
+  if (now < entry.taken + kStateInterval) {
+    entry.waiting = std::move(told);
+    return Reception::waiting;
+  }
+  take(entry, std::move(told), now);
   return Reception::newer;
 }
 
-const wire::LinkState& LinkStates::publish(bool trusted_node, std::vector<wire::Neighbour> neighbours, TimePoint now) {
-  Entry& own = m_states[m_own];
-  own = {{m_own, ++m_sequence, trusted_node, std::move(neighbours)}, now};
-  return own.state;
+void LinkStates::take(Entry& entry, Dated state, TimePoint now) {
+  entry = {std::move(state), now, {}};
+  ++m_version;
+}
+
+std::vector<KmeId> LinkStates::take_waiting(TimePoint now) {
+  std::vector<KmeId> out;
+  for (auto& [origin, entry] : m_states) {
+    if (!entry.waiting || now < entry.taken + kStateInterval) continue;
+    Dated newest = std::move(*entry.waiting);
+    take(entry, std::move(newest), now);
+    out.push_back(origin);
+  }
+  return out;
+}
+
+void LinkStates::publish(bool trusted_node, std::vector<wire::Neighbour> neighbours, TimePoint now) {
+  wire::LinkState own{
+      .origin = m_own, .sequence = ++m_sequence, .trusted_node = trusted_node, .neighbours = std::move(neighbours)};
+  take(m_states[m_own], {std::move(own), now}, now);
 }
 
 void LinkStates::age(TimePoint now) {
-  std::erase_if(m_states,
-                [&](const auto& each) { return each.first != m_own && each.second.heard + kStateLifetime <= now; });
+  const std::size_t dropped = std::erase_if(m_states, [&](const auto& each) {
+    return each.first != m_own && each.second.current.published + kStateLifetime <= now;
+  });
+  if (dropped != 0) ++m_version;
+}
+
+std::optional<TimePoint> LinkStates::next_deadline() const {
+  std::optional<TimePoint> next;
+  for (const auto& [origin, entry] : m_states)
+    if (entry.waiting) next = std::min(next.value_or(TimePoint::max()), entry.taken + kStateInterval);
+  return next;
 }
 
 const wire::LinkState* LinkStates::find(const KmeId& origin) const {
   const auto found = m_states.find(origin);
-  return found == m_states.end() ? nullptr : &found->second.state;
+  return found == m_states.end() ? nullptr : &found->second.current.state;
 }
 
-std::vector<wire::LinkState> LinkStates::all() const {
-  std::vector<wire::LinkState> out;
+// Rounded up, so that no way that it may take makes it younger.
+std::optional<wire::LinkState> LinkStates::aged(const KmeId& origin, TimePoint now) const {
+  const auto found = m_states.find(origin);
+  if (found == m_states.end()) return std::nullopt;
+  const auto age = std::chrono::ceil<std::chrono::seconds>(now - found->second.current.published);
+  if (age > kStateLifetime) return std::nullopt;
+  wire::LinkState state = found->second.current.state;
+  state.age_s = static_cast<std::uint8_t>(age.count());
+  return state;
+}
+
+std::vector<KmeId> LinkStates::origins() const {
+  std::vector<KmeId> out;
   out.reserve(m_states.size());
   for (const auto& [origin, entry] : m_states)
-    out.push_back(entry.state);
+    out.push_back(origin);
   return out;
 }
 

@@ -21,6 +21,7 @@ Relay::Relay(Site& site, const Associations& associations)
     : m_site(site),
       m_associations(associations),
       m_states(site.config.id),
+      m_flooding(m_states, associations),
       m_routes(site, m_states),
       m_transit(site, associations) {
   for (const PeerConfig& peer : site.config.peers)
@@ -53,14 +54,12 @@ bool Relay::differs_much(const std::vector<wire::Neighbour>& now) const {
 }
 
 void Relay::publish() {
+  m_publish_again = m_published && m_site.now < *m_published + kStateInterval;
+  if (m_publish_again) return;
   m_published = m_site.now;
   m_next_look = m_site.now + kLookInterval;
-  flood(m_states.publish(m_site.config.relay.trusted_node, neighbours(), m_site.now));
-}
-
-void Relay::flood(const wire::LinkState& state, const KmeId* but) const {
-  for (const auto& [id, association] : m_associations)
-    if (association->is_up() && (but == nullptr || *but != id)) association->send(state);
+  m_states.publish(m_site.config.relay.trusted_node, neighbours(), m_site.now);
+  m_flooding.flood(m_site.config.id);
 }
 
 Result<void> Relay::handle(std::vector<RelayEvent> events) {
@@ -69,18 +68,19 @@ Result<void> Relay::handle(std::vector<RelayEvent> events) {
   QUIPU_TRY(m_transit.progress());
   for (auto& [destination, source] : m_sources)
     source.progress();
+  m_flooding.progress(m_site.now);
   return {};
 }
 
 Result<void> Relay::on(const ContactMade& event) {
   if (!takes_part()) return {};
-  for (const wire::LinkState& state : m_states.all())
-    if (state.origin != m_site.config.id) m_associations.at(event.peer)->send(state);
+  m_flooding.contact_made(event.peer);
   publish();
   return {};
 }
 
 Result<void> Relay::on(const ContactLost& event) {
+  m_flooding.contact_lost(event.peer);
   m_transit.contact_lost(event.peer);
   for (auto& [destination, source] : m_sources)
     source.contact_lost(event.peer);
@@ -91,9 +91,10 @@ Result<void> Relay::on(const ContactLost& event) {
 Result<void> Relay::on(const LinkStateReceived& event) {
   if (!takes_part()) return {};
   switch (m_states.receive(event.state, m_site.now)) {
-    case LinkStates::Reception::newer: flood(event.state, &event.from); break;
-    case LinkStates::Reception::older: m_associations.at(event.from)->send(*m_states.find(event.state.origin)); break;
+    case LinkStates::Reception::newer: m_flooding.flood(event.state.origin, &event.from); break;
+    case LinkStates::Reception::older: m_flooding.owe(event.from, event.state.origin); break;
     case LinkStates::Reception::own_old: publish(); break;
+    case LinkStates::Reception::waiting:
     case LinkStates::Reception::same:
     case LinkStates::Reception::no_room: break;
   }
@@ -127,10 +128,13 @@ void Relay::handle_timeout() {
   m_transit.handle_timeout();
   for (auto& [destination, source] : m_sources)
     source.handle_timeout();
+  for (const KmeId& origin : m_states.take_waiting(m_site.now))
+    m_flooding.flood(origin);
+  if (m_publish_again) publish();
   if (!m_next_look || m_site.now < *m_next_look) return;
   m_next_look = m_site.now + kLookInterval;
   m_states.age(m_site.now);
-  if (m_site.now >= m_published + kStateRefresh || differs_much(neighbours())) publish();
+  if (m_site.now >= *m_published + kStateRefresh || differs_much(neighbours())) publish();
 }
 
 std::optional<TimePoint> Relay::next_deadline() const {
@@ -138,6 +142,8 @@ std::optional<TimePoint> Relay::next_deadline() const {
   const auto consider = [&](std::optional<TimePoint> due) {
     if (due) next = next ? std::min(*next, *due) : due;
   };
+  if (m_publish_again) consider(*m_published + kStateInterval);
+  consider(m_states.next_deadline());
   consider(m_transit.next_deadline());
   for (const auto& [destination, source] : m_sources)
     consider(source.next_deadline());

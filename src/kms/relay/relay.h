@@ -37,18 +37,20 @@ class Relay {
   bool takes_part() const;
   std::vector<wire::Neighbour> neighbours() const;
   bool differs_much(const std::vector<wire::Neighbour>& now) const;
+  // At once, or when the last time is long enough ago.
   void publish();
-  void flood(const wire::LinkState& state, const KmeId* but = nullptr) const;
   RelayRouteStatus describe(const PeerConfig& peer) const;
 
   Site& m_site;
   const Associations& m_associations;
   LinkStates m_states;
+  Flooding m_flooding;
   Routes m_routes;
   std::map<KmeId, RelaySource> m_sources;  // by destination
   RelayTransit m_transit;
   std::optional<TimePoint> m_next_look;  // at the own stocks; empty when it takes no part
-  TimePoint m_published;
+  std::optional<TimePoint> m_published;  // last
+  bool m_publish_again = false;          // once that is kStateInterval ago
 };
 
 }  // namespace quipu::kms

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "kms/association.h"
+#include "kms/relay/flooding.h"
 #include "kms/relay/relay_status.h"
 #include "kms/relay/routes.h"
 

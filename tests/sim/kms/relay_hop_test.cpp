@@ -2,6 +2,7 @@
 // What a KME answers to the hop of a relayed block, whatever the peer does.
 #include "crypto/hash.h"
 #include "kms/relay/hop_seal.h"
+#include "kms/relay/link_states.h"
 #include "sim/kms/scripted_peer.h"
 
 namespace quipu::kms::sim {
@@ -18,6 +19,7 @@ class RelayHops : public ScriptedLowerPeer {
   void SetUp() override {
     ScriptedLowerPeer::SetUp();
     contact();
+    answer_requests();  // there is room for link states
     const BlockId block = stocked_block();
     const wire::Lease theirs = lease(9, {{block, {0, 256}}}, instance);
     m_lease = theirs.id;
@@ -121,17 +123,26 @@ TEST_F(TrustedNode, SaysWhereItCannotGoOn) {
 
 // Ours as an earlier run published it: what we say now has to win.
 TEST_F(TrustedNode, GoesBeyondAnOldStateOfItsOwn) {
+  say(wire::LinkState{KmeId("b"), 40, 0, true, {}});
+  now += kStateInterval;
+  take(kme->handle_timeout(now));
   const auto* published = last<wire::LinkState>();
-  say(wire::LinkState{KmeId("b"), 40, true, {}});
-  published = last<wire::LinkState>();
   ASSERT_NE(published, nullptr);
   EXPECT_EQ(published->sequence, 41U);
 }
 
-TEST_F(TrustedNode, AnswersAnOldStateWithTheNewerOne) {
-  say(wire::LinkState{KmeId("z"), 7, true, {}});
+// No more states go out than the peer takes: the answer to the Ping behind the first ones is awaited.
+TEST_F(TrustedNode, AnswersAnOldStateWithTheNewerOneWhenThereIsRoom) {
   said.clear();
-  say(wire::LinkState{KmeId("z"), 6, true, {}});
+  say(wire::LinkState{KmeId("y"), 7, 0, true, {}});
+  say(wire::LinkState{KmeId("z"), 7, 0, true, {}});
+  say(wire::LinkState{KmeId("y"), 6, 0, true, {}});
+  EXPECT_NE(last<wire::LinkState>(), nullptr);
+  auto first = std::exchange(said, {});
+  say(wire::LinkState{KmeId("z"), 6, 0, true, {}});
+  EXPECT_EQ(last<wire::LinkState>(), nullptr);
+  said = std::move(first);
+  answer_requests();
   const auto* newer = last<wire::LinkState>();
   ASSERT_NE(newer, nullptr);
   EXPECT_EQ(newer->sequence, 7U);

@@ -267,6 +267,49 @@ TEST(Relay, ABlockThatComesTooLateIsVoid) {
   net.expect_key(kA, kD);
 }
 
+// a says more of itself than it should: d hears no more than one state a second of it.
+TEST(Relay, AFloodOfLinkStatesGoesNoFurther) {
+  Network net(10, 4, Topology::line(4, kTarget));
+  int told = 0;
+  int passed_on = 0;
+  net.meddle([&](std::size_t from, std::size_t to, SecretBytes octets) {
+    auto message = wire::decode(octets.view());
+    auto* state = message ? std::get_if<wire::LinkState>(&*message) : nullptr;
+    if (state == nullptr || state->origin != KmeId("a") || from > to) return Network::one(std::move(octets));
+    passed_on += from == kC ? 1 : 0;
+    std::vector<SecretBytes> out;
+    for (std::uint64_t base = 100 * state->sequence; from == kA && out.size() < 100; ++told) {
+      state->sequence = base + out.size();
+      out.push_back(wire::encode(*message));
+    }
+    return out.empty() ? Network::one(std::move(octets)) : std::move(out);
+  });
+  net.begin();
+  net.world().advance(seconds(7));
+  EXPECT_GT(told, 200);
+  EXPECT_GT(passed_on, 0);
+  EXPECT_LE(passed_on, 11);
+}
+
+// Rests of large keys are no leases that a block's pad could wait for.
+TEST(Relay, IsNotStarvedByRestsOfLargeKeys) {
+  Network net(11, 3, Topology::line(3, 4 * kTarget));
+  net.begin();
+  etsi::KeyRequest large;
+  large.size_bits = 8 * 25 * kSlotSize;
+  for (int i = 0; i < 400; ++i) {
+    const auto taken = net.world().enc_keys(kB, World::sae(kB), World::sae(kC), large);
+    net.world().settle();
+    if (i % 20 == 0) net.feed();
+  }
+  const std::uint64_t before = net.world().relay(kA).routes[0].relayed;
+  net.take_keys(kA, kC);
+  net.take_keys(kA, kC);
+  net.world().advance(seconds(5));
+  EXPECT_GT(net.world().relay(kA).routes[0].relayed, before);
+  EXPECT_EQ(net.world().relay(kA).routes[0].failed, 0U);
+}
+
 // Nodes die and come back, links break, old copies return, messages of relayed blocks are altered, dropped, repeated.
 class Trouble {
  public:
