@@ -7,8 +7,8 @@ namespace quipu::kms {
 namespace {
 
 constexpr std::size_t kLeasesAhead = 2;
-// Including those that a demand forces beyond the two ahead of need.
-constexpr std::size_t kMaxOwnLeases = 4;
+// Not acknowledged yet, with those that a demand forces beyond the two ahead of need.
+constexpr std::ptrdiff_t kMaxPending = 4;
 // With rests that are too short for what is asked for.
 constexpr std::size_t kMaxWithRests = 16;
 constexpr std::uint64_t kStockFraction = 16;
@@ -125,11 +125,11 @@ std::uint32_t OwnLeases::ahead_slots() const {
 }
 
 // Rests serve smaller keys, so they are kept while there is room for them; then the shortest goes.
-bool OwnLeases::make_room(std::uint32_t slots_per_key) {
+bool OwnLeases::make_room(std::uint32_t slots) {
   if (count_for(1) < kMaxWithRests) return true;
   Lease* shortest = nullptr;
   for (Lease& lease : m_leases)
-    if (lease.acknowledged && !lease.finished && lease.left() < slots_per_key &&
+    if (lease.acknowledged && !lease.finished && lease.left() < slots &&
         (shortest == nullptr || lease.left() < shortest->left()))
       shortest = &lease;
   if (shortest != nullptr) shortest->finished = true;
@@ -138,10 +138,11 @@ bool OwnLeases::make_room(std::uint32_t slots_per_key) {
 
 Result<void> OwnLeases::refill(const std::optional<Demand>& waiting) {
   if (!m_link.up()) return {};
-  if (waiting && obtainable(*waiting, true) < waiting->number) {
+  const auto pending = std::ranges::count_if(m_leases, [](const Lease& lease) { return !lease.acknowledged; });
+  // What all leases together cannot meet needs another, however many rests there are.
+  if (waiting && obtainable(*waiting, true) < waiting->number && pending < kMaxPending && make_room(UINT32_MAX)) {
     const std::uint32_t missing = (waiting->number - obtainable(*waiting, true)) * waiting->slots_per_key();
-    if (count_for(waiting->slots_per_key()) < kMaxOwnLeases && make_room(waiting->slots_per_key()))
-      QUIPU_TRY(take(std::min(std::max(missing, ahead_slots()), kMaxLeaseSlots)));
+    QUIPU_TRY(take(std::min(std::max(missing, ahead_slots()), kMaxLeaseSlots)));
   }
   const std::uint32_t usual = default_slots();
   while (count_for(usual) < kLeasesAhead && m_pool.key_octets() / kSlotSize >= usual && make_room(usual))

@@ -81,7 +81,8 @@ class OwnLeases {
   // Leases that can still give a key of so many slots.
   std::size_t count_for(std::uint32_t slots_per_key) const;
   std::uint32_t default_slots() const;
-  bool make_room(std::uint32_t slots_per_key);
+  // For another lease, if need be at the cost of the shortest one with less than so many slots.
+  bool make_room(std::uint32_t slots);
   std::uint32_t ahead_slots() const;
   Result<void> take(std::uint32_t slots);
   void ask(const Lease& lease);
