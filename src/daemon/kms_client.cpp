@@ -51,7 +51,7 @@ KmsClient::KmsClient(net::Loop& loop, const KmsSettings& settings, const net::Ht
       m_dialect{.size_parameter = m_config.size_parameter,
                 .key_id_parameter = m_config.key_id_parameter,
                 .master_in_key_ids = m_config.master_in_key_ids},
-      m_certificates(settings.certificates),
+      m_tls(settings.tls),
       m_loop(loop),
       m_retry(loop, [this] { retry(); }) {
   std::vector<config::HttpsUrl> urls = m_config.standby_urls;
@@ -61,14 +61,15 @@ KmsClient::KmsClient(net::Loop& loop, const KmsSettings& settings, const net::Ht
     net::HttpsClientOptions options = limits;
     options.server = {.host = url.server.host, .port = url.server.port};
     m_kmes.push_back(std::make_unique<Kme>(
-        std::move(url), std::make_unique<net::HttpsClient>(loop, std::move(options), settings.tls), choice, choice));
+        std::move(url), std::make_unique<net::HttpsClient>(loop, std::move(options), m_tls.context), choice, choice));
   }
 }
 
 bool KmsClient::set_tls(const KmsSettings& settings) {
+  const service::TlsEnd before = std::exchange(m_tls, settings.tls);
   for (const std::unique_ptr<Kme>& kme : m_kmes)
-    kme->client->set_context(settings.tls);
-  return std::exchange(m_certificates, settings.certificates) != settings.certificates;
+    kme->client->set_context(m_tls.context, m_tls.distrusts(before));
+  return m_tls.renewed_since(before);
 }
 
 void KmsClient::fetch_fresh(const SaeId& peer, Duration timeout, KeyHandler handler) {

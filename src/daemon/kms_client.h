@@ -56,7 +56,8 @@ class KmsClient {
 
   const config::KmsConfig& config() const { return m_config; }
 
-  // For connections made from now on. Returns whether the certificates are others than before.
+  // For connections made from now on; where other authorities or revocations count than before, those that stand end
+  // with the questions on them. Returns whether the certificates are others than before.
   bool set_tls(const KmsSettings& settings);
 
   // A fresh key shared with `peer` (enc_keys).
@@ -118,7 +119,7 @@ class KmsClient {
 
   config::KmsConfig m_config;
   etsi::Dialect m_dialect;
-  std::array<std::uint8_t, 32> m_certificates;
+  service::TlsEnd m_tls;
   net::Loop& m_loop;
   crypto::SystemRng m_rng;
   std::vector<std::unique_ptr<Kme>> m_kmes;

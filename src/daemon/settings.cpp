@@ -33,7 +33,7 @@ void check_identity(const config::KmsConfig& kms, const net::PeerIdentity& certi
 KmsSettings load_kms(const config::KmsConfig& kms, service::NamedFiles& files) {
   const service::TlsEnd end = files.tls(kms.tls);
   if (end.context != nullptr) check_identity(kms, end.context->own(), files);
-  return {.config = kms, .tls = end.context, .certificates = crypto::blake2b_256({end.trust, end.certificate})};
+  return {.config = kms, .tls = end};
 }
 
 Result<netlink::LinkPlan> plan_of(const config::QuipudConfig& config) {
@@ -112,7 +112,8 @@ Result<Settings> load_settings(const std::string& file, const service::UnitUser*
 std::vector<config::Problem> doubts_about(const Settings& settings) {
   std::vector<config::Problem> doubts;
   for (const KmsSettings& kms : settings.kms)
-    if (auto doubt = config::doubt_about(kms.config.tls, kms.tls->trusts_an_authority(), kms.tls->trusts_itself()))
+    if (auto doubt = config::doubt_about(kms.config.tls, kms.tls.context->trusts_an_authority(),
+                                         kms.tls.context->trusts_itself()))
       doubts.push_back(*std::move(doubt));
   return doubts;
 }
@@ -120,7 +121,7 @@ std::vector<config::Problem> doubts_about(const Settings& settings) {
 std::vector<service::Certificate> certificates_of(const Settings& settings) {
   std::vector<service::Certificate> out;
   for (const KmsSettings& kms : settings.kms)
-    service::append_certificates(kms.config.tls, *kms.tls, out);
+    service::append_certificates(kms.config.tls, *kms.tls.context, out);
   return out;
 }
 

@@ -13,6 +13,7 @@
 #include "netlink/link_plan.h"
 #include "protocol/device.h"
 #include "service/certificates.h"
+#include "service/named_files.h"
 #include "service/unit_user.h"
 
 namespace quipu::daemon {
@@ -24,9 +25,7 @@ struct PeerSettings {
 
 struct KmsSettings {
   config::KmsConfig config;
-  std::shared_ptr<const net::TlsContext> tls;
-  // Of the files of CA, revocations and certificate, to tell renewed ones under the same names.
-  std::array<std::uint8_t, 32> certificates{};
+  service::TlsEnd tls;
 };
 
 struct Settings {

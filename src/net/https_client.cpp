@@ -73,6 +73,7 @@ struct HttpsClient::Core : std::enable_shared_from_this<HttpsClient::Core> {
   void end_later(const std::shared_ptr<Exchange>& exchange, HttpFailure why);
   void remove(Connection* connection);
   void close_idle();
+  void break_off_all();
   void close_all();
 
   Loop& loop;
@@ -128,6 +129,14 @@ class HttpsClient::Core::Connection : public std::enable_shared_from_this<HttpsC
     m_idle.cancel();
     m_socket.reset();
     m_exchange.reset();
+  }
+
+  // Closes without a word; what was on its way is to be ended by the caller.
+  std::shared_ptr<Exchange> give_up() {
+    auto exchange = m_exchange;
+    exchange->connection = nullptr;
+    close();
+    return exchange;
   }
 
  private:
@@ -287,6 +296,17 @@ void HttpsClient::Core::close_idle() {
   }
 }
 
+void HttpsClient::Core::break_off_all() {
+  const auto all = connections;
+  for (const auto& connection : all) {
+    const auto exchange = connection->give_up();
+    end_later(exchange, failure({Errc::closed, options.server.text() +
+                                                   ": other authorities or revocations are configured now, so the "
+                                                   "connection was ended"},
+                                true));
+  }
+}
+
 void HttpsClient::Core::close_all() {
   closed = true;
   attempts.clear();
@@ -313,10 +333,11 @@ void HttpsClient::on_connected(Callback<void(const PeerIdentity& server, const T
   m_core->on_connected = std::move(handler);
 }
 
-void HttpsClient::set_context(std::shared_ptr<const TlsContext> context) {
+void HttpsClient::set_context(std::shared_ptr<const TlsContext> context, bool distrust) {
   m_core->context = std::move(context);
   m_core->attempts.clear();
   m_core->close_idle();
+  if (distrust) m_core->break_off_all();
   m_core->pump();
 }
 

@@ -49,8 +49,9 @@ class HttpsClient {
   // Called for each connection made from now on, once its handshake is done: who is there, and what was agreed on.
   void on_connected(Callback<void(const PeerIdentity& server, const TlsAgreement& agreement)> handler);
   // For connections made from now on: idle ones are closed, those that are being made begin anew, and one with a
-  // request under way ends with its answer.
-  void set_context(std::shared_ptr<const TlsContext> context);
+  // request under way ends with its answer; or at once, when `distrust` says that who was accepted before may not be
+  // any more: its request fails with Errc::closed, from the loop.
+  void set_context(std::shared_ptr<const TlsContext> context, bool distrust);
 
  private:
   struct Core;

@@ -12,7 +12,7 @@ namespace quipu::net {
 struct Responder::Sink {
   virtual ~Sink() = default;
   virtual void answer(HttpResponse response) = 0;
-  virtual bool is_open() const = 0;
+  virtual bool awaits_answer() const = 0;
 };
 
 Responder& Responder::operator=(Responder&& other) noexcept {
@@ -32,7 +32,7 @@ void Responder::send(HttpResponse response) {
 
 bool Responder::wanted() const {
   const auto sink = m_sink.lock();
-  return sink != nullptr && sink->is_open();
+  return sink != nullptr && sink->awaits_answer();
 }
 
 namespace {
@@ -126,7 +126,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
 
   const Endpoint& remote() const { return m_remote; }
 
-  bool is_open() const override { return m_state != State::closed; }
+  bool awaits_answer() const override { return m_state == State::handling; }
 
   bool busy() const { return m_state != State::reading || !m_reader.idle(); }
 
@@ -157,9 +157,10 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
     if (!busy()) finish();
   }
 
-  // Nor is the rest of one that has not come in full.
+  // Nor is the rest of one that has not come in full; what has, and has no answer yet, gets none from the handler.
   void distrust() {
     m_keep_alive = false;
+    if (m_state == State::handling) return answer({.status = 503, .content_type = {}, .body = {}});
     if (m_state != State::reading) return;
     if (m_continuing) return close();  // one write at a time
     finish();

@@ -37,7 +37,7 @@ class Responder {
   ~Responder();
 
   void send(HttpResponse response);
-  // False once the client has hung up: no need to work on.
+  // False once the client has hung up, or was given another answer: no need to work on.
   bool wanted() const;
 
  private:
@@ -66,7 +66,8 @@ class HttpsServer {
   // With the port that the kernel chose when 0 was asked for.
   Endpoint local() const;
   // For connections accepted from now on. `distrust`: whoever was accepted before may not be any more, so every
-  // connection ends: with its answer where a request has come in full, else at once.
+  // connection ends: one whose request has come in full and waits for the handler with 503, whatever the handler says
+  // later; one whose answer is being written, with that; any other at once.
   void set_context(std::shared_ptr<const TlsContext> context, bool distrust);
   // Accepts no more, closes idle connections, lets requests under way be answered; `done` when all have gone or the
   // grace is over, whichever is first.

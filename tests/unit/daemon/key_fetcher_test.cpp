@@ -211,7 +211,7 @@ TEST_F(KeyFetcherTest, NamesTheKmsWhoseCertificatesAreNew) {
   const auto settings = [&](std::uint8_t content) {
     std::vector<KmsSettings> kms;
     kms.push_back(m_kms.settings_for("sae-a", "a"));
-    kms.back().certificates[0] = content;
+    kms.back().tls.certificate[0] = content;
     return kms;
   };
   EXPECT_TRUE(m_fetcher.set_sources(settings(0)).empty());

@@ -123,6 +123,25 @@ TEST_F(FailoverTest, TheFirstKmeIsAskedWhileItWorks) {
   EXPECT_EQ(m_b.enc_calls, 0U);
 }
 
+// Its certificate may be the one that was revoked: what it still says is not taken.
+TEST_F(FailoverTest, AKmeThatIsAskedWhileOthersComeToBeTrustedIsNotHeardOut) {
+  const auto asking = client();
+  m_a.hold = true;
+  std::optional<Key> answer;
+  asking->fetch_fresh(SaeId("sae-b"), 10s, [&](Key key) { answer = std::move(key); });
+  run_until(m_loop, [&] { return m_a.held() == 1; }, "the question");
+  KmsSettings settings = m_a.settings_for("sae-a");
+  settings.tls.certificate[0] ^= 1;
+  EXPECT_TRUE(asking->set_tls(settings));
+  EXPECT_FALSE(answer.has_value());
+  settings.tls.trust[0] ^= 1;
+  EXPECT_TRUE(asking->set_tls(settings));
+  m_a.release();
+  run_until(m_loop, [&] { return answer.has_value(); }, "the answer");
+  EXPECT_TRUE(answer->has_value());
+  EXPECT_EQ(m_b.enc_calls, 1U);
+}
+
 TEST_F(FailoverTest, AnotherGivesWhatTheFirstHasNotAndTheFirstIsLeftForAWhile) {
   const auto asking = client();
   for (const unsigned status : {503U, 500U, 401U}) {

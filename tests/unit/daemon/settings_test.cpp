@@ -127,7 +127,7 @@ TEST_F(SettingsTest, RefusesACertificateOfAnotherSae) {
 // Some KMSs know their SAEs by it.
 TEST_F(SettingsTest, TheSerialNumberOfTheCertificateIsASaeId) {
   const KmsSettings sae = m_kms.settings_for("sae-a");
-  const std::string serial = sae.tls->own().serial_number;
+  const std::string serial = sae.tls.context->own().serial_number;
   ASSERT_FALSE(serial.empty());
   const auto with_id = [&](const std::string& id) {
     std::string out = text();
@@ -143,11 +143,11 @@ TEST_F(SettingsTest, RenewedCertificatesHaveAnotherDigest) {
   const auto before = load(text());
   const auto again = load(text());
   ASSERT_TRUE(before && again);
-  EXPECT_EQ(before->kms.at(0).certificates, again->kms.at(0).certificates);
+  EXPECT_FALSE(again->kms.at(0).tls.renewed_since(before->kms.at(0).tls));
   m_kms.settings_for("sae-a");  // writes the files anew
   const auto after = load(text());
   ASSERT_TRUE(after.has_value()) << after.error().text;
-  EXPECT_NE(before->kms.at(0).certificates, after->kms.at(0).certificates);
+  EXPECT_TRUE(after->kms.at(0).tls.renewed_since(before->kms.at(0).tls));
 }
 
 TEST_F(SettingsTest, KnowsWhenItsCertificatesEnd) {
@@ -156,8 +156,8 @@ TEST_F(SettingsTest, KnowsWhenItsCertificatesEnd) {
   const auto certificates = certificates_of(*settings);
   ASSERT_EQ(certificates.size(), 1U);
   EXPECT_EQ(certificates[0].setting, "kms.local.cert");
-  EXPECT_EQ(certificates[0].not_before, settings->kms[0].tls->own().not_before);
-  EXPECT_EQ(certificates[0].not_after, settings->kms[0].tls->own().not_after);
+  EXPECT_EQ(certificates[0].not_before, settings->kms[0].tls.context->own().not_before);
+  EXPECT_EQ(certificates[0].not_after, settings->kms[0].tls.context->own().not_after);
 }
 
 TEST_F(SettingsTest, AListOfRevokedCertificatesIsWatchedWithThem) {
@@ -165,7 +165,7 @@ TEST_F(SettingsTest, AListOfRevokedCertificatesIsWatchedWithThem) {
   m_tls.crl.name = m_kms.empty_revocation_list();
   const auto after = load(text());
   ASSERT_TRUE(before && after) << after.error().text;
-  EXPECT_NE(before->kms.at(0).certificates, after->kms.at(0).certificates);
+  EXPECT_TRUE(after->kms.at(0).tls.renewed_since(before->kms.at(0).tls));
   const auto certificates = certificates_of(*after);
   ASSERT_EQ(certificates.size(), 2U);
   EXPECT_EQ(certificates[1].setting, "kms.local.crl");

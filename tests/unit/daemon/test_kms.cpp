@@ -63,7 +63,7 @@ KmsSettings TestKms::settings_for(const std::string& own, const std::string& nam
   settings.config.tls = {.ca = {m_folder.path("ca.pem")}, .cert = {files + ".pem"}, .key = {files + ".key"}};
   auto tls = net::TlsContext::load({m_folder.path("ca.pem"), files + ".pem", files + ".key"});
   EXPECT_TRUE(tls.has_value());
-  settings.tls = std::move(*tls);
+  settings.tls.context = std::move(*tls);
   return settings;
 }
 

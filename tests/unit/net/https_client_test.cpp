@@ -282,7 +282,7 @@ TEST_F(HttpsClientTest, NewCertificatesAreUsedAtOnce) {
   open();
   const auto one = client(options());
   ASSERT_TRUE(ask(*one, get("/")).has_value());
-  one->set_context(pki.context("sae-new"));
+  one->set_context(pki.context("sae-new"), false);
   ASSERT_TRUE(ask(*one, get("/")).has_value());
   EXPECT_EQ(askers, (std::vector<std::string>{"sae-a", "sae-new"}));
 }
@@ -298,10 +298,33 @@ TEST_F(HttpsClientTest, AConnectionThatIsBeingMadeBeginsAnewWithNewCertificates)
   const auto one = client(options());
   std::optional<Answer> out;
   one->send(get("/"), kLong, [&](Answer answer) { out = std::move(answer); });
-  one->set_context(pki.context("sae-new"));
+  one->set_context(pki.context("sae-new"), false);
   run_until(loop, [&] { return out.has_value(); });
   EXPECT_TRUE(out->has_value());
   EXPECT_EQ(askers, std::vector<std::string>{"sae-new"});
+}
+
+// The same context but for what it trusts: only the caller knows that.
+TEST_F(HttpsClientTest, WhoIsNotTrustedAnyMoreIsNotHeardOut) {
+  std::optional<Responder> waiting;
+  handler = [&](const HttpRequest&, Responder responder) { waiting = std::move(responder); };
+  open();
+  const auto one = client(options());
+  std::optional<Answer> out;
+  one->send(get("/"), kLong, [&](Answer answer) { out = std::move(answer); });
+  run_until(loop, [&] { return waiting.has_value(); });
+  one->set_context(pki.context("sae-a"), false);
+  EXPECT_TRUE(waiting->wanted());
+  one->set_context(pki.context("sae-a"), true);
+  EXPECT_FALSE(out.has_value());  // never from within the call
+  waiting->send({.status = 200, .content_type = "text/plain", .body = secret("too late")});
+  run_until(loop, [&] { return out.has_value(); });
+  ASSERT_FALSE(out->has_value());
+  EXPECT_EQ(out->error().error.code, Errc::closed);
+  EXPECT_TRUE(out->error().maybe_processed);
+  EXPECT_TRUE(out->error().retryable);
+  handler = echo;
+  EXPECT_TRUE(ask(*one, get("/")).has_value());
 }
 
 TEST_F(HttpsClientTest, LinesCannotBeSmuggledIn) {
