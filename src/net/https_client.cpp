@@ -6,25 +6,13 @@
 #include <list>
 
 #include "net/http_reader.h"
+#include "net/http_writer.h"
 #include "net/tls_socket.h"
 
 namespace quipu::net {
 namespace {
 
 constexpr std::string_view kScheme = "https://";
-
-SecretBytes serialize(const HttpRequest& request, const HostPort& server) {
-  std::string head = request.method + " " + request.target + " HTTP/1.1\r\nHost: " + server.text();
-  head += "\r\nAccept: application/json";
-  if (!request.body.empty() || request.method == "POST")
-    head += "\r\nContent-Type: " + (request.content_type.empty() ? "application/json" : request.content_type) +
-            "\r\nContent-Length: " + std::to_string(request.body.size());
-  head += "\r\n\r\n";
-  SecretBytes out(head.size() + request.body.size());
-  ByteWriter writer(out.mutable_view());
-  writer.bytes(as_bytes(head)).bytes(request.body.view());
-  return out;
-}
 
 // Nothing in the head may end a line.
 bool is_sound(const HttpRequest& request) {
@@ -212,7 +200,7 @@ void HttpsClient::Core::add(HttpRequest request, Duration timeout, Handler handl
   if (!is_sound(request)) return end_later(exchange, {{Errc::malformed, "HTTP request"}, false, false});
   if (waiting.size() >= options.max_waiting)
     return end_later(exchange, {{Errc::busy, options.server.text() + ": too many requests wait"}, false, true});
-  exchange->octets = serialize(request, options.server);
+  exchange->octets = write_request(request, options.server);
   exchange->deadline =
       std::make_unique<Timer>(loop, [this, weak = std::weak_ptr(exchange)] { timed_out(weak.lock()); });
   exchange->deadline->set(Loop::now() + timeout);

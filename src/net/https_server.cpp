@@ -5,6 +5,7 @@
 
 #include "base/ip.h"
 #include "net/http_reader.h"
+#include "net/http_writer.h"
 #include "net/tls_socket.h"
 
 namespace quipu::net {
@@ -34,44 +35,6 @@ bool Responder::wanted() const {
   const auto sink = m_sink.lock();
   return sink != nullptr && sink->awaits_answer();
 }
-
-namespace {
-
-std::string_view reason_phrase(unsigned status) {
-  switch (status) {
-    case 200: return "OK";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 503: return "Service Unavailable";
-    default: return "";
-  }
-}
-
-// Head and body in one piece of locked memory.
-SecretBytes serialize(const HttpResponse& response, bool keep_alive, bool with_body) {
-  std::string head = "HTTP/1.1 " + std::to_string(response.status) + " " + std::string(reason_phrase(response.status));
-  if (!response.body.empty()) head += "\r\nContent-Type: " + response.content_type;
-  head += "\r\nContent-Length: " + std::to_string(response.body.size());
-  head += "\r\nCache-Control: no-store";
-  if (response.status == 405) head += "\r\nAllow: GET, POST";
-  if (!keep_alive) head += "\r\nConnection: close";
-  head += "\r\n\r\n";
-  const ByteView body = with_body ? response.body.view() : ByteView();
-  SecretBytes out(head.size() + body.size());
-  ByteWriter writer(out.mutable_view());
-  writer.bytes(as_bytes(head)).bytes(body);
-  return out;
-}
-
-}  // namespace
 
 struct HttpsServer::Core : std::enable_shared_from_this<HttpsServer::Core> {
   class Connection;
@@ -171,7 +134,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
     const bool keep =
         m_keep_alive && !m_server->stopping && ++m_requests < m_server->limits.max_requests_per_connection;
     m_keep_alive = keep;
-    write(serialize(response, keep, !m_head_only));
+    write(write_response(response, keep, !m_head_only));
   }
 
  private:
@@ -243,7 +206,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
     m_server->refuse(m_remote, error);
     if (m_state == State::closed) return;
     m_keep_alive = false;
-    write(serialize({.status = status, .content_type = {}, .body = {}}, false, true));
+    write(write_response({.status = status, .content_type = {}, .body = {}}, false, true));
   }
 
   void write(SecretBytes octets) {
