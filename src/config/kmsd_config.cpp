@@ -272,6 +272,8 @@ Parsed<KmsdConfig> parse_kmsd(std::string_view text) {
     SaeConfig sae{.id = SaeId(read_id(section, "id"))};
     if (const auto rate = section.integer("max_rate_bit_s")) sae.max_rate_bit_s = static_cast<std::uint64_t>(*rate);
     sae.uses_reserve = section.boolean("uses_reserve").value_or(false);
+    if (const auto keys = section.integer("max_unfetched_keys"))
+      sae.max_unfetched_keys = static_cast<std::uint32_t>(*keys);
     config.saes.push_back(std::move(sae));
     saes.take(section, "id", config.saes.back().id.value());
   }

@@ -59,6 +59,7 @@ struct SaeConfig {
   SaeId id{};
   std::optional<std::uint64_t> max_rate_bit_s{};  // of keys by enc_keys
   bool uses_reserve = false;
+  std::optional<std::uint32_t> max_unfetched_keys{};
 
   bool operator==(const SaeConfig&) const = default;
 };

@@ -316,6 +316,7 @@ Result<void> Association::handle_timeout() {
   QUIPU_TRY(go_on_merging());
   QUIPU_TRY(m_own.close_finished());
   QUIPU_TRY(m_opened.close_finished());
+  m_delivery.tell_fetched();
   QUIPU_TRY(m_own.refill(waiting()));
   ask_closes();
   count_rates();

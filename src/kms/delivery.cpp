@@ -40,9 +40,27 @@ void Delivery::begin(RequestId request, std::variant<KeyOrder, DecWait> what, bo
   m_waiting.push_back({request, std::move(what), m_site.now + kMaxWait});
 }
 
-bool Delivery::uses_reserve(const SaeId& sae) const {
+const SaeTerms& Delivery::terms_of(const SaeId& sae) const {
+  static const SaeTerms kNone;
   const auto terms = m_site.config.terms.find(sae);
-  return terms != m_site.config.terms.end() && terms->second.uses_reserve;
+  return terms == m_site.config.terms.end() ? kNone : terms->second;
+}
+
+// Given out here and, as far as the peer has told, not fetched there.
+std::uint64_t Delivery::unfetched_keys(const SaeId& master) const {
+  const auto told = m_unfetched.find(master);
+  const auto since = std::ranges::count(m_unacknowledged, master,
+                                        [](const Unacknowledged& each) -> const SaeId& { return each.binding.master; });
+  return (told == m_unfetched.end() ? 0 : told->second) + static_cast<std::uint64_t>(since);
+}
+
+std::optional<etsi::ApiError> Delivery::over_quota(const KeyOrder& order) const {
+  const auto quota = terms_of(order.master).max_unfetched_keys;
+  if (!quota) return std::nullopt;
+  if (order.demand.number > *quota) return bad_request("more keys than this SAE may leave unfetched");
+  if (unfetched_keys(order.master) + order.demand.number <= *quota) return std::nullopt;
+  return unavailable(
+      "this SAE has as many keys as it may leave unfetched; ask again when their slaves have fetched them");
 }
 
 std::uint64_t Delivery::obtainable_octets(bool with_reserve) const {
@@ -54,10 +72,11 @@ std::uint64_t Delivery::obtainable_octets(bool with_reserve) const {
 
 std::optional<etsi::ApiError> Delivery::over_budget(const KeyOrder& order) const {
   const std::uint64_t bits = std::uint64_t{order.demand.number} * order.demand.size_bits;
+  if (auto error = over_quota(order)) return error;
   if (!m_site.rates.may_ever(order.master, bits)) return bad_request("more than this SAE's rate allows at once");
   if (!m_site.rates.allows(order.master, bits, m_site.now))
     return unavailable("this SAE has drawn what its rate allows; ask again later");
-  if (m_peer.reserve_octets == 0 || uses_reserve(order.master)) return std::nullopt;
+  if (m_peer.reserve_octets == 0 || terms_of(order.master).uses_reserve) return std::nullopt;
   if (obtainable_octets(order.master) >= std::uint64_t{order.demand.slots()} * kSlotSize) return std::nullopt;
   return unavailable("not enough key material available; the rest of it is reserved");
 }
@@ -218,18 +237,36 @@ void Delivery::receive(const wire::Binding& message) {
 void Delivery::acknowledge_bindings() {
   if (!m_ack_due || m_site.now < *m_ack_due) return;
   m_ack_due.reset();
-  if (m_link.up()) m_link.send(wire::BindingAck{wire::BindingNumber(m_received_binding)});
+  if (!m_link.up()) return;
+  std::vector<wire::UnfetchedKeys> counts = m_opened.take_unfetched();
+  do {
+    wire::BindingAck ack{wire::BindingNumber(m_received_binding), {}};
+    while (!counts.empty() && ack.unfetched.size() < wire::kMaxUnfetchedCounts) {
+      ack.unfetched.push_back(std::move(counts.back()));
+      counts.pop_back();
+    }
+    m_link.send(ack);
+  } while (!counts.empty());
+}
+
+void Delivery::tell_fetched() {
+  if (m_link.up() && m_opened.has_unfetched_news() && !m_ack_due) m_ack_due = m_site.now + kMaxAckDelay;
 }
 
 void Delivery::receive(const wire::BindingAck& message) {
   while (!m_unacknowledged.empty() && m_unacknowledged.front().binding.number <= message.number)
     m_unacknowledged.pop_front();
+  // Those of other sites' SAEs would only fill memory.
+  for (const wire::UnfetchedKeys& count : message.unfetched)
+    if (std::ranges::find(m_site.config.saes, count.master) != m_site.config.saes.end())
+      m_unfetched[count.master] = count.keys;
 }
 
 void Delivery::contact(bool peer_restarted) {
   m_ack_due.reset();  // the peer repeats what was not acknowledged
   if (peer_restarted) {
     m_unacknowledged.clear();
+    m_unfetched.clear();  // what it had opened is burnt
     m_received_binding = 0;
   }
   for (Unacknowledged& each : m_unacknowledged) {

@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <list>
+#include <map>
 #include <optional>
 #include <variant>
 #include <vector>
@@ -56,6 +57,8 @@ class Delivery {
 
   void receive(const wire::Binding& message);
   void receive(const wire::BindingAck& message);
+  // The peer learns soon what was fetched here.
+  void tell_fetched();
   // Repeats the bindings that were not acknowledged; another run of the peer has no use for them.
   void contact(bool peer_restarted);
 
@@ -64,7 +67,9 @@ class Delivery {
   std::uint64_t obtainable_octets(bool with_reserve) const;
 
   // As enc_keys would give it to this SAE.
-  std::uint64_t obtainable_octets(const SaeId& master) const { return obtainable_octets(uses_reserve(master)); }
+  std::uint64_t obtainable_octets(const SaeId& master) const {
+    return obtainable_octets(terms_of(master).uses_reserve);
+  }
 
   // What was handed to SAEs here in this run.
   std::uint64_t delivered_keys() const { return m_delivered_keys; }
@@ -100,7 +105,9 @@ class Delivery {
   // Empty: wait on.
   std::optional<std::expected<std::vector<CarvedKey>, etsi::ApiError>> carve(const KeyOrder& order, bool last);
   std::optional<EtsiReply> attempt(const DecWait& wait, bool last);
-  bool uses_reserve(const SaeId& sae) const;
+  const SaeTerms& terms_of(const SaeId& sae) const;
+  std::uint64_t unfetched_keys(const SaeId& master) const;
+  std::optional<etsi::ApiError> over_quota(const KeyOrder& order) const;
   // Why this SAE may not draw on what is there; empty when it may.
   std::optional<etsi::ApiError> over_budget(const KeyOrder& order) const;
   OpenedLeases::Finding look_up(const Uuid& key_id, const DecWait& wait) const;
@@ -124,8 +131,9 @@ class Delivery {
   std::list<Waiting> m_waiting;  // in order of arrival
   std::uint64_t m_last_binding = 0;
   std::deque<Unacknowledged> m_unacknowledged;
-  std::uint64_t m_received_binding = 0;  // the highest of the peer's run
-  std::optional<TimePoint> m_ack_due;    // some of them are not acknowledged on this connection
+  std::map<SaeId, std::uint32_t> m_unfetched;  // by master, as of the last binding that was acknowledged
+  std::uint64_t m_received_binding = 0;        // the highest of the peer's run
+  std::optional<TimePoint> m_ack_due;          // some of them are not acknowledged on this connection
   std::uint64_t m_delivered_keys = 0;
   std::uint64_t m_delivered_octets = 0;
   std::uint64_t m_spent_octets = 0;

@@ -79,6 +79,8 @@ template <class Out>
 void put(Out& out, const PadPart& part);
 template <class Out>
 void put(Out& out, const Neighbour& neighbour);
+template <class Out>
+void put(Out& out, const UnfetchedKeys& count);
 
 template <class Out, class T>
 void put_list(Out& out, const std::vector<T>& list) {
@@ -123,6 +125,12 @@ template <class Out>
 void put(Out& out, const PadPart& part) {
   put(out, part.lease);
   out.u16(part.slot).u16(part.slots);
+}
+
+template <class Out>
+void put(Out& out, const UnfetchedKeys& count) {
+  put(out, count.master);
+  out.u32(count.keys);
 }
 
 template <class Out>
@@ -295,6 +303,7 @@ template <class Out>
 void put(Out& out, const BindingAck& m) {
   put(out, MessageType::binding_ack);
   out.u64(m.number.value());
+  put_list(out, m.unfetched);
 }
 
 template <class Out>

@@ -21,7 +21,8 @@ inline constexpr std::size_t kMaxBlocksPerOffer = 1'024;
 inline constexpr std::size_t kMaxIdSize = 255;     // of a KME or an SAE, octets
 inline constexpr std::size_t kMaxSourceName = 64;  // octets
 inline constexpr std::size_t kMaxDriverMessage = 65'536;
-inline constexpr std::size_t kMaxNeighbours = 64;  // of one KME, in its link state
+inline constexpr std::size_t kMaxUnfetchedCounts = 256;  // in one message
+inline constexpr std::size_t kMaxNeighbours = 64;        // of one KME, in its link state
 // Of link states; no origin gets there.
 inline constexpr std::uint64_t kMaxSequence = std::uint64_t{1} << 62;
 inline constexpr std::uint8_t kMaxStateAge = 60;           // of a link state, seconds
@@ -324,8 +325,17 @@ struct Binding {
   bool operator==(const Binding&) const = default;
 };
 
+struct UnfetchedKeys {
+  SaeId master;
+  std::uint32_t keys = 0;  // bound to it and not fetched by all their slaves
+
+  bool operator==(const UnfetchedKeys&) const = default;
+};
+
+// With the counts as of that binding: of masters whose count has changed, of all after contact.
 struct BindingAck {
   BindingNumber number;
+  std::vector<UnfetchedKeys> unfetched;
 
   bool operator==(const BindingAck&) const = default;
 };

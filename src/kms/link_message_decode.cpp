@@ -318,6 +318,18 @@ Message binding(FieldReader& r) {
   return m;
 }
 
+Message binding_ack(FieldReader& r) {
+  BindingAck m;
+  m.number = BindingNumber(r.in().u64());
+  m.unfetched = r.list(kMaxUnfetchedCounts, 6, [&] {
+    UnfetchedKeys count;
+    count.master = SaeId(r.text(kMaxIdSize));
+    count.keys = r.in().u32();
+    return count;
+  });
+  return m;
+}
+
 Message driver_message(FieldReader& r) {
   DriverMessage m;
   m.source = r.text(kMaxSourceName);
@@ -383,7 +395,7 @@ std::optional<Message> read_body(MessageType type, FieldReader& r) {
     case MessageType::refused: return refused(r);
     case MessageType::closed: return closed(r);
     case MessageType::binding: return binding(r);
-    case MessageType::binding_ack: return BindingAck{BindingNumber(r.in().u64())};
+    case MessageType::binding_ack: return binding_ack(r);
     case MessageType::driver_message: return driver_message(r);
     case MessageType::link_state: return link_state(r);
     case MessageType::relay_failed: return relay_failed(r);

@@ -43,7 +43,23 @@ void OpenedLeases::retire(Lease& lease, std::map<std::uint16_t, Bound>::iterator
   const MutableBytes octets = lease.keys.mutable_view().subspan(slot * kSlotSize, std::size_t{key.slots} * kSlotSize);
   wipe(octets.data(), octets.size());
   close_slot(lease, slot);
+  count(key, false);
   lease.bound.erase(bound);
+}
+
+// A key that begins or ceases to wait for its slaves.
+void OpenedLeases::count(const Bound& bound, bool unfetched) {
+  if (bound.named.empty()) return;  // a pad
+  std::uint32_t& keys = m_unfetched[bound.master];
+  keys = unfetched ? keys + 1 : keys - 1;
+  m_recounted.insert(bound.master);
+}
+
+std::vector<wire::UnfetchedKeys> OpenedLeases::take_unfetched() {
+  std::vector<wire::UnfetchedKeys> counts;
+  for (const SaeId& master : std::exchange(m_recounted, {}))
+    counts.push_back({master, m_unfetched.at(master)});
+  return counts;
 }
 
 std::optional<wire::RefusalReason> OpenedLeases::judge(const wire::Lease& message) {
@@ -139,6 +155,8 @@ void OpenedLeases::ask(const LeaseId& id) {
 void OpenedLeases::repeat() {
   for (const auto& [id, lease] : m_leases)
     if (!lease.acknowledged) ask(id);
+  for (const auto& [master, keys] : m_unfetched)
+    m_recounted.insert(master);
 }
 
 void OpenedLeases::open_acknowledged(const LeaseId& id) {
@@ -208,6 +226,7 @@ void OpenedLeases::bind(Lease& lease, std::uint16_t slot, Bound bound) {
     close_slot(lease, next);
   bound.expires = m_site.now + m_site.config.limits.undelivered_ttl;
   if (!m_next_expiry) m_next_expiry = bound.expires;
+  count(bound, true);
   lease.bound.emplace(slot, std::move(bound));
 }
 
@@ -307,6 +326,8 @@ Result<void> OpenedLeases::close_finished() {
 void OpenedLeases::close(std::map<LeaseId, Lease>::iterator lease) {
   for (std::size_t slot = 0; slot < lease->second.key_ids.size(); ++slot)
     close_slot(lease->second, slot);
+  for (const auto& [slot, bound] : lease->second.bound)
+    count(bound, false);
   m_pool.close_here(lease->first, lease->second.delivered);
   m_leases.erase(lease);
 }

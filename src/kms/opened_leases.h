@@ -66,6 +66,13 @@ class OpenedLeases {
 
   std::optional<TimePoint> next_expiry() const { return m_next_expiry; }
 
+  // Whether there is something for take_unfetched().
+  bool has_unfetched_news() const { return !m_recounted.empty(); }
+
+  // How many keys of each master not all their slaves have fetched: of masters whose count has changed since the last
+  // call, and of all after repeat().
+  std::vector<wire::UnfetchedKeys> take_unfetched();
+
   // Staged only: closed now, the rest burnt. Harmless when the lease is not open here.
   void burn(const LeaseId& id);
   // Staged only: leases of either holder on that block are burnt, then it is voided.
@@ -111,6 +118,7 @@ class OpenedLeases {
   void close_slot(const Lease& lease, std::size_t slot);
   bool is_unbound(const Lease& lease, std::size_t begin, std::size_t end) const;
   void bind(Lease& lease, std::uint16_t slot, Bound bound);
+  void count(const Bound& bound, bool unfetched);
   void forget(Lease& lease, std::size_t begin, std::size_t end);
   Result<void> adopt(const wire::Lease& message);
   void ask(const LeaseId& id);
@@ -124,8 +132,10 @@ class OpenedLeases {
   OwnLeases& m_own;
   std::map<LeaseId, Lease> m_leases;
   std::uint64_t m_last_serial = 0;
-  std::unordered_map<Uuid, Place> m_places;  // every key_ID that may still be fetched
-  std::optional<TimePoint> m_next_expiry;    // of the bindings; not after the earliest
+  std::unordered_map<Uuid, Place> m_places;    // every key_ID that may still be fetched
+  std::map<SaeId, std::uint32_t> m_unfetched;  // by master
+  std::set<SaeId> m_recounted;                 // masters whose count the peer does not know
+  std::optional<TimePoint> m_next_expiry;      // of the bindings; not after the earliest
 };
 
 }  // namespace quipu::kms

@@ -74,7 +74,7 @@ kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
   const std::uint64_t slots_per_key = kms::Demand{1, from.etsi014.key_size_bit}.slots_per_key();
   for (const auto& sae : from.saes) {
     to.saes.push_back(sae.id);
-    to.terms.emplace(sae.id, kms::SaeTerms{sae.max_rate_bit_s, sae.uses_reserve});
+    to.terms.emplace(sae.id, kms::SaeTerms{sae.max_rate_bit_s, sae.uses_reserve, sae.max_unfetched_keys});
   }
   for (const auto& peer : from.peer_kmes)
     to.peers.push_back({.id = peer.id,

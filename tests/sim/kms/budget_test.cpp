@@ -62,6 +62,48 @@ TEST_F(Budget, ARateLimitsOneSaeAlone) {
   EXPECT_EQ(draw_all(kB, "sae-b2", "sae-a"), 3U);
 }
 
+TEST_F(Budget, KeysThatNobodyFetchesAreLimited) {
+  world.configure = [](KmeConfig& config) {
+    config.terms[SaeId("sae-a")] = {.max_rate_bit_s = std::nullopt, .uses_reserve = false, .max_unfetched_keys = 3};
+  };
+  world.kill(kA);
+  world.start(kA);
+  contact();
+  stock(8);
+  const auto ask = [&](std::uint32_t number = 1) {
+    const auto enc = world.enc_keys(kA, "sae-a", "sae-b", {.number = number});
+    world.advance(milliseconds(100));
+    return enc;
+  };
+  const auto fetch = [&](const std::vector<KeyId>& ids) {
+    EXPECT_TRUE(world.dec_keys(kB, "sae-b", "sae-a", ids)->ok());
+    world.advance(milliseconds(100));
+  };
+  EXPECT_EQ(ask(4)->error(), 400U);
+  const auto two = ask(2);
+  const auto third = ask();
+  EXPECT_EQ(ask()->error(), 503U);
+  EXPECT_TRUE(world.enc_keys(kA, "sae-a2", "sae-b")->ok());
+  fetch(third->ids());
+  EXPECT_EQ(ask(2)->error(), 503U);
+  EXPECT_TRUE(ask()->ok());
+  // What is fetched without a link is told after contact.
+  world.disconnect(kA, kB);
+  fetch(two->ids());
+  contact();
+  world.advance(milliseconds(100));
+  EXPECT_TRUE(ask(2)->ok());
+  EXPECT_EQ(ask()->error(), 503U);
+  // Too old to be fetched, or lost with the run that opened them.
+  world.advance(std::chrono::minutes(61));
+  EXPECT_TRUE(ask(3)->ok());
+  world.kill(kB);
+  world.start(kB);
+  contact();
+  stock(1);
+  EXPECT_TRUE(ask(3)->ok());
+}
+
 TEST_F(Budget, ALowStockIsToldOnceUntilItHasRecovered) {
   EXPECT_EQ(reported("stock_low"), 2);  // an empty pool, at both sites
   stock(1);

@@ -104,7 +104,7 @@ TEST_F(ScriptedPeer, ABindingThatIsNotAcknowledgedEndsTheConnection) {
   closed = false;
   take(kme->link_connected(kLink, KmeId("b"), now));
   contact();
-  say(wire::BindingAck{number});
+  say(wire::BindingAck{number, {}});
   wait(std::chrono::seconds(10));
   EXPECT_FALSE(closed);
 }
