@@ -2,6 +2,7 @@
 #include "cli/files.h"
 
 #include <fcntl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -47,6 +48,14 @@ Result<void> fill_and_name(const std::string& fresh, const std::string& path, By
   return fail_system(path);
 }
 
+Result<void> copy_all(int from, int to, const std::string& name) {
+  for (;;) {
+    const ssize_t n = ::sendfile(to, from, nullptr, std::size_t{1} << 20);
+    if (n < 0 && errno != EINTR) return fail_system(name);
+    if (n == 0) return {};
+  }
+}
+
 // A name is durable when its folder is.
 Result<void> sync_folder_of(const std::filesystem::path& path) {
   const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
@@ -77,6 +86,20 @@ Result<void> replace_file(const std::filesystem::path& path, ByteView contents, 
     return result;
   }
   return sync_folder_of(path);
+}
+
+Result<void> move_to_new_file(const std::filesystem::path& from, const std::filesystem::path& to, mode_t mode) {
+  const UniqueFd source(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!source) return fail_system(from.string());
+  const UniqueFd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!target && errno == EEXIST)
+    return fail(Errc::conflict, to.string() + " exists already: move it away, or choose another name");
+  if (!target) return fail_system(to.string());
+  auto copied = copy_all(source.get(), target.get(), to.string());
+  if (copied && ::fsync(target.get()) != 0) copied = fail_system(to.string());
+  if (copied) copied = sync_folder_of(to);
+  ::unlink((copied ? from : to).c_str());
+  return copied;
 }
 
 Result<void> write_new_key_file(const std::filesystem::path& path, ByteView secret) {

@@ -20,6 +20,9 @@ Result<void> write_new_file(const std::filesystem::path& path, ByteView contents
 // The same under a name that may be taken: whoever reads it gets the old file or the new one, whole. The name is
 // durable as well.
 Result<void> replace_file(const std::filesystem::path& path, ByteView contents, mode_t mode);
+// Moves a file, of any length and from another file system too, to a name that must not exist yet: whole and durable
+// before the old name goes. Errc::conflict as above.
+Result<void> move_to_new_file(const std::filesystem::path& from, const std::filesystem::path& to, mode_t mode);
 // The secret's base64 text and a line feed, mode 0600.
 Result<void> write_new_key_file(const std::filesystem::path& path, ByteView secret);
 

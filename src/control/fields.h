@@ -189,6 +189,16 @@ void each_field(S& s, F&& f) {
   f("routes", s.routes);
 }
 
+template <Is<VoidResult> S, class F>
+void each_field(S& s, F&& f) {
+  f("voided_bits", s.voided_bits);
+}
+
+template <Is<BackupResult> S, class F>
+void each_field(S& s, F&& f) {
+  f("file", s.file);
+}
+
 template <Is<ReloadResult> S, class F>
 void each_field(S& s, F&& f) {
   f("added", s.added);

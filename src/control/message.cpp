@@ -8,7 +8,7 @@
 namespace quipu::control {
 namespace {
 
-constexpr std::string_view kVerbs = "status, rekey, reload, permit_stamp_jump, audit, relay_routes";
+constexpr std::string_view kVerbs = "status, rekey, reload, permit_stamp_jump, audit, relay_routes, void_pool, backup";
 constexpr std::string_view kOkPrefix = R"({"ok":true,"result":)";
 constexpr std::size_t kMaxPeerName = 255;
 
@@ -39,6 +39,12 @@ Result<Request> parse_permit_stamp_jump(const boost::json::object& object) {
   QUIPU_TRY_ASSIGN(auto peer, parse_peer("permit_stamp_jump", object));
   if (!peer) return fail(Errc::malformed, "\"peer\" is missing: a jump is permitted to one peer at a time");
   return PermitStampJumpRequest{*std::move(peer)};
+}
+
+Result<Request> parse_void_pool(const boost::json::object& object) {
+  QUIPU_TRY_ASSIGN(auto peer, parse_peer("void_pool", object));
+  if (!peer) return fail(Errc::malformed, "\"peer\" is missing: one pool is voided at a time");
+  return VoidPoolRequest{*std::move(peer)};
 }
 
 Result<Request> parse_audit(const boost::json::object& object) {
@@ -74,8 +80,8 @@ bool is_write(const Request& request) {
 }
 
 std::string_view verb_of(const Request& request) {
-  static constexpr std::string_view kNames[] = {"status", "rekey",       "reload", "permit_stamp_jump",
-                                                "audit",  "relay_routes"};
+  static constexpr std::string_view kNames[] = {"status", "rekey",        "reload",    "permit_stamp_jump",
+                                                "audit",  "relay_routes", "void_pool", "backup"};
   static_assert(std::size(kNames) == std::variant_size_v<Request>);
   return kNames[request.index()];
 }
@@ -86,6 +92,7 @@ std::string encode(const Request& request) {
   std::optional<std::string> peer;
   if (const auto* rekey = std::get_if<RekeyRequest>(&request)) peer = rekey->peer;
   if (const auto* permit = std::get_if<PermitStampJumpRequest>(&request)) peer = permit->peer;
+  if (const auto* pool = std::get_if<VoidPoolRequest>(&request)) peer = pool->peer;
   if (peer) {
     out += R"(,"peer":)";
     append_json_string(out, *peer);
@@ -104,12 +111,14 @@ Result<Request> parse_request(std::string_view line) {
   const std::string_view name = text_of(*verb);
   if (name == "rekey") return parse_rekey(*object);
   if (name == "permit_stamp_jump") return parse_permit_stamp_jump(*object);
+  if (name == "void_pool") return parse_void_pool(*object);
   if (name == "audit") return parse_audit(*object);
-  if (name != "status" && name != "reload" && name != "relay_routes")
+  if (name != "status" && name != "reload" && name != "relay_routes" && name != "backup")
     return fail(Errc::unsupported, fmt::format("unknown verb; known: {}", kVerbs));
   if (object->size() != 1) return fail(Errc::malformed, fmt::format("{} takes no members", name));
   if (name == "status") return StatusRequest{};
   if (name == "relay_routes") return RelayRoutesRequest{};
+  if (name == "backup") return BackupRequest{};
   return ReloadRequest{};
 }
 
@@ -162,6 +171,22 @@ std::string to_json(const ReloadResult& result) {
 
 Result<ReloadResult> reload_result_from_json(std::string_view json) {
   return object_from_json<ReloadResult>(json, "result");
+}
+
+std::string to_json(const VoidResult& result) {
+  return object_to_json(result);
+}
+
+Result<VoidResult> void_result_from_json(std::string_view json) {
+  return object_from_json<VoidResult>(json, "result");
+}
+
+std::string to_json(const BackupResult& result) {
+  return object_to_json(result);
+}
+
+Result<BackupResult> backup_result_from_json(std::string_view json) {
+  return object_from_json<BackupResult>(json, "result");
 }
 
 std::string to_json(const RekeyResult& result) {

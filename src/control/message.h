@@ -51,8 +51,20 @@ struct RelayRoutesRequest {
   bool operator==(const RelayRoutesRequest&) const = default;
 };
 
-using Request =
-    std::variant<StatusRequest, RekeyRequest, ReloadRequest, PermitStampJumpRequest, AuditRequest, RelayRoutesRequest>;
+// Of quipu-kmsd: burns all key material of the pool with that KME.
+struct VoidPoolRequest {
+  std::string peer{};
+
+  bool operator==(const VoidPoolRequest&) const = default;
+};
+
+// Of quipu-kmsd: writes a copy of its store without key material beside it.
+struct BackupRequest {
+  bool operator==(const BackupRequest&) const = default;
+};
+
+using Request = std::variant<StatusRequest, RekeyRequest, ReloadRequest, PermitStampJumpRequest, AuditRequest,
+                             RelayRoutesRequest, VoidPoolRequest, BackupRequest>;
 
 // Read verbs are for the socket's group, write verbs for root and the daemon's own user.
 bool is_write(const Request& request);
@@ -95,6 +107,24 @@ struct ReloadResult {
 
 std::string to_json(const ReloadResult& result);
 Result<ReloadResult> reload_result_from_json(std::string_view json);
+
+struct VoidResult {
+  std::uint64_t voided_bits = 0;  // at this end, leased ones included
+
+  bool operator==(const VoidResult&) const = default;
+};
+
+std::string to_json(const VoidResult& result);
+Result<VoidResult> void_result_from_json(std::string_view json);
+
+struct BackupResult {
+  std::string file{};  // where the copy is: for whoever asked, to be moved away
+
+  bool operator==(const BackupResult&) const = default;
+};
+
+std::string to_json(const BackupResult& result);
+Result<BackupResult> backup_result_from_json(std::string_view json);
 
 // A peer whose rekey is complete.
 struct RekeyedPeer {

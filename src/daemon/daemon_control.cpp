@@ -92,6 +92,12 @@ std::optional<std::string> Daemon::on_request(const control::Request& request,
             return control::encode_error(Error{Errc::unsupported, "quipud relays no keys"},
                                          "ask quipu-kmsd: quipu --kms-socket");
           },
+          [&](const control::VoidPoolRequest&) -> std::optional<std::string> {
+            return control::encode_error(Error{Errc::unsupported, "quipud has no pools: quipu-kmsd has"});
+          },
+          [&](const control::BackupRequest&) -> std::optional<std::string> {
+            return control::encode_error(Error{Errc::unsupported, "quipud has no store of keys: quipu-kmsd has"});
+          },
       },
       request);
 }

@@ -353,6 +353,22 @@ void Association::count_rates() {
   m_counted_spent = m_delivery.spent_octets();
 }
 
+// The peer learns of it as it does after any outage: what only one end could use is void at both.
+Result<void> Association::void_all() {
+  std::vector<BlockId> ids;
+  for (const auto& [id, block] : m_pool.blocks())
+    ids.push_back(id);
+  for (const BlockId& id : ids)
+    m_opened.void_block(id);
+  QUIPU_TRY(m_pool.commit());
+  m_site.report(LogLevel::warning, "pool_voided", "All key material of a pool was voided by hand.",
+                {{"peer", m_config.id.value()}, {"blocks", std::to_string(ids.size())}});
+  if (m_link.connected()) m_link.hang_up("all key material was voided here: inventories are compared anew");
+  m_delivery.retry();
+  touch();
+  return {};
+}
+
 // Told again only after the stock was twice that.
 void Association::tell_low_stock() {
   const std::uint64_t left = m_pool.key_octets() + m_own.ready_slots() * kSlotSize;

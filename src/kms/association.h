@@ -86,6 +86,8 @@ class Association {
 
   void cancel(RequestId request) { m_delivery.cancel(request); }
 
+  Result<void> void_all();
+
   Result<void> handle_timeout();
   std::optional<TimePoint> next_deadline() const;
   PoolStatus status(WallTime wall, TimePoint now) const;

@@ -125,6 +125,10 @@ class CoreKme final : public Kme {
     return next;
   }
 
+  Actions void_pool(const KmeId& peer, TimePoint now) override {
+    return run(now, [&]() -> Result<void> { return m_associations.at(peer)->void_all(); });
+  }
+
   std::vector<PoolStatus> status(WallTime wall, TimePoint now) const override {
     std::vector<PoolStatus> pools;
     for (const auto& [peer, association] : m_associations)

@@ -137,6 +137,10 @@ class Kme {
   // Empty when nothing will ever be due without another event.
   virtual std::optional<TimePoint> next_deadline() const = 0;
 
+  // Burns the pool with `peer`, which is configured, by hand: leases are ended, every block is void here when this
+  // returns, and there after the comparison of inventories that follows at once, or with the next contact.
+  virtual Actions void_pool(const KmeId& peer, TimePoint now) = 0;
+
   // For `quipu status`.
   virtual std::vector<PoolStatus> status(WallTime wall, TimePoint now) const = 0;
   // For `quipu relay routes`.

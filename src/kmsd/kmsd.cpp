@@ -391,6 +391,35 @@ Result<control::AuditPages> Kmsd::read_audit(std::uint64_t after) {
   return out;
 }
 
+// That may still be used.
+std::uint64_t Kmsd::octets_in(const KmeId& pool) const {
+  for (const kms::PoolStatus& status : m_kme->status(service::wall_now(), net::Loop::now()))
+    if (status.peer == pool) return status.books.held + status.books.stock + status.books.leased;
+  return 0;
+}
+
+Result<control::VoidResult> Kmsd::void_pool(const KmeId& peer) {
+  if (m_configuration.values.find_peer_kme(peer) == nullptr)
+    return fail(Errc::not_found, "there is no pool with a KME " + peer.value());
+  const control::VoidResult result{octets_in(peer) * 8};
+  perform(m_kme->void_pool(peer, net::Loop::now()));
+  end_turn();  // at once: whoever hears that it is void shall find it so
+  if (m_failure) return std::unexpected(*m_failure);
+  m_audit->add("pool_voided", fmt::format("{}: {} bit", peer.value(), result.voided_bits), service::wall_now());
+  scrub();
+  return result;
+}
+
+// With all that the audit log shall hold until now.
+Result<control::BackupResult> Kmsd::back_up() {
+  control::BackupResult result{m_configuration.values.kme.store + ".backup"};
+  m_audit->add("backup", result.file, service::wall_now());
+  write_audit();
+  if (m_failure) return std::unexpected(*m_failure);
+  QUIPU_TRY(m_store->back_up(result.file));
+  return result;
+}
+
 void Kmsd::stop(std::optional<Error> failure) {
   if (m_failure || (m_stopping && !failure)) return;
   m_failure = std::move(failure);
@@ -487,6 +516,14 @@ std::string Kmsd::answer(const control::Request& request) {
     return result ? control::encode_ok(control::to_json(*result))
                   : control::encode_error(result.error(), "nothing was changed");
   }
+  if (const auto* pool = std::get_if<control::VoidPoolRequest>(&request)) {
+    const auto result = void_pool(KmeId(pool->peer));
+    return result ? control::encode_ok(control::to_json(*result)) : control::encode_error(result.error());
+  }
+  if (std::holds_alternative<control::BackupRequest>(request)) {
+    const auto result = back_up();
+    return result ? control::encode_ok(control::to_json(*result)) : control::encode_error(result.error());
+  }
   if (const auto* audit = std::get_if<control::AuditRequest>(&request)) {
     const auto pages = read_audit(audit->after);
     return pages ? control::encode_ok(control::to_json(*pages)) : control::encode_error(pages.error());
@@ -495,7 +532,7 @@ std::string Kmsd::answer(const control::Request& request) {
     return control::encode_ok(
         control::to_json(make_relay_status(m_configuration.values.kme.id, m_kme->relay_status())));
   return control::encode_error(
-      Error{Errc::unsupported, "quipu-kmsd knows the verbs status, reload, audit and relay_routes"});
+      Error{Errc::unsupported, "quipu-kmsd knows the verbs status, reload, audit, relay_routes, void_pool and backup"});
 }
 
 std::string Kmsd::status_json() const {

@@ -105,6 +105,9 @@ class Kmsd {
   void stop(std::optional<Error> failure);
   void write_audit();
   Result<control::AuditPages> read_audit(std::uint64_t after);
+  std::uint64_t octets_in(const KmeId& pool) const;
+  Result<control::VoidResult> void_pool(const KmeId& peer);
+  Result<control::BackupResult> back_up();
   Result<control::ReloadResult> reload();
   bool names_this_run(const service::TlsEnd& km_link) const;
   bool distrusts_callers(const Configuration& fresh) const;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "store/backup.h"
 #include "store/database.h"
 #include "store/pool_writer.h"
 #include "store/rows.h"
@@ -89,6 +90,10 @@ Result<bool> SqliteStore::seal_with(Secret<32> store_key, std::optional<Secret<3
   m_connection->sealer.emplace(std::move(current));
   m_deleted = m_deleted || changed;
   return changed;
+}
+
+Result<void> SqliteStore::back_up(const std::string& path) {
+  return store::back_up(m_connection->database, path);
 }
 
 Result<void> SqliteStore::scrub() {

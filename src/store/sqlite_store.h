@@ -45,6 +45,12 @@ class SqliteStore final : public kms::Store {
   // before. What the old key had wrapped is gone from the disk with the next scrub().
   Result<bool> seal_with(Secret<32> store_key, std::optional<Secret<32>> previous_key);
 
+  // A copy in `path`, replaced where it is there (mode 0600), of all but key material, and durable when it returns: a
+  // store of its own, which any store key opens. Its pools are empty, what was in them counts as voided or burnt;
+  // records, books, instances, marks and the audit log are those of one moment. What could have been used when the copy
+  // was made is void at both ends once a KME with that store has made contact.
+  Result<void> back_up(const std::string& path);
+
   // Removes what deleted chunks left in the write-ahead log; cheap when nothing was deleted since the last call. To be
   // called at least twice a minute, and before the process ends.
   Result<void> scrub();

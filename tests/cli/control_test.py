@@ -56,6 +56,29 @@ class Control(program.ProgramTest):
         self.assertIn("has gone", self.quipu(*self.sockets(), "status", expect=program.DOWN).stderr)
         self.assertIn("has gone", self.quipu(*self.sockets(), "rekey", expect=program.ERROR).stderr)
 
+    def test_a_pool_is_voided_only_by_one_who_says_so_twice(self):
+        refused = self.quipu(*self.sockets(), "keys", "void", "kme-b", expect=program.USAGE)
+        self.assertIn("add --yes", refused.stderr)
+        with self.daemon(b'{"ok":true,"result":{"voided_bits":32768}}\n', "kms.sock") as asked:
+            done = self.quipu(*self.sockets(), "keys", "void", "kme-b", "--yes")
+        self.assertEqual(asked, ['{"verb":"void_pool","peer":"kme-b"}\n'])
+        self.assertIn("kme-b: 32768 bit voided here", done.stdout)
+
+    def test_a_backup_is_moved_to_a_file_that_is_not_there_yet(self):
+        made = self.folder / "kms.db.backup"
+        answer = f'{{"ok":true,"result":{{"file":"{made}"}}}}\n'.encode()
+        backup = self.folder / "kept.db"
+        for expected in (program.OK, program.ERROR):
+            made.write_bytes(b"records" * 1000)
+            with self.daemon(answer, "kms.sock") as asked:
+                done = self.quipu(*self.sockets(), "keys", "backup", backup, expect=expected)
+            self.assertEqual(asked, ['{"verb":"backup"}\n'])
+            os.unlink(self.folder / "kms.sock")
+        self.assertIn("exists already", done.stderr)
+        self.assertEqual(backup.read_bytes(), b"records" * 1000)
+        self.assertEqual(backup.stat().st_mode & 0o777, 0o600)
+        self.assertEqual(made.read_bytes(), b"records" * 1000, "what could not be moved stays")
+
     STATUS = (b'{"ok":true,"result":{"schema_version":1,"tunnels":[{"peer":"dc-b","state":"up"}],"pools":[{"peer_kme":"kme-b",'
               b'"km_link":"up"}]}}\n')
 

@@ -8,6 +8,7 @@
 
 #include "cli/audit_chain.h"
 #include "cli/control_client.h"
+#include "cli/files.h"
 #include "cli/verb.h"
 
 namespace quipu::cli {
@@ -93,11 +94,61 @@ ExitCode run_audit(const std::string& socket, AuditOptions options) {
   return ExitCode::ok;
 }
 
-}  // namespace
+struct VoidOptions {
+  std::string pool;
+  bool yes = false;
+};
 
-void add_keys(CLI::App& program, Invocation& invocation) {
-  CLI::App& keys = add_verb(program, "keys", "What became of keys in this site's KMS");
-  keys.require_subcommand(1);
+Result<void> void_pool(const std::string& socket, const VoidOptions& options) {
+  QUIPU_TRY_ASSIGN(auto reply, ask(socket, control::VoidPoolRequest{options.pool}));
+  QUIPU_TRY_ASSIGN(const std::string json, result_of(std::move(reply)));
+  QUIPU_TRY_ASSIGN(const control::VoidResult result, control::void_result_from_json(json));
+  fmt::print("{}: {} bit voided here; at the other end when both KMEs are in contact\n", options.pool,
+             result.voided_bits);
+  return {};
+}
+
+ExitCode run_void(const std::string& socket, const VoidOptions& options) {
+  if (options.yes) return finish(void_pool(socket, options));
+  complain(
+      "quipu: this burns every key in the pool with {}, at both sites, those that were announced and not fetched "
+      "included; nothing brings them back. To do it, add --yes\n",
+      options.pool);
+  return ExitCode::usage;
+}
+
+void add_void(CLI::App& keys, Invocation& invocation) {
+  CLI::App& verb = add_verb(
+      keys, "void", "Burn all key material shared with one other KME (root)",
+      "For key material that may be known where it should not, or that both sites may have used before: both were\n"
+      "restored from backups. It is void here at once, and at the other end when both are in contact. New blocks go "
+      "on\n"
+      "coming in.");
+  auto options = std::make_shared<VoidOptions>();
+  verb.add_option("POOL", options->pool, "Id of the other KME")->required();
+  verb.add_flag("--yes", options->yes, "Do it: nothing brings the keys back");
+  on_run(verb, invocation, [&invocation, options] { return run_void(invocation.kms_socket, *options); });
+}
+
+Result<void> back_up(const std::string& socket, const std::string& file) {
+  QUIPU_TRY_ASSIGN(auto reply, ask(socket, control::BackupRequest{}));
+  QUIPU_TRY_ASSIGN(const std::string json, result_of(std::move(reply)));
+  QUIPU_TRY_ASSIGN(const control::BackupResult result, control::backup_result_from_json(json));
+  return move_to_new_file(result.file, file, kSecretFileMode);
+}
+
+void add_backup(CLI::App& keys, Invocation& invocation) {
+  CLI::App& verb =
+      add_verb(keys, "backup", "Copy the store without key material, while the KMS runs (root)",
+               "FILE, which must not exist yet, is a store: records of all blocks, books, ids of runs and the audit "
+               "log, and no\n"
+               "key. To restore it, stop quipu-kmsd, put it in the store's place, and start: the pools fill again.");
+  auto file = std::make_shared<std::string>();
+  verb.add_option("FILE", *file, "Where to")->required();
+  on_run(verb, invocation, [&invocation, file] { return finish(back_up(invocation.kms_socket, *file)); });
+}
+
+void add_audit(CLI::App& keys, Invocation& invocation) {
   CLI::App& verb = add_verb(
       keys, "audit", "Show who was given which key_ID, and when, and check that nothing of it was changed",
       "One line for each key to standard output: when, by which request, its key_ID, the SAE that was given it, "
@@ -109,6 +160,16 @@ void add_keys(CLI::App& program, Invocation& invocation) {
   verb.add_option("--noted", options->noted, "PAGE:HASH as noted earlier: it has to be there still");
   verb.add_flag("--json", options->json, "The lines as they are stored, in JSON");
   on_run(verb, invocation, [&invocation, options] { return run_audit(invocation.kms_socket, *options); });
+}
+
+}  // namespace
+
+void add_keys(CLI::App& program, Invocation& invocation) {
+  CLI::App& keys = add_verb(program, "keys", "Keys in this site's KMS, and what became of them");
+  keys.require_subcommand(1);
+  add_audit(keys, invocation);
+  add_void(keys, invocation);
+  add_backup(keys, invocation);
 }
 
 }  // namespace quipu::cli

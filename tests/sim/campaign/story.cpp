@@ -2,8 +2,27 @@
 #include "sim/campaign/story.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace quipu::kms::sim {
+
+namespace {
+
+// As `quipu keys backup` has it.
+MemoryStore::Disk without_material(MemoryStore::Disk disk) {
+  for (auto& [id, pool] : disk) {
+    for (auto& [block, record] : pool.blocks)
+      if (record.state == BlockState::held || record.state == BlockState::usable) record.state = BlockState::voided;
+    pool.material.clear();
+    pool.leases.clear();
+    Books& books = pool.books;
+    books.voided += std::exchange(books.held, 0) + std::exchange(books.stock, 0);
+    books.burnt += std::exchange(books.leased, 0);
+  }
+  return disk;
+}
+
+}  // namespace
 
 void Story::step() {
   const std::uint32_t dice = rng().below(100);
@@ -111,9 +130,12 @@ void Story::touch_link() {
 }
 
 void Story::disaster() {
-  const std::size_t at = machine(any_site());
+  const std::size_t site = any_site();
+  const std::size_t at = machine(site);
   if (!m_world.node(at).up()) {
     m_world.start(at);
+  } else if (rng().chance(5)) {
+    m_world.void_pool(at, other_site(site));
   } else if (m_menu.restores && rng().chance(25)) {
     restore();
   } else if (m_menu.clones && !m_clone && rng().chance(30)) {
@@ -137,7 +159,7 @@ void Story::power_loss(std::size_t at) {
 void Story::restore() {
   if (!m_backup) return;
   m_world.kill(0);
-  m_world.node(0).store.restore(*m_backup);
+  m_world.node(0).store.restore(rng().chance(50) ? *m_backup : without_material(*m_backup));
   m_world.start(0);
 }
 

@@ -234,6 +234,10 @@ void World::cancel(std::size_t at, RequestId request) {
   run(at, [&](Kme& kme) { return kme.etsi_cancelled(request, m_now); });
 }
 
+void World::void_pool(std::size_t at, std::size_t peer) {
+  run(at, [&](Kme& kme) { return kme.void_pool(KmeId(node(peer).name), m_now); });
+}
+
 PoolStatus World::pool(std::size_t at, std::size_t peer) const {
   for (PoolStatus& status : m_nodes.at(at)->kme->status(kWallStart, m_now))
     if (status.peer.value() == m_nodes.at(peer)->name) return std::move(status);

@@ -134,6 +134,9 @@ class World {
 
   RelayStatus relay(std::size_t at) const { return m_nodes.at(at)->kme->relay_status(); }
 
+  // By hand, as an operator does it.
+  void void_pool(std::size_t at, std::size_t peer);
+
   // --- time ---
   // Serves what is due, and carries messages, until nothing is left at this moment.
   void settle();

@@ -15,7 +15,8 @@ TEST(Request, SurvivesTheLine) {
   for (const Request& request :
        {Request(StatusRequest{}), Request(ReloadRequest{}), Request(RekeyRequest{}), Request(RekeyRequest{"dc-b"}),
         Request(RekeyRequest{"\"\\\n\x01ü"}), Request(PermitStampJumpRequest{"dc-b"}), Request(AuditRequest{}),
-        Request(AuditRequest{~std::uint64_t{0}}), Request(RelayRoutesRequest{})}) {
+        Request(AuditRequest{~std::uint64_t{0}}), Request(RelayRoutesRequest{}), Request(VoidPoolRequest{"kme-b"}),
+        Request(BackupRequest{})}) {
     const std::string line = encode(request);
     EXPECT_EQ(line.find('\n'), std::string::npos);
     const auto read = parse_request(line);
@@ -32,6 +33,8 @@ TEST(Request, ToAskChangesNothing) {
   EXPECT_TRUE(is_write(ReloadRequest{}));
   EXPECT_TRUE(is_write(RekeyRequest{}));
   EXPECT_TRUE(is_write(PermitStampJumpRequest{}));
+  EXPECT_TRUE(is_write(VoidPoolRequest{}));
+  EXPECT_TRUE(is_write(BackupRequest{}));
 }
 
 TEST(Request, RefusesWhatIsNotOne) {
@@ -42,6 +45,7 @@ TEST(Request, RefusesWhatIsNotOne) {
       {R"({"verb":1})", "\"verb\" is missing"},
       {R"({"verb":"stop"})", "known: status, rekey, reload, permit_stamp_jump, audit, relay_routes"},
       {R"({"verb":"permit_stamp_jump"})", "\"peer\" is missing"},
+      {R"({"verb":"void_pool"})", "one pool is voided at a time"},
       {R"({"verb":"permit_stamp_jump","peer":""})", "has to be the name"},
       {R"({"verb":"permit_stamp_jump","stamp":1})", "takes no member \"stamp\""},
       {R"({"verb":"audit"})", "takes one member, \"after\""},

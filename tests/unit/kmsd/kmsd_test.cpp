@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "crypto/hash.h"
 #include "kms/link_message.h"
@@ -186,18 +188,43 @@ class KmsdTest : public ::testing::Test {
     return sink.count("reload_refused") > refused ? sink.values("reload_refused", "error").back() : "";
   }
 
+  // The daemon's reply line.
+  std::string ask_control(const control::Request& request) {
+    const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_un to{.sun_family = AF_UNIX, .sun_path = {}};
+    scratch.path("control").copy(to.sun_path, sizeof to.sun_path - 1);
+    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
+    const std::string line = control::encode(request) + "\n";
+    EXPECT_EQ(::write(fd.get(), line.data(), line.size()), static_cast<ssize_t>(line.size()));
+    std::string reply;
+    run_until(loop, [&] {
+      char part[512];
+      const ssize_t size = ::recv(fd.get(), part, sizeof part, MSG_DONTWAIT);
+      if (size > 0) reply.append(part, static_cast<std::size_t>(size));
+      return reply.ends_with('\n');
+    });
+    return reply;
+  }
+
   void expect_key(RawClient& client) {
     client.received.clear();
     client.say(kEncKeys);
     run_until(loop, [&] { return client.received.find("key_ID") != std::string::npos; });
   }
 
-  // In contact, and the KME has asked for its leases.
-  std::unique_ptr<Peer> connect_peer() {
+  std::unique_ptr<Peer> dial() {
     std::unique_ptr<Peer> peer;
     const net::TlsConnector connector(peers_loop, pki.context("kme-a"), {}, {"127.0.0.1", port_of("km_link")}, "kme-b",
                                       [&](auto stream) { peer = std::make_unique<Peer>(std::move(*stream)); });
-    run_both_until([&] { return peer != nullptr && peer->heard<wire::Lease>().size() == 2; });
+    const std::size_t before = sink.count("km_link_up");
+    run_both_until([&] { return peer != nullptr && sink.count("km_link_up") > before; });
+    return peer;
+  }
+
+  // In contact, and the KME has asked for its leases.
+  std::unique_ptr<Peer> connect_peer() {
+    auto peer = dial();
+    run_both_until([&] { return peer->heard<wire::Lease>().size() == 2; });
     return peer;
   }
 
@@ -457,6 +484,45 @@ TEST_F(KmsdTest, AReloadThatTrustsOthersEndsConnections) {
   reload("kme-b", fmt::format("crl = \"{}\"\n", pki.path("crl.pem")));
   EXPECT_EQ(sink.values("reloaded", "changed").back(), "etsi014 certificates (connections ended)");
   run_until(loop, [&] { return revoked->closed.has_value(); });
+}
+
+TEST_F(KmsdTest, APoolIsVoidedByHand) {
+  const auto peer = connect_leased_peer();
+  const auto client = connect_sae();
+  expect_key(*client);
+  EXPECT_THAT(ask_control(control::VoidPoolRequest{"kme-c"}), testing::HasSubstr("no pool with a KME kme-c"));
+  EXPECT_THAT(ask_control(control::VoidPoolRequest{"kme-a"}), testing::HasSubstr("\"voided_bits\":32768"));
+  EXPECT_EQ(sink.values("pool_voided", "peer"), std::vector<std::string>{"kme-a"});
+  run_both_until([&] { return peer->closed(); });
+  client->received.clear();
+  client->say(kEncKeys);
+  run_until(loop, [&] { return !client->received.empty(); });
+  EXPECT_TRUE(client->received.starts_with("HTTP/1.1 503")) << client->received;
+  daemon.reset();
+  const auto store = open_store();
+  EXPECT_EQ((*store->find_block(KmeId("kme-a"), BlockId(Uuid{{1}})))->state, kms::BlockState::voided);
+  EXPECT_THAT(store->audit().read(0, SIZE_MAX)->back().text, testing::HasSubstr("kme-a: 32768 bit"));
+}
+
+// The peer of this test says that it has what we have: it is this end that must not use a key again.
+TEST_F(KmsdTest, ARestoredBackupServesNoKey) {
+  const auto stocked = connect_leased_peer();
+  EXPECT_THAT(ask_control(control::BackupRequest{}), testing::HasSubstr(scratch.path("kms.db.backup")));
+  const auto client = connect_sae();
+  expect_key(*client);
+  daemon.reset();
+  std::filesystem::rename(scratch.path("kms.db.backup"), scratch.path("kms.db"));
+  write_store_key("store.key", 2);
+  start(configuration_values());
+  std::unique_ptr<Peer> peer = dial();
+  exchange_ping(*peer);
+  EXPECT_TRUE(peer->heard<wire::Lease>().empty());
+  const auto again = connect_sae();
+  again->say(kEncKeys);
+  run_until(loop, [&] { return !again->received.empty(); });
+  EXPECT_TRUE(again->received.starts_with("HTTP/1.1 503")) << again->received;
+  daemon.reset();
+  EXPECT_THAT(open_store(2)->audit().read(0, SIZE_MAX)->at(0).text, testing::HasSubstr("started"));
 }
 
 TEST_F(KmsdTest, AReloadChangesTheStoreKeyWhileKeysAreServed) {

@@ -175,7 +175,53 @@ TEST_F(SealedTest, AChangeOfTheStoreKeyLeavesNothingThatTheOldOneOpens) {
   store.reset();
   store = open(3, 2);
   EXPECT_TRUE(store->key_changed());
-  EXPECT_EQ(*store->read(pool, block, {0, 16384}), SecretBytes::copy_of(material));
+  EXPECT_TRUE(*store->read(pool, block, {0, 16384}) == SecretBytes::copy_of(material));
+}
+
+TEST_F(SealedTest, ABackupHasAllButKeyMaterial) {
+  kms::Transaction transaction(pool);
+  const BlockId leased{Uuid{{2}}};
+  kms::BlockRecord record;
+  record.id = leased;
+  record.state = kms::BlockState::usable;
+  record.digest = {9};
+  record.length = 96;
+  record.spent = kms::RangeSet({{0, 32}});
+  transaction.add(kms::AddBlock{record, ByteView(material).first(96)});
+  transaction.add(kms::AddLease{{.id = kms::LeaseId(Uuid{{3}}),
+                                 .holder = kms::Holder::us,
+                                 .holder_instance = kms::InstanceId(Uuid{{4}}),
+                                 .opener_instance = {},
+                                 .extents = {{leased, {32, 32}}},
+                                 .key_ids = {Uuid{{5}}}}});
+  transaction.add(kms::SetPeerInstance{kms::InstanceId(Uuid{{6}}), {kms::InstanceId(Uuid{{7}})}});
+  transaction.add(kms::SetSourceMark{"a-b", 12});
+  transaction.add(kms::Books{.received = 16480, .held = 16384, .stock = 32, .leased = 32, .burnt = 32});
+  ASSERT_TRUE(store->commit(transaction).has_value());
+  const auto page = store->audit().append("who had what", WallTime{});
+  const std::string copy = scratch.path("copy");
+  for (int again = 0; again < 2; ++again)
+    ASSERT_TRUE(store->back_up(copy).has_value());
+  ASSERT_TRUE(store->commit(kms::Transaction(pool)).has_value()) << "in use as before";
+  EXPECT_TRUE(*store->read(pool, block, {0, 16384}) == SecretBytes::copy_of(material));
+  EXPECT_EQ(std::filesystem::status(copy).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  store.reset();
+  for (const Bytes& piece : columns("SELECT wrapped_key, sealed FROM chunks", 2))
+    EXPECT_EQ(contents(copy).find(as_text(ByteView(piece).first(24))), std::string::npos);
+  path = copy;
+  store = open(77);  // any key
+  ASSERT_NE(store, nullptr) << error.text;
+  const auto loaded = store->load(pool);
+  EXPECT_TRUE(loaded->blocks.empty() && loaded->leases.empty());
+  EXPECT_EQ(loaded->books, (kms::Books{.received = 16480, .burnt = 64, .voided = 16416}));
+  EXPECT_EQ(loaded->peer_instance, kms::InstanceId(Uuid{{6}}));
+  EXPECT_EQ(loaded->marks, (std::vector<kms::SourceMark>{{"a-b", 12}}));
+  EXPECT_EQ(store->is_retired(pool, kms::InstanceId(Uuid{{7}})), true);
+  EXPECT_EQ(store->has_digest(pool, record.digest), true);
+  for (const BlockId& id : {block, leased})
+    EXPECT_EQ((*store->find_block(pool, id))->state, kms::BlockState::voided);
+  EXPECT_EQ(store->audit().head()->hash, page->hash);
 }
 
 TEST_F(SealedTest, WithNeitherKeyTheStoreStaysAsItIs) {
