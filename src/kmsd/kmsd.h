@@ -12,6 +12,7 @@
 #include "crypto/rng.h"
 #include "kms/kme.h"
 #include "kmsd/audit_writer.h"
+#include "kmsd/configuration.h"
 #include "kmsd/etsi_server.h"
 #include "kmsd/km_links.h"
 #include "kmsd/links.h"
@@ -25,30 +26,6 @@
 #include "store/sqlite_store.h"
 
 namespace quipu::kmsd {
-
-// The configuration file and every file that it names, read and checked as a whole: what a start, a reload and --check
-// have in common.
-struct Configuration {
-  std::string file;
-  config::KmsdConfig values;
-  Secret<32> store_key;
-  std::optional<Secret<32>> previous_store_key;
-  service::TlsEnd etsi014;
-  service::TlsEnd km_link;
-};
-
-// What the values name. `reader` is who will read it, where this is a check only. The text of an error as with
-// load_configuration.
-Result<Configuration> load_named_files(std::string file, config::KmsdConfig values,
-                                       const service::UnitUser* reader = nullptr);
-// The text of an error names the file, and the place in it where there is one.
-Result<Configuration> load_configuration(const std::string& file, const service::UnitUser* reader = nullptr);
-
-// What in its certificates may be a mistake.
-std::vector<config::Problem> doubts_about(const Configuration& configuration);
-
-// Ours, of both listeners.
-std::vector<service::Certificate> certificates_of(const Configuration& configuration);
 
 // How it is told that this machine was restored or cloned.
 struct MachineSource {
