@@ -156,8 +156,8 @@ RelayRouteStatus Relay::describe(const PeerConfig& peer) const {
   status.target_octets = peer.relay_target_octets;
   status.stock_octets = m_associations.at(peer.id)->relay_stock_octets();
   if (const auto source = m_sources.find(peer.id); source != m_sources.end()) source->second.describe(status);
-  const auto route = m_routes.find(peer.id);
-  if (!route) return status;
+  const Route* route = m_routes.find(peer.id);
+  if (route == nullptr) return status;
   status.configured = route->configured;
   const KmeId* from = &m_site.config.id;
   for (const KmeId& to : route->path) {

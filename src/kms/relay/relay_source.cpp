@@ -31,9 +31,9 @@ bool RelaySource::is_wanted() const {
 
 void RelaySource::progress() {
   while (m_site.now >= m_not_before && is_wanted()) {
-    const auto route = m_routes.find(m_peer.id);
-    if (!route) m_key_awaited.reset();
-    if (!route || !send(*route)) return;
+    const Route* route = m_routes.find(m_peer.id);
+    if (route == nullptr) m_key_awaited.reset();
+    if (route == nullptr || !send(*route)) return;
   }
 }
 

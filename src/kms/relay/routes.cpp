@@ -49,6 +49,8 @@ std::uint64_t Routes::cost(const KmeId& from, const wire::Neighbour& to) const {
 void Routes::avoid(const KmeId& from, const KmeId& to) {
   std::erase_if(m_avoided, [&](const auto& each) { return each.second <= m_site.now; });
   m_avoided[{from, to}] = m_site.now + kAvoidFailed;
+  for (auto& [destination, found] : m_found)
+    found.until = m_site.now;
 }
 
 // Dijkstra's algorithm. Empty when there is none.
@@ -99,7 +101,18 @@ std::optional<Route> Routes::describe(std::vector<KmeId> path, bool configured) 
   return route;
 }
 
-std::optional<Route> Routes::find(const KmeId& destination) const {
+const Route* Routes::find(const KmeId& destination) const {
+  const auto [place, fresh] = m_found.try_emplace(destination);
+  Found& found = place->second;
+  if (fresh || found.version != m_states.version() || found.until <= m_site.now) {
+    found = {search(destination), m_states.version(), TimePoint::max()};
+    for (const auto& [link, until] : m_avoided)
+      if (until > m_site.now) found.until = std::min(found.until, until);
+  }
+  return found.route ? &*found.route : nullptr;
+}
+
+std::optional<Route> Routes::search(const KmeId& destination) const {
   for (const StaticRoute& route : m_site.config.relay.routes) {
     if (route.to != destination) continue;
     std::vector<KmeId> path = route.via;
