@@ -85,6 +85,40 @@ TEST_F(RelayHops, TheTagCoversWhereItGoes) {
   EXPECT_EQ(ask<wire::Refused>(altered)->reason, wire::RefusalReason::forged);
 }
 
+// Also what no answer could show, for such a hop is refused before its tag is looked at.
+TEST(HopSeal, TheTagCoversEveryFieldButTheNumber) {
+  using Change = void (*)(wire::RelayHop&);
+  const std::map<std::string, Change> changes{
+      {"relay", [](wire::RelayHop& hop) { hop.relay = BlockId(uuid(2)); }},
+      {"source", [](wire::RelayHop& hop) { hop.source = KmeId("x"); }},
+      {"destination", [](wire::RelayHop& hop) { hop.destination = KmeId("x"); }},
+      {"another path", [](wire::RelayHop& hop) { hop.path.front() = KmeId("x"); }},
+      {"a shorter path", [](wire::RelayHop& hop) { hop.path.erase(hop.path.begin()); }},
+      {"simulated", [](wire::RelayHop& hop) { hop.simulated = true; }},
+      {"lease of the pad", [](wire::RelayHop& hop) { hop.pad[1].lease = LeaseId(uuid(9)); }},
+      {"slot of the pad", [](wire::RelayHop& hop) { ++hop.pad[1].slot; }},
+      {"parts of the pad", [](wire::RelayHop& hop) { ++hop.pad[0].slots, --hop.pad[1].slots; }},
+      {"ciphertext", [](wire::RelayHop& hop) { hop.ciphertext[40] ^= 1; }},
+      {"tag", [](wire::RelayHop& hop) { hop.tag[0] ^= 1; }},
+  };
+  const Bytes block(64, 1);
+  const Bytes pad(96, 2);
+  wire::RelayHop hop;
+  hop.relay = BlockId(uuid(1));
+  hop.source = KmeId("a");
+  hop.destination = KmeId("d");
+  hop.path = {KmeId("c"), KmeId("d")};
+  hop.pad = {{LeaseId(uuid(7)), 3, 1}, {LeaseId(uuid(8)), 0, 2}};
+  seal_hop(hop, block, pad);
+  hop.number = wire::RequestNumber(5);
+  EXPECT_FALSE(open_hop(hop, pad).empty());
+  for (const auto& [what, change] : changes) {
+    wire::RelayHop altered = hop;
+    change(altered);
+    EXPECT_TRUE(open_hop(altered, pad).empty()) << what;
+  }
+}
+
 TEST_F(RelayHops, KeyThatAnSaeHasIsNoPad) {
   say(wire::Binding{wire::BindingNumber(1), m_lease, 1, 1, 256, SaeId("sae-a"), {SaeId("sae-b")}});
   EXPECT_EQ(ask<wire::Refused>(hop(50, 0))->reason, wire::RefusalReason::no_pad);

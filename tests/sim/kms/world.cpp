@@ -263,9 +263,11 @@ void World::act(std::size_t index, Actions actions) {
 
 void World::act_one(std::size_t index, Action& action) {
   if (auto* send = std::get_if<SendLink>(&action)) {
-    for (const auto& wire : m_wires)
-      if (wire->open && wire->from == index && wire->at_from == send->link)
-        wire->messages.push_back(std::move(send->message));
+    for (const auto& wire : m_wires) {
+      if (!wire->open || wire->from != index || wire->at_from != send->link) continue;
+      on_sent(index, wire->to, send->message);
+      wire->messages.push_back(std::move(send->message));
+    }
   } else if (auto* close = std::get_if<CloseLink>(&action)) {
     // What was said before arrives; this end says and hears nothing more.
     end_connection(close->link, std::numeric_limits<std::size_t>::max());

@@ -108,6 +108,10 @@ class World {
 
   void meddle(Meddler meddler) { m_meddler = std::move(meddler); }
 
+  // Sees each message that leaves a site, whether or not it arrives.
+  std::function<void(std::size_t from, std::size_t to, const SecretBytes& message)> on_sent =
+      [](std::size_t, std::size_t, const SecretBytes&) {};
+
   // Carries one message if there is any; which, is random.
   bool carry_one();
 

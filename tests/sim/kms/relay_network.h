@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lines and rings of sites between which key is relayed. A slot of key that is used twice fails the test at the
+// network's end, unless somebody took the violation.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <tuple>
+
+#include "kms/link_message.h"
+#include "sim/kms/world.h"
+
+namespace quipu::kms::sim {
+
+class Network {
+ public:
+  Network(std::uint64_t seed, unsigned sites, const Topology& topology)
+      : m_topology(topology), m_world(seed, sites, {}, topology) {
+    for (std::size_t i = 0; i < sites; ++i)
+      m_world.start(i);
+    m_world.on_sent = [this](std::size_t from, std::size_t to, const SecretBytes& message) {
+      watch(from, to, message);
+    };
+    m_world.meddle([this](std::size_t from, std::size_t to, SecretBytes message) {
+      return m_meddler ? m_meddler(from, to, std::move(message)) : one(std::move(message));
+    });
+  }
+
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  ~Network() {
+    for (const std::string& violation : m_violations)
+      ADD_FAILURE() << violation;
+  }
+
+  static std::vector<SecretBytes> one(SecretBytes message) {
+    std::vector<SecretBytes> out;
+    out.push_back(std::move(message));
+    return out;
+  }
+
+  // What a node does to the messages that it should pass as they are.
+  void meddle(World::Meddler meddler) { m_meddler = std::move(meddler); }
+
+  void connect_all() {
+    for (const auto* pairs : {&m_topology.links, &m_topology.relayed})
+      for (const auto& [a, b] : *pairs)
+        if (!m_world.connected(a, b) && m_world.node(a).up() && m_world.node(b).up()) m_world.connect(a, b);
+    m_world.settle();
+  }
+
+  // So many octets of fresh key for each QKD link.
+  void feed(std::uint32_t octets = 65'536) {
+    for (const auto& [a, b] : m_topology.links)
+      m_world.make_block(a, b, octets, m_world.node(a).up(), m_world.node(b).up());
+    m_world.settle();
+  }
+
+  void begin() {
+    connect_all();
+    feed();
+    m_world.advance(seconds(3));
+  }
+
+  // A key from one end to the other, the same at both.
+  void expect_key(std::size_t from, std::size_t to) {
+    const auto enc = m_world.enc_keys(from, World::sae(from), World::sae(to));
+    m_world.advance(milliseconds(600));
+    ASSERT_TRUE(enc->ok()) << "no key from " << from << " to " << to << ": " << enc->error();
+    const auto dec = m_world.dec_keys(to, World::sae(to), World::sae(from), enc->ids());
+    m_world.advance(milliseconds(600));
+    ASSERT_TRUE(dec->ok()) << "key of " << from << " not found at " << to << ": " << dec->error();
+  }
+
+  // So many that more have to be relayed.
+  void take_keys(std::size_t from, std::size_t to) {
+    etsi::KeyRequest many;
+    many.number = 100;
+    const auto taken = m_world.enc_keys(from, World::sae(from), World::sae(to), many);
+    m_world.settle();
+    ASSERT_TRUE(taken->ok()) << taken->error();
+  }
+
+  // In a line: a takes leases for blocks from a to c that b never hears of, and is then an older copy, which knows
+  // nothing of them and leases the same octets again.
+  void restore_source_after_lost_leases();
+
+  int reported(const std::string& event) const {
+    const auto found = m_world.reports().find(event);
+    return found == m_world.reports().end() ? 0 : found->second;
+  }
+
+  std::uint64_t stock(std::size_t at, std::size_t with) const { return m_world.pool(at, with).books.stock; }
+
+  World& world() { return m_world; }
+
+  std::size_t hops() const { return m_hops; }
+
+  // Slots that were used twice.
+  std::vector<std::string> take_violations() { return std::exchange(m_violations, {}); }
+
+ private:
+  // Every slot of a pool is used for one hop or one key, and for nothing else, at whichever end and under whatever
+  // lease.
+  void watch(std::size_t from, std::size_t to, const SecretBytes& octets);
+  void use(std::size_t from, std::size_t to, const LeaseId& lease, std::size_t slot, std::size_t slots,
+           const std::string& what);
+
+  Topology m_topology;
+  World m_world;
+  World::Meddler m_meddler;
+  std::map<LeaseId, std::vector<Extent>> m_leases;
+  // By pool (its two sites), block and offset: what for.
+  std::map<std::tuple<std::size_t, std::size_t, BlockId, std::uint32_t>, std::string> m_used;
+  std::vector<std::string> m_violations;
+  std::size_t m_hops = 0;
+};
+
+template <class M>
+bool is(const SecretBytes& octets) {
+  const auto message = wire::decode(octets.view());
+  return message && std::holds_alternative<M>(*message);
+}
+
+}  // namespace quipu::kms::sim
