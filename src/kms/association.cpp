@@ -159,14 +159,17 @@ Result<void> Association::dispatch(const wire::Close& m) {
     m_link.send(wire::Closed{m.number, true});
     return {};
   }
+  const bool was_closed = lease->closed_here;
   if (lease->holder == Holder::us)
     m_own.burn(m.lease);  // its keys can be fetched by nobody any more
   else
     m_opened.holder_closed(m.lease);
   m_pool.close_there(m.lease);
-  QUIPU_TRY(m_pool.commit());
   const LeaseRecord* left = m_pool.find(m.lease);
-  m_link.send(wire::Closed{m.number, left == nullptr || left->closed_here});
+  const bool closed = left == nullptr || left->closed_here;
+  // That it is closed there may be lost: it would be asked again. So it waits for the turn's end, and others with it.
+  if (closed && !was_closed) QUIPU_TRY(m_pool.commit());
+  m_link.send(wire::Closed{m.number, closed});
   return {};
 }
 
@@ -232,8 +235,9 @@ Result<void> Association::dispatch(const wire::Closed& m) {
     m_link.close(wire::GoodbyeReason::violation, "an answer to nothing that was asked");
     return {};
   }
+  // Made durable at the turn's end, as above.
   if (m.closed_here && m_pool.find(close->lease) != nullptr) m_pool.close_there(close->lease);
-  return m_pool.commit();
+  return {};
 }
 
 Result<void> Association::dispatch(const wire::Binding& m) {

@@ -10,7 +10,7 @@ namespace {
 
 using enum wire::RefusalReason;
 
-// In locked memory, of all sources together: 1 MiB.
+// In locked memory, of all sources together: 2 MiB.
 constexpr std::size_t kMaxOnHand = 64;
 // Answers that are remembered for repeated hops.
 constexpr std::size_t kMaxReceipts = 4'096;

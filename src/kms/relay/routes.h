@@ -16,7 +16,7 @@ namespace quipu::kms {
 // Blocks are as long as a sixteenth of the path's poorest link, but within these bounds. Octets, whole slots. The
 // longest one takes the slots of one lease, of which every hop has to make some durable at both its ends.
 inline constexpr std::uint32_t kLeastRelayedBlock = 1'024;
-inline constexpr std::uint32_t kMostRelayedBlock = 16'384;
+inline constexpr std::uint32_t kMostRelayedBlock = wire::kMaxRelayedBlock;
 // How long a link where a relayed block failed is the last choice.
 inline constexpr Duration kAvoidFailed = std::chrono::seconds(10);
 
