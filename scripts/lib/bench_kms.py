@@ -8,16 +8,14 @@
 import argparse
 import json
 import pathlib
-import re
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 
 from bench import Failure, Figures, call, file_system_of, share_processors, wait_until
+from bench_site import Site, start
 
 KEY_BITS = 256
 STOCK_KEYS = 1_000_000
@@ -26,80 +24,7 @@ LOAD_STOCK_KEYS = 262_144
 LOAD_SKR_BIT_S = 6_000_000
 LANES = 32
 LOAD_BLOCK_OCTETS = 16_320
-
-
-class Site:
-    """One site's KMS, its folder and its certificates. Site a holds the lower id, so it dials; Alice is there."""
-
-    ETSI = {"a": 8014, "b": 8015}
-    KM_LINK = {"a": 8020, "b": 8021}
-    FIBRE = 8030
-
-    def __init__(self, letter, programs, folder, pki):
-        self.letter, self.programs, self.pki = letter, programs, pki
-        self.folder = folder / letter
-        self.folder.mkdir()
-        self.process = None
-        call(programs / "quipu", "genpsk", "--out", self.folder / "store.key")
-        call(programs / "quipu", "pki", "issue", pki, f"sae-{letter}")
-        call(programs / "quipu", "pki", "issue", pki, f"kme-{letter}", "--san", "IP:127.0.0.1")
-
-    def write_configuration(self, skr_bit_s, initial_bits):
-        other = "b" if self.letter == "a" else "a"
-        tls = f'ca = "{self.pki}/ca.pem"\ncert = "{self.pki}/kme-{self.letter}.pem"\nkey = "{self.pki}/kme-{self.letter}.key"\n'
-        (self.folder / "kms.toml").write_text(
-            f'[kme]\nid = "kme-{self.letter}"\nstore = "{self.folder}/kms.db"\nstore_key_file = "{self.folder}/store.key"\n'
-            f'control_socket = "{self.folder}/control.sock"\n'
-            f'[etsi014]\nlisten = "127.0.0.1:{self.ETSI[self.letter]}"\n{tls}'
-            f'[km_link]\nlisten = "127.0.0.1:{self.KM_LINK[self.letter]}"\n{tls}'
-            f'[[sae]]\nid = "sae-{self.letter}"\n'
-            f'[[peer_kme]]\nid = "kme-{other}"\naddress = "127.0.0.1:{self.KM_LINK[other]}"\nsaes = ["sae-{other}"]\n'
-            f'[[link]]\nname = "a-b"\npeer_kme = "kme-{other}"\ndriver = "sim"\nallow_simulated = true\n'
-            f'[link.options]\nrole = "{"alice" if self.letter == "a" else "bob"}"\nfibre = "127.0.0.1:{self.FIBRE}"\n'
-            f'skr_bit_s = {skr_bit_s}\ninitial_bits = {initial_bits}\nblock_octets = {LOAD_BLOCK_OCTETS}\n')
-
-    def start(self):
-        with open(self.folder / "kmsd.log", "ab") as log:
-            self.process = subprocess.Popen([self.programs / "quipu-kmsd", "--config", self.folder / "kms.toml"], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
-
-    def stop(self, number=signal.SIGTERM):
-        if self.process is None:
-            return
-        self.process.send_signal(number)
-        self.process.wait()
-        self.process = None
-
-    def status(self):
-        """None while it does not answer."""
-        if self.process.poll() is not None:
-            raise Failure(f"the KMS of site {self.letter} has ended:\n{(self.folder / 'kmsd.log').read_text()[-2000:]}")
-        with socket.socket(socket.AF_UNIX) as connection:
-            try:
-                connection.connect(str(self.folder / "control.sock"))
-                connection.sendall(b'{"verb":"status"}\n')
-                return json.loads(connection.makefile().readline())["result"]
-            except (FileNotFoundError, ConnectionError):
-                return None
-
-    def pool(self):
-        status = self.status()
-        return status["pools"][0] if status else None
-
-    def stock_keys(self):
-        pool = self.pool()
-        return pool["stock_bits"] // KEY_BITS if pool else 0
-
-    def serves(self):
-        pool = self.pool()
-        return pool is not None and pool["serving"]
-
-    def rss_mib(self):
-        return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{self.process.pid}/status").read_text())[1]) / 1024
-
-    def cpu_s(self):
-        """Processor time of the daemon so far; its driver is a process of its own."""
-        return int(pathlib.Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) / 1e9
+FIBRE = 8050
 
 
 class TwoSites:
@@ -122,25 +47,26 @@ class TwoSites:
         shutil.rmtree(self.folder)
 
     def configure(self, skr_bit_s, initial_bits):
-        for site in self.both:
-            site.write_configuration(skr_bit_s, initial_bits)
+        for site, other in ((self.a, self.b), (self.b, self.a)):
+            site.write_configuration(site.peer_section(other), site.link_section(other, FIBRE, skr_bit_s, initial_bits, LOAD_BLOCK_OCTETS))
 
     def start(self):
-        for site in self.both:
-            site.start()
-        for site in self.both:
-            wait_until(site.serves, f"the KMS of site {site.letter} serves")
+        start(self.both, [self.both])
 
     def stop(self):
         for site in self.both:
             site.stop()
+
+    def stock_keys(self, site):
+        pool = site.pool(self.b if site is self.a else self.a)
+        return pool["stock_bits"] // KEY_BITS if pool else 0
 
     def wait_for_stock(self, keys):
         """Returns the smaller of the stocks that ended the wait: a KMS that serves goes on to take leases out of its stock."""
         stocks = {}
 
         def filled(site):
-            stocks[site.letter] = site.stock_keys()
+            stocks[site.letter] = self.stock_keys(site)
             return stocks[site.letter] >= keys
 
         for site in self.both:
@@ -155,7 +81,7 @@ class TwoSites:
         before = [site.cpu_s() for site in self.both], self.syncs()
         command = [self.programs / "quipu-bench", "--lanes", lanes, "--duration-ms", round(seconds * 1000)]
         for site in self.both:
-            command += [f"--kms-{site.letter}", f"127.0.0.1:{site.ETSI[site.letter]}", f"--sae-{site.letter}", f"sae-{site.letter}",
+            command += [f"--kms-{site.letter}", f"127.0.0.1:{site.etsi}", f"--sae-{site.letter}", f"sae-{site.letter}",
                         f"--pki-{site.letter}", site.pki]
         result = json.loads(call(*command))
         requests = result["enc_keys"]["requests"] + result["dec_keys"]["requests"]
@@ -189,8 +115,8 @@ def measure_stock(sites, figures, keys):
     """Ingest is measured by filling the stock, from the first key to the last one."""
     sites.configure(1_000_000_000, keys * KEY_BITS)
     sites.start()
-    wait_until(sites.a.stock_keys, "the first key")
-    first, begin = sites.a.stock_keys(), time.monotonic()
+    wait_until(lambda: sites.stock_keys(sites.a), "the first key")
+    first, begin = sites.stock_keys(sites.a), time.monotonic()
     stock = sites.wait_for_stock(keys)
     seconds = time.monotonic() - begin
     figures.add("kms_ingest", "Mbit/s", [(stock - first) * KEY_BITS / seconds / 1e6])

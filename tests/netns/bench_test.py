@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmark of the KMSs, for a moment: the form of its figures, and that it compares what it fetches. It judges no speed."""
+"""The benchmarks of the KMSs, for a moment: the form of their figures, and that keys are compared. They judge no speed."""
 
 import json
 import pathlib
@@ -12,38 +12,53 @@ import unittest
 import support
 from support import PROGRAMS
 
-BENCH = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib" / "bench_kms.py"
+SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib"
 RESULT = {"case", "contestant", "unit", "median", "min", "max", "runs"}
 CASES = {"kms_pairs", "kms_pairs_p99", "kms_pairs_compared", "kms_pairs_cpu", "kms_pairs_fsyncs", "kms_single_enc_keys_p50",
          "kms_single_dec_keys_p50", "kms_single_fsyncs", "kms_ingest", "kms_stock", "kms_stock_start", "kms_stock_rss"}
 
 
-def bench(*options):
-    return subprocess.run(["unshare", "--net", sys.executable, "-B", BENCH, "--bin", PROGRAMS, *options], capture_output=True, text=True)
+RELAY_CASES = {"relay_rate", "relay_cpu", "relay_fsyncs", "relay_failed", "relay_reroute"}
+
+
+def bench(what, *options):
+    return subprocess.run(["unshare", "--net", sys.executable, "-B", SCRIPTS / f"bench_{what}.py", "--bin", PROGRAMS, *options],
+                          capture_output=True, text=True)
 
 
 class Bench(unittest.TestCase):
-    def test_every_pair_is_compared_and_the_figures_have_their_form(self):
+    def figures_of(self, what, *options):
+        """By case, of the form that they have to have."""
         with tempfile.TemporaryDirectory() as folder:
             figures = pathlib.Path(folder) / "figures.json"
-            done = bench("--json", figures, "--runs", "2", "--seconds", "0.2", "--stock-keys", "8000")
+            done = bench(what, "--json", figures, *options)
             self.assertEqual(done.returncode, 0, done.stderr)
             document = json.loads(figures.read_text())
         self.assertEqual(set(document), {"bench", "machine", "results", "ratios"})
-        self.assertEqual(document["bench"], "kms")
+        self.assertEqual(document["bench"], what)
         results = {result["case"]: result for result in document["results"]}
-        self.assertEqual(set(results), CASES)
         for result in results.values():
             self.assertEqual(set(result), RESULT)
             self.assertLessEqual(result["min"], result["median"])
             self.assertLessEqual(result["median"], result["max"])
+        return results
+
+    def test_every_pair_is_compared(self):
+        results = self.figures_of("kms", "--runs", "2", "--seconds", "0.2", "--stock-keys", "8000")
+        self.assertEqual(set(results), CASES)
         self.assertEqual(results["kms_pairs"]["runs"], 2)
         self.assertGreater(results["kms_pairs_compared"]["min"], 0)
         self.assertGreater(results["kms_pairs_fsyncs"]["min"], 0, "a stock that comes in is durable")
         self.assertGreaterEqual(results["kms_stock"]["min"], 8000)
 
+    def test_relayed_key_comes_in_and_goes_another_way(self):
+        results = self.figures_of("relay", "--runs", "1", "--seconds", "1", "--link-bits", "50000000")
+        self.assertEqual(set(results), RELAY_CASES)
+        for case in ("relay_rate", "relay_cpu", "relay_fsyncs", "relay_reroute"):
+            self.assertGreater(results[case]["min"], 0)
+
     def test_a_folder_in_memory_is_refused(self):
-        done = bench("--folder", "/dev/shm")
+        done = bench("kms", "--folder", "/dev/shm")
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("/dev/shm is in memory (tmpfs)", done.stderr)
 
