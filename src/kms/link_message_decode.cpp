@@ -266,7 +266,8 @@ Message key_transfer(FieldReader& r) {
   m.pad = pad(r);
   r.require(!m.slaves.empty() && !m.key_ids.empty() && m.size_bits != 0 && m.size_bits % 8 == 0);
   const std::uint64_t length = std::uint64_t{m.size_bits / 8} * m.key_ids.size();
-  r.require(length <= kSlotSize * kMaxLeaseSlots && slots_of(m.pad) == (length + kSlotSize - 1) / kSlotSize + 1);
+  r.require(length <= std::uint64_t{kSlotSize} * kMaxLeaseSlots &&
+            slots_of(m.pad) == (length + kSlotSize - 1) / kSlotSize + 1);
   m.ciphertext = octets(r, static_cast<std::size_t>(length));
   m.tag = r.in().array<crypto::kOneTimeTagSize>();
   return m;
