@@ -191,6 +191,7 @@ TEST(CombinedLater, StockOfOneDeviceIsOnlyAPart) {
   restart_combining(world, kVendors);
   world.ledger().expect_combined(1);  // the old stock has no marks
   world.connect(kA, kB);
+  world.settle();
   EXPECT_EQ(ask()->error(), 503U);
   world.make_block(kA, kB, 4'096, true, true, 1);
   world.settle();
