@@ -36,7 +36,8 @@ struct LinkReport {
 class Links {
  public:
   struct Events {
-    // Blocks that came together, gathered for a tenth of a second. What the core did with them is durable when this returns.
+    // Blocks that came together, gathered for a tenth of a second. What the core did with them is durable when this
+    // returns.
     std::function<void(std::vector<kms::SourceBlock>)> blocks;
     // Whether the KM link with that KME takes a message; else it waits, and in the end the driver does.
     std::function<bool(const KmeId& peer)> has_room;
