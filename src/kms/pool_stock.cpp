@@ -63,7 +63,7 @@ std::vector<const Pool::Stream*> Pool::by_stock() const {
   std::vector<const Stream*> streams;
   for (const auto& [source, stream] : m_streams)
     if (counts(source) && stream.stock.free != 0) streams.push_back(&stream);
-  std::ranges::stable_sort(streams, std::greater(), [](const Stream* stream) { return stream->stock.free; });
+  std::ranges::sort(streams, std::greater(), [](const Stream* stream) { return stream->stock.free; });
   return streams;
 }
 
