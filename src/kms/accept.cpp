@@ -17,6 +17,17 @@ constexpr std::uint64_t kMarkStep = 256;
 // For records of blocks whose source has no count that goes on.
 constexpr auto kForgetAfter = std::chrono::days(30);
 constexpr auto kForgetInterval = std::chrono::hours(1);
+// For records of relayed blocks, of which there may be a hundred a second: a copy that comes later is of no use, since
+// only a source that awaits or holds a block lets the other end have it.
+constexpr auto kForgetRelayedAfter = std::chrono::hours(1);
+constexpr auto kForgetRelayedInterval = std::chrono::minutes(1);
+
+// Once in an interval, and where the clock went back.
+bool is_due(std::optional<WallTime>& last, WallTime now, Duration interval) {
+  if (last && now >= *last && now - *last < interval) return false;
+  last = now;
+  return true;
+}
 
 // Constant time in the contents.
 bool is_all_zero(ByteView octets) {
@@ -151,9 +162,9 @@ BlockState Accept::settle_awaited(const wire::OfferedBlock& offered, SourceBlock
 }
 
 void Accept::forget_old() {
-  if (m_forgotten && m_site.wall - *m_forgotten < kForgetInterval && m_site.wall >= *m_forgotten) return;
-  m_forgotten = m_site.wall;
-  m_pool.forget_blocks(m_site.wall - kForgetAfter);
+  if (is_due(m_forgotten, m_site.wall, kForgetInterval)) m_pool.forget_blocks(m_site.wall - kForgetAfter);
+  if (is_due(m_forgotten_relayed, m_site.wall, kForgetRelayedInterval))
+    m_pool.forget_blocks(m_site.wall - kForgetRelayedAfter, std::string(kRelaySource));
 }
 
 std::vector<wire::OfferedBlock> Accept::describe(const std::vector<BlockId>& ids) const {
@@ -229,6 +240,7 @@ Result<void> Accept::answer(wire::RequestNumber number, const std::vector<wire::
     QUIPU_TRY_ASSIGN(const BlockState state, settle(block, or_void));
     states.states.push_back(state);
   }
+  forget_old();
   QUIPU_TRY(m_pool.commit());
   m_link.send(std::move(states));
   return {};

@@ -76,6 +76,7 @@ class Accept {
   std::map<BlockId, SourceBlock> m_awaited;             // sent by relay, in memory only
   std::deque<std::pair<TimePoint, BlockId>> m_missing;  // the peer did not have it; when to ask for voiding
   std::optional<WallTime> m_forgotten;                  // when old records were last dropped
+  std::optional<WallTime> m_forgotten_relayed;          // the same of relayed blocks
   std::uint64_t m_refused = 0;
   std::set<std::string> m_full;  // sources of which it was said; until an eighth of the share is free again
 };

@@ -116,7 +116,7 @@ class Pool {
 
   void set_peer_instance(std::optional<InstanceId> current, std::vector<InstanceId> retired);
   void set_mark(const std::string& source, std::uint64_t mark);
-  void forget_blocks(WallTime arrived_before);
+  void forget_blocks(WallTime arrived_before, std::string source = {});
 
   Result<void> commit();
   // Opens the slots of key of a lease, one after the other.

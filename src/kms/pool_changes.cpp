@@ -177,8 +177,8 @@ void Pool::set_mark(const std::string& source, std::uint64_t mark) {
   m_staged.add(SetSourceMark{source, mark});
 }
 
-void Pool::forget_blocks(WallTime arrived_before) {
-  m_staged.add(ForgetBlocks{arrived_before});
+void Pool::forget_blocks(WallTime arrived_before, std::string source) {
+  m_staged.add(ForgetBlocks{arrived_before, std::move(source)});
 }
 
 Result<void> Pool::commit() {

@@ -75,6 +75,7 @@ struct SetSourceMark {
 // Drops records without a sequence that are used or voided and arrived before that time.
 struct ForgetBlocks {
   WallTime before;
+  std::string source = {};  // of this one only; empty: of all
 };
 
 // Keeps, of what grows by the peer's word alone, the newest: void records of blocks that were never here (without a

@@ -159,9 +159,14 @@ Result<void> PoolWriter::operator()(const kms::SetSourceMark& change) {
 }
 
 Result<void> PoolWriter::operator()(const kms::ForgetBlocks& change) {
-  QUIPU_TRY_ASSIGN(Query query, m_database.query("DELETE FROM blocks WHERE pool = ? AND state IN (3, 4) AND sequence "
-                                                 "IS NULL AND arrived < ?"));
-  query.bind(m_row, std::int64_t{change.before.time_since_epoch().count()});
+  const std::int64_t before{change.before.time_since_epoch().count()};
+  const bool of_all = change.source.empty();
+  QUIPU_TRY_ASSIGN(Query query,
+                   m_database.query(of_all ? "DELETE FROM blocks WHERE pool = ? AND state IN (3, 4) AND sequence IS "
+                                             "NULL AND arrived < ?"
+                                           : "DELETE FROM blocks WHERE pool = ? AND state IN (3, 4) AND sequence IS "
+                                             "NULL AND arrived < ? AND source = ?"));
+  of_all ? query.bind(m_row, before) : query.bind(m_row, before, std::string_view(change.source));
   QUIPU_TRY(query.run());
   return {};
 }

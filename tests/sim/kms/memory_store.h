@@ -185,7 +185,8 @@ class MemoryStore final : public Store {
 
   static Result<void> apply(PoolDisk& disk, const ForgetBlocks& c) {
     std::erase_if(disk.blocks, [&](const auto& entry) {
-      return gone(entry.second) && !entry.second.sequence && entry.second.arrived < c.before;
+      return gone(entry.second) && !entry.second.sequence && entry.second.arrived < c.before &&
+             (c.source.empty() || entry.second.source == c.source);
     });
     return {};
   }

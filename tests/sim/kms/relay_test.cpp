@@ -2,6 +2,8 @@
 // Keys relayed over trusted nodes, in lines and rings of sites.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "sim/kms/relay_trouble.h"
 
 namespace quipu::kms::sim {
@@ -209,6 +211,34 @@ TEST(Relay, IsNotStarvedByRestsOfLargeKeys) {
   net.world().advance(seconds(5));
   EXPECT_GT(net.world().relay(kA).routes[0].relayed, before);
   EXPECT_EQ(net.world().relay(kA).routes[0].failed, 0U);
+}
+
+// At 10 Mbit/s there are 40 of them a second, which would fill the disk in the month that others are kept.
+TEST(Relay, RecordsOfUsedBlocksAreDroppedAfterAnHour) {
+  Network net(12, 3, Topology::line(3, kTarget));
+  net.begin();
+  for (int i = 0; i < 40; ++i) {
+    net.feed();
+    net.take_keys(kA, kC);
+    net.world().advance(seconds(1));
+  }
+  const auto ended = [&](std::size_t at, const char* with) {
+    const MemoryStore::Disk disk = net.world().node(at).store.disk();
+    return std::ranges::count_if(disk.at(KmeId(with)).blocks, [](const auto& entry) {
+      return entry.second.source == kRelaySource && entry.second.state == BlockState::used;
+    });
+  };
+  const auto of_source = ended(kA, "c");
+  const auto of_destination = ended(kC, "a");
+  EXPECT_GT(of_source, 1);
+  EXPECT_GT(of_destination, 1);
+  net.world().advance(std::chrono::minutes(61));
+  net.feed();
+  net.take_keys(kA, kC);
+  net.world().advance(seconds(5));
+  EXPECT_LT(ended(kA, "c"), of_source);
+  EXPECT_LT(ended(kC, "a"), of_destination);
+  net.expect_key(kA, kC);
 }
 
 #ifdef QUIPU_SANITIZED

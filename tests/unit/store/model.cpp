@@ -143,8 +143,11 @@ void Model::change_pool(Random& random, kms::Transaction& out) {
     case 2: return trim(random, out);
     default: {
       const WallTime before(std::chrono::milliseconds(steps() / 2));
-      forget([&](const kms::BlockRecord& block) { return !block.sequence && block.arrived < before; });
-      out.add(kms::ForgetBlocks{before});
+      const std::string source = random() % 2 == 0 ? "" : "c-d";
+      forget([&](const kms::BlockRecord& block) {
+        return !block.sequence && block.arrived < before && (source.empty() || block.source == source);
+      });
+      out.add(kms::ForgetBlocks{before, source});
     }
   }
 }
