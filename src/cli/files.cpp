@@ -88,9 +88,19 @@ Result<void> replace_file(const std::filesystem::path& path, ByteView contents, 
   return sync_folder_of(path);
 }
 
-Result<void> move_to_new_file(const std::filesystem::path& from, const std::filesystem::path& to, mode_t mode) {
-  const UniqueFd source(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+Result<void> move_to_new_file(const std::filesystem::path& from, uid_t owner, const std::filesystem::path& to,
+                              mode_t mode) {
+  const UniqueFd folder(::open(from.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!folder) return fail_system(from.parent_path().string());
+  const std::string name = from.filename();
+  const UniqueFd source(::openat(folder.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!source) return fail_system(from.string());
+  struct stat of_folder{};
+  struct stat of_source{};
+  if (::fstat(folder.get(), &of_folder) != 0 || ::fstat(source.get(), &of_source) != 0)
+    return fail_system(from.string());
+  if (!S_ISREG(of_source.st_mode) || of_source.st_uid != owner || (of_folder.st_uid != owner && of_folder.st_uid != 0))
+    return fail(Errc::not_permitted, from.string() + ": no file of the daemon's own; nothing was moved");
   const UniqueFd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
   if (!target && errno == EEXIST)
     return fail(Errc::conflict, to.string() + " exists already: move it away, or choose another name");
@@ -98,7 +108,7 @@ Result<void> move_to_new_file(const std::filesystem::path& from, const std::file
   auto copied = copy_all(source.get(), target.get(), to.string());
   if (copied && ::fsync(target.get()) != 0) copied = fail_system(to.string());
   if (copied) copied = sync_folder_of(to);
-  ::unlink((copied ? from : to).c_str());
+  copied ? ::unlinkat(folder.get(), name.c_str(), 0) : ::unlink(to.c_str());
   return copied;
 }
 

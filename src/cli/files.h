@@ -21,8 +21,10 @@ Result<void> write_new_file(const std::filesystem::path& path, ByteView contents
 // durable as well.
 Result<void> replace_file(const std::filesystem::path& path, ByteView contents, mode_t mode);
 // Moves a file, of any length and from another file system too, to a name that must not exist yet: whole and durable
-// before the old name goes. Errc::conflict as above.
-Result<void> move_to_new_file(const std::filesystem::path& from, const std::filesystem::path& to, mode_t mode);
+// before the old name goes. Errc::conflict as above. Whoever named the file to us is `owner`, and gets nothing moved
+// but a regular file of its own, in a folder of its own or of root's: else Errc::not_permitted.
+Result<void> move_to_new_file(const std::filesystem::path& from, uid_t owner, const std::filesystem::path& to,
+                              mode_t mode);
 // The secret's base64 text and a line feed, mode 0600.
 Result<void> write_new_key_file(const std::filesystem::path& path, ByteView secret);
 

@@ -186,6 +186,8 @@ void read_combiner(const Section& section, const KmsdConfig& config, PeerKmeConf
     return;
   }
   const auto there = std::ranges::count(config.links, peer.id, &LinkConfig::peer_kme) + (peer.relay_stock_bit != 0);
+  if (!wanted && there > 4)
+    section.add("min_sources", fmt::format("is missing, and there are {} sources", there), "say 2 to 4");
   peer.min_sources = static_cast<std::uint32_t>(wanted.value_or(std::clamp<std::int64_t>(there, 2, 4)));
   if (there < peer.min_sources)
     section.add(wanted ? "min_sources" : "combiner",

@@ -102,6 +102,8 @@ class DriverEvents {
   virtual void on_status(const DriverStatus& /*status*/) {}
 };
 
+inline constexpr std::uint32_t kDeliveryWindow = 16;
+
 struct DriverHostConfig {
   std::string program;  // path of quipu-driver
   std::string plugin;   // path of the shared object
@@ -110,7 +112,7 @@ struct DriverHostConfig {
   Options options;
   bool allow_simulated = false;
   // Blocks and peer messages that may be on their way and not acknowledged; when they are used up the driver gets BUSY.
-  std::uint32_t window = 16;
+  std::uint32_t window = kDeliveryWindow;
   Duration start_timeout = std::chrono::seconds(15);
   // Without a sign of life for so long the process counts as hung, and is killed.
   Duration hang_timeout = std::chrono::seconds(10);

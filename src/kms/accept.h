@@ -39,6 +39,9 @@ class Accept {
 
   void abandon_relayed(const BlockId& id) { m_awaited.erase(id); }
 
+  // All of them.
+  void abandon_relayed() { m_awaited.clear(); }
+
   // After contact: everything held is offered again.
   void repeat();
 

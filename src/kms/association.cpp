@@ -364,6 +364,8 @@ Result<void> Association::void_all() {
     ids.push_back(id);
   for (const BlockId& id : ids)
     m_opened.void_block(id);
+  m_accept.abandon_relayed();
+  m_transferred.erase_all();
   QUIPU_TRY(m_pool.commit());
   m_site.report(LogLevel::warning, "pool_voided", "All key material of a pool was voided by hand.",
                 {{"peer", m_config.id.value()}, {"blocks", std::to_string(ids.size())}});

@@ -185,7 +185,8 @@ class CoreKme final : public Kme {
     if (target == nullptr) return m_site.act(ReplyEtsi{request, bad_request("slave_SAE_ID is not known to this KME")});
     auto order = order_of(caller, call, target->config(), m_site.config);
     if (!order) return m_site.act(ReplyEtsi{request, order.error()});
-    if (auto refusal = m_multicast->refusal(*order)) return m_site.act(ReplyEtsi{request, *std::move(refusal)});
+    if (auto refusal = m_multicast->refusal(*order, target->config()))
+      return m_site.act(ReplyEtsi{request, *std::move(refusal)});
     target->enc_keys(request, *std::move(order));
   }
 

@@ -25,8 +25,11 @@ std::uint32_t pad_slots_of(const Demand& demand) {
 
 }  // namespace
 
-std::optional<etsi::ApiError> Multicast::refusal(const KeyOrder& order) const {
+std::optional<etsi::ApiError> Multicast::refusal(const KeyOrder& order, const PeerConfig& target) const {
   for (const auto& [peer, slaves] : order.further) {
+    if (at(peer).config().min_sources < target.min_sources)
+      return bad_request("fewer sources stand behind keys with KME " + peer.value() + " than with KME " +
+                         target.id.value());
     if (!at(peer).is_up()) return unavailable("no keys now: there is no contact with KME " + peer.value());
     if (at(peer).obtainable_octets() < std::uint64_t{pad_slots_of(order.demand)} * kSlotSize)
       return unavailable("not enough key material available to bring the keys to KME " + peer.value());
@@ -69,9 +72,10 @@ bool Multicast::progress(Pending& pending) {
 }
 
 void Multicast::go_on(const Pending& pending, Transfer& transfer) {
-  if (transfer.stage == Stage::held) return;
   if (!at(transfer.to).is_up())
-    transfer.failed = wire::RefusalReason::no_link;
+    transfer.failed = wire::RefusalReason::no_link;  // what it held is gone, if its run has ended
+  else if (transfer.stage == Stage::held)
+    return;
   else if (m_site.now >= pending.due)
     transfer.failed = transfer.stage == Stage::sent ? wire::RefusalReason::timeout : wire::RefusalReason::no_key;
   else if (transfer.stage == Stage::wants_pad)

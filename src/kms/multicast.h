@@ -21,8 +21,9 @@ class Multicast {
   // Both outlive it.
   Multicast(Site& site, const Associations& associations) : m_site(site), m_associations(associations) {}
 
-  // Why an order cannot be met now, before any key is spent on it; empty when it may be begun.
-  std::optional<etsi::ApiError> refusal(const KeyOrder& order) const;
+  // Why an order cannot be met now, before any key is spent on it; empty when it may be begun. A key that several
+  // sources stand behind goes nowhere under key of fewer: whoever knows that would know it.
+  std::optional<etsi::ApiError> refusal(const KeyOrder& order, const PeerConfig& target) const;
 
   // What happened in this call; then whatever can go on.
   void handle(std::vector<MulticastEvent> events);

@@ -29,6 +29,10 @@ class OpenedLeases {
   };
 
   Finding look_up(const Uuid& key_id, const SaeId& master, const SaeId& slave) const;
+
+  // Whoever may fetch it, if anybody.
+  bool knows(const Uuid& key_id) const { return m_places.contains(key_id); }
+
   // The key, once for this slave: look_up() just granted it.
   SecretBytes fetch(const Uuid& key_id, const SaeId& slave);
 

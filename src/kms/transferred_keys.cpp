@@ -44,6 +44,22 @@ TransferredKeys::Keys::iterator TransferredKeys::erase(Keys::iterator held) {
   return m_held.erase(held);
 }
 
+TransferredKeys::Arrivals::iterator TransferredKeys::drop(Arrivals::iterator arrival) {
+  for (const Uuid& id : arrival->message.key_ids)
+    m_arriving.erase(id);
+  return m_arrivals.erase(arrival);
+}
+
+void TransferredKeys::erase_all() {
+  while (!m_held.empty())
+    erase(m_held.begin());
+  for (const Arrival& arrival : std::exchange(m_arrivals, {})) {
+    m_opened.give_up_pad(arrival.message.pad);
+    answer(arrival, no_pad);
+  }
+  m_arriving.clear();
+}
+
 void TransferredKeys::send_answer(wire::RequestNumber number, std::optional<wire::RefusalReason> refused) const {
   if (!m_link.up()) return;
   if (refused)
@@ -96,22 +112,18 @@ std::set<SaeId> TransferredKeys::served(const std::vector<SaeId>& slaves) const 
   return here;
 }
 
-bool TransferredKeys::is_known(const wire::KeyTransfer& message, const Uuid& key_id) const {
-  return m_places.contains(key_id) ||
-         m_opened.look_up(key_id, message.master, message.slaves.front()) != Finding::unknown ||
-         std::ranges::any_of(m_arrivals, [&](const Arrival& a) {
-           return std::ranges::find(a.message.key_ids, key_id) != a.message.key_ids.end();
-         });
+bool TransferredKeys::is_known(const Uuid& key_id) const {
+  return m_places.contains(key_id) || m_arriving.contains(key_id) || m_opened.knows(key_id);
 }
 
 std::optional<wire::RefusalReason> TransferredKeys::judge(const wire::KeyTransfer& message) const {
+  if (m_arrivals.size() >= kMaxArrivals) return full;
   const std::set<Uuid> ids(message.key_ids.begin(), message.key_ids.end());
-  if (ids.size() != message.key_ids.size() ||
-      std::ranges::any_of(ids, [&](const Uuid& id) { return is_known(message, id); }))
+  if (ids.size() != message.key_ids.size() || std::ranges::any_of(ids, [&](const Uuid& id) { return is_known(id); }))
     return duplicate;
   const bool its_master = std::ranges::find(m_peer.saes, message.master) != m_peer.saes.end();
   if (!its_master || served(message.slaves).empty()) return not_taken;
-  return m_arrivals.size() >= kMaxArrivals ? std::optional(full) : std::nullopt;
+  return std::nullopt;
 }
 
 void TransferredKeys::receive(const wire::KeyTransfer& message) {
@@ -123,7 +135,10 @@ void TransferredKeys::receive(const wire::KeyTransfer& message) {
   Arrival arrival{message, {message.number}, m_site.now + kMaxWait};
   const auto refused = bound ? judge(message) : std::optional(no_pad);
   if (!refused) {
-    if (!open(arrival)) m_arrivals.push_back(std::move(arrival));
+    if (!open(arrival)) {
+      m_arriving.insert(arrival.message.key_ids.begin(), arrival.message.key_ids.end());
+      m_arrivals.push_back(std::move(arrival));
+    }
     return;
   }
   if (bound) m_opened.give_up_pad(message.pad);
@@ -183,7 +198,7 @@ void TransferredKeys::receive(const wire::KeyTransferVoid& message) {
     if (arrival->message.id != message.id) continue;
     m_opened.give_up_pad(arrival->message.pad);
     answer(*arrival, not_taken);
-    m_arrivals.erase(arrival);
+    drop(arrival);
   }
   for (auto it = m_held.begin(); it != m_held.end();)
     it = it->transfer == message.id ? erase(it) : std::next(it);
@@ -191,7 +206,7 @@ void TransferredKeys::receive(const wire::KeyTransferVoid& message) {
 
 void TransferredKeys::progress() {
   for (auto it = m_arrivals.begin(); it != m_arrivals.end();)
-    it = open(*it) ? m_arrivals.erase(it) : std::next(it);
+    it = open(*it) ? drop(it) : std::next(it);
   while (!m_held.empty() && m_held.front().expires <= m_site.now)
     erase(m_held.begin());
 }

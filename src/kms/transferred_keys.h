@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "kms/opened_leases.h"
@@ -36,6 +37,9 @@ class TransferredKeys {
   void receive(const wire::KeyTransfer& message);
   void receive(const wire::KeyTransferVoid& message);
 
+  // What the pads of this pool have brought may be known where they are.
+  void erase_all();
+
   // What waits for a lease's acknowledgement, and what is too old.
   void progress();
   std::optional<TimePoint> next_deadline() const;
@@ -58,6 +62,7 @@ class TransferredKeys {
     TimePoint expires;
   };
 
+  using Arrivals = std::list<Arrival>;
   using Keys = std::list<Held>;  // in order of arrival, and so of `expires`
 
   struct Receipt {
@@ -67,7 +72,7 @@ class TransferredKeys {
 
   bool repeated(const wire::KeyTransfer& message);
   std::optional<wire::RefusalReason> judge(const wire::KeyTransfer& message) const;
-  bool is_known(const wire::KeyTransfer& message, const Uuid& key_id) const;
+  bool is_known(const Uuid& key_id) const;
   std::set<SaeId> served(const std::vector<SaeId>& slaves) const;
   // False while it has to wait.
   bool open(const Arrival& arrival);
@@ -77,12 +82,14 @@ class TransferredKeys {
   void alarm_duplicate(const wire::KeyTransfer& message) const;
   void make_room(std::size_t octets);
   Keys::iterator erase(Keys::iterator held);
+  Arrivals::iterator drop(Arrivals::iterator arrival);
 
   Site& m_site;
   const PeerConfig& m_peer;
   KmLink& m_link;
   OpenedLeases& m_opened;
-  std::list<Arrival> m_arrivals;
+  Arrivals m_arrivals;
+  std::unordered_set<Uuid> m_arriving;  // their key_IDs
   Keys m_held;
   std::unordered_map<Uuid, Keys::iterator> m_places;
   std::size_t m_octets = 0;  // held

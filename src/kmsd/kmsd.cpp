@@ -331,6 +331,8 @@ Result<control::VoidResult> Kmsd::void_pool(const KmeId& peer) {
   end_turn();  // at once: whoever hears that it is void shall find it so
   if (m_failure) return std::unexpected(*m_failure);
   m_audit->add("pool_voided", fmt::format("{}: {} bit", peer.value(), result.voided_bits), service::wall_now());
+  write_audit();
+  if (m_failure) return std::unexpected(*m_failure);
   scrub();
   return result;
 }

@@ -35,7 +35,7 @@ driver::DriverHostConfig host_config(const DriverFiles& files, const config::Lin
 // Blocks are gathered for so long, or until so many wait, and then share one durable transaction at either end. Key
 // lies in stock for seconds at least, and a transaction keeps every request waiting for the disk.
 constexpr auto kGatherTime = std::chrono::milliseconds(100);
-constexpr std::size_t kMostGathered = driver::DriverHostConfig{}.window / 2;
+constexpr std::size_t kMostGathered = driver::kDeliveryWindow / 2;
 
 class Links::Link final : public driver::DriverEvents {
  public:
@@ -65,8 +65,8 @@ class Links::Link final : public driver::DriverEvents {
   }
 
   void stop() {
+    m_stopping = true;
     m_host.stop(net::Loop::now());
-    hand_over_blocks();
     after_event();
   }
 
@@ -96,7 +96,7 @@ class Links::Link final : public driver::DriverEvents {
   void on_peer_message(SecretBytes message) override { m_messages.push_back(std::move(message)); }
 
   void after_event() {
-    if (m_blocks.size() >= kMostGathered || net::Loop::now() >= m_gathered_by) hand_over_blocks();
+    if (m_stopping || m_blocks.size() >= kMostGathered || net::Loop::now() >= m_gathered_by) hand_over_blocks();
     send_messages();
     set_deadline();
   }
@@ -122,9 +122,10 @@ class Links::Link final : public driver::DriverEvents {
   // The driver's window bounds what waits; what is left of a process that has ended goes with it.
   void send_messages() {
     while (!m_messages.empty() && m_events.has_room(m_peer)) {
-      m_events.peer_message(m_name, std::move(m_messages.front()));
+      SecretBytes message = std::move(m_messages.front());
       m_messages.pop_front();
       m_host.acknowledge();
+      m_events.peer_message(m_name, std::move(message));  // which may end in stop()
     }
     if (m_host.pid()) return;
     m_host.acknowledge(static_cast<std::uint32_t>(m_messages.size()));
@@ -138,6 +139,7 @@ class Links::Link final : public driver::DriverEvents {
   std::uint64_t m_octets = 0;
   std::vector<kms::SourceBlock> m_blocks;  // that wait for others
   TimePoint m_gathered_by;
+  bool m_stopping = false;  // nothing is gathered any more
   std::deque<SecretBytes> m_messages;
   driver::DriverHost m_host;
   net::FdWatch m_watch;

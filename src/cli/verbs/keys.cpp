@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -134,7 +135,9 @@ Result<void> back_up(const std::string& socket, const std::string& file) {
   QUIPU_TRY_ASSIGN(auto reply, ask(socket, control::BackupRequest{}));
   QUIPU_TRY_ASSIGN(const std::string json, result_of(std::move(reply)));
   QUIPU_TRY_ASSIGN(const control::BackupResult result, control::backup_result_from_json(json));
-  return move_to_new_file(result.file, file, kSecretFileMode);
+  struct stat made{};  // by the daemon
+  if (::stat(socket.c_str(), &made) != 0) return fail_system(socket);
+  return move_to_new_file(result.file, made.st_uid, file, kSecretFileMode);
 }
 
 void add_backup(CLI::App& keys, Invocation& invocation) {

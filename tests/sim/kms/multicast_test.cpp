@@ -96,6 +96,22 @@ TEST_F(MulticastTest, SlavesOfSeveralKmesEachFetchTheSameKeyOnce) {
   EXPECT_EQ(world.ledger().slaves(), 4U);
 }
 
+// Who knows all that the one device between a and c makes would know a key that two vendors stand behind.
+TEST_F(MulticastTest, KeysOfSeveralSourcesGoNowhereUnderKeyOfFewer) {
+  world.configure = [](KmeConfig& config) {
+    const KmeId other(config.id == KmeId("a") ? "b" : "a");
+    for (PeerConfig& peer : config.peers) {
+      if (peer.id != other || config.id == KmeId("c") || config.id == KmeId("d")) continue;
+      peer.min_sources = 2;
+      config.sources.push_back({"link-2", peer.id});
+    }
+  };
+  world.kill(kA);
+  world.start(kA);
+  EXPECT_EQ(ask({SaeId("sae-c")})->error(), 400U);
+  EXPECT_EQ(ask({SaeId("sae-b2")})->error(), 503U);
+}
+
 TEST_F(MulticastTest, AnyNumberAndSizeThatEncKeysTakes) {
   stock(65'536);
   for (const auto& [number, bits] : {std::pair(3U, 64U), {2U, 264U}, {128U, 256U}, {32U, 8'192U}}) {

@@ -229,6 +229,10 @@ TEST(KmsdConfig, RefusesToCombineWhatIsNotThere) {
   EXPECT_THAT(refused("min_sources = 2\n"), HasSubstr("has no meaning without combiner"));
   EXPECT_THAT(refused("combiner = \"xor\"\nmin_sources = 3\n"), HasSubstr("takes 3 sources, and there are 2"));
   EXPECT_THAT(refused("combiner = \"xor\"\nmin_sources = 1\n"), HasSubstr("min_sources"));
+  std::string five = "combiner = \"xor\"\n";
+  for (const char* const name : {"x", "y", "z"})
+    five += std::string("[[link]]\nname = \"") + name + "\"\npeer_kme = \"kme-b\"\ndriver = \"sim\"\n";
+  EXPECT_THAT(refused(five), HasSubstr("is missing, and there are 5 sources"));
   EXPECT_THAT(refusal("saes = [\"sae-b\"]\n", "saes = [\"sae-b\"]\ncombiner = \"xor\"\n"),
               HasSubstr("takes 2 sources, and there is 1"));
 }
