@@ -175,6 +175,7 @@ std::string to_text(const KeyLinkStatus& link) {
 
 std::string combined_text(const PoolStatus& pool) {
   std::vector<std::string> stocks;
+  stocks.reserve(pool.sources.size());
   for (const control::SourceStockStatus& each : pool.sources)
     stocks.push_back(fmt::format("{} of {}", bits_text(each.stock_bits), each.source));
   return fmt::format("  each key is the xor of {} sources, in stock: {}\n", pool.min_sources,
