@@ -77,7 +77,7 @@ class FieldReader {
   }
 
   std::vector<Extent> extents() {
-    return list(kMaxLeaseSlots * kMaxCombined, 24, [this] {
+    return list(std::size_t{kMaxLeaseSlots} * kMaxCombined, 24, [this] {
       Extent extent;
       extent.block = uuid<BlockId>();
       extent.range = range();
