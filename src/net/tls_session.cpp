@@ -24,7 +24,7 @@ using Certificate = std::unique_ptr<X509, FreedBy<X509_free>>;
 
 // OpenSSL's own BIO of a socket would have the kernel raise SIGPIPE when the peer has gone.
 int socket_of(BIO* bio) {
-  return static_cast<int>(reinterpret_cast<std::intptr_t>(BIO_get_data(bio)));
+  return *static_cast<const int*>(BIO_get_data(bio));
 }
 
 int moved(BIO* bio, ssize_t count, int retry) {
@@ -119,7 +119,8 @@ TlsSession::~TlsSession() {
 void TlsSession::attach(int socket, Role role) {
   BIO* const bio = BIO_new(socket_method());
   QUIPU_ASSERT(bio != nullptr);
-  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<std::intptr_t>(socket)));
+  m_socket = socket;
+  BIO_set_data(bio, &m_socket);
   BIO_set_init(bio, 1);
   SSL_set_bio(m_native, bio, bio);
   role == Role::client ? SSL_set_connect_state(m_native) : SSL_set_accept_state(m_native);

@@ -53,6 +53,7 @@ class TlsSession {
  private:
   Step halted(int result) const;
 
+  int m_socket = -1;
   ssl_st* m_native;
 };
 
