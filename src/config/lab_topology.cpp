@@ -14,6 +14,16 @@ using enum KeyType;
 
 constexpr std::string_view kSiteForm = "a lower-case letter";
 
+constexpr ConfigKey ends_of(std::string_view section) {
+  return {.section = section,
+          .name = "between",
+          .type = text_list,
+          .required = true,
+          .min = 2,
+          .max = 2,
+          .help = "Its ends."};
+}
+
 constexpr ConfigKey kKeys[] = {
     {.name = "sites",
      .type = text_list,
@@ -26,35 +36,17 @@ constexpr ConfigKey kKeys[] = {
     {.name = "pool", .type = table_list, .help = "How keys are made where two sites share several links."},
     {.name = "relay", .type = table_list, .help = "Key over trusted nodes, for two sites each."},
     {.name = "tunnel", .type = table_list, .help = "One tunnel of quipud each."},
-    {.section = "link[]",
-     .name = "between",
-     .type = text_list,
-     .required = true,
-     .min = 2,
-     .max = 2,
-     .help = "Its ends."},
+    ends_of("link[]"),
     {.section = "link[]", .name = "options", .type = table, .help = "Of driver sim."},
     {.section = "link[].options", .name = "NAME", .type = scalar, .help = "An option of driver sim."},
-    {.section = "pool[]",
-     .name = "between",
-     .type = text_list,
-     .required = true,
-     .min = 2,
-     .max = 2,
-     .help = "Its ends."},
+    ends_of("pool[]"),
     {.section = "pool[]",
      .name = "combiner",
      .type = word,
      .required = true,
      .words = "any xor",
      .help = "How keys are made of what the links between its ends bring."},
-    {.section = "relay[]",
-     .name = "between",
-     .type = text_list,
-     .required = true,
-     .min = 2,
-     .max = 2,
-     .help = "Its ends."},
+    ends_of("relay[]"),
     {.section = "relay[]",
      .name = "stock_bit",
      .type = integer,
@@ -63,13 +55,7 @@ constexpr ConfigKey kKeys[] = {
      .min = 1,
      .max = 268435456,
      .help = "Stock at which the pool is kept."},
-    {.section = "tunnel[]",
-     .name = "between",
-     .type = text_list,
-     .required = true,
-     .min = 2,
-     .max = 2,
-     .help = "Its ends."},
+    ends_of("tunnel[]"),
 };
 
 std::optional<std::string> parse_site(std::string_view text) {
