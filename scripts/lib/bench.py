@@ -61,11 +61,17 @@ class Figures:
         self.document = {"bench": bench, "machine": machine(file_system), "results": [], "ratios": {}}
         print(f"== {bench}: {self.document['machine']}", flush=True)
 
-    def add(self, case, unit, values):
-        result = {"case": case, "contestant": "quipu", "unit": unit, "median": round(statistics.median(values), 6),
+    def add(self, case, unit, values, contestant="quipu"):
+        result = {"case": case, "contestant": contestant, "unit": unit, "median": round(statistics.median(values), 6),
                   "min": round(min(values), 6), "max": round(max(values), 6), "runs": len(values)}
         self.document["results"].append(result)
-        print(f"   {case:28} {result['median']:>12g} {unit:12} ({result['min']:g} to {result['max']:g}, {result['runs']} runs)", flush=True)
+        name = case if contestant == "quipu" else f"{case} ({contestant})"
+        print(f"   {name:44} {result['median']:>12g} {unit:12} ({result['min']:g} to {result['max']:g}, {result['runs']} runs)", flush=True)
+
+    def compare(self, case, values, others):
+        """The median of the ratios of runs that took turns: what the machine did to one, it did to the other."""
+        self.document["ratios"][case] = ratio = round(statistics.median(value / other for value, other in zip(values, others)), 3)
+        print(f"   {case:44} {ratio:>12g}", flush=True)
 
     def write(self, path):
         path.write_text(json.dumps(self.document, indent=2) + "\n")

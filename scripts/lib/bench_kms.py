@@ -10,6 +10,7 @@ import json
 import pathlib
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ LOAD_SKR_BIT_S = 6_000_000
 LANES = 32
 LOAD_BLOCK_OCTETS = 16_320
 FIBRE = 8050
+BARE = "bare responder"
 
 
 class TwoSites:
@@ -37,6 +39,7 @@ class TwoSites:
         call(programs / "quipu", "pki", "ca", pki, "--name", "quipu bench")
         self.a, self.b = (Site(letter, programs, self.folder, pki) for letter in "ab")
         self.both = (self.a, self.b)
+        self.bare = []
 
     def __enter__(self):
         return self
@@ -44,6 +47,7 @@ class TwoSites:
     def __exit__(self, *_):
         for site in self.both:
             site.stop(signal.SIGKILL)
+        self.stop_bare()
         shutil.rmtree(self.folder)
 
     def configure(self, skr_bit_s, initial_bits):
@@ -57,31 +61,39 @@ class TwoSites:
         for site in self.both:
             site.stop()
 
+    def start_bare(self):
+        """In the place of each KMS, who answers at once and always the same."""
+        for site in self.both:
+            certificate = self.a.pki / f"kme-{site.letter}"
+            self.bare.append(subprocess.Popen([self.programs / "quipu-bench-bare", self.a.pki / "ca.pem", f"{certificate}.pem", f"{certificate}.key"],
+                                              stdout=subprocess.PIPE, text=True))
+        return [int(responder.stdout.readline()) for responder in self.bare]
+
+    def stop_bare(self):
+        for responder in self.bare:
+            responder.kill()
+            responder.wait()
+            responder.stdout.close()
+        self.bare = []
+
     def stock_keys(self, site):
+        """Leased or not: a KMS that serves goes on to take leases out of its stock."""
         pool = site.pool(self.b if site is self.a else self.a)
-        return pool["stock_bits"] // KEY_BITS if pool else 0
+        return (pool["stock_bits"] + pool["leased_bits"]) // KEY_BITS if pool else 0
 
     def wait_for_stock(self, keys):
-        """Returns the smaller of the stocks that ended the wait: a KMS that serves goes on to take leases out of its stock."""
-        stocks = {}
-
-        def filled(site):
-            stocks[site.letter] = self.stock_keys(site)
-            return stocks[site.letter] >= keys
-
         for site in self.both:
-            wait_until(lambda: filled(site), f"a stock of {keys} keys at site {site.letter}", 600)
-        return min(stocks.values())
+            wait_until(lambda site=site: self.stock_keys(site) >= keys, f"a stock of {keys} keys at site {site.letter}", 600)
+        return min(self.stock_keys(site) for site in self.both)
 
     def syncs(self):
         return sum(site.status()["store_syncs"] for site in self.both)
 
-    def load(self, lanes, seconds):
-        """One run of quipu-bench, with what it cost beside it."""
-        before = [site.cpu_s() for site in self.both], self.syncs()
+    def ask(self, ports, lanes, seconds):
+        """One run of quipu-bench against whoever listens there."""
         command = [self.programs / "quipu-bench", "--lanes", lanes, "--duration-ms", round(seconds * 1000)]
-        for site in self.both:
-            command += [f"--kms-{site.letter}", f"127.0.0.1:{site.etsi}", f"--sae-{site.letter}", f"sae-{site.letter}",
+        for site, port in zip(self.both, ports):
+            command += [f"--kms-{site.letter}", f"127.0.0.1:{port}", f"--sae-{site.letter}", f"sae-{site.letter}",
                         f"--pki-{site.letter}", site.pki]
         result = json.loads(call(*command))
         requests = result["enc_keys"]["requests"] + result["dec_keys"]["requests"]
@@ -89,25 +101,43 @@ class TwoSites:
             raise Failure(f"{result['unequal']} pairs of keys were not equal")
         if result["unanswered"] != 0 or requests == 0:
             raise Failure(f"{result['unanswered']} of {requests + result['unanswered']} requests got no key")
+        return {**result, "requests": requests, "requests_s": requests / result["seconds"]}
+
+    def load(self, lanes, seconds):
+        """The KMSs, with what it cost beside it."""
+        before = [site.cpu_s() for site in self.both], self.syncs()
+        result = self.ask([site.etsi for site in self.both], lanes, seconds)
         cpu = [site.cpu_s() - start for site, start in zip(self.both, before[0])]
-        return {**result, "requests": requests, "requests_s": requests / result["seconds"], "fsyncs": self.syncs() - before[1],
-                "cpu_us_per_request": 1e6 * sum(cpu) / requests}
+        return {**result, "fsyncs": self.syncs() - before[1], "cpu_us_per_request": 1e6 * sum(cpu) / result["requests"]}
+
+
+def p50_ms(runs, kind):
+    return [run[kind]["p50_us"] / 1000 for run in runs]
 
 
 def measure_load(sites, figures, runs, seconds):
     sites.configure(LOAD_SKR_BIT_S, LOAD_STOCK_KEYS * KEY_BITS)
     sites.start()
     sites.wait_for_stock(LOAD_STOCK_KEYS * 95 // 100)
-    pairs = [sites.load(LANES, seconds) for _ in range(runs)]
-    figures.add("kms_pairs", "requests/s", [run["requests_s"] for run in pairs])
+    ports = sites.start_bare()
+    both = {lanes: [(sites.load(lanes, seconds), sites.ask(ports, lanes, seconds)) for _ in range(runs)] for lanes in (LANES, 1)}
+    pairs, bare_pairs = zip(*both[LANES])
+    single, bare_single = zip(*both[1])
+    rate, bare_rate = ([run["requests_s"] for run in those] for those in (pairs, bare_pairs))
+    figures.add("kms_pairs", "requests/s", rate)
+    figures.add("kms_pairs", "requests/s", bare_rate, BARE)
+    figures.compare("kms_pairs/bare", rate, bare_rate)
     figures.add("kms_pairs_p99", "ms", [max(run[kind]["p99_us"] for kind in ("enc_keys", "dec_keys")) / 1000 for run in pairs])
     figures.add("kms_pairs_compared", "pairs", [run["pairs"] for run in pairs])
     figures.add("kms_pairs_cpu", "us/request", [run["cpu_us_per_request"] for run in pairs])
     figures.add("kms_pairs_fsyncs", "fsyncs", [run["fsyncs"] for run in pairs])
-    single = [sites.load(1, seconds) for _ in range(runs)]
     for kind in ("enc_keys", "dec_keys"):
-        figures.add(f"kms_single_{kind}_p50", "ms", [run[kind]["p50_us"] / 1000 for run in single])
+        case = f"kms_single_{kind}_p50"
+        figures.add(case, "ms", p50_ms(single, kind))
+        figures.add(case, "ms", p50_ms(bare_single, kind), BARE)
+        figures.compare(f"{case}/bare", p50_ms(single, kind), p50_ms(bare_single, kind))
     figures.add("kms_single_fsyncs", "fsyncs", [run["fsyncs"] for run in single])
+    sites.stop_bare()
     sites.stop()
 
 

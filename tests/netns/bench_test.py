@@ -36,8 +36,8 @@ class Bench(unittest.TestCase):
             document = json.loads(figures.read_text())
         self.assertEqual(set(document), {"bench", "machine", "results", "ratios"})
         self.assertEqual(document["bench"], what)
-        results = {result["case"]: result for result in document["results"]}
-        for result in results.values():
+        results = {result["case"]: result for result in document["results"] if result["contestant"] == "quipu"}
+        for result in document["results"]:
             self.assertEqual(set(result), RESULT)
             self.assertLessEqual(result["min"], result["median"])
             self.assertLessEqual(result["median"], result["max"])
