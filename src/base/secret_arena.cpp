@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::size_t kSlabSize = std::size_t{64} * 1024;
 constexpr std::size_t kSmallestClass = 32;
-constexpr std::size_t kLargestClass = 4096;
+constexpr std::size_t kLargestClass = std::size_t{32} * 1024;  // a block of a device, a frame
 constexpr std::size_t kClassCount = std::bit_width(kLargestClass / kSmallestClass);
 
 std::size_t class_of(std::size_t size) {

@@ -62,7 +62,7 @@ TEST(SecretBytes, IsWipedWhenFreed) {
 
 TEST(SecretBytes, EverySizeClassHoldsItsSize) {
   std::vector<SecretBytes> kept;
-  for (std::size_t size : {1U, 31U, 32U, 33U, 64U, 1000U, 4095U, 4096U, 4097U, 70000U}) {
+  for (std::size_t size : {1U, 31U, 32U, 33U, 64U, 1000U, 4095U, 4096U, 4097U, 32768U, 32769U, 70000U}) {
     SecretBytes secret(size);
     std::memset(secret.mutable_view().data(), static_cast<int>(kept.size()) + 1, size);
     kept.push_back(std::move(secret));
