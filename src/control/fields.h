@@ -123,6 +123,19 @@ void each_field(S& s, F&& f) {
   f("stock_bits", s.stock_bits);
 }
 
+template <Is<PoolBooks> S, class F>
+void each_field(S& s, F&& f) {
+  f("received_bits", s.received_bits);
+  f("held_bits", s.held_bits);
+  f("stock_bits", s.stock_bits);
+  f("leased_bits", s.leased_bits);
+  f("delivered_bits", s.delivered_bits);
+  f("consumed_bits", s.consumed_bits);
+  f("burnt_bits", s.burnt_bits);
+  f("expired_bits", s.expired_bits);
+  f("voided_bits", s.voided_bits);
+}
+
 template <Is<PoolStatus> S, class F>
 void each_field(S& s, F&& f) {
   f("peer_kme", s.peer_kme);
@@ -140,6 +153,7 @@ void each_field(S& s, F&& f) {
   f("delivered_keys", s.delivered_keys);
   f("oldest_age_s", s.oldest_age_s);
   f("runway_s", s.runway_s);
+  f("books", s.books);
   f("links", s.links);
 }
 

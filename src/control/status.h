@@ -166,6 +166,21 @@ struct SourceStockStatus {
   bool operator==(const SourceStockStatus&) const = default;
 };
 
+// Of all key material since the pool's creation, at this end; received is the sum of the others.
+struct PoolBooks {
+  std::uint64_t received_bits = 0;
+  std::uint64_t held_bits = 0;  // the other end has not shown yet that it has it
+  std::uint64_t stock_bits = 0;
+  std::uint64_t leased_bits = 0;
+  std::uint64_t delivered_bits = 0;  // to SAEs here
+  std::uint64_t consumed_bits = 0;   // as pads of the relay
+  std::uint64_t burnt_bits = 0;      // given up
+  std::uint64_t expired_bits = 0;    // meant for an SAE here that did not fetch in time
+  std::uint64_t voided_bits = 0;     // in blocks that were voided
+
+  bool operator==(const PoolBooks&) const = default;
+};
+
 struct PoolStatus {
   std::string peer_kme{};
   LinkState km_link = LinkState::down;
@@ -184,6 +199,7 @@ struct PoolStatus {
   std::uint64_t delivered_keys = 0;
   std::optional<double> oldest_age_s{};  // of the oldest block in stock
   std::optional<double> runway_s{};
+  PoolBooks books{};
   std::vector<KeyLinkStatus> links{};
 
   bool operator==(const PoolStatus&) const = default;

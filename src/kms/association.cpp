@@ -58,7 +58,7 @@ Result<void> Association::close_dead_leases() {
   for (const auto& [id, lease] : m_pool.leases())
     if (!lease.closed_here) dead.push_back(id);
   for (const LeaseId& id : dead)
-    m_pool.close_here(id, 0);
+    m_pool.close_here(id, {});
   QUIPU_TRY(m_pool.commit());
   m_counted_supply = supply_octets();
   return {};
@@ -345,7 +345,8 @@ std::optional<TimePoint> Association::next_deadline() const {
 // Octets of key that ever were to be had.
 std::uint64_t Association::supply_octets() const {
   const Books& books = m_pool.books();
-  return m_pool.key_octets() + (books.leased + books.delivered + books.burnt) / m_pool.min_sources();
+  const std::uint64_t taken = books.leased + books.delivered + books.consumed + books.burnt + books.expired;
+  return m_pool.key_octets() + taken / m_pool.min_sources();
 }
 
 void Association::count_rates() {

@@ -31,7 +31,7 @@ SecretBytes OpenedLeases::fetch(const Uuid& key_id, const SaeId& slave) {
   QUIPU_ASSERT(taken == 1 && lease.acknowledged);
   SecretBytes key =
       SecretBytes::copy_of(lease.keys.view().subspan(std::size_t{place.slot} * kSlotSize, bound.size_bits / 8));
-  if (!bound.fetched) lease.delivered += std::uint64_t{bound.slots} * kSlotSize;
+  if (!bound.fetched) lease.use.delivered += std::uint64_t{bound.slots} * kSlotSize;
   bound.fetched = true;
   if (bound.slaves.empty()) retire(lease, found);
   return key;
@@ -272,7 +272,7 @@ OpenedLeases::PadFinding OpenedLeases::take_pad(const std::vector<wire::PadPart>
     Lease& lease = m_leases.at(part.lease);
     const std::size_t size = std::size_t{part.slots} * kSlotSize;
     writer.bytes(lease.keys.view().subspan(std::size_t{part.slot} * kSlotSize, size));
-    lease.delivered += size;
+    lease.use.consumed += size;
     retire(lease, lease.bound.find(part.slot));
   }
   return PadFinding::taken;
@@ -306,10 +306,12 @@ void OpenedLeases::expire() {
     for (auto it = lease.bound.begin(); it != lease.bound.end();) {
       const auto bound = it++;
       const TimePoint expires = bound->second.expires;
-      if (expires <= m_site.now)
+      if (expires <= m_site.now) {
+        if (!bound->second.fetched) lease.use.expired += std::uint64_t{bound->second.slots} * kSlotSize;
         retire(lease, bound);
-      else if (!m_next_expiry || expires < *m_next_expiry)
+      } else if (!m_next_expiry || expires < *m_next_expiry) {
         m_next_expiry = expires;
+      }
     }
   }
 }
@@ -328,7 +330,7 @@ void OpenedLeases::close(std::map<LeaseId, Lease>::iterator lease) {
     close_slot(lease->second, slot);
   for (const auto& [slot, bound] : lease->second.bound)
     count(bound, false);
-  m_pool.close_here(lease->first, lease->second.delivered);
+  m_pool.close_here(lease->first, lease->second.use);
   m_leases.erase(lease);
 }
 

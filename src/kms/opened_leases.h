@@ -95,10 +95,10 @@ class OpenedLeases {
 
   struct Lease {
     LeaseId id;
-    std::uint64_t serial = 0;     // in order of age
-    bool acknowledged = false;    // the peer knows that this run opened it
-    bool holder_closed = false;   // no binding follows
-    std::uint64_t delivered = 0;  // octets
+    std::uint64_t serial = 0;    // in order of age
+    bool acknowledged = false;   // the peer knows that this run opened it
+    bool holder_closed = false;  // no binding follows
+    LeaseUse use;
     std::vector<Uuid> key_ids;
     SecretBytes keys;
     std::map<std::uint16_t, Bound> bound;  // by first slot; gone when all have fetched

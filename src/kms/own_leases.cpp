@@ -54,7 +54,6 @@ SecretBytes OwnLeases::take_slots(Lease& lease, std::uint32_t slots) {
   SecretBytes taken = SecretBytes::copy_of(octets);
   wipe(octets.data(), octets.size());
   lease.next += slots;
-  lease.delivered += slots;
   lease.finished = lease.left() == 0;
   return taken;
 }
@@ -67,6 +66,7 @@ CarvedKey OwnLeases::carve_one(Lease& lease, const Demand& demand) {
   key.slots = static_cast<std::uint16_t>(slots);
   key.key_id = lease.key_ids[lease.next];
   key.key = take_slots(lease, slots);
+  lease.use.delivered += key.key.size();
   if (const std::size_t size = demand.size_bits / 8; size != key.key.size())
     key.key = SecretBytes::copy_of(key.key.view().first(size));
   return key;
@@ -86,13 +86,18 @@ std::optional<CarvedPad> OwnLeases::carve_pad(std::uint32_t slots) {
   for (const auto& [lease, part] : from) {
     pad.parts.push_back({lease->id, static_cast<std::uint16_t>(lease->next), static_cast<std::uint16_t>(part)});
     writer.bytes(take_slots(*lease, part).view());
+    lease->use.consumed += std::uint64_t{part} * kSlotSize;
   }
   return pad;
 }
 
 void OwnLeases::keep_open(const std::vector<CarvedKey>& keys) {
-  for (const CarvedKey& key : keys)
-    if (Lease* lease = find(key.lease)) ++lease->kept_open;
+  for (const CarvedKey& key : keys) {
+    Lease* lease = find(key.lease);
+    if (lease == nullptr) continue;
+    ++lease->kept_open;
+    lease->use.delivered -= std::uint64_t{key.slots} * kSlotSize;
+  }
 }
 
 bool OwnLeases::are_open(const std::vector<CarvedKey>& keys) const {
@@ -105,7 +110,7 @@ void OwnLeases::release(const std::vector<CarvedKey>& keys, bool delivered) {
     Lease* lease = find(key.lease);
     if (lease == nullptr) continue;
     --lease->kept_open;
-    if (!delivered) lease->delivered -= key.slots;
+    if (delivered) lease->use.delivered += std::uint64_t{key.slots} * kSlotSize;
   }
 }
 
@@ -233,7 +238,7 @@ Result<void> OwnLeases::refused(const LeaseId& id, wire::RefusalReason reason) {
 }
 
 void OwnLeases::close(std::list<Lease>::iterator lease) {
-  m_pool.close_here(lease->id, std::uint64_t{lease->delivered} * kSlotSize);
+  m_pool.close_here(lease->id, lease->use);
   m_leases.erase(lease);
 }
 

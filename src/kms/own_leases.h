@@ -30,7 +30,8 @@ class OwnLeases {
   std::optional<std::vector<CarvedKey>> carve(const Demand& demand);
   // So many slots, in at most wire::kMaxPadParts runs; empty, and nothing is taken, when there are not enough.
   std::optional<CarvedPad> carve_pad(std::uint32_t slots);
-  // Carved keys whose bindings have to wait: until release() their leases are not closed, after which none may follow.
+  // Carved keys whose bindings have to wait: until release() they are not delivered, and their leases are not closed,
+  // after which no binding may follow.
   void keep_open(const std::vector<CarvedKey>& keys);
   // False when one of their leases was burnt meanwhile: these keys can be fetched by nobody any more.
   bool are_open(const std::vector<CarvedKey>& keys) const;
@@ -65,7 +66,7 @@ class OwnLeases {
     bool acknowledged = false;
     bool finished = false;  // nothing more is handed out of it
     std::uint32_t next = 0;
-    std::uint32_t delivered = 0;  // slots
+    LeaseUse use;
     std::uint32_t kept_open = 0;  // keys that are not bound yet
     std::vector<Uuid> key_ids;
     SecretBytes keys;

@@ -107,8 +107,7 @@ class Pool {
   void cancel_lease(const LeaseId& id);
   // Our lease, and the other end told which run of it opened it; or theirs, opened here.
   void set_opener(const LeaseId& id, const InstanceId& opener);
-  // `delivered` octets of key of it were handed out here, the rest is burnt.
-  void close_here(const LeaseId& id, std::uint64_t delivered);
+  void close_here(const LeaseId& id, const LeaseUse& use);
   void close_there(const LeaseId& id);
 
   // Leases that closing here has ended since the last call: the other end waits to hear it.

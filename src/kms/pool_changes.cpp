@@ -135,13 +135,15 @@ void Pool::set_opener(const LeaseId& id, const InstanceId& opener) {
   stage(lease);
 }
 
-void Pool::close_here(const LeaseId& id, std::uint64_t delivered) {
+void Pool::close_here(const LeaseId& id, const LeaseUse& use) {
   LeaseRecord& lease = m_leases.at(id);
-  QUIPU_ASSERT(!lease.closed_here && delivered <= lease.key_octets());
+  QUIPU_ASSERT(!lease.closed_here && use.total() <= lease.key_octets());
   lease.closed_here = true;
-  const std::uint64_t material = delivered * (lease.octets() / lease.key_octets());
-  move_octets(m_books.leased, m_books.delivered, material);
-  move_octets(m_books.leased, m_books.burnt, lease.octets() - material);
+  const std::uint64_t sources = lease.octets() / lease.key_octets();
+  move_octets(m_books.leased, m_books.delivered, use.delivered * sources);
+  move_octets(m_books.leased, m_books.consumed, use.consumed * sources);
+  move_octets(m_books.leased, m_books.expired, use.expired * sources);
+  move_octets(m_books.leased, m_books.burnt, lease.octets() - use.total() * sources);
   stage(lease);
   if (lease.closed_there) m_ended.push_back(id);
   finish_if_closed(id);

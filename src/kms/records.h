@@ -106,19 +106,30 @@ struct LeaseRecord {
 };
 
 // Octets of material, counted from the pool's creation: a key that is combined from several sources takes as much of
-// each. received = held + stock + leased + delivered + burnt + voided, always.
+// each. received = held + stock + leased + delivered + consumed + burnt + expired + voided, always.
 struct Books {
   std::uint64_t received = 0;
   std::uint64_t held = 0;       // waiting for the other end
   std::uint64_t stock = 0;      // free to be leased by either end
   std::uint64_t leased = 0;     // in leases that are open here, of either holder
   std::uint64_t delivered = 0;  // handed to an SAE here
+  std::uint64_t consumed = 0;   // used up as pad of the relay between the two KMEs
   std::uint64_t burnt = 0;      // given up without being handed out here
+  std::uint64_t expired = 0;    // meant for a slave SAE here that did not fetch in time
   std::uint64_t voided = 0;     // in blocks that were voided
 
   bool operator==(const Books&) const = default;
 
-  bool balanced() const { return received == held + stock + leased + delivered + burnt + voided; }
+  bool balanced() const { return received == held + stock + leased + delivered + consumed + burnt + expired + voided; }
+};
+
+// What became of a lease at this end, in octets of key; the rest of it is burnt.
+struct LeaseUse {
+  std::uint64_t delivered = 0;
+  std::uint64_t consumed = 0;
+  std::uint64_t expired = 0;
+
+  std::uint64_t total() const { return delivered + consumed + expired; }
 };
 
 }  // namespace quipu::kms

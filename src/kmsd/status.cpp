@@ -43,6 +43,18 @@ std::string link_reason(const kms::PoolStatus& pool, const std::map<KmeId, std::
   return pool.link_reason.empty() ? attempt->second : pool.link_reason + "; " + attempt->second;
 }
 
+control::PoolBooks books_status(const kms::Books& books) {
+  return {.received_bits = books.received * 8,
+          .held_bits = books.held * 8,
+          .stock_bits = books.stock * 8,
+          .leased_bits = books.leased * 8,
+          .delivered_bits = books.delivered * 8,
+          .consumed_bits = books.consumed * 8,
+          .burnt_bits = books.burnt * 8,
+          .expired_bits = books.expired * 8,
+          .voided_bits = books.voided * 8};
+}
+
 control::PoolStatus pool_status(const kms::PoolStatus& pool, const std::map<KmeId, std::string>& attempts) {
   control::PoolStatus status{.peer_kme = pool.peer.value(),
                              .km_link = to_control(pool.link),
@@ -59,6 +71,7 @@ control::PoolStatus pool_status(const kms::PoolStatus& pool, const std::map<KmeI
                              .delivered_keys = pool.delivered_keys,
                              .oldest_age_s = pool.oldest_age_s,
                              .runway_s = pool.runway_s,
+                             .books = books_status(pool.books),
                              .links = {}};
   for (const kms::PartStatus& part : pool.parts)
     status.sources.push_back({.source = part.source, .stock_bits = part.octets * 8});

@@ -189,14 +189,15 @@ Result<void> PoolWriter::operator()(const kms::Trim& change) {
 }
 
 Result<void> PoolWriter::operator()(const kms::Books& change) {
-  const std::uint64_t figures[] = {change.received,  change.held,  change.stock, change.leased,
-                                   change.delivered, change.burnt, change.voided};
+  const std::uint64_t figures[] = {change.received, change.held,  change.stock,   change.leased, change.delivered,
+                                   change.consumed, change.burnt, change.expired, change.voided};
   if (std::ranges::any_of(figures, [](std::uint64_t figure) {
         return figure > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
       }))
     return fail(Errc::out_of_range, "a pool's books are beyond 2^63 octets");
-  QUIPU_TRY_ASSIGN(Query query, m_database.query("UPDATE pools SET received = ?, held = ?, stock = ?, leased = ?, "
-                                                 "delivered = ?, burnt = ?, voided = ? WHERE id = ?"));
+  QUIPU_TRY_ASSIGN(Query query,
+                   m_database.query("UPDATE pools SET received = ?, held = ?, stock = ?, leased = ?, "
+                                    "delivered = ?, consumed = ?, burnt = ?, expired = ?, voided = ? WHERE id = ?"));
   for (const std::uint64_t figure : figures)
     query.bind(static_cast<std::int64_t>(figure));
   query.bind(m_row);

@@ -94,6 +94,11 @@ CREATE TABLE audit (
   hash     BLOB NOT NULL
 );
 )sql",
+    // What version 3 had delivered or burnt stays so.
+    R"sql(
+ALTER TABLE pools ADD COLUMN consumed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE pools ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 Result<std::int64_t> read_pragma(Database& database, const char* sql) {

@@ -16,16 +16,19 @@ namespace quipu::store {
 namespace {
 
 Result<void> load_books(Database& database, std::int64_t row, kms::StoredPool& out) {
-  QUIPU_TRY_ASSIGN(Query query, database.query("SELECT received, held, stock, leased, delivered, burnt, voided, "
-                                               "peer_instance FROM pools WHERE id = ?"));
+  QUIPU_TRY_ASSIGN(Query query,
+                   database.query("SELECT received, held, stock, leased, delivered, consumed, burnt, expired, voided, "
+                                  "peer_instance FROM pools WHERE id = ?"));
   query.bind(row);
   QUIPU_TRY_ASSIGN(const bool found, query.step());
   if (!found) return fail(Errc::storage, "a pool's row is gone");
-  std::uint64_t* const figures[] = {&out.books.received,  &out.books.held,  &out.books.stock, &out.books.leased,
-                                    &out.books.delivered, &out.books.burnt, &out.books.voided};
-  for (int i = 0; i < 7; ++i)
-    *figures[i] = static_cast<std::uint64_t>(query.integer(i));
-  QUIPU_TRY_ASSIGN(const std::optional<Uuid> peer, decode_optional_id(query, 7));
+  kms::Books& books = out.books;
+  std::uint64_t* const figures[] = {&books.received, &books.held,  &books.stock,   &books.leased, &books.delivered,
+                                    &books.consumed, &books.burnt, &books.expired, &books.voided};
+  int column = 0;
+  for (std::uint64_t* const figure : figures)
+    *figure = static_cast<std::uint64_t>(query.integer(column++));
+  QUIPU_TRY_ASSIGN(const std::optional<Uuid> peer, decode_optional_id(query, column));
   if (peer) out.peer_instance = kms::InstanceId(*peer);
   return {};
 }

@@ -82,6 +82,18 @@ TEST_F(Combined, TheBooksCountTheMaterialOfBoth) {
   }
 }
 
+TEST_F(Combined, WhatExpiresCountsForBoth) {
+  feed(0, 128);
+  feed(1, 128);
+  etsi::KeyRequest all;
+  all.number = 4;
+  EXPECT_TRUE(world.enc_keys(kA, "sae-a", "sae-b", all)->ok());
+  world.advance(std::chrono::hours(2));
+  EXPECT_EQ(world.pool(kA, kB).books.delivered, 2 * 4 * kSlotSize);
+  EXPECT_EQ(world.pool(kB, kA).books.expired, 2 * 4 * kSlotSize);
+  EXPECT_EQ(world.pool(kB, kA).books.leased, 0U);
+}
+
 TEST_F(Combined, AnEndThatCombinesOtherwiseGetsNoContact) {
   feed(0);
   feed(1);

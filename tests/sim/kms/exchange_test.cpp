@@ -140,5 +140,35 @@ TEST(Exchange, ThreeSitesKeepTheirPoolsApart) {
     }
 }
 
+// Its time begins when it is bound here.
+TEST(Exchange, WhatNoSlaveFetchesInTimeCountsAsExpired) {
+  World world(9, 2);
+  world.start(0);
+  world.start(1);
+  world.connect(0, 1);
+  world.make_block(0, 1, 4096);
+  world.settle();
+  etsi::KeyRequest two;
+  two.number = 2;
+  const auto enc = world.enc_keys(0, World::sae(0), World::sae(1), two);
+  world.settle();
+  ASSERT_TRUE(enc->ok());
+  const auto dec = world.dec_keys(1, World::sae(1), World::sae(0), {enc->ids().front()});
+  world.settle();
+  ASSERT_TRUE(dec->ok());
+  world.advance(std::chrono::hours(2));
+  world.kill(0);  // its leases end with it
+  world.start(0);
+  world.connect(0, 1);
+  world.settle();
+  const Books books = world.pool(1, 0).books;
+  EXPECT_EQ(books.delivered, 32U);
+  EXPECT_EQ(books.expired, 32U);
+  EXPECT_EQ(world.pool(0, 1).books.expired, 0U) << "they were handed to their master there";
+  const auto late = world.dec_keys(1, World::sae(1), World::sae(0), {enc->ids().back()});
+  world.settle();
+  EXPECT_EQ(late->error(), 400U);
+}
+
 }  // namespace
 }  // namespace quipu::kms::sim

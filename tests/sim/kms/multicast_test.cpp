@@ -129,7 +129,7 @@ TEST_F(MulticastTest, AnyNumberAndSizeThatEncKeysTakes) {
 
 // The smallest leases: four slots. The keys take one whole lease of the pool with b, and with the key of the tag the
 // pad takes one of the pool with c.
-TEST_F(MulticastTest, PadsAreCountedAsDeliveredAtBothEnds) {
+TEST_F(MulticastTest, PadsAreCountedAsConsumedAtBothEnds) {
   stock(256);
   etsi::KeyRequest request;
   request.number = 3;
@@ -137,7 +137,7 @@ TEST_F(MulticastTest, PadsAreCountedAsDeliveredAtBothEnds) {
   world.advance(seconds(1));
   ASSERT_TRUE(enc->ok());
   for (const auto& [here, there] : {std::pair(kA, kC), {kC, kA}}) {
-    EXPECT_EQ(world.pool(here, there).books.delivered, 4 * kSlotSize);
+    EXPECT_EQ(world.pool(here, there).books.consumed, 4 * kSlotSize);
     EXPECT_EQ(world.pool(here, there).books.burnt, 0U);
   }
 }
@@ -237,6 +237,8 @@ TEST_F(MulticastTest, AKeyThatTheTargetCannotGiveAnyMoreNobodyGets) {
   EXPECT_EQ(enc->error(), 503U);
   EXPECT_EQ(voids, 1);
   EXPECT_EQ(fetch(kC, ids), 400U);
+  EXPECT_EQ(world.pool(kA, kB).books.delivered, 0U);
+  EXPECT_GT(world.pool(kA, kB).books.burnt, 0U);
 }
 
 TEST_F(MulticastTest, KeysThatAreNotFetchedAreGoneWithTheirTimeAndWithTheRunThatHoldsThem) {

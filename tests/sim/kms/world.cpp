@@ -37,6 +37,20 @@ World::World(std::uint64_t seed, unsigned sites, Limits limits, Topology topolog
   m_topology = std::move(topology);
 }
 
+World::~World() {
+  for (const auto& each : m_nodes)
+    if (each->up()) expect_books(*each);
+}
+
+void World::expect_books(const Node& node) const {
+  std::uint64_t delivered = 0;
+  for (const PoolStatus& pool : node.kme->status(kWallStart, m_now)) {
+    EXPECT_TRUE(pool.books.balanced()) << "of " << node.name << " with " << pool.peer.value();
+    delivered += pool.books.delivered / pool.min_sources;
+  }
+  EXPECT_LE(delivered, node.handed_out) << "at " << node.name;
+}
+
 Topology Topology::line(std::size_t sites, std::uint64_t target_octets) {
   Topology out;
   out.target_octets = target_octets;
@@ -119,6 +133,7 @@ std::size_t World::clone(std::size_t index) {
   m_nodes.push_back(std::make_unique<Node>());
   m_nodes.back()->name = node(index).name;
   m_nodes.back()->store.restore(node(index).store.disk());
+  m_nodes.back()->handed_out = node(index).handed_out;
   return m_nodes.size() - 1;
 }
 
@@ -286,6 +301,7 @@ void World::answered(std::size_t index, ReplyEtsi& reply) {
   ASSERT_NE(asked, m_asked.end()) << "a request was answered twice";
   if (const auto* container = std::get_if<etsi::KeyContainer>(&reply.reply))
     for (const etsi::Key& key : container->keys) {
+      node(index).handed_out += (key.bytes.size() + kSlotSize - 1) / kSlotSize * kSlotSize;
       if (asked->second.enc)
         m_ledger.handed_to_master(asked->second.caller, key.id, key.bytes.view());
       else

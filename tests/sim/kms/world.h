@@ -26,6 +26,7 @@ struct Node {
   std::string name;
   MemoryStore store;
   std::unique_ptr<Kme> kme;
+  std::uint64_t handed_out = 0;  // octets of key, in whole slots, that SAEs got here, by copies of it before, too
 
   bool up() const { return kme != nullptr; }
 };
@@ -68,6 +69,11 @@ class World {
   World(std::uint64_t seed, unsigned sites, Limits limits = {});
   // As above, but with pools only where the topology has them.
   World(std::uint64_t seed, unsigned sites, Limits limits, Topology topology);
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  // Whatever befell them, the books of all running nodes balance, and say of no key that it was delivered which was
+  // not.
+  ~World();
 
   SeededRng& rng() { return m_rng; }
 
@@ -171,6 +177,7 @@ class World {
   void act_one(std::size_t index, Action& action);
   void answered(std::size_t index, ReplyEtsi& reply);
   void cut(std::size_t index);
+  void expect_books(const Node& node) const;
   void end_connection(LinkId at_one_end, std::size_t delivered);
   bool serve_due();
 

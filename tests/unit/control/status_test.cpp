@@ -96,6 +96,7 @@ KmsStatus full_kms() {
                      .delivered_keys = 5,
                      .oldest_age_s = 6,
                      .runway_s = 7,
+                     .books = {1, 2, 3, 4, 5, 6, 7, 8, 9},
                      .links = {{.name = "a-b",
                                 .driver = "sim",
                                 .state = "running",

@@ -114,6 +114,7 @@ TEST(KmsStatus, CountsDeliveredBitsAndKeysAlike) {
   busy.parts = {{"a-b", 4096}, {"a-b-2", 3584}};
   busy.stock_octets = 3584;
   busy.leased_octets = 512;
+  busy.books = {.received = 4096, .held = 0, .stock = 3584, .leased = 512};
   busy.delivered_keys = 1;
   busy.delivered_octets = 32;
   busy.burnt_octets = 64;
@@ -129,6 +130,8 @@ TEST(KmsStatus, CountsDeliveredBitsAndKeysAlike) {
   EXPECT_EQ(status.pools[0].delivered_bits, 256U);
   EXPECT_EQ(status.pools[0].delivered_keys, 1U);
   EXPECT_EQ(status.pools[0].burnt_bits, 512U);
+  EXPECT_EQ(status.pools[0].books,
+            (control::PoolBooks{.received_bits = 32768, .stock_bits = 28672, .leased_bits = 4096}));
   EXPECT_TRUE(status.pools[0].links.empty());
   EXPECT_EQ(status.requests, 2U);
   EXPECT_EQ(status.refused.at("503"), 1U);

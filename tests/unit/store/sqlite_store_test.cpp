@@ -160,7 +160,7 @@ TEST_F(SqliteStoreTest, RefusesALaterVersionAndChangesNothing) {
   open();
   tamper("PRAGMA user_version = 1000");
   EXPECT_EQ(try_open().error().code, Errc::unsupported);
-  tamper("PRAGMA user_version = 3");
+  tamper("PRAGMA user_version = 4");
   EXPECT_NE(open(), nullptr);
 }
 
@@ -176,7 +176,8 @@ TEST_F(SqliteStoreTest, AVersion1FileKeepsItsRetiredInstances) {
   const auto is_retired = [&](SqliteStore& store, std::uint8_t n) { return store.is_retired(pool, instance(n)); };
   ASSERT_TRUE(open()->commit(retire({instance(1), instance(2)})).has_value());
   tamper(
-      "DROP TABLE audit; DROP INDEX retired_by_number; ALTER TABLE retired_instances DROP COLUMN number;"
+      "ALTER TABLE pools DROP COLUMN consumed; ALTER TABLE pools DROP COLUMN expired; DROP TABLE audit; DROP INDEX "
+      "retired_by_number; ALTER TABLE retired_instances DROP COLUMN number;"
       "PRAGMA user_version = 1");
   const auto store = open();
   ASSERT_NE(store, nullptr);
@@ -186,6 +187,23 @@ TEST_F(SqliteStoreTest, AVersion1FileKeepsItsRetiredInstances) {
   for (std::uint8_t n = 1; n <= 3; ++n)
     EXPECT_EQ(is_retired(*store, n), true) << int{n};
   EXPECT_EQ(is_retired(*store, 4), false);
+}
+
+TEST_F(SqliteStoreTest, AVersion3FileKeepsItsBooks) {
+  kms::Books books{.received = 28, .held = 1, .stock = 2, .leased = 3, .delivered = 4, .burnt = 5, .voided = 13};
+  kms::Transaction transaction(pool);
+  transaction.add(books);
+  ASSERT_TRUE(open()->commit(transaction).has_value());
+  tamper("ALTER TABLE pools DROP COLUMN consumed; ALTER TABLE pools DROP COLUMN expired; PRAGMA user_version = 3");
+  const auto store = open();
+  ASSERT_NE(store, nullptr);
+  EXPECT_EQ(store->load(pool)->books, books);
+  books.consumed = 6;
+  books.expired = 7;
+  kms::Transaction later(pool);
+  later.add(books);
+  ASSERT_TRUE(store->commit(later).has_value());
+  EXPECT_EQ(store->load(pool)->books, books);
 }
 
 TEST_F(SqliteStoreTest, RefusesFilesThatAreNoStore) {
