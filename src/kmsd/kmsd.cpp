@@ -2,17 +2,13 @@
 #include "kmsd/kmsd.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include "base/encoding.h"
 #include "base/version.h"
-#include "kms/own_leases.h"
+#include "kmsd/core_configuration.h"
 #include "kmsd/event_names.h"
-#include "kmsd/status.h"
 #include "net/local_address.h"
 #include "service/notify.h"
 #include "service/wall_clock.h"
-#include "store/counting_vfs.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -21,46 +17,6 @@ using std::chrono::seconds;
 
 constexpr Duration kStopGrace = seconds(2);
 constexpr Duration kScrubInterval = seconds(20);
-
-// "link a-b" for each that is not as it was.
-template <class T, class Name>
-void append_names(std::string_view section, const config::ListDiff<T>& difference, Name name,
-                  std::vector<std::string>& to) {
-  for (const auto* list : {&difference.added, &difference.changed, &difference.removed})
-    for (const T& one : *list)
-      to.push_back(fmt::format("{} {}", section, name(one)));
-}
-
-std::string changed(std::string what, bool ended_connections) {
-  if (ended_connections) what += " (connections ended)";
-  return what;
-}
-
-kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
-  kms::KmeConfig to{.id = from.kme.id, .saes = {}, .peers = {}, .sources = {}, .limits = {}};
-  const std::uint64_t slots_per_key = kms::Demand{1, from.etsi014.key_size_bit}.slots_per_key();
-  for (const auto& sae : from.saes) {
-    to.saes.push_back(sae.id);
-    to.terms.emplace(sae.id, kms::SaeTerms{sae.max_rate_bit_s, sae.uses_reserve, sae.max_unfetched_keys});
-  }
-  for (const auto& peer : from.peer_kmes)
-    to.peers.push_back({.id = peer.id,
-                        .saes = peer.saes,
-                        .reserve_octets = peer.reserve_keys * slots_per_key * kms::kSlotSize,
-                        .low_stock_octets = peer.low_stock_keys * slots_per_key * kms::kSlotSize,
-                        .relay_target_octets = peer.relay_stock_bit / 8,
-                        .min_sources = peer.min_sources});
-  for (const auto& link : from.links)
-    to.sources.push_back({.name = link.name, .peer = link.peer_kme});
-  to.limits.key_size_bits = from.etsi014.key_size_bit;
-  to.limits.min_key_size_bits = from.etsi014.min_key_size_bit;
-  to.limits.max_key_size_bits = from.etsi014.max_key_size_bit;
-  to.limits.max_keys_per_request = from.etsi014.max_key_per_request;
-  to.relay.trusted_node = from.relay.trusted_node;
-  for (const auto& route : from.relay.routes)
-    to.relay.routes.push_back({.to = route.to, .via = route.via});
-  return to;
-}
 
 }  // namespace
 
@@ -307,46 +263,6 @@ void Kmsd::write_audit() {
     stop(Error{written.error().code, "the audit log cannot be written: " + written.error().text});
 }
 
-Result<control::AuditPages> Kmsd::read_audit(std::uint64_t after) {
-  constexpr std::size_t kPart = std::size_t{512} * 1024;  // and a page: with all its escapes it fits into a reply
-  QUIPU_TRY_ASSIGN(const auto pages, m_store->audit().read(after, kPart));
-  control::AuditPages out;
-  for (const store::AuditPage& page : pages)
-    out.pages.push_back({page.number, to_hex(page.previous), page.text, to_hex(page.hash)});
-  return out;
-}
-
-// That may still be used.
-std::uint64_t Kmsd::octets_in(const KmeId& pool) const {
-  for (const kms::PoolStatus& status : m_kme->status(service::wall_now(), net::Loop::now()))
-    if (status.peer == pool) return status.books.held + status.books.stock + status.books.leased;
-  return 0;
-}
-
-Result<control::VoidResult> Kmsd::void_pool(const KmeId& peer) {
-  if (m_configuration.values.find_peer_kme(peer) == nullptr)
-    return fail(Errc::not_found, "there is no pool with a KME " + peer.value());
-  const control::VoidResult result{octets_in(peer) * 8};
-  perform(m_kme->void_pool(peer, net::Loop::now()));
-  end_turn();  // at once: whoever hears that it is void shall find it so
-  if (m_failure) return std::unexpected(*m_failure);
-  m_audit->add("pool_voided", fmt::format("{}: {} bit", peer.value(), result.voided_bits), service::wall_now());
-  write_audit();
-  if (m_failure) return std::unexpected(*m_failure);
-  scrub();
-  return result;
-}
-
-// With all that the audit log shall hold until now.
-Result<control::BackupResult> Kmsd::back_up() {
-  control::BackupResult result{m_configuration.values.kme.store + ".backup"};
-  m_audit->add("backup", result.file, service::wall_now());
-  write_audit();
-  if (m_failure) return std::unexpected(*m_failure);
-  QUIPU_TRY(m_store->back_up(result.file));
-  return result;
-}
-
 void Kmsd::stop(std::optional<Error> failure) {
   if (m_failure || (m_stopping && !failure)) return;
   m_failure = std::move(failure);
@@ -357,122 +273,6 @@ void Kmsd::stop(std::optional<Error> failure) {
   // What has failed answers nobody any more; else requests under way get their answers.
   if (m_failure || !m_etsi) return m_loop.stop();
   m_etsi->stop(kStopGrace, [this] { m_loop.stop(); });
-}
-
-// Until a restart the core goes by the id that it was started with, and other KMEs refuse a certificate that does not
-// name it.
-bool Kmsd::names_this_run(const service::TlsEnd& km_link) const {
-  return km_link.context->own().is(m_configuration.values.kme.id.value());
-}
-
-// Whoever was accepted before may not be any more.
-bool Kmsd::distrusts_callers(const Configuration& fresh) const {
-  return fresh.etsi014.distrusts(m_configuration.etsi014) ||
-         (m_configuration.values.etsi014.allow_tls12 && !fresh.values.etsi014.allow_tls12);
-}
-
-void Kmsd::tell_tls(const Configuration& fresh, const config::KmsdDiff& difference,
-                    control::ReloadResult& result) const {
-  const bool ends_calls = distrusts_callers(fresh);
-  if (difference.etsi014_tls || fresh.etsi014.renewed_since(m_configuration.etsi014))
-    result.changed.push_back(changed("etsi014 certificates", ends_calls));
-  if (difference.min_tls_version) result.changed.push_back(changed("etsi014.min_tls_version", ends_calls));
-  if (!difference.km_link_tls && !fresh.km_link.renewed_since(m_configuration.km_link)) return;
-  if (names_this_run(fresh.km_link))
-    result.changed.push_back(changed("km_link certificates", fresh.km_link.distrusts(m_configuration.km_link)));
-  else
-    result.needs_restart.emplace_back("km_link certificates");
-}
-
-// What the old key had wrapped is removed from the disk at once.
-void Kmsd::tell_key_changed() {
-  m_audit->add("store_key_changed", m_configuration.values.kme.store, service::wall_now());
-  m_log.info(event::kStoreKeyChanged, "the store is sealed with another key than before, which no longer opens it", {});
-  scrub();
-}
-
-// What concerns TLS, the store key and the log level takes effect at once; what the core was built from needs a
-// restart, and is said to.
-Result<control::ReloadResult> Kmsd::reload() {
-  auto loaded = load_configuration(m_configuration.file);
-  // Whatever it is that cannot be used: for whoever asked, the configuration is invalid.
-  if (!loaded) return fail(Errc::malformed, std::move(loaded.error().text));
-  Configuration fresh = *std::move(loaded);
-  const config::KmsdDiff difference = config::diff(m_configuration.values, fresh.values);
-  control::ReloadResult result;
-  QUIPU_TRY_ASSIGN(const bool key_changed,
-                   m_store->seal_with(std::move(fresh.store_key), std::move(fresh.previous_store_key)));
-  if (key_changed) {
-    tell_key_changed();
-    result.changed.emplace_back("kme.store_key_file");
-  }
-  if (difference.log_level) result.changed.emplace_back("kme.log_level");
-  result.needs_restart = difference.needs_restart;
-  tell_tls(fresh, difference, result);
-  append_names("sae", difference.saes, [](const auto& sae) { return sae.id.value(); }, result.needs_restart);
-  append_names("peer_kme", difference.peer_kmes, [](const auto& kme) { return kme.id.value(); }, result.needs_restart);
-  append_names("link", difference.links, [](const auto& link) { return link.name; }, result.needs_restart);
-  adopt(std::move(fresh));
-  m_log.info(event::kReloaded, "the configuration was reloaded",
-             {{"changed", fmt::format("{}", fmt::join(result.changed, ","))},
-              {"needs_restart", fmt::format("{}", fmt::join(result.needs_restart, ","))}});
-  return result;
-}
-
-// The rest stays as it is, so that the next reload says again what needs a restart.
-void Kmsd::adopt(Configuration fresh) {
-  if (names_this_run(fresh.km_link)) {
-    m_km_links->set_context(fresh.km_link.context, fresh.km_link.distrusts(m_configuration.km_link));
-    m_configuration.km_link = std::move(fresh.km_link);
-    m_configuration.values.km_link.tls = std::move(fresh.values.km_link.tls);
-  }
-  m_etsi->set_context(fresh.etsi014.context, distrusts_callers(fresh));
-  m_log.set_level(fresh.values.kme.log_level);
-  m_configuration.etsi014 = std::move(fresh.etsi014);
-  config::KmsdConfig& values = m_configuration.values;
-  values.kme.log_level = fresh.values.kme.log_level;
-  values.etsi014.tls = std::move(fresh.values.etsi014.tls);
-  values.etsi014.allow_tls12 = fresh.values.etsi014.allow_tls12;
-  m_certificates.set(certificates_of(m_configuration));
-}
-
-std::string Kmsd::answer(const control::Request& request) {
-  if (std::holds_alternative<control::StatusRequest>(request)) return control::encode_ok(status_json());
-  if (std::holds_alternative<control::ReloadRequest>(request)) {
-    const auto result = reload();
-    return result ? control::encode_ok(control::to_json(*result))
-                  : control::encode_error(result.error(), "nothing was changed");
-  }
-  if (const auto* pool = std::get_if<control::VoidPoolRequest>(&request)) {
-    const auto result = void_pool(KmeId(pool->peer));
-    return result ? control::encode_ok(control::to_json(*result)) : control::encode_error(result.error());
-  }
-  if (std::holds_alternative<control::BackupRequest>(request)) {
-    const auto result = back_up();
-    return result ? control::encode_ok(control::to_json(*result)) : control::encode_error(result.error());
-  }
-  if (const auto* audit = std::get_if<control::AuditRequest>(&request)) {
-    const auto pages = read_audit(audit->after);
-    return pages ? control::encode_ok(control::to_json(*pages)) : control::encode_error(pages.error());
-  }
-  if (std::holds_alternative<control::RelayRoutesRequest>(request))
-    return control::encode_ok(
-        control::to_json(make_relay_status(m_configuration.values.kme.id, m_kme->relay_status())));
-  return control::encode_error(
-      Error{Errc::unsupported, "quipu-kmsd knows the verbs status, reload, audit, relay_routes, void_pool and backup"});
-}
-
-std::string Kmsd::status_json() const {
-  const TimePoint now = net::Loop::now();
-  return control::to_json(
-      make_status(m_configuration.values, {.pools = m_kme->status(service::wall_now(), now),
-                                           .attempts = m_km_links->attempts(),
-                                           .links = m_links->reports(),
-                                           .requests = m_etsi->requests(),
-                                           .refused = m_etsi->refused(),
-                                           .store_syncs = store::syncs_so_far(),
-                                           .uptime = now - m_started,
-                                           .certificates = m_certificates.status(service::wall_now())}));
 }
 
 }  // namespace quipu::kmsd

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is asked on the control socket.
+#include <fmt/format.h>
+
+#include "base/encoding.h"
+#include "kmsd/kmsd.h"
+#include "kmsd/status.h"
+#include "service/wall_clock.h"
+#include "store/counting_vfs.h"
+
+namespace quipu::kmsd {
+
+Result<control::AuditPages> Kmsd::read_audit(std::uint64_t after) {
+  constexpr std::size_t kPart = std::size_t{512} * 1024;  // and a page: with all its escapes it fits into a reply
+  QUIPU_TRY_ASSIGN(const auto pages, m_store->audit().read(after, kPart));
+  control::AuditPages out;
+  for (const store::AuditPage& page : pages)
+    out.pages.push_back({page.number, to_hex(page.previous), page.text, to_hex(page.hash)});
+  return out;
+}
+
+// That may still be used.
+std::uint64_t Kmsd::octets_in(const KmeId& pool) const {
+  for (const kms::PoolStatus& status : m_kme->status(service::wall_now(), net::Loop::now()))
+    if (status.peer == pool) return status.books.held + status.books.stock + status.books.leased;
+  return 0;
+}
+
+Result<control::VoidResult> Kmsd::void_pool(const KmeId& peer) {
+  if (m_configuration.values.find_peer_kme(peer) == nullptr)
+    return fail(Errc::not_found, "there is no pool with a KME " + peer.value());
+  const control::VoidResult result{octets_in(peer) * 8};
+  perform(m_kme->void_pool(peer, net::Loop::now()));
+  end_turn();  // at once: whoever hears that it is void shall find it so
+  if (m_failure) return std::unexpected(*m_failure);
+  m_audit->add("pool_voided", fmt::format("{}: {} bit", peer.value(), result.voided_bits), service::wall_now());
+  write_audit();
+  if (m_failure) return std::unexpected(*m_failure);
+  scrub();
+  return result;
+}
+
+// With all that the audit log shall hold until now.
+Result<control::BackupResult> Kmsd::back_up() {
+  control::BackupResult result{m_configuration.values.kme.store + ".backup"};
+  m_audit->add("backup", result.file, service::wall_now());
+  write_audit();
+  if (m_failure) return std::unexpected(*m_failure);
+  QUIPU_TRY(m_store->back_up(result.file));
+  return result;
+}
+
+std::string Kmsd::answer(const control::Request& request) {
+  if (std::holds_alternative<control::StatusRequest>(request)) return control::encode_ok(status_json());
+  if (std::holds_alternative<control::ReloadRequest>(request)) {
+    const auto result = reload();
+    return result ? control::encode_ok(control::to_json(*result))
+                  : control::encode_error(result.error(), "nothing was changed");
+  }
+  if (const auto* pool = std::get_if<control::VoidPoolRequest>(&request)) {
+    const auto result = void_pool(KmeId(pool->peer));
+    return result ? control::encode_ok(control::to_json(*result)) : control::encode_error(result.error());
+  }
+  if (std::holds_alternative<control::BackupRequest>(request)) {
+    const auto result = back_up();
+    return result ? control::encode_ok(control::to_json(*result)) : control::encode_error(result.error());
+  }
+  if (const auto* audit = std::get_if<control::AuditRequest>(&request)) {
+    const auto pages = read_audit(audit->after);
+    return pages ? control::encode_ok(control::to_json(*pages)) : control::encode_error(pages.error());
+  }
+  if (std::holds_alternative<control::RelayRoutesRequest>(request))
+    return control::encode_ok(
+        control::to_json(make_relay_status(m_configuration.values.kme.id, m_kme->relay_status())));
+  return control::encode_error(
+      Error{Errc::unsupported, "quipu-kmsd knows the verbs status, reload, audit, relay_routes, void_pool and backup"});
+}
+
+std::string Kmsd::status_json() const {
+  const TimePoint now = net::Loop::now();
+  return control::to_json(
+      make_status(m_configuration.values, {.pools = m_kme->status(service::wall_now(), now),
+                                           .attempts = m_km_links->attempts(),
+                                           .links = m_links->reports(),
+                                           .requests = m_etsi->requests(),
+                                           .refused = m_etsi->refused(),
+                                           .store_syncs = store::syncs_so_far(),
+                                           .uptime = now - m_started,
+                                           .certificates = m_certificates.status(service::wall_now())}));
+}
+
+}  // namespace quipu::kmsd
