@@ -17,6 +17,7 @@ inline constexpr std::string_view kListenAddressAbsent = "listen_address_absent"
 inline constexpr std::string_view kAuditHead = "audit_head";
 inline constexpr std::string_view kScrubFailed = "scrub_failed";
 inline constexpr std::string_view kStoreKeyChanged = "store_key_changed";
+inline constexpr std::string_view kStoreKeyChangeFailed = "store_key_change_failed";
 inline constexpr std::string_view kKmLinkConnected = "km_link_connected";
 inline constexpr std::string_view kKmLinkRefused = "km_link_refused";
 inline constexpr std::string_view kKmLinkUnreachable = "km_link_unreachable";

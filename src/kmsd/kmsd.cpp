@@ -16,7 +16,6 @@ namespace {
 using std::chrono::seconds;
 
 constexpr Duration kStopGrace = seconds(2);
-constexpr Duration kScrubInterval = seconds(20);
 
 }  // namespace
 
@@ -69,7 +68,7 @@ Result<void> Kmsd::open_store_and_core() {
   QUIPU_TRY_ASSIGN(m_kme,
                    kms::Kme::start(core_configuration(values), *m_store, m_rng, service::wall_now(), net::Loop::now()));
   m_audit.emplace(m_store->audit(), std::chrono::days(values.kme.audit_keep_days), m_log);
-  if (m_store->key_changed()) tell_key_changed();
+  m_store_care.emplace(m_loop, *m_store, *m_audit, m_log, [this](Error error) { stop(std::move(error)); });
   m_audit->add("started", fmt::format("quipu-kmsd {} of {}", kVersion, values.kme.id.value()), service::wall_now());
   return m_audit->write(service::wall_now());
 }
@@ -106,7 +105,7 @@ Result<void> Kmsd::open_control() {
   QUIPU_TRY_ASSIGN(
       m_control, service::ControlServer::create(
                      {.path = m_configuration.values.kme.control_socket},
-                     [this](const control::Request& request, auto) { return std::optional(answer(request)); }, m_log));
+                     [this](const control::Request& request, auto client) { return answer(request, client); }, m_log));
   m_control_watch = std::make_unique<net::FdWatch>(m_loop, m_control->fd());
   m_control_watch->on_readable([this] { m_control->on_readable(); });
   return {};
@@ -245,16 +244,7 @@ void Kmsd::on_second() {
   service::notify_watchdog();
   m_certificates.check(service::wall_now());
   write_audit();
-  if (!is_same_machine()) return;
-  if (net::Loop::now() < m_next_scrub) return;
-  scrub();
-}
-
-void Kmsd::scrub() {
-  m_next_scrub = net::Loop::now() + kScrubInterval;
-  if (const auto scrubbed = m_store->scrub(); !scrubbed)
-    m_log.error(event::kScrubFailed, "what was left of used key material could not be removed from the store's log",
-                {error_field(scrubbed.error())});
+  if (is_same_machine()) m_store_care->on_second();
 }
 
 // Keys are not handed out without a record.

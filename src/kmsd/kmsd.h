@@ -16,6 +16,7 @@
 #include "kmsd/etsi_server.h"
 #include "kmsd/km_links.h"
 #include "kmsd/links.h"
+#include "kmsd/store_care.h"
 #include "net/loop.h"
 #include "service/certificates.h"
 #include "service/control_server.h"
@@ -74,8 +75,6 @@ class Kmsd {
   void on_timeout();
   void on_signal();
   void on_second();
-  void scrub();
-  void tell_key_changed();
   bool is_same_machine();
   void watch_machine();
   void forget_abandoned();
@@ -84,13 +83,15 @@ class Kmsd {
   Result<control::AuditPages> read_audit(std::uint64_t after);
   std::uint64_t octets_in(const KmeId& pool) const;
   Result<control::VoidResult> void_pool(const KmeId& peer);
-  Result<control::BackupResult> back_up();
+  // The reply, or nothing when it is given later.
+  std::optional<std::string> back_up(service::ControlServer::ClientId client);
+  std::optional<std::string> reload(service::ControlServer::ClientId client);
   Result<control::ReloadResult> reload();
   bool names_this_run(const service::TlsEnd& km_link) const;
   bool distrusts_callers(const Configuration& fresh) const;
   void tell_tls(const Configuration& fresh, const config::KmsdDiff& difference, control::ReloadResult& result) const;
   void adopt(Configuration fresh);
-  std::string answer(const control::Request& request);
+  std::optional<std::string> answer(const control::Request& request, service::ControlServer::ClientId client);
   std::string status_json() const;
 
   net::Loop& m_loop;
@@ -105,7 +106,7 @@ class Kmsd {
   service::SignalSource m_signals;
   std::unique_ptr<store::SqliteStore> m_store;
   std::optional<AuditWriter> m_audit;
-  TimePoint m_next_scrub;
+  std::optional<StoreCare> m_store_care;
   service::CertificateWatch m_certificates;
   std::unique_ptr<kms::Kme> m_kme;
   std::unique_ptr<KmLinks> m_km_links;

@@ -36,35 +36,43 @@ Result<control::VoidResult> Kmsd::void_pool(const KmeId& peer) {
   m_audit->add("pool_voided", fmt::format("{}: {} bit", peer.value(), result.voided_bits), service::wall_now());
   write_audit();
   if (m_failure) return std::unexpected(*m_failure);
-  scrub();
+  m_store_care->scrub();
   return result;
 }
 
-// With all that the audit log shall hold until now.
-Result<control::BackupResult> Kmsd::back_up() {
-  control::BackupResult result{m_configuration.values.kme.store + ".backup"};
+std::optional<std::string> Kmsd::back_up(service::ControlServer::ClientId client) {
+  const control::BackupResult result{m_configuration.values.kme.store + ".backup"};
   m_audit->add("backup", result.file, service::wall_now());
   write_audit();
-  if (m_failure) return std::unexpected(*m_failure);
-  QUIPU_TRY(m_store->back_up(result.file));
-  return result;
+  if (m_failure) return control::encode_error(*m_failure);
+  const auto begun = m_store_care->back_up(result.file, [this, client, result](const Result<void>& done) {
+    m_control->answer(client,
+                      done ? control::encode_ok(control::to_json(result)) : control::encode_error(done.error()));
+  });
+  if (!begun) return control::encode_error(begun.error());
+  return std::nullopt;
 }
 
-std::string Kmsd::answer(const control::Request& request) {
+// When the store key changes, its answer says that the old one may be put away.
+std::optional<std::string> Kmsd::reload(service::ControlServer::ClientId client) {
+  const auto result = reload();
+  if (!result) return control::encode_error(result.error(), "nothing was changed");
+  std::string reply = control::encode_ok(control::to_json(*result));
+  if (!m_store_care->changing_key()) return reply;
+  m_store_care->when_key_changed([this, client, reply](const Result<void>& done) {
+    m_control->answer(client, done ? reply : control::encode_error(done.error(), "all else was reloaded"));
+  });
+  return std::nullopt;
+}
+
+std::optional<std::string> Kmsd::answer(const control::Request& request, service::ControlServer::ClientId client) {
   if (std::holds_alternative<control::StatusRequest>(request)) return control::encode_ok(status_json());
-  if (std::holds_alternative<control::ReloadRequest>(request)) {
-    const auto result = reload();
-    return result ? control::encode_ok(control::to_json(*result))
-                  : control::encode_error(result.error(), "nothing was changed");
-  }
+  if (std::holds_alternative<control::ReloadRequest>(request)) return reload(client);
   if (const auto* pool = std::get_if<control::VoidPoolRequest>(&request)) {
     const auto result = void_pool(KmeId(pool->peer));
     return result ? control::encode_ok(control::to_json(*result)) : control::encode_error(result.error());
   }
-  if (std::holds_alternative<control::BackupRequest>(request)) {
-    const auto result = back_up();
-    return result ? control::encode_ok(control::to_json(*result)) : control::encode_error(result.error());
-  }
+  if (std::holds_alternative<control::BackupRequest>(request)) return back_up(client);
   if (const auto* audit = std::get_if<control::AuditRequest>(&request)) {
     const auto pages = read_audit(audit->after);
     return pages ? control::encode_ok(control::to_json(*pages)) : control::encode_error(pages.error());

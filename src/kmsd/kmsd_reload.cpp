@@ -5,7 +5,6 @@
 
 #include "kmsd/event_names.h"
 #include "kmsd/kmsd.h"
-#include "service/wall_clock.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -51,13 +50,6 @@ void Kmsd::tell_tls(const Configuration& fresh, const config::KmsdDiff& differen
     result.needs_restart.emplace_back("km_link certificates");
 }
 
-// What the old key had wrapped is removed from the disk at once.
-void Kmsd::tell_key_changed() {
-  m_audit->add("store_key_changed", m_configuration.values.kme.store, service::wall_now());
-  m_log.info(event::kStoreKeyChanged, "the store is sealed with another key than before, which no longer opens it", {});
-  scrub();
-}
-
 // What concerns TLS, the store key and the log level takes effect at once; what the core was built from needs a
 // restart, and is said to.
 Result<control::ReloadResult> Kmsd::reload() {
@@ -67,11 +59,11 @@ Result<control::ReloadResult> Kmsd::reload() {
   Configuration fresh = *std::move(loaded);
   const config::KmsdDiff difference = config::diff(m_configuration.values, fresh.values);
   control::ReloadResult result;
-  QUIPU_TRY_ASSIGN(const bool key_changed,
-                   m_store->seal_with(std::move(fresh.store_key), std::move(fresh.previous_store_key)));
-  if (key_changed) {
-    tell_key_changed();
-    result.changed.emplace_back("kme.store_key_file");
+  // Another store, and its key, wait for the restart.
+  if (fresh.values.kme.store == m_configuration.values.kme.store) {
+    QUIPU_TRY_ASSIGN(const bool key_changes,
+                     m_store_care->change_key(std::move(fresh.store_key), std::move(fresh.previous_store_key)));
+    if (key_changes) result.changed.emplace_back("kme.store_key_file");
   }
   if (difference.log_level) result.changed.emplace_back("kme.log_level");
   result.needs_restart = difference.needs_restart;

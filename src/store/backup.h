@@ -1,14 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
-// A copy of the store without key material. Inside src/store only.
+// A copy of the store without key material, made in parts while the store is in use. Inside src/store only.
 #pragma once
+
+#include <memory>
+#include <string>
 
 #include "store/database.h"
 
 namespace quipu::store {
 
-// Writes a store of its own to `path` (mode 0600; a file there is replaced), as of one moment: what `database` has but
-// for material, leases and the mark of the store key. What could still be used counts as voided, or burnt where it was
-// leased. Nobody has the store open when this returns. An error leaves no file.
-Result<void> back_up(Database& database, const std::string& path);
+// What `database` has but for material, leases and the marks of store keys; it is a store of its own, which nobody has
+// open. What could still be used counts as voided, or burnt where it was leased. Books, marks, instances and audit log
+// are those of the moment of the last part; blocks that came meanwhile may be missing, as if they had come later.
+class Backup {
+ public:
+  // `database` outlives this, and has one at a time.
+  static Result<std::unique_ptr<Backup>> begin(Database& database, std::string path);
+
+  Backup(const Backup&) = delete;
+  Backup& operator=(const Backup&) = delete;
+  // Leaves nothing of a copy that is not complete.
+  ~Backup();
+
+  // Copies a part. True when it was the last: the copy stands in `path` (mode 0600; a file there is replaced), durably.
+  // After an error it goes no further.
+  Result<bool> advance();
+
+  const std::string& path() const { return m_path; }
+
+ private:
+  Backup(Database& database, std::string path)
+      : m_database(database), m_path(std::move(path)), m_unfinished(m_path + ".new") {}
+
+  Result<void> create() const;
+  Result<void> attach();
+  Result<bool> copy_part();
+  Result<void> finish();
+  void remove() const;
+
+  Database& m_database;
+  std::string m_path;
+  std::string m_unfinished;
+  bool m_attached = false;
+};
 
 }  // namespace quipu::store

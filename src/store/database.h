@@ -83,6 +83,8 @@ class Database {
   // synchronous = FULL, secure_delete, foreign keys, no temporary files. Proves that it is sound.
   Result<void> open(const std::string& path);
 
+  const std::string& path() const { return m_path; }
+
   // A statement; prepared at its first use, kept for the next. `sql` is a literal, and never in use twice at a time.
   Result<Query> query(const char* sql);
   // Statements without parameters or rows.

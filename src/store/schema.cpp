@@ -99,6 +99,9 @@ CREATE TABLE audit (
 ALTER TABLE pools ADD COLUMN consumed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE pools ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;
 )sql",
+    R"sql(
+ALTER TABLE store_key ADD COLUMN previous_check BLOB;  -- while chunks may be left that the key before has wrapped
+)sql",
 };
 
 Result<std::int64_t> read_pragma(Database& database, const char* sql) {

@@ -45,12 +45,17 @@ Result<Bytes> Sealer::wrap(ByteView aad, ByteView plaintext) {
   return out;
 }
 
-Outcome<void> Sealer::unwrap(ByteView aad, ByteView wrapped, MutableBytes out) const {
+Outcome<void> Sealer::unwrap(const Secret<32>& key, ByteView aad, ByteView wrapped, MutableBytes out) {
   ByteReader reader(wrapped);
   const auto nonce = reader.array<crypto::kXChaChaNonceSize>();
   if (!reader.ok() || reader.remaining() != out.size() + crypto::kAeadTagSize)
     return std::unexpected(Errc::authentication);
-  return crypto::xchacha_open(m_key.view(), nonce, aad, reader.rest(), out);
+  return crypto::xchacha_open(key.view(), nonce, aad, reader.rest(), out);
+}
+
+Outcome<void> Sealer::unwrap_previous(ByteView aad, ByteView wrapped, MutableBytes out) const {
+  if (!m_previous) return std::unexpected(Errc::authentication);
+  return unwrap(*m_previous, aad, wrapped, out);
 }
 
 Result<SealedChunk> Sealer::seal(const ChunkName& name, ByteView material) {
@@ -68,16 +73,19 @@ Result<SealedChunk> Sealer::seal(const ChunkName& name, ByteView material) {
 Result<SecretBytes> Sealer::open(const ChunkName& name, ByteView wrapped_key, ByteView sealed) const {
   const Bytes aad = chunk_aad(name);
   Secret<32> key;
-  if (sealed.size() < crypto::kAeadTagSize || !unwrap(aad, wrapped_key, key.mutable_view())) return damaged();
+  if (sealed.size() < crypto::kAeadTagSize) return damaged();
+  if (!unwrap(m_key, aad, wrapped_key, key.mutable_view()) && !unwrap_previous(aad, wrapped_key, key.mutable_view()))
+    return damaged();
   SecretBytes out(sealed.size() - crypto::kAeadTagSize);
   if (!crypto::xchacha_open(key.view(), kOnlyNonce, aad, sealed, out.mutable_view())) return damaged();
   return out;
 }
 
-Result<Bytes> Sealer::rewrap(const ChunkName& name, ByteView wrapped_key, const Sealer& from) {
+Result<std::optional<Bytes>> Sealer::rewrap(const ChunkName& name, ByteView wrapped_key) {
   const Bytes aad = chunk_aad(name);
   Secret<32> key;
-  if (!from.unwrap(aad, wrapped_key, key.mutable_view())) return damaged();
+  if (unwrap(m_key, aad, wrapped_key, key.mutable_view())) return std::optional<Bytes>();
+  if (!unwrap_previous(aad, wrapped_key, key.mutable_view())) return damaged();
   return wrap(aad, key.view());
 }
 
@@ -87,7 +95,12 @@ Result<Bytes> Sealer::make_check() {
 
 bool Sealer::is_check(ByteView value) const {
   std::array<std::uint8_t, kCheckSize> opened{};
-  return unwrap(as_bytes(kCheckLabel), value, opened).has_value();
+  return unwrap(m_key, as_bytes(kCheckLabel), value, opened).has_value();
+}
+
+bool Sealer::is_previous_check(ByteView value) const {
+  std::array<std::uint8_t, kCheckSize> opened{};
+  return unwrap_previous(as_bytes(kCheckLabel), value, opened).has_value();
 }
 
 }  // namespace quipu::store

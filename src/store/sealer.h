@@ -3,6 +3,9 @@
 // store key, all with XChaCha20-Poly1305. Inside src/store only.
 #pragma once
 
+#include <optional>
+#include <utility>
+
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/secret.h"
@@ -24,26 +27,36 @@ struct SealedChunk {
 
 class Sealer {
  public:
-  // `rng` outlives this.
-  Sealer(Secret<32> store_key, crypto::Rng& rng) : m_key(std::move(store_key)), m_rng(rng) {}
+  // `previous`: a store key that may still have wrapped some chunks' keys. `rng` outlives this.
+  Sealer(Secret<32> store_key, std::optional<Secret<32>> previous, crypto::Rng& rng)
+      : m_key(std::move(store_key)), m_previous(std::move(previous)), m_rng(rng) {}
 
   Result<SealedChunk> seal(const ChunkName& name, ByteView material);
   // Errc::storage when either part was changed or stood elsewhere.
   Result<SecretBytes> open(const ChunkName& name, ByteView wrapped_key, ByteView sealed) const;
 
-  // A chunk's key that `from` has wrapped, wrapped by this store key. Errc::storage as above.
-  Result<Bytes> rewrap(const ChunkName& name, ByteView wrapped_key, const Sealer& from);
+  // A chunk's key that the previous store key has wrapped, wrapped by this one; nothing when it is already.
+  // Errc::storage as above.
+  Result<std::optional<Bytes>> rewrap(const ChunkName& name, ByteView wrapped_key);
+
+  // It has wrapped nothing any more.
+  void forget_previous() { m_previous.reset(); }
 
   // A value that only this store key can have made, and its proof.
   Result<Bytes> make_check();
   bool is_check(ByteView value) const;
+  // That the previous store key has made it.
+  bool is_previous_check(ByteView value) const;
 
  private:
   // nonce || sealed
   Result<Bytes> wrap(ByteView aad, ByteView plaintext);
-  Outcome<void> unwrap(ByteView aad, ByteView wrapped, MutableBytes out) const;
+  static Outcome<void> unwrap(const Secret<32>& key, ByteView aad, ByteView wrapped, MutableBytes out);
+  // By the previous store key.
+  Outcome<void> unwrap_previous(ByteView aad, ByteView wrapped, MutableBytes out) const;
 
   Secret<32> m_key;
+  std::optional<Secret<32>> m_previous;
   crypto::Rng& m_rng;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/assert.h"
 #include "store/backup.h"
 #include "store/database.h"
 #include "store/pool_writer.h"
@@ -59,7 +60,9 @@ struct SqliteStore::Connection {
 
   crypto::Rng& rng;
   Database database;
-  std::optional<Sealer> sealer;  // once the store key is known to be right
+  std::optional<Sealer> sealer;        // once the store key is known to be right
+  std::optional<Rewrapped> rewrapped;  // while the store key is being changed
+  std::unique_ptr<Backup> backup;      // while one is made
   AuditLog audit{database};
 };
 
@@ -76,27 +79,56 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, 
   QUIPU_TRY(connection->database.open(path));
   if (auto done = migrate(connection->database); !done) return fail_at(path, std::move(done).error());
   std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(connection)));
-  auto changed = store->seal_with(std::move(store_key), std::move(previous_key));
-  if (!changed) return fail_at(path, std::move(changed).error());
-  store->m_key_changed = *changed;
+  auto sealed = store->seal_with(std::move(store_key), std::move(previous_key));
+  if (!sealed) return fail_at(path, std::move(sealed).error());
   QUIPU_TRY(store->scrub());
   return store;
 }
 
 Result<bool> SqliteStore::seal_with(Secret<32> store_key, std::optional<Secret<32>> previous_key) {
-  crypto::Rng& rng = m_connection->rng;
-  Sealer current(std::move(store_key), rng);
-  const std::optional<Sealer> previous =
-      previous_key ? std::make_optional<Sealer>(*std::move(previous_key), rng) : std::nullopt;
-  QUIPU_TRY_ASSIGN(const bool changed,
-                   store::seal_with(m_connection->database, current, previous ? &*previous : nullptr));
-  m_connection->sealer.emplace(std::move(current));
-  m_deleted = m_deleted || changed;
-  return changed;
+  Connection& to = *m_connection;
+  Sealer sealer(std::move(store_key), std::move(previous_key), to.rng);
+  QUIPU_TRY_ASSIGN(const bool changing, store::seal_with(to.database, sealer));
+  if (!changing) sealer.forget_previous();
+  to.sealer.emplace(std::move(sealer));
+  to.rewrapped = changing ? std::optional(Rewrapped{}) : std::nullopt;
+  return changing;
 }
 
-Result<void> SqliteStore::back_up(const std::string& path) {
-  return store::back_up(m_connection->database, path);
+bool SqliteStore::key_changing() const {
+  return m_connection->rewrapped.has_value();
+}
+
+Result<std::optional<KeyChanged>> SqliteStore::advance_key_change(const std::function<Result<void>()>& at_end) {
+  Connection& in = *m_connection;
+  QUIPU_ASSERT(key_changing());
+  m_deleted = true;
+  QUIPU_TRY(rewrap_part(in.database, *in.sealer, *in.rewrapped));
+  if (!in.rewrapped->all) return std::optional<KeyChanged>();
+  QUIPU_TRY_ASSIGN(SqlTransaction transaction, SqlTransaction::begin(in.database));
+  QUIPU_TRY(unmark_previous(in.database));
+  QUIPU_TRY(at_end());
+  QUIPU_TRY(transaction.commit());
+  const KeyChanged changed{in.rewrapped->damaged};
+  in.sealer->forget_previous();
+  in.rewrapped.reset();
+  return std::optional(changed);
+}
+
+Result<void> SqliteStore::begin_backup(const std::string& path) {
+  if (m_connection->backup) return fail(Errc::busy, "a backup is being made already; wait for it");
+  auto begun = Backup::begin(m_connection->database, path);
+  if (!begun) return fail_at(path, std::move(begun).error());
+  m_connection->backup = *std::move(begun);
+  return {};
+}
+
+Result<bool> SqliteStore::advance_backup() {
+  auto complete = m_connection->backup->advance();
+  const std::string path = m_connection->backup->path();
+  if (!complete || *complete) m_connection->backup.reset();
+  if (!complete) return fail_at(path, std::move(complete).error());
+  return complete;
 }
 
 Result<void> SqliteStore::scrub() {
@@ -108,6 +140,10 @@ Result<void> SqliteStore::scrub() {
 
 AuditLog& SqliteStore::audit() {
   return m_connection->audit;
+}
+
+const std::string& SqliteStore::path() const {
+  return m_connection->database.path();
 }
 
 Result<std::optional<std::int64_t>> SqliteStore::find_pool(const KmeId& pool) {

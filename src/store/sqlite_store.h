@@ -3,6 +3,7 @@
 // promised).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,12 +17,16 @@
 
 namespace quipu::store {
 
+struct KeyChanged {
+  std::uint64_t damaged_chunks = 0;  // neither key opens them; left as they were
+};
+
 class SqliteStore final : public kms::Store {
  public:
   // Opens or creates the file, for this process alone. `rng` outlives the store. Errors say what to do:
   // Errc::bad_key (another store key sealed this store), busy (another process has it open), unsupported (a later
   // version wrote it), storage (damaged, not writable, not a store), exhausted (no space).
-  // A store that is sealed with `previous_key` is first sealed with `store_key`, as by seal_with().
+  // With `previous_key` as seal_with() has it.
   static Result<std::unique_ptr<SqliteStore>> open(const std::string& path, Secret<32> store_key, crypto::Rng& rng,
                                                    std::optional<Secret<32>> previous_key = std::nullopt);
 
@@ -36,26 +41,34 @@ class SqliteStore final : public kms::Store {
   Result<bool> is_retired(const KmeId& pool, const kms::InstanceId& instance) override;
   Result<SecretBytes> read(const KmeId& pool, const BlockId& id, kms::Range range) override;
 
-  // Whether open() found it sealed with `previous_key`.
-  bool key_changed() const { return m_key_changed; }
-
-  // Changes the store key while in use, durably when it returns: the keys of all chunks are wrapped by it in one
-  // transaction, so that at each moment one of both opens the whole store. True when it was sealed with `previous_key`,
-  // false when it was sealed with `store_key` already; Errc::bad_key when with neither. After an error all is as
-  // before. What the old key had wrapped is gone from the disk with the next scrub().
+  // Begins to change the store key while in use, durably: from now on chunks are sealed with `store_key`. False, and
+  // nothing is to be done, when the store was sealed with it already. Errc::bad_key when neither key fits, or the
+  // change was begun with others. After an error all is as before.
   Result<bool> seal_with(Secret<32> store_key, std::optional<Secret<32>> previous_key);
 
-  // A copy in `path`, replaced where it is there (mode 0600), of all but key material, and durable when it returns: a
-  // store of its own, which any store key opens. Its pools are empty, what was in them counts as voided or burnt;
-  // records, books, instances, marks and the audit log are those of one moment. What could have been used when the copy
-  // was made is void at both ends once a KME with that store has made contact.
-  Result<void> back_up(const std::string& path);
+  // The store opens with both keys only until it is done.
+  bool key_changing() const;
+
+  // Goes on with it, durably: the keys of some more chunks are wrapped by the new store key. Not empty when it is done;
+  // `at_end` is called inside the transaction that ends it, so that what it commits to this store is durable with that.
+  // What the old key had wrapped is gone from the disk with the next scrub(). An error leaves it where it was.
+  Result<std::optional<KeyChanged>> advance_key_change(const std::function<Result<void>()>& at_end);
+
+  // Begins a copy of all but key material in `path`, replaced where it is there when the copy is complete (mode 0600):
+  // a store of its own, which any store key opens. Its pools are empty, what was in them counts as voided or burnt.
+  // What could have been used when the copy was made is void at both ends once a KME with that store has made contact.
+  // Errc::busy while one is made.
+  Result<void> begin_backup(const std::string& path);
+  // Goes on with it. True when it is complete and durable. An error ends it, and leaves nothing of it.
+  Result<bool> advance_backup();
 
   // Removes what deleted chunks left in the write-ahead log; cheap when nothing was deleted since the last call. To be
   // called at least twice a minute, and before the process ends.
   Result<void> scrub();
 
   AuditLog& audit();
+
+  const std::string& path() const;
 
  private:
   struct Connection;
@@ -68,7 +81,6 @@ class SqliteStore final : public kms::Store {
 
   std::unique_ptr<Connection> m_connection;
   std::map<KmeId, std::int64_t> m_pools;
-  bool m_key_changed = false;
   bool m_deleted = true;  // or wrapped anew, since the last scrub; an earlier run may have left something
 };
 

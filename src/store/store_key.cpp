@@ -28,52 +28,93 @@ Result<std::optional<WrappedKey>> next_wrapped(Database& database, std::int64_t 
                                   static_cast<std::uint32_t>(query.integer(3)), Bytes(wrapped.begin(), wrapped.end())});
 }
 
-Result<void> rewrap_chunks(Database& database, Sealer& current, const Sealer& previous) {
-  for (std::int64_t last = 0;;) {
-    QUIPU_TRY_ASSIGN(const auto chunk, next_wrapped(database, last));
-    if (!chunk) return {};
-    last = chunk->row;
-    QUIPU_TRY_ASSIGN(const Bytes wrapped,
-                     current.rewrap({chunk->pool, chunk->block, chunk->position}, chunk->wrapped, previous));
-    QUIPU_TRY_ASSIGN(Query query, database.query("UPDATE chunks SET wrapped_key = ? WHERE rowid = ?"));
-    query.bind(ByteView(wrapped), last);
-    QUIPU_TRY(query.run());
-  }
+// False when neither key opens it.
+Result<bool> rewrap(Database& database, Sealer& sealer, const WrappedKey& chunk) {
+  auto wrapped = sealer.rewrap({chunk.pool, chunk.block, chunk.position}, chunk.wrapped);
+  if (!wrapped && wrapped.error().code == Errc::storage) return false;
+  if (!wrapped) return std::unexpected(std::move(wrapped).error());
+  if (!*wrapped) return true;
+  QUIPU_TRY_ASSIGN(Query query, database.query("UPDATE chunks SET wrapped_key = ? WHERE rowid = ?"));
+  query.bind(ByteView(**wrapped), chunk.row);
+  QUIPU_TRY(query.run());
+  return true;
 }
 
-Result<void> mark(Database& database, Sealer& current) {
-  QUIPU_TRY_ASSIGN(const Bytes value, current.make_check());
-  QUIPU_TRY_ASSIGN(Query query, database.query("INSERT OR REPLACE INTO store_key (id, check_value) VALUES (1, ?)"));
-  query.bind(ByteView(value));
+struct Marks {
+  Bytes current;
+  std::optional<Bytes> previous;  // while a change is under way
+};
+
+// Nothing in a new store.
+Result<std::optional<Marks>> read_marks(Database& database) {
+  QUIPU_TRY_ASSIGN(Query query, database.query("SELECT check_value, previous_check FROM store_key WHERE id = 1"));
+  QUIPU_TRY_ASSIGN(const bool row, query.step());
+  if (!row) return std::optional<Marks>();
+  const auto value = [&](int column) { return Bytes(query.blob(column).begin(), query.blob(column).end()); };
+  return std::optional(Marks{value(0), query.is_null(1) ? std::nullopt : std::optional(value(1))});
+}
+
+Result<void> mark(Database& database, Sealer& sealer, const std::optional<Marks>& before) {
+  QUIPU_TRY_ASSIGN(const Bytes value, sealer.make_check());
+  QUIPU_TRY_ASSIGN(
+      Query query,
+      database.query("INSERT OR REPLACE INTO store_key (id, check_value, previous_check) VALUES (1, ?, ?)"));
+  query.bind(ByteView(value), before.transform([](const Marks& marks) { return ByteView(marks.current); }));
   QUIPU_TRY(query.run());
   return {};
 }
 
-// Empty in a new store.
-Result<std::optional<Bytes>> check_value(Database& database) {
-  QUIPU_TRY_ASSIGN(Query query, database.query("SELECT check_value FROM store_key WHERE id = 1"));
-  QUIPU_TRY_ASSIGN(const bool row, query.step());
-  if (!row) return std::optional<Bytes>();
-  const ByteView value = query.blob(0);
-  return std::optional(Bytes(value.begin(), value.end()));
+std::unexpected<Error> no_key_fits() {
+  return fail(Errc::bad_key,
+              "the store was sealed with another store key; give back the key file that it was made with (to change "
+              "the key, name the old one's file as kme.previous_store_key_file), or move the store away: the pools "
+              "fill again from their links");
+}
+
+std::unexpected<Error> both_needed() {
+  return fail(Errc::bad_key,
+              "the change of the store key was interrupted, and both keys are needed until it is done: name the new "
+              "one's file as kme.store_key_file, and the old one's as kme.previous_store_key_file");
 }
 
 }  // namespace
 
-Result<bool> seal_with(Database& database, Sealer& current, const Sealer* previous) {
-  QUIPU_TRY_ASSIGN(const auto value, check_value(database));
-  if (value && current.is_check(*value)) return false;
-  const bool changes = value && previous != nullptr && previous->is_check(*value);
-  if (value && !changes)
-    return fail(Errc::bad_key,
-                "the store was sealed with another store key; give back the key file that it was made with (to change "
-                "the key, name the old one's file as kme.previous_store_key_file), or move the store away: the pools "
-                "fill again from their links");
+Result<bool> seal_with(Database& database, Sealer& sealer) {
+  QUIPU_TRY_ASSIGN(const auto marks, read_marks(database));
+  if (marks && sealer.is_check(marks->current)) {
+    if (!marks->previous) return false;
+    if (!sealer.is_previous_check(*marks->previous)) return both_needed();
+    return true;
+  }
+  if (marks && !sealer.is_previous_check(marks->current)) {
+    if (marks->previous && sealer.is_check(*marks->previous)) return both_needed();
+    return no_key_fits();
+  }
+  // Back to the key of before, too, where a change to another one was interrupted.
+  if (marks && marks->previous && !sealer.is_check(*marks->previous)) return both_needed();
+  QUIPU_TRY(mark(database, sealer, marks));
+  return marks.has_value();
+}
+
+Result<void> rewrap_part(Database& database, Sealer& sealer, Rewrapped& progress) {
+  constexpr int kPart = 512;  // chunks: some 10 ms
+  Rewrapped next = progress;
   QUIPU_TRY_ASSIGN(SqlTransaction transaction, SqlTransaction::begin(database));
-  if (changes) QUIPU_TRY(rewrap_chunks(database, current, *previous));
-  QUIPU_TRY(mark(database, current));
+  for (int done = 0; done < kPart && !next.all; ++done) {
+    QUIPU_TRY_ASSIGN(const auto chunk, next_wrapped(database, next.row));
+    next.all = !chunk;
+    if (!chunk) continue;
+    next.row = chunk->row;
+    QUIPU_TRY_ASSIGN(const bool opened, rewrap(database, sealer, *chunk));
+    if (!opened) ++next.damaged;
+  }
   QUIPU_TRY(transaction.commit());
-  return changes;
+  progress = next;
+  return {};
+}
+
+Result<void> unmark_previous(Database& database) {
+  return database.execute("UPDATE store_key SET previous_check = NULL");
 }
 
 }  // namespace quipu::store

@@ -132,7 +132,7 @@ void add_void(CLI::App& keys, Invocation& invocation) {
 }
 
 Result<void> back_up(const std::string& socket, const std::string& file) {
-  QUIPU_TRY_ASSIGN(auto reply, ask(socket, control::BackupRequest{}));
+  QUIPU_TRY_ASSIGN(auto reply, ask(socket, control::BackupRequest{}, kWorkPatience));
   QUIPU_TRY_ASSIGN(const std::string json, result_of(std::move(reply)));
   QUIPU_TRY_ASSIGN(const control::BackupResult result, control::backup_result_from_json(json));
   struct stat made{};  // by the daemon

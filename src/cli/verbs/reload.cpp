@@ -16,7 +16,7 @@ void print(std::string_view what, const std::vector<std::string>& names) {
 
 // A configuration that the daemon refuses leaves the old one in force.
 ExitCode reload(const std::string& socket, bool as_json) {
-  const auto reply = ask(socket, control::ReloadRequest{});
+  const auto reply = ask(socket, control::ReloadRequest{}, kWorkPatience);
   if (!reply) return report(reply.error());
   const auto json = result_of(*reply);
   if (!json) {

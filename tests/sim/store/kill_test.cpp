@@ -73,9 +73,12 @@ bool holds(SqliteStore& store, Model& model) {
     if (!(*store)->commit(transaction)) ::_exit(kWrong);
     if (what == Acknowledges::what_is_durable) tell(parent, model.steps());
     if (model.steps() % kScrubEach == 0 && !(*store)->scrub()) ::_exit(kWrong);
-    if (model.steps() % kChangeKeyEach != 0) continue;
-    if (!(*store)->seal_with(store_key(key + 1), store_key(key))) ::_exit(kWrong);
-    ++key;
+    if ((*store)->key_changing()) {
+      if (!(*store)->advance_key_change([] { return Result<void>(); })) ::_exit(kWrong);
+    } else if (model.steps() % kChangeKeyEach == 0) {
+      if (!(*store)->seal_with(store_key(key + 1), store_key(key))) ::_exit(kWrong);
+      ++key;
+    }
   }
 }
 

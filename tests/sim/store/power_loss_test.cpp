@@ -141,6 +141,7 @@ class PowerLoss : public testing::Test {
       disk.promise();
       models.push_back(model);
       ASSERT_TRUE(done % kScrubEach != 0 || store->scrub().has_value());
+      ASSERT_TRUE(!store->key_changing() || store->advance_key_change([] { return Result<void>(); }).has_value());
       ASSERT_TRUE(done % kChangeKeyEach != 0 || store->seal_with(store_key(1), store_key(0)).has_value());
       if (done % kReopenEach != 0) continue;
       store.reset();

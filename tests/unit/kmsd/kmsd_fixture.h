@@ -171,8 +171,7 @@ class KmsdTest : public ::testing::Test {
     ASSERT_EQ(refusal_of_reload(id, keys, kme_keys), "");
   }
 
-  // Why that is refused; empty when it is not.
-  std::string refusal_of_reload(const std::string& id, const std::string& keys, const std::string& kme_keys) {
+  void write_configuration(const std::string& id, const std::string& keys, const std::string& kme_keys) {
     const std::string files = fmt::format("ca = \"{}\"\ncert = \"{}\"\nkey = \"{}\"\n", pki.ca(), pki.path(id + ".pem"),
                                           pki.path(id + ".key"));
     scratch.write("kms.toml",
@@ -180,7 +179,12 @@ class KmsdTest : public ::testing::Test {
                               "[etsi014]\nlisten = \"127.0.0.1:8014\"\n{}{}"
                               "[km_link]\nlisten = \"127.0.0.1:8020\"\n{}"
                               "[[sae]]\nid = \"sae-b\"\n",
-                              id, scratch.path("kms.db"), scratch.path("store.key"), kme_keys, files, keys, files));
+                              id, scratch.path(store_name), scratch.path("store.key"), kme_keys, files, keys, files));
+  }
+
+  // Why that is refused; empty when it is not.
+  std::string refusal_of_reload(const std::string& id, const std::string& keys, const std::string& kme_keys) {
+    write_configuration(id, keys, kme_keys);
     const std::size_t reloaded = sink.count("reloaded");
     const std::size_t refused = sink.count("reload_refused");
     EXPECT_EQ(::raise(SIGHUP), 0);
@@ -188,14 +192,20 @@ class KmsdTest : public ::testing::Test {
     return sink.count("reload_refused") > refused ? sink.values("reload_refused", "error").back() : "";
   }
 
-  // The daemon's reply line.
-  std::string ask_control(const control::Request& request) {
-    const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  // Where the daemon's reply line to that will come.
+  UniqueFd send_control(const control::Request& request) {
+    UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
     sockaddr_un to{.sun_family = AF_UNIX, .sun_path = {}};
     scratch.path("control").copy(to.sun_path, sizeof to.sun_path - 1);
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof to), 0);
     const std::string line = control::encode(request) + "\n";
     EXPECT_EQ(::write(fd.get(), line.data(), line.size()), static_cast<ssize_t>(line.size()));
+    return fd;
+  }
+
+  std::string ask_control(const control::Request& request) { return receive_control(send_control(request)); }
+
+  std::string receive_control(UniqueFd fd) {
     std::string reply;
     run_until(loop, [&] {
       char part[512];
@@ -271,6 +281,7 @@ class KmsdTest : public ::testing::Test {
   RecordedLog sink;
   service::FilteringSink log{sink, LogLevel::debug, net::Loop::now};
   Result<service::MachineState> machine = service::MachineState{Uuid{{1}}, 0};
+  std::string store_name = "kms.db";  // that a reload names
   std::unique_ptr<Kmsd> daemon;
 };
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator does with the store while the daemon runs.
+#include <sched.h>
+#include <sys/mount.h>
+
 #include "unit/kmsd/kmsd_fixture.h"
 
 namespace quipu::kmsd {
@@ -64,18 +67,102 @@ TEST_F(KmsdTest, AReloadChangesTheStoreKeyWhileKeysAreServed) {
   reload("kme-b", {}, previous);
   EXPECT_THAT(sink.values("reloaded", "changed").back(), testing::HasSubstr("kme.store_key_file"));
   expect_key(*client);
+  run_until(loop, [&] { return sink.count("store_key_changed") == 1; });
   reload("kme-b", {}, previous);
   EXPECT_THAT(sink.values("reloaded", "changed").back(), testing::Not(testing::HasSubstr("kme.store_key_file")));
   EXPECT_EQ(sink.count("store_key_changed"), 1U);
   daemon.reset();
   EXPECT_EQ(open_store(1), nullptr);
-  EXPECT_NE(open_store(2), nullptr);
+  EXPECT_THAT(open_store(2)->audit().read(0, SIZE_MAX)->at(1).text, testing::HasSubstr("store_key_changed"));
   config::KmsdConfig values = configuration_values();
   write_store_key("store.key", 3);
   write_store_key("previous.key", 2);
   values.kme.previous_store_key_file = {scratch.path("previous.key")};
   start(std::move(values));
-  EXPECT_EQ(sink.count("store_key_changed"), 2U);
+  run_until(loop, [&] { return sink.count("store_key_changed") == 2; });
+}
+
+// It would be sealed with the key of another one.
+TEST_F(KmsdTest, AReloadThatNamesAnotherStoreLeavesTheKeyOfThisOne) {
+  write_store_key("store.key", 2);
+  write_store_key("previous.key", 1);
+  store_name = "other.db";
+  reload("kme-b", {}, fmt::format("previous_store_key_file = \"{}\"\n", scratch.path("previous.key")));
+  EXPECT_THAT(sink.values("reloaded", "needs_restart").back(), testing::HasSubstr("kme.store"));
+  EXPECT_EQ(sink.values("reloaded", "changed").back(), "");
+  daemon.reset();
+  EXPECT_NE(open_store(1), nullptr);
+}
+
+// The operator may put the old key away when the answer is there. So much takes some parts.
+TEST_F(KmsdTest, AReloadThatChangesTheStoreKeyIsAnsweredWhenItIsChanged) {
+  daemon.reset();
+  kms::Transaction transaction(KmeId("kme-of-old"));
+  const Bytes octets(kms::kMaxBlockSize, 7);
+  for (std::uint8_t n = 0; n < 200; ++n) {
+    kms::BlockRecord record;
+    record.id = BlockId(Uuid{{n}});
+    record.length = kms::kMaxBlockSize;
+    transaction.add(kms::AddBlock{record, octets});
+  }
+  ASSERT_TRUE(open_store()->commit(transaction).has_value());
+  start(configuration_values());
+  write_store_key("store.key", 2);
+  write_store_key("previous.key", 1);
+  write_configuration("kme-b", {}, fmt::format("previous_store_key_file = \"{}\"\n", scratch.path("previous.key")));
+  EXPECT_THAT(ask_control(control::ReloadRequest{}), testing::HasSubstr("kme.store_key_file"));
+  EXPECT_EQ(sink.count("store_key_changed"), 1U);
+}
+
+// Some parts, of which one is made in each turn of the loop.
+TEST_F(KmsdTest, KeysAreServedWhileABackupIsMade) {
+  daemon.reset();
+  for (int page = 0; page < 40; ++page)
+    ASSERT_TRUE(open_store()->audit().append(std::string(std::size_t{1} << 20U, 'x'), service::wall_now()));
+  start(configuration_values());
+  const auto peer = connect_leased_peer();
+  const auto client = connect_sae();
+  UniqueFd backup = send_control(control::BackupRequest{});
+  run_until(loop, [&] { return std::filesystem::exists(scratch.path("kms.db.backup.new")); });
+  expect_key(*client);
+  EXPECT_FALSE(std::filesystem::exists(scratch.path("kms.db.backup")));
+  EXPECT_THAT(ask_control(control::BackupRequest{}), testing::HasSubstr("being made already"));
+  EXPECT_THAT(receive_control(std::move(backup)), testing::HasSubstr(scratch.path("kms.db.backup")));
+  EXPECT_GT(std::filesystem::file_size(scratch.path("kms.db.backup")), std::size_t{40} << 20U);
+}
+
+// All that the daemon writes is on a small disk, in a mount namespace of this process.
+class SmallDisk : public KmsdTest {
+ protected:
+  void SetUp() override {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("tmpfs", scratch.root().c_str(), "tmpfs", 0, "size=4m") != 0)
+      GTEST_SKIP() << "only root can mount";
+    KmsdTest::SetUp();
+  }
+
+  void TearDown() override {
+    daemon.reset();
+    ::umount2(scratch.root().c_str(), MNT_DETACH);
+  }
+};
+
+TEST_F(SmallDisk, ABackupThatDoesNotFitIsAnErrorAndLeavesNothing) {
+  daemon.reset();
+  for (int page = 0; page < 5; ++page)
+    ASSERT_TRUE(open_store()->audit().append(std::string(std::size_t{1} << 19U, 'x'), service::wall_now()));
+  start(configuration_values());
+  const auto peer = connect_leased_peer();
+  const auto client = connect_sae();
+  const std::string reply = ask_control(control::BackupRequest{});
+  EXPECT_THAT(reply, testing::HasSubstr(scratch.path("kms.db.backup")));
+  EXPECT_THAT(reply, testing::HasSubstr("free some space"));
+  for (const char* const end : {"", ".new", ".new-journal", ".new-wal"})
+    EXPECT_FALSE(std::filesystem::exists(scratch.path(std::string("kms.db.backup") + end))) << end;
+  expect_key(*client);
+  ASSERT_EQ(::mount("tmpfs", scratch.root().c_str(), "tmpfs", MS_REMOUNT, "size=16m"), 0);
+  EXPECT_THAT(ask_control(control::BackupRequest{}), testing::Not(testing::HasSubstr("error")));
+  expect_key(*client);
 }
 
 }  // namespace

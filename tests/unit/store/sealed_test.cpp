@@ -74,6 +74,32 @@ class SealedTest : public testing::Test {
     return opened ? *std::move(opened) : nullptr;
   }
 
+  // True when there was a change to begin.
+  Result<bool> change_key(std::uint8_t to, std::uint8_t from) {
+    QUIPU_TRY_ASSIGN(const bool begun, store->seal_with(key_of(to), key_of(from)));
+    finish_change();
+    return begun;
+  }
+
+  // How many chunks were damaged.
+  std::uint64_t finish_change() {
+    while (store->key_changing()) {
+      const auto changed = store->advance_key_change([] { return Result<void>(); });
+      EXPECT_TRUE(changed.has_value());
+      if (!changed || *changed) return changed ? (*changed)->damaged_chunks : 0;
+    }
+    return 0;
+  }
+
+  // In how many parts.
+  Result<int> back_up(const std::string& to) {
+    QUIPU_TRY(store->begin_backup(to));
+    for (int parts = 1;; ++parts) {
+      QUIPU_TRY_ASSIGN(const bool complete, store->advance_backup());
+      if (complete) return parts;
+    }
+  }
+
   // The test's own key but for its first octet.
   Secret<32> key_of(std::uint8_t first_octet) const {
     std::array<std::uint8_t, 32> octets = key;
@@ -160,8 +186,8 @@ TEST_F(SealedTest, AChangeOfTheStoreKeyLeavesNothingThatTheOldOneOpens) {
   ASSERT_EQ(wrapped.size(), 4U);
   store = open(1);
   EXPECT_EQ(store->seal_with(key_of(1), std::nullopt), false);
-  EXPECT_EQ(store->seal_with(key_of(2), key_of(1)), true);
-  EXPECT_EQ(store->seal_with(key_of(2), key_of(1)), false) << "it was done before";
+  EXPECT_EQ(change_key(2, 1), true);
+  EXPECT_EQ(change_key(2, 1), false) << "it was done before";
   EXPECT_EQ(*store->read(pool, block, {0, 16384}), SecretBytes::copy_of(material)) << "in use meanwhile";
   ASSERT_TRUE(store->scrub().has_value());
   for (const Bytes& piece : wrapped)
@@ -171,10 +197,11 @@ TEST_F(SealedTest, AChangeOfTheStoreKeyLeavesNothingThatTheOldOneOpens) {
   EXPECT_EQ(open(1), nullptr);
   EXPECT_EQ(error.code, Errc::bad_key);
   store = open(2, 1);
-  EXPECT_FALSE(store->key_changed());
+  EXPECT_FALSE(store->key_changing());
   store.reset();
   store = open(3, 2);
-  EXPECT_TRUE(store->key_changed());
+  EXPECT_TRUE(store->key_changing());
+  finish_change();
   EXPECT_TRUE(*store->read(pool, block, {0, 16384}) == SecretBytes::copy_of(material));
 }
 
@@ -201,7 +228,7 @@ TEST_F(SealedTest, ABackupHasAllButKeyMaterial) {
   const auto page = store->audit().append("who had what", WallTime{});
   const std::string copy = scratch.path("copy");
   for (int again = 0; again < 2; ++again)
-    ASSERT_TRUE(store->back_up(copy).has_value());
+    ASSERT_TRUE(back_up(copy).has_value());
   ASSERT_TRUE(store->commit(kms::Transaction(pool)).has_value()) << "in use as before";
   EXPECT_TRUE(*store->read(pool, block, {0, 16384}) == SecretBytes::copy_of(material));
   EXPECT_EQ(std::filesystem::status(copy).permissions(),
@@ -235,19 +262,110 @@ TEST_F(SealedTest, WithNeitherKeyTheStoreStaysAsItIs) {
   EXPECT_NE(open(1), nullptr);
 }
 
-TEST_F(SealedTest, AChunkThatDoesNotOpenStopsAChangeOfTheStoreKeyWhole) {
+// One chunk more than there are in a part.
+TEST_F(SealedTest, AChangeOfTheStoreKeyThatWasInterruptedNeedsBothKeys) {
+  const Bytes octets(65'536, 7);
+  kms::Transaction transaction(pool);
+  for (std::uint8_t n = 2; n < 35; ++n) {
+    kms::BlockRecord record;
+    record.id = BlockId(Uuid{{n}});
+    record.length = 65'536;
+    transaction.add(kms::AddBlock{record, octets});
+  }
+  ASSERT_TRUE(store->commit(transaction).has_value());
+  const auto expect_all = [&] {
+    EXPECT_TRUE(*store->read(pool, block, {0, 16384}) == SecretBytes::copy_of(material));
+    EXPECT_TRUE(*store->read(pool, BlockId(Uuid{{34}}), {0, 65'536}) == SecretBytes::copy_of(octets));
+  };
+  EXPECT_EQ(store->seal_with(key_of(2), key_of(1)), true);
+  expect_all();
+  EXPECT_FALSE(store->advance_key_change([] { return Result<void>(); })->has_value());
+  expect_all();
+  store.reset();
+  for (const auto& [current, previous] :
+       {std::pair<std::uint8_t, std::optional<std::uint8_t>>(1, {}), {2, {}}, {3, 2}, {2, 3}}) {
+    EXPECT_EQ(open(current, previous), nullptr);
+    EXPECT_EQ(error.code, Errc::bad_key);
+    EXPECT_THAT(error.text, testing::HasSubstr("both keys are needed")) << int{current};
+  }
+  store = open(1, 2);  // back again
+  expect_all();
+  EXPECT_FALSE(store->advance_key_change([] { return Result<void>(); })->has_value());
+  store.reset();
+  store = open(2, 1);
+  ASSERT_TRUE(store->key_changing());
+  finish_change();
+  store.reset();
+  store = open(2);
+  expect_all();
+}
+
+TEST_F(SealedTest, WhatEndsAChangeOfTheStoreKeyIsDurableWithIt) {
+  ASSERT_EQ(store->seal_with(key_of(2), key_of(1)), true);
+  EXPECT_FALSE(store->advance_key_change([&]() -> Result<void> {
+    QUIPU_TRY(store->audit().append("it changed", WallTime{}));
+    return fail(Errc::storage, "something else");
+  }));
+  EXPECT_EQ(store->audit().head()->number, 0U);
+  store.reset();
+  EXPECT_EQ(open(2), nullptr) << "it has not changed";
+  store = open(2, 1);
+  EXPECT_TRUE(store->key_changing());
+}
+
+TEST_F(SealedTest, AChunkThatDoesNotOpenIsLeftByAChangeOfTheStoreKey) {
   store.reset();
   {
     Database database;
     ASSERT_TRUE(database.open(path).has_value());
     ASSERT_TRUE(database.execute("UPDATE chunks SET wrapped_key = zeroblob(72) WHERE position = 8192").has_value());
   }
-  EXPECT_EQ(open(2, 1), nullptr);
-  EXPECT_EQ(error.code, Errc::storage);
-  store = open(1);
+  store = open(2, 1);
   ASSERT_NE(store, nullptr);
-  EXPECT_EQ(store->seal_with(key_of(2), key_of(1)).error().code, Errc::storage);
-  EXPECT_TRUE(store->read(pool, block, {0, 4096}).has_value()) << "the old key serves on";
+  EXPECT_EQ(finish_change(), 1U);
+  EXPECT_TRUE(store->read(pool, block, {0, 8192}).has_value());
+  EXPECT_EQ(store->read(pool, block, {8192, 32}).error().code, Errc::storage);
+}
+
+// Blocks come and go, and the log loses its oldest pages, while it is made.
+TEST_F(SealedTest, ABackupIsMadeInPartsWhileTheStoreIsInUse) {
+  const auto log_page = [&](int day) {
+    return store->audit().append(std::string(std::size_t{1} << 20U, 'x'), WallTime(std::chrono::days(day)))->number;
+  };
+  for (int day = 0; day < 4; ++day)
+    log_page(day);
+  const std::string copy = scratch.write("copy", "an older one");
+  ASSERT_TRUE(store->begin_backup(copy).has_value());
+  EXPECT_EQ(store->begin_backup(copy).error().code, Errc::busy);
+  EXPECT_EQ(store->advance_backup(), false);
+  kms::Transaction other(KmeId("kme-c"));
+  other.add(kms::Books{.received = 64, .stock = 32, .delivered = 32});
+  ASSERT_TRUE(store->commit(other).has_value());
+  set(kms::BlockState::usable, {});
+  ASSERT_TRUE(store->audit().drop_before(WallTime(std::chrono::days(3))).has_value());
+  const std::uint64_t last = log_page(4);
+  ASSERT_TRUE(store->scrub().has_value());
+  EXPECT_EQ(contents(copy), "an older one");
+  while (!*store->advance_backup()) {
+  }
+  store.reset();
+  EXPECT_FALSE(std::filesystem::exists(copy + ".new"));
+  path = copy;
+  store = open(77);
+  ASSERT_NE(store, nullptr) << error.text;
+  EXPECT_EQ(store->load(KmeId("kme-c"))->books, (kms::Books{.received = 64, .delivered = 32, .voided = 32}));
+  EXPECT_EQ((*store->find_block(pool, block))->state, kms::BlockState::voided);
+  const auto pages = store->audit().read(0, SIZE_MAX);
+  ASSERT_EQ(pages->size(), 2U);
+  EXPECT_EQ(pages->front().number, last - 1);
+  EXPECT_EQ(pages->back().previous, pages->front().hash);
+}
+
+TEST_F(SealedTest, ABackupThatIsNotFinishedLeavesNothing) {
+  ASSERT_TRUE(store->begin_backup(scratch.path("copy")).has_value());
+  store.reset();
+  EXPECT_FALSE(std::filesystem::exists(scratch.path("copy")));
+  EXPECT_FALSE(std::filesystem::exists(scratch.path("copy.new")));
 }
 
 }  // namespace

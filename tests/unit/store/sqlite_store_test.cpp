@@ -160,7 +160,7 @@ TEST_F(SqliteStoreTest, RefusesALaterVersionAndChangesNothing) {
   open();
   tamper("PRAGMA user_version = 1000");
   EXPECT_EQ(try_open().error().code, Errc::unsupported);
-  tamper("PRAGMA user_version = 4");
+  tamper("PRAGMA user_version = 5");
   EXPECT_NE(open(), nullptr);
 }
 
@@ -176,7 +176,8 @@ TEST_F(SqliteStoreTest, AVersion1FileKeepsItsRetiredInstances) {
   const auto is_retired = [&](SqliteStore& store, std::uint8_t n) { return store.is_retired(pool, instance(n)); };
   ASSERT_TRUE(open()->commit(retire({instance(1), instance(2)})).has_value());
   tamper(
-      "ALTER TABLE pools DROP COLUMN consumed; ALTER TABLE pools DROP COLUMN expired; DROP TABLE audit; DROP INDEX "
+      "ALTER TABLE store_key DROP COLUMN previous_check; ALTER TABLE pools DROP COLUMN consumed; ALTER TABLE pools "
+      "DROP COLUMN expired; DROP TABLE audit; DROP INDEX "
       "retired_by_number; ALTER TABLE retired_instances DROP COLUMN number;"
       "PRAGMA user_version = 1");
   const auto store = open();
@@ -194,7 +195,9 @@ TEST_F(SqliteStoreTest, AVersion3FileKeepsItsBooks) {
   kms::Transaction transaction(pool);
   transaction.add(books);
   ASSERT_TRUE(open()->commit(transaction).has_value());
-  tamper("ALTER TABLE pools DROP COLUMN consumed; ALTER TABLE pools DROP COLUMN expired; PRAGMA user_version = 3");
+  tamper(
+      "ALTER TABLE store_key DROP COLUMN previous_check; ALTER TABLE pools DROP COLUMN consumed; ALTER TABLE pools "
+      "DROP COLUMN expired; PRAGMA user_version = 3");
   const auto store = open();
   ASSERT_NE(store, nullptr);
   EXPECT_EQ(store->load(pool)->books, books);

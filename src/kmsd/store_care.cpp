@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kmsd/store_care.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "kmsd/event_names.h"
+#include "service/wall_clock.h"
+
+namespace quipu::kmsd {
+namespace {
+
+constexpr Duration kScrubInterval = std::chrono::seconds(20);
+
+}  // namespace
+
+StoreCare::StoreCare(net::Loop& loop, store::SqliteStore& store, AuditWriter& audit, LogSink& log,
+                     net::Callback<void(Error)> on_failure)
+    : m_store(store),
+      m_audit(audit),
+      m_log(log),
+      m_on_failure(std::move(on_failure)),
+      m_changing_key(store.key_changing()),
+      m_part(loop, [this] { work(); }) {
+  if (m_changing_key) m_part.want();
+}
+
+Result<void> StoreCare::back_up(const std::string& file, Done done) {
+  QUIPU_TRY(m_store.begin_backup(file));
+  m_backup_done = std::move(done);
+  m_part.want();
+  return {};
+}
+
+Result<bool> StoreCare::change_key(Secret<32> store_key, std::optional<Secret<32>> previous_key) {
+  QUIPU_TRY_ASSIGN(m_changing_key, m_store.seal_with(std::move(store_key), std::move(previous_key)));
+  if (m_changing_key) m_part.want();
+  return m_changing_key;
+}
+
+void StoreCare::work() {
+  if (m_backup_done) advance_backup();
+  if (m_changing_key) advance_key_change();
+  if (m_backup_done || m_changing_key) m_part.want();
+}
+
+void StoreCare::advance_backup() {
+  auto complete = m_store.advance_backup();
+  if (complete && !*complete) return;
+  auto done = *std::exchange(m_backup_done, std::nullopt);
+  done(complete ? Result<void>() : std::unexpected(std::move(complete).error()));
+}
+
+void StoreCare::advance_key_change() {
+  bool ending = false;
+  auto changed = m_store.advance_key_change([&] {
+    ending = true;
+    m_audit.add("store_key_changed", m_store.path(), service::wall_now());
+    return m_audit.write(service::wall_now());
+  });
+  if (changed && !*changed) return;
+  m_changing_key = false;
+  if (changed) return key_changed(**changed);
+  m_log.error(event::kStoreKeyChangeFailed,
+              "the store is sealed in part with the key before, and needs both until a reload or restart went on",
+              {error_field(changed.error())});
+  tell_key_waiters(std::unexpected(changed.error()));
+  // What the audit log was about to hold is lost.
+  if (ending) m_on_failure(std::move(changed).error());
+}
+
+void StoreCare::key_changed(const store::KeyChanged& changed) {
+  scrub();
+  m_log.info(event::kStoreKeyChanged, "the store is sealed with another key than before, which no longer opens it",
+             {{"damaged_chunks", fmt::to_string(changed.damaged_chunks)}});
+  tell_key_waiters({});
+}
+
+void StoreCare::tell_key_waiters(const Result<void>& done) {
+  for (Done& each : std::exchange(m_await_key, {}))
+    each(done);
+}
+
+void StoreCare::on_second() {
+  if (net::Loop::now() >= m_next_scrub) scrub();
+}
+
+void StoreCare::scrub() {
+  m_next_scrub = net::Loop::now() + kScrubInterval;
+  if (const auto scrubbed = m_store.scrub(); !scrubbed)
+    m_log.error(event::kScrubFailed, "what was left of used key material could not be removed from the store's log",
+                {error_field(scrubbed.error())});
+}
+
+}  // namespace quipu::kmsd

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is done with the store while it is in use: copies of it, the change of its key, the removal of what deleted keys
+// left. What may take long is done a part in each turn of the loop, so that SAEs and peers are served meanwhile.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "kmsd/audit_writer.h"
+#include "net/loop.h"
+#include "store/sqlite_store.h"
+
+namespace quipu::kmsd {
+
+class StoreCare {
+ public:
+  // Called once, in a later turn of the loop; not after the end of this.
+  using Done = net::Callback<void(Result<void>)>;
+
+  // Goes on with a change of the store's key that is under way. All outlive this; `on_failure` hears that the store or
+  // its audit log cannot be written any more.
+  StoreCare(net::Loop& loop, store::SqliteStore& store, AuditWriter& audit, LogSink& log,
+            net::Callback<void(Error)> on_failure);
+
+  // Begins to copy all but key material to `file`. Errc::busy while another copy is made.
+  Result<void> back_up(const std::string& file, Done done);
+
+  // Begins to seal the store with another key; false when there is nothing to change. Errors as with
+  // SqliteStore::seal_with().
+  Result<bool> change_key(Secret<32> store_key, std::optional<Secret<32>> previous_key);
+
+  bool changing_key() const { return m_changing_key; }
+
+  // Hears how the change that is under way ends.
+  void when_key_changed(Done done) { m_await_key.push_back(std::move(done)); }
+
+  // To be called once a second; scrubs when it is time.
+  void on_second();
+  // Removes from the disk what deleted or wrapped keys left.
+  void scrub();
+
+ private:
+  void work();
+  void advance_backup();
+  void advance_key_change();
+  void key_changed(const store::KeyChanged& changed);
+  void tell_key_waiters(const Result<void>& done);
+
+  store::SqliteStore& m_store;
+  AuditWriter& m_audit;
+  LogSink& m_log;
+  net::Callback<void(Error)> m_on_failure;
+  std::optional<Done> m_backup_done;  // while one is made
+  bool m_changing_key;
+  std::vector<Done> m_await_key;
+  TimePoint m_next_scrub{};
+  net::Deferred m_part;
+};
+
+}  // namespace quipu::kmsd
