@@ -28,6 +28,9 @@ struct ConfigKey {
   std::string_view help{};
 };
 
+// Half of what the KMS keeps in a pool.
+inline constexpr std::int64_t kMaxRelayStockBit = 268'435'456;
+
 std::span<const ConfigKey> quipud_keys();
 std::span<const ConfigKey> kmsd_keys();
 

@@ -194,6 +194,13 @@ void read_combiner(const Section& section, const KmsdConfig& config, PeerKmeConf
                 fmt::format("each key takes {} sources, and there {} with \"{}\"", peer.min_sources,
                             there == 1 ? "is 1" : fmt::format("are {}", there), peer.id.value()),
                 "add a [[link]] or relay_stock_bit, or change it");
+  // The pool's room is divided among the sources.
+  const std::int64_t share = kMaxRelayStockBit / std::max<std::int64_t>(there, 1);
+  if (peer.relay_stock_bit > share)
+    section.add(
+        "relay_stock_bit",
+        fmt::format("is {}, and each key is made of {} of {} sources", peer.relay_stock_bit, peer.min_sources, there),
+        fmt::format("at most {} bit: each source has its share of the pool", share));
 }
 
 // Once the links are known.

@@ -224,6 +224,21 @@ TEST(KmsdConfig, ReadsFromHowManySourcesAKeyIsCombined) {
   EXPECT_EQ(sources("combiner = \"xor\"\nmin_sources = 2\n"), 2U);
 }
 
+TEST(KmsdConfig, RefusesMoreRelayedStockThanItsShareOfThePool) {
+  constexpr std::string_view kRest =
+      "[[peer_kme]]\nid = \"kme-c\"\naddress = \"192.0.2.3:8020\"\nsaes = []\n[[link]]\nname = \"c\"\n"
+      "peer_kme = \"kme-c\"\ndriver = \"sim\"\n";
+  const auto problems = [&](std::string_view combiner, int bits) {
+    const auto config = parse_kmsd(with_second_link(
+        std::string(combiner) + "relay_stock_bit = " + std::to_string(bits) + "\n" + std::string(kRest)));
+    return config ? "" : problems_of(config);
+  };
+  EXPECT_EQ(problems("", 268'435'456), "");
+  EXPECT_EQ(problems("combiner = \"xor\"\n", 89'478'485), "");
+  EXPECT_THAT(problems("combiner = \"xor\"\n", 89'478'486),
+              AllOf(HasSubstr("relay_stock_bit"), HasSubstr("at most 89478485 bit")));
+}
+
 TEST(KmsdConfig, RefusesToCombineWhatIsNotThere) {
   const auto refused = [](std::string_view keys) { return problems_of(parse_kmsd(with_second_link(keys))); };
   EXPECT_THAT(refused("min_sources = 2\n"), HasSubstr("has no meaning without combiner"));
