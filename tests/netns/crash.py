@@ -122,12 +122,26 @@ class Kme:
 
     def __init__(self, story, letter, address, folder):
         self.story, self.letter, self.address, self.folder = story, letter, address, folder
+        self._previous_key = folder / "previous.key"
         self.sae = f"sae-{letter}"
         self.control = Control(folder / "control.sock")
         self.process = None
         folder.mkdir()
         self._write("store.key", base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+        self.configure()
+
+    def configure(self):
         self._write("kms.toml", self._config())
+
+    def make_store_key(self):
+        """A new one, of which a reload or start takes note; the one before is named beside it."""
+        self.folder.joinpath("store.key").rename(self._previous_key)
+        self._write("store.key", base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+        self.configure()
+
+    def forget_previous_key(self):
+        self._previous_key.unlink()
+        self.configure()
 
     def _write(self, name, text):
         path = self.folder / name
@@ -138,13 +152,14 @@ class Kme:
         lines = self.story.authority.lines(f"kme-{self.letter}")
         peer, peer_address = ("b", "127.0.0.2") if self.letter == "a" else ("a", "127.0.0.1")
         fibre = self.address if self.letter == "a" else peer_address
-        return (f'[kme]\nid = "kme-{self.letter}"\nstore = "{self.folder}/kms.db"\nstore_key_file = "{self.folder}/store.key"\n'
+        previous = f'previous_store_key_file = "{self._previous_key}"\n' if self._previous_key.exists() else ""
+        return (f'[kme]\nid = "kme-{self.letter}"\nstore = "{self.folder}/kms.db"\nstore_key_file = "{self.folder}/store.key"\n{previous}'
                 f'control_socket = "{self.control.path}"\n\n[etsi014]\nlisten = "{self.address}:8014"\n{lines}\n'
                 f'[km_link]\nlisten = "{self.address}:8020"\n{lines}\n[[sae]]\nid = "{self.sae}"\n\n'
                 f'[[peer_kme]]\nid = "kme-{peer}"\naddress = "{peer_address}:8020"\nsaes = ["sae-{peer}"]\n\n'
                 f'[[link]]\nname = "a-b"\npeer_kme = "kme-{peer}"\ndriver = "sim"\nallow_simulated = true\n'
                 f'[link.options]\nrole = "{"alice" if self.letter == "a" else "bob"}"\nfibre = "{fibre}:8030"\n'
-                f'skr_bit_s = 1000000\ninitial_bits = 262144\nblock_octets = 2048\n')
+                f'skr_bit_s = 1000000\ninitial_bits = {self.story.initial_bits}\nblock_octets = 2048\n')
 
     def start(self):
         """With a log of its own."""
@@ -199,8 +214,8 @@ class Kme:
 class Story:
     """Site a, site b, and what befalls them. Site a is the one that is restored and cloned."""
 
-    def __init__(self, rng, program):
-        self.rng, self.program = rng, program
+    def __init__(self, rng, program, initial_bits=262144):
+        self.rng, self.program, self.initial_bits = rng, program, initial_bits
         self.ledger = Ledger()
         self.loads = []
         self.kmes = []
