@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the benchmarks share: two processors, a folder on a real disk, and the form of the figures."""
+"""What the benchmarks share: arguments, two processors, a folder on a real disk, and the form of the figures."""
 
+import argparse
 import json
 import os
 import pathlib
 import platform
 import statistics
 import subprocess
+import sys
 import time
 
 PROCESSORS = 2
@@ -75,3 +77,28 @@ class Figures:
 
     def write(self, path):
         path.write_text(json.dumps(self.document, indent=2) + "\n")
+
+
+def benchmark(bench, measure, seconds, options):
+    """The program: measure(figures, programs, folder, arguments) adds to the figures. `seconds` of load by default; `options`: further
+    whole numbers, as (name, default, help)."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    parser.add_argument("--folder", type=pathlib.Path, help="where the stores are made, on a disk (that of the programs)")
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=seconds)
+    for name, default, text in options:
+        parser.add_argument(name, type=int, default=default, help=text)
+    arguments = parser.parse_args()
+    programs = arguments.bin.resolve()
+    folder = (arguments.folder or programs).resolve()
+    try:
+        figures = Figures(bench, file_system_of(folder))
+        share_processors()
+        call("ip", "link", "set", "lo", "up")
+        measure(figures, programs, folder, arguments)
+        if arguments.json:
+            figures.write(arguments.json)
+    except Failure as failure:
+        sys.exit(f"bench {bench}: {failure}")

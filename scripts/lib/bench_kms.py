@@ -5,17 +5,15 @@
                                 quipu-driver     <---fibre--->     quipu-driver
 """
 
-import argparse
 import json
 import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 
-from bench import Failure, Figures, call, file_system_of, share_processors, wait_until
+from bench import Failure, benchmark, call, wait_until
 from bench_site import Site, start
 
 KEY_BITS = 256
@@ -168,31 +166,13 @@ def measure_start(sites, figures, runs):
     figures.add("kms_stock_rss", "MiB", rss_mib)
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", type=pathlib.Path, required=True)
-    parser.add_argument("--folder", type=pathlib.Path, help="where the stores are made, on a disk (that of the programs)")
-    parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--stock-keys", type=int, default=STOCK_KEYS)
-    arguments = parser.parse_args()
-    programs = arguments.bin.resolve()
-    folder = (arguments.folder or programs).resolve()
-    try:
-        figures = Figures("kms", file_system_of(folder))
-        share_processors()
-        call("ip", "link", "set", "lo", "up")
-        with TwoSites(programs, folder) as sites:
-            measure_load(sites, figures, arguments.runs, arguments.seconds)
-        with TwoSites(programs, folder) as sites:
-            measure_stock(sites, figures, arguments.stock_keys)
-            measure_start(sites, figures, arguments.runs)
-        if arguments.json:
-            figures.write(arguments.json)
-    except Failure as failure:
-        sys.exit(f"bench kms: {failure}")
+def measure(figures, programs, folder, arguments):
+    with TwoSites(programs, folder) as sites:
+        measure_load(sites, figures, arguments.runs, arguments.seconds)
+    with TwoSites(programs, folder) as sites:
+        measure_stock(sites, figures, arguments.stock_keys)
+        measure_start(sites, figures, arguments.runs)
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("kms", measure, 5, [("--stock-keys", STOCK_KEYS, "in stock at the most")])

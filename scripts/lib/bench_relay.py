@@ -7,15 +7,13 @@ The time until there is another way, in a ring:  kme-a ===== kme-b ===== kme-c =
 Each ===== is a simulated QKD link with a driver at both ends, and a KM link; the pool that is fed by relay has a KM link alone.
 """
 
-import argparse
 import pathlib
 import shutil
 import signal
-import sys
 import tempfile
 import time
 
-from bench import Failure, Figures, call, file_system_of, share_processors, wait_until
+from bench import Failure, benchmark, call, wait_until
 from bench_site import Site, start
 
 BLOCK_OCTETS = 16_320
@@ -129,33 +127,15 @@ def reroute_s(network):
     return time.monotonic() - begin
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--bin", type=pathlib.Path, required=True)
-    parser.add_argument("--folder", type=pathlib.Path, help="where the stores are made, on a disk (that of the programs)")
-    parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2)
-    parser.add_argument("--link-bits", type=int, default=LINK_BITS, help="in stock at each link before the relay begins")
-    arguments = parser.parse_args()
-    programs = arguments.bin.resolve()
-    folder = (arguments.folder or programs).resolve()
-    try:
-        figures = Figures("relay", file_system_of(folder))
-        share_processors()
-        call("ip", "link", "set", "lo", "up")
-        with Network(programs, folder, ["ab", "bc", "cd"], "ad") as network:
-            measure_rate(network, figures, arguments.runs, arguments.seconds, arguments.link_bits)
-        times = []
-        for _ in range(arguments.runs):
-            with Network(programs, folder, ["ab", "bc", "cd", "ad"], "ac") as network:
-                times.append(reroute_s(network))
-        figures.add("relay_reroute", "s", times)
-        if arguments.json:
-            figures.write(arguments.json)
-    except Failure as failure:
-        sys.exit(f"bench relay: {failure}")
+def measure(figures, programs, folder, arguments):
+    with Network(programs, folder, ["ab", "bc", "cd"], "ad") as network:
+        measure_rate(network, figures, arguments.runs, arguments.seconds, arguments.link_bits)
+    times = []
+    for _ in range(arguments.runs):
+        with Network(programs, folder, ["ab", "bc", "cd", "ad"], "ac") as network:
+            times.append(reroute_s(network))
+    figures.add("relay_reroute", "s", times)
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("relay", measure, 2, [("--link-bits", LINK_BITS, "in stock at each link before the relay begins")])
