@@ -141,7 +141,8 @@ constexpr ConfigKey kKeys[] = {
      .type = integer,
      .min = 1,
      .max = 1'000'000,
-     .help = "Keys of one pool that it may have without all their slaves having fetched them. Without: no limit."},
+     .help =
+         "Keys that may wait at one other KME because not all its slaves there have fetched them. Without: no limit."},
     {.section = "sae[]",
      .name = "uses_reserve",
      .type = boolean,

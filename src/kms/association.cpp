@@ -42,11 +42,11 @@ Association::Association(Site& site, const PeerConfig& config, Pool pool)
       m_pool(std::move(pool)),
       m_link(site, config.id),
       m_own(site, m_pool, m_link),
-      m_opened(site, m_pool, m_link, m_own),
+      m_opened(site, m_pool, m_link, m_own, m_counts),
       m_contact(site, m_pool, m_link, m_own, m_opened),
       m_accept(site, m_pool, m_link, m_opened, count_shares(site.config, config)),
-      m_transferred(site, config, m_link, m_opened),
-      m_delivery(site, config, m_pool, m_link, m_own, m_opened, m_transferred, m_availability),
+      m_transferred(site, config, m_link, m_opened, m_counts),
+      m_delivery(site, config, m_pool, m_link, m_own, m_opened, m_transferred, m_counts, m_availability),
       m_production(site.now),
       m_consumption(site.now),
       m_counted_supply(supply_octets()),
@@ -120,6 +120,7 @@ void Association::contact_made() {
   m_delivery.contact(m_contact.take_peer_restarted());  // before any Close: after it no binding may follow
   m_own.repeat();
   m_opened.repeat();
+  m_counts.repeat();
   m_accept.repeat();
   ask_closes();
   m_site.act(LinkUp{m_config.id});

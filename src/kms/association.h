@@ -114,7 +114,7 @@ class Association {
 
   Result<void> dispatch(const wire::VoidRequest& m) { return m_accept.receive(m); }
 
-  Result<void> dispatch(const wire::Lease& m) { return m_opened.receive(m); }
+  Result<void> dispatch(const wire::Lease& m) { return m_opened.receive(m, m_transferred.has_any(m.key_ids)); }
 
   Result<void> dispatch(const wire::Open& m) { return m_own.receive(m); }
 
@@ -149,6 +149,7 @@ class Association {
   Pool m_pool;
   KmLink m_link;
   OwnLeases m_own;
+  UnfetchedCounts m_counts;
   OpenedLeases m_opened;
   ContactExchange m_contact;
   Accept m_accept;

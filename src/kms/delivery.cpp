@@ -46,19 +46,16 @@ const SaeTerms& Delivery::terms_of(const SaeId& sae) const {
   return terms == m_site.config.terms.end() ? kNone : terms->second;
 }
 
-// Given out here and, as far as the peer has told, not fetched there.
-std::uint64_t Delivery::unfetched_keys(const SaeId& master) const {
-  const auto told = m_unfetched.find(master);
-  const auto since = std::ranges::count(m_unacknowledged, master,
-                                        [](const Unacknowledged& each) -> const SaeId& { return each.binding.master; });
-  return (told == m_unfetched.end() ? 0 : told->second) + static_cast<std::uint64_t>(since);
-}
-
 std::optional<etsi::ApiError> Delivery::over_quota(const KeyOrder& order) const {
-  const auto quota = terms_of(order.master).max_unfetched_keys;
-  if (!quota) return std::nullopt;
-  if (order.demand.number > *quota) return bad_request("more keys than this SAE may leave unfetched");
-  if (unfetched_keys(order.master) + order.demand.number <= *quota) return std::nullopt;
+  const SaeQuotas& quotas = m_site.quotas;
+  if (!quotas.limits(order.master)) return std::nullopt;
+  const std::uint32_t keys = order.demand.number;
+  if (!quotas.may_ever(order.master, keys)) return bad_request("more keys than this SAE may leave unfetched");
+  const bool allowed =
+      quotas.allows(order.master, m_peer.id, keys) && std::ranges::all_of(order.further, [&](const auto& each) {
+        return quotas.allows(order.master, each.first, keys);
+      });
+  if (allowed) return std::nullopt;
   return unavailable(
       "this SAE has as many keys as it may leave unfetched; ask again when their slaves have fetched them");
 }
@@ -104,6 +101,9 @@ std::optional<std::expected<std::vector<CarvedKey>, etsi::ApiError>> Delivery::c
     return std::unexpected(unavailable("not enough key material available"));
   }
   m_site.rates.spend(order.master, std::uint64_t{order.demand.number} * order.demand.size_bits, m_site.now);
+  m_site.quotas.give(order.master, m_peer.id, order.demand.number);
+  for (const auto& [peer, slaves] : order.further)
+    m_site.quotas.give(order.master, peer, order.demand.number);
   return *std::move(carved);
 }
 
@@ -128,8 +128,9 @@ bool Delivery::hand_out_kept(RequestId request, const KeyOrder& order, std::vect
   return true;
 }
 
-void Delivery::give_up_kept(const std::vector<CarvedKey>& keys) {
+void Delivery::give_up_kept(const KeyOrder& order, const std::vector<CarvedKey>& keys) {
   m_own.release(keys, false);
+  m_site.quotas.settle(order.master, m_peer.id, order.demand.number);
 }
 
 void Delivery::bind(const CarvedKey& key, const KeyOrder& order) {
@@ -141,6 +142,7 @@ void Delivery::bind(const CarvedKey& key, const KeyOrder& order) {
   binding.size_bits = order.demand.size_bits;
   binding.master = order.master;
   binding.slaves = order.slaves;
+  binding.is_counted = m_site.quotas.limits(order.master);
   if (m_link.up()) m_link.send(binding);
   m_unacknowledged.push_back({std::move(binding), m_site.now});
 }
@@ -238,36 +240,42 @@ void Delivery::acknowledge_bindings() {
   if (!m_ack_due || m_site.now < *m_ack_due) return;
   m_ack_due.reset();
   if (!m_link.up()) return;
-  std::vector<wire::UnfetchedKeys> counts = m_opened.take_unfetched();
-  do {
-    wire::BindingAck ack{wire::BindingNumber(m_received_binding), {}};
-    while (!counts.empty() && ack.unfetched.size() < wire::kMaxUnfetchedCounts) {
-      ack.unfetched.push_back(std::move(counts.back()));
-      counts.pop_back();
-    }
-    m_link.send(ack);
-  } while (!counts.empty());
+  std::vector<wire::UnfetchedKeys> counts = m_counts.take_news();
+  // What is acknowledged is counted there no more, so that waits until all counts are told.
+  while (counts.size() > wire::kMaxUnfetchedCounts) {
+    const auto part = counts.end() - wire::kMaxUnfetchedCounts;
+    m_link.send(wire::BindingAck{wire::BindingNumber(m_told_binding), {part, counts.end()}});
+    counts.erase(part, counts.end());
+  }
+  m_told_binding = m_received_binding;
+  m_link.send(wire::BindingAck{wire::BindingNumber(m_told_binding), std::move(counts)});
 }
 
 void Delivery::tell_fetched() {
-  if (m_link.up() && m_opened.has_unfetched_news() && !m_ack_due) m_ack_due = m_site.now + kMaxAckDelay;
+  if (m_link.up() && m_counts.has_news() && !m_ack_due) m_ack_due = m_site.now + kMaxAckDelay;
 }
 
 void Delivery::receive(const wire::BindingAck& message) {
-  while (!m_unacknowledged.empty() && m_unacknowledged.front().binding.number <= message.number)
-    m_unacknowledged.pop_front();
-  // Those of other sites' SAEs would only fill memory.
+  forget_acknowledged(message.number);
   for (const wire::UnfetchedKeys& count : message.unfetched)
-    if (std::ranges::find(m_site.config.saes, count.master) != m_site.config.saes.end())
-      m_unfetched[count.master] = count.keys;
+    m_site.quotas.told(count.master, m_peer.id, count.keys);
+}
+
+void Delivery::forget_acknowledged(wire::BindingNumber up_to) {
+  while (!m_unacknowledged.empty() && m_unacknowledged.front().binding.number <= up_to) {
+    const wire::Binding& binding = m_unacknowledged.front().binding;
+    if (binding.is_counted) m_site.quotas.settle(binding.master, m_peer.id, 1);
+    m_unacknowledged.pop_front();
+  }
 }
 
 void Delivery::contact(bool peer_restarted) {
   m_ack_due.reset();  // the peer repeats what was not acknowledged
   if (peer_restarted) {
-    m_unacknowledged.clear();
-    m_unfetched.clear();  // what it had opened is burnt
+    forget_acknowledged(wire::BindingNumber(m_last_binding));
+    m_site.quotas.restarted(m_peer.id);  // what it had opened is burnt
     m_received_binding = 0;
+    m_told_binding = 0;
   }
   for (Unacknowledged& each : m_unacknowledged) {
     each.sent = m_site.now;

@@ -5,7 +5,6 @@
 
 #include <deque>
 #include <list>
-#include <map>
 #include <optional>
 #include <variant>
 #include <vector>
@@ -25,7 +24,7 @@ inline constexpr Duration kMaxAckDelay = std::chrono::milliseconds(20);
 class Delivery {
  public:
   Delivery(Site& site, const PeerConfig& peer, const Pool& pool, KmLink& link, OwnLeases& own, OpenedLeases& opened,
-           TransferredKeys& transferred, const Availability& availability)
+           TransferredKeys& transferred, UnfetchedCounts& counts, const Availability& availability)
       : m_site(site),
         m_peer(peer),
         m_pool(pool),
@@ -33,6 +32,7 @@ class Delivery {
         m_own(own),
         m_opened(opened),
         m_transferred(transferred),
+        m_counts(counts),
         m_availability(availability) {}
 
   // Each call is answered once, now or later; an order with slaves at further KMEs goes on to multicast when it is cut.
@@ -45,7 +45,7 @@ class Delivery {
   // any more. `simulated`: the key that they were transferred under.
   bool hand_out_kept(RequestId request, const KeyOrder& order, std::vector<CarvedKey>& keys, bool simulated);
   // They are burnt.
-  void give_up_kept(const std::vector<CarvedKey>& keys);
+  void give_up_kept(const KeyOrder& order, const std::vector<CarvedKey>& keys);
 
   // Something came that a waiting request may wait for, or time has passed.
   void retry();
@@ -106,7 +106,6 @@ class Delivery {
   std::optional<std::expected<std::vector<CarvedKey>, etsi::ApiError>> carve(const KeyOrder& order, bool last);
   std::optional<EtsiReply> attempt(const DecWait& wait, bool last);
   const SaeTerms& terms_of(const SaeId& sae) const;
-  std::uint64_t unfetched_keys(const SaeId& master) const;
   std::optional<etsi::ApiError> over_quota(const KeyOrder& order) const;
   // Why this SAE may not draw on what is there; empty when it may.
   std::optional<etsi::ApiError> over_budget(const KeyOrder& order) const;
@@ -118,6 +117,7 @@ class Delivery {
   EtsiReply hand_out(const KeyOrder& order, std::vector<CarvedKey>& keys, bool simulated);
   void bind(const CarvedKey& key, const KeyOrder& order);
   void acknowledge_bindings();
+  void forget_acknowledged(wire::BindingNumber up_to);
   etsi::ApiError not_serving() const;
 
   Site& m_site;
@@ -127,13 +127,14 @@ class Delivery {
   OwnLeases& m_own;
   OpenedLeases& m_opened;
   TransferredKeys& m_transferred;
+  UnfetchedCounts& m_counts;
   const Availability& m_availability;
   std::list<Waiting> m_waiting;  // in order of arrival
   std::uint64_t m_last_binding = 0;
   std::deque<Unacknowledged> m_unacknowledged;
-  std::map<SaeId, std::uint32_t> m_unfetched;  // by master, as of the last binding that was acknowledged
-  std::uint64_t m_received_binding = 0;        // the highest of the peer's run
-  std::optional<TimePoint> m_ack_due;          // some of them are not acknowledged on this connection
+  std::uint64_t m_received_binding = 0;  // the highest of the peer's run
+  std::uint64_t m_told_binding = 0;      // that was acknowledged last
+  std::optional<TimePoint> m_ack_due;    // some of them are not acknowledged on this connection
   std::uint64_t m_delivered_keys = 0;
   std::uint64_t m_delivered_octets = 0;
   std::uint64_t m_spent_octets = 0;

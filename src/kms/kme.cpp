@@ -20,11 +20,19 @@ std::map<SaeId, std::uint64_t> rates_of(const KmeConfig& config) {
   return rates;
 }
 
+std::map<SaeId, std::uint32_t> quotas_of(const KmeConfig& config) {
+  std::map<SaeId, std::uint32_t> quotas;
+  for (const auto& [sae, terms] : config.terms)
+    if (terms.max_unfetched_keys) quotas.emplace(sae, *terms.max_unfetched_keys);
+  return quotas;
+}
+
 class CoreKme final : public Kme {
  public:
   CoreKme(KmeConfig config, crypto::Rng& rng, WallTime wall, TimePoint now)
-      : m_site{std::move(config), rng, {}, now, wall, SaeRates()} {
+      : m_site{std::move(config), rng, {}, now, wall, SaeRates(), SaeQuotas()} {
     m_site.rates = SaeRates(rates_of(m_site.config));
+    m_site.quotas = SaeQuotas(quotas_of(m_site.config));
     m_site.instance = InstanceId(m_site.random_uuid());
   }
 

@@ -44,7 +44,7 @@ struct PeerConfig {
 struct SaeTerms {
   std::optional<std::uint64_t> max_rate_bit_s;  // of keys by enc_keys; absent: no limit
   bool uses_reserve = false;                    // one of the site's own tunnels
-  // Of keys of one pool that it was given and that not all their slaves have fetched; absent: no limit.
+  // Of keys that it was given and that not all their slaves at one KME have fetched; absent: no limit.
   std::optional<std::uint32_t> max_unfetched_keys{};
 };
 

@@ -252,7 +252,7 @@ void put_associated_data(Out& out, const KeyTransfer& m) {
   put(out, m.master);
   put_list(out, m.slaves);
   put_list(out, m.key_ids);
-  out.u32(m.size_bits).u8(m.simulated ? 1 : 0);
+  out.u32(m.size_bits).u8(m.simulated ? 1 : 0).u8(m.is_counted ? 1 : 0);
   put_list(out, m.pad);
 }
 
@@ -294,7 +294,7 @@ void put(Out& out, const Binding& m) {
   put(out, MessageType::binding);
   out.u64(m.number.value());
   put(out, m.lease);
-  out.u16(m.slot).u16(m.slots).u32(m.size_bits);
+  out.u16(m.slot).u16(m.slots).u32(m.size_bits).u8(m.is_counted ? 1 : 0);
   put(out, m.master);
   put_list(out, m.slaves);
 }

@@ -251,6 +251,7 @@ struct KeyTransfer {
   std::vector<Uuid> key_ids;
   std::uint32_t size_bits = 0;  // of each key
   bool simulated = false;       // the keys are of a simulated device
+  bool is_counted = false;      // as in Binding
   // At first the key of the tag, then a one-time pad of whole slots for the ciphertext.
   std::vector<PadPart> pad;
   Bytes ciphertext;        // the keys, one after the other
@@ -321,18 +322,20 @@ struct Binding {
   std::uint32_t size_bits = 0;  // of the key: the first octets of those slots
   SaeId master;
   std::vector<SaeId> slaves;
+  bool is_counted = false;  // the sender limits how many keys of the master are not fetched: BindingAck tells it
 
   bool operator==(const Binding&) const = default;
 };
 
 struct UnfetchedKeys {
   SaeId master;
-  std::uint32_t keys = 0;  // bound to it and not fetched by all their slaves
+  std::uint32_t keys = 0;  // that are counted, and not fetched by all their slaves
 
   bool operator==(const UnfetchedKeys&) const = default;
 };
 
-// With the counts as of that binding: of masters whose count has changed, of all after contact.
+// With counts as they are now: of masters whose count has changed, of all after contact. The messages that tell many
+// of them have the number of the acknowledgement before, but for the last.
 struct BindingAck {
   BindingNumber number;
   std::vector<UnfetchedKeys> unfetched;

@@ -263,6 +263,7 @@ Message key_transfer(FieldReader& r) {
   m.key_ids = r.list(kMaxLeaseSlots, 16, [&] { return r.uuid<Uuid>(); });
   m.size_bits = r.in().u32();
   m.simulated = r.flag();
+  m.is_counted = r.flag();
   m.pad = pad(r);
   r.require(!m.slaves.empty() && !m.key_ids.empty() && m.size_bits != 0 && m.size_bits % 8 == 0);
   const std::uint64_t length = std::uint64_t{m.size_bits / 8} * m.key_ids.size();
@@ -312,6 +313,7 @@ Message binding(FieldReader& r) {
   m.slot = r.in().u16();
   m.slots = r.in().u16();
   m.size_bits = r.in().u32();
+  m.is_counted = r.flag();
   m.master = SaeId(r.text(kMaxIdSize));
   m.slaves = r.list(etsi::kMaxAdditionalSaes + 1, 2, [&] { return SaeId(r.text(kMaxIdSize)); });
   r.require(m.number.value() != 0 && m.slots != 0 && m.slot + m.slots <= int{kMaxLeaseSlots} && !m.slaves.empty());

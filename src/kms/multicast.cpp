@@ -54,10 +54,14 @@ void Multicast::on(KeysCarved& event) {
 void Multicast::on(const KeyTransferAnswered& event) {
   for (Pending& pending : m_pending)
     for (Transfer& transfer : pending.transfers)
-      if (transfer.id == event.transfer) {
-        transfer.stage = Stage::held;
-        transfer.failed = event.refused;
-      }
+      if (transfer.id == event.transfer) answered(pending.carved.order, transfer, event.refused);
+}
+
+void Multicast::answered(const KeyOrder& order, Transfer& transfer, std::optional<wire::RefusalReason> refused) {
+  transfer.failed = refused;
+  if (refused) return;
+  transfer.stage = Stage::held;
+  m_site.quotas.hold(order.master, transfer.to, order.demand.number);
 }
 
 bool Multicast::progress(Pending& pending) {
@@ -92,6 +96,7 @@ void Multicast::send(const KeysCarved& carved, Transfer& transfer, CarvedPad pad
     message.key_ids.push_back(key.key_id);
   message.size_bits = carved.order.demand.size_bits;
   message.simulated = at(carved.target).is_simulated();
+  message.is_counted = m_site.quotas.limits(carved.order.master);
   message.pad = std::move(pad.parts);
   PadSealed sealed = seal_with_pad(joined(carved.keys).view(), pad.octets.view(), wire::associated_data(message));
   message.ciphertext = std::move(sealed.ciphertext);
@@ -123,9 +128,12 @@ void Multicast::fail(Pending& pending, const KmeId& peer, wire::RefusalReason re
 }
 
 void Multicast::give_up(Pending& pending) {
-  for (const Transfer& transfer : pending.transfers)
+  const KeyOrder& order = pending.carved.order;
+  for (const Transfer& transfer : pending.transfers) {
     if (transfer.stage != Stage::wants_pad) at(transfer.to).send(wire::KeyTransferVoid{transfer.id});
-  at(pending.carved.target).delivery().give_up_kept(pending.carved.keys);
+    if (transfer.stage != Stage::held) m_site.quotas.settle(order.master, transfer.to, order.demand.number);
+  }
+  at(pending.carved.target).delivery().give_up_kept(order, pending.carved.keys);
   at(pending.carved.target).touch();
 }
 

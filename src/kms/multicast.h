@@ -49,6 +49,7 @@ class Multicast {
 
   void on(KeysCarved& event);
   void on(const KeyTransferAnswered& event);
+  void answered(const KeyOrder& order, Transfer& transfer, std::optional<wire::RefusalReason> refused);
   void go_on(const Pending& pending, Transfer& transfer);
   void send(const KeysCarved& carved, Transfer& transfer, CarvedPad pad);
   // True when it has ended.

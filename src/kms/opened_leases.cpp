@@ -43,30 +43,15 @@ void OpenedLeases::retire(Lease& lease, std::map<std::uint16_t, Bound>::iterator
   const MutableBytes octets = lease.keys.mutable_view().subspan(slot * kSlotSize, std::size_t{key.slots} * kSlotSize);
   wipe(octets.data(), octets.size());
   close_slot(lease, slot);
-  count(key, false);
+  if (key.is_counted) m_counts.remove(key.master);
   lease.bound.erase(bound);
 }
 
-// A key that begins or ceases to wait for its slaves.
-void OpenedLeases::count(const Bound& bound, bool unfetched) {
-  if (bound.named.empty()) return;  // a pad
-  std::uint32_t& keys = m_unfetched[bound.master];
-  keys = unfetched ? keys + 1 : keys - 1;
-  m_recounted.insert(bound.master);
-}
-
-std::vector<wire::UnfetchedKeys> OpenedLeases::take_unfetched() {
-  std::vector<wire::UnfetchedKeys> counts;
-  for (const SaeId& master : std::exchange(m_recounted, {}))
-    counts.push_back({master, m_unfetched.at(master)});
-  return counts;
-}
-
-std::optional<wire::RefusalReason> OpenedLeases::judge(const wire::Lease& message) {
+std::optional<wire::RefusalReason> OpenedLeases::judge(const wire::Lease& message, bool brought) {
   using enum wire::RefusalReason;
   if (m_pool.peer_instance() != message.instance) return instance;
   const std::set<Uuid> fresh(message.key_ids.begin(), message.key_ids.end());
-  if (fresh.size() != message.key_ids.size() ||
+  if (brought || fresh.size() != message.key_ids.size() ||
       std::ranges::any_of(fresh, [&](const Uuid& id) { return m_places.contains(id); }))
     return duplicate;
   if (!m_pool.is_usable(message.extents)) return no_block;
@@ -102,7 +87,7 @@ bool OpenedLeases::make_room() {
   return true;
 }
 
-Result<void> OpenedLeases::receive(const wire::Lease& message) {
+Result<void> OpenedLeases::receive(const wire::Lease& message, bool brought) {
   if (const LeaseRecord* known = m_pool.find(message.id)) {
     // Asked again after contact: answered as before.
     const bool same = known->holder == Holder::peer && known->holder_instance == message.instance &&
@@ -113,7 +98,7 @@ Result<void> OpenedLeases::receive(const wire::Lease& message) {
       m_link.send(wire::Refused{message.number, wire::RefusalReason::duplicate});
     return {};
   }
-  if (const auto reason = judge(message)) {
+  if (const auto reason = judge(message, brought)) {
     QUIPU_TRY(m_pool.commit());
     if (*reason == wire::RefusalReason::duplicate)
       m_site.alarm("key_id_repeated", "The peer announced a key_ID twice; the lease was refused.",
@@ -155,8 +140,6 @@ void OpenedLeases::ask(const LeaseId& id) {
 void OpenedLeases::repeat() {
   for (const auto& [id, lease] : m_leases)
     if (!lease.acknowledged) ask(id);
-  for (const auto& [master, keys] : m_unfetched)
-    m_recounted.insert(master);
 }
 
 void OpenedLeases::open_acknowledged(const LeaseId& id) {
@@ -211,6 +194,7 @@ void OpenedLeases::bind(const wire::Binding& message) {
   bound.master = message.master;
   bound.named = served;
   bound.slaves = std::move(served);
+  bound.is_counted = message.is_counted;
   bind(lease, message.slot, std::move(bound));
 }
 
@@ -226,7 +210,7 @@ void OpenedLeases::bind(Lease& lease, std::uint16_t slot, Bound bound) {
     close_slot(lease, next);
   bound.expires = m_site.now + m_site.config.limits.undelivered_ttl;
   if (!m_next_expiry) m_next_expiry = bound.expires;
-  count(bound, true);
+  if (bound.is_counted) m_counts.add(bound.master);
   lease.bound.emplace(slot, std::move(bound));
 }
 
@@ -329,7 +313,7 @@ void OpenedLeases::close(std::map<LeaseId, Lease>::iterator lease) {
   for (std::size_t slot = 0; slot < lease->second.key_ids.size(); ++slot)
     close_slot(lease->second, slot);
   for (const auto& [slot, bound] : lease->second.bound)
-    count(bound, false);
+    if (bound.is_counted) m_counts.remove(bound.master);
   m_pool.close_here(lease->first, lease->second.use);
   m_leases.erase(lease);
 }

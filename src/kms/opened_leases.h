@@ -12,13 +12,15 @@
 #include "kms/km_link.h"
 #include "kms/own_leases.h"
 #include "kms/pool.h"
+#include "kms/unfetched_counts.h"
 
 namespace quipu::kms {
 
 class OpenedLeases {
  public:
-  OpenedLeases(Site& site, Pool& pool, KmLink& link, OwnLeases& own)
-      : m_site(site), m_pool(pool), m_link(link), m_own(own) {}
+  // All outlive it.
+  OpenedLeases(Site& site, Pool& pool, KmLink& link, OwnLeases& own, UnfetchedCounts& counts)
+      : m_site(site), m_pool(pool), m_link(link), m_own(own), m_counts(counts) {}
 
   // What dec_keys finds under a key_ID.
   enum class Finding {
@@ -36,8 +38,8 @@ class OpenedLeases {
   // The key, once for this slave: look_up() just granted it.
   SecretBytes fetch(const Uuid& key_id, const SaeId& slave);
 
-  // Each gives exactly one answer on the link.
-  Result<void> receive(const wire::Lease& message);
+  // Each gives exactly one answer on the link. `brought`: a transfer has brought a key under one of its key_IDs.
+  Result<void> receive(const wire::Lease& message, bool brought);
   // Answers to our requests to open.
   void open_acknowledged(const LeaseId& id);
   Result<void> open_refused(const LeaseId& id, wire::RefusalReason reason);
@@ -70,13 +72,6 @@ class OpenedLeases {
 
   std::optional<TimePoint> next_expiry() const { return m_next_expiry; }
 
-  // Whether there is something for take_unfetched().
-  bool has_unfetched_news() const { return !m_recounted.empty(); }
-
-  // How many keys of each master not all their slaves have fetched: of masters whose count has changed since the last
-  // call, and of all after repeat().
-  std::vector<wire::UnfetchedKeys> take_unfetched();
-
   // Staged only: closed now, the rest burnt. Harmless when the lease is not open here.
   void burn(const LeaseId& id);
   // Staged only: leases of either holder on that block are burnt, then it is voided.
@@ -90,6 +85,7 @@ class OpenedLeases {
     std::set<SaeId> named;   // nobody, when it is a pad of this KME
     std::set<SaeId> slaves;  // of those, who have not fetched it yet
     bool fetched = false;    // by one of them at least
+    bool is_counted = false;
     TimePoint expires;
   };
 
@@ -111,7 +107,7 @@ class OpenedLeases {
     bool operator==(const Place&) const = default;
   };
 
-  std::optional<wire::RefusalReason> judge(const wire::Lease& message);
+  std::optional<wire::RefusalReason> judge(const wire::Lease& message, bool brought);
   bool make_room();
   bool is_served_there(const SaeId& master) const;
   // Empty when it is not bound as a pad, or burnt.
@@ -122,7 +118,6 @@ class OpenedLeases {
   void close_slot(const Lease& lease, std::size_t slot);
   bool is_unbound(const Lease& lease, std::size_t begin, std::size_t end) const;
   void bind(Lease& lease, std::uint16_t slot, Bound bound);
-  void count(const Bound& bound, bool unfetched);
   void forget(Lease& lease, std::size_t begin, std::size_t end);
   Result<void> adopt(const wire::Lease& message);
   void ask(const LeaseId& id);
@@ -134,12 +129,11 @@ class OpenedLeases {
   Pool& m_pool;
   KmLink& m_link;
   OwnLeases& m_own;
+  UnfetchedCounts& m_counts;
   std::map<LeaseId, Lease> m_leases;
   std::uint64_t m_last_serial = 0;
-  std::unordered_map<Uuid, Place> m_places;    // every key_ID that may still be fetched
-  std::map<SaeId, std::uint32_t> m_unfetched;  // by master
-  std::set<SaeId> m_recounted;                 // masters whose count the peer does not know
-  std::optional<TimePoint> m_next_expiry;      // of the bindings; not after the earliest
+  std::unordered_map<Uuid, Place> m_places;  // every key_ID that may still be fetched
+  std::optional<TimePoint> m_next_expiry;    // of the bindings; not after the earliest
 };
 
 }  // namespace quipu::kms

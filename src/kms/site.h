@@ -8,6 +8,7 @@
 #include "kms/kme.h"
 #include "kms/multicast_events.h"
 #include "kms/relay/relay_events.h"
+#include "kms/sae_quotas.h"
 #include "kms/sae_rates.h"
 
 namespace quipu::kms {
@@ -19,6 +20,7 @@ struct Site {
   TimePoint now;
   WallTime wall;  // as last told
   SaeRates rates;
+  SaeQuotas quotas{};
   Actions actions{};
   std::vector<RelayEvent> relay_events{};  // of this call, for the relay
   std::vector<MulticastEvent> multicast_events{};

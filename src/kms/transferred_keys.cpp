@@ -11,38 +11,12 @@ namespace {
 
 using enum wire::RefusalReason;
 
-// In locked memory, from one peer.
-constexpr std::size_t kMaxHeldKeys = 4'096;
-constexpr std::size_t kMaxHeldOctets = std::size_t{1} << 20;
 // Whose pads cannot be opened yet.
 constexpr std::size_t kMaxArrivals = 64;
 // Answers that are remembered for repeated transfers.
 constexpr std::size_t kMaxReceipts = 1'024;
 
 }  // namespace
-
-TransferredKeys::Finding TransferredKeys::look_up(const Uuid& key_id, const SaeId& master, const SaeId& slave) const {
-  const auto place = m_places.find(key_id);
-  if (place == m_places.end()) return Finding::unknown;
-  const Held& held = *place->second;
-  if (held.master != master || !held.named.contains(slave)) return Finding::refused;
-  return held.slaves.contains(slave) ? Finding::granted : Finding::unknown;
-}
-
-SecretBytes TransferredKeys::fetch(const Uuid& key_id, const SaeId& slave) {
-  const auto held = m_places.at(key_id);
-  const std::size_t taken = held->slaves.erase(slave);
-  QUIPU_ASSERT(taken == 1);
-  SecretBytes key = SecretBytes::copy_of(held->key.view());
-  if (held->slaves.empty()) erase(held);
-  return key;
-}
-
-TransferredKeys::Keys::iterator TransferredKeys::erase(Keys::iterator held) {
-  m_octets -= held->key.size();
-  m_places.erase(held->key_id);
-  return m_held.erase(held);
-}
 
 TransferredKeys::Arrivals::iterator TransferredKeys::drop(Arrivals::iterator arrival) {
   for (const Uuid& id : arrival->message.key_ids)
@@ -51,8 +25,7 @@ TransferredKeys::Arrivals::iterator TransferredKeys::drop(Arrivals::iterator arr
 }
 
 void TransferredKeys::erase_all() {
-  while (!m_held.empty())
-    erase(m_held.begin());
+  m_held.erase_all();
   for (const Arrival& arrival : std::exchange(m_arrivals, {})) {
     m_opened.give_up_pad(arrival.message.pad);
     answer(arrival, no_pad);
@@ -112,14 +85,15 @@ std::set<SaeId> TransferredKeys::served(const std::vector<SaeId>& slaves) const 
   return here;
 }
 
-bool TransferredKeys::is_known(const Uuid& key_id) const {
-  return m_places.contains(key_id) || m_arriving.contains(key_id) || m_opened.knows(key_id);
+bool TransferredKeys::has_any(const std::vector<Uuid>& key_ids) const {
+  return std::ranges::any_of(key_ids, [&](const Uuid& id) { return m_held.contains(id) || m_arriving.contains(id); });
 }
 
 std::optional<wire::RefusalReason> TransferredKeys::judge(const wire::KeyTransfer& message) const {
   if (m_arrivals.size() >= kMaxArrivals) return full;
   const std::set<Uuid> ids(message.key_ids.begin(), message.key_ids.end());
-  if (ids.size() != message.key_ids.size() || std::ranges::any_of(ids, [&](const Uuid& id) { return is_known(id); }))
+  if (ids.size() != message.key_ids.size() || m_held.contains(message.id) || has_any(message.key_ids) ||
+      std::ranges::any_of(ids, [&](const Uuid& id) { return m_opened.knows(id); }))
     return duplicate;
   const bool its_master = std::ranges::find(m_peer.saes, message.master) != m_peer.saes.end();
   if (!its_master || served(message.slaves).empty()) return not_taken;
@@ -171,25 +145,15 @@ bool TransferredKeys::open(const Arrival& arrival) {
 
 void TransferredKeys::hold(const wire::KeyTransfer& message, ByteView keys) {
   m_simulated = m_simulated || message.simulated;
-  make_room(keys.size());
   const std::size_t size = message.size_bits / 8;
   const std::set<SaeId> slaves = served(message.slaves);
-  for (std::size_t i = 0; i < message.key_ids.size(); ++i) {
-    m_held.push_back({message.key_ids[i], message.id, message.master, slaves, slaves,
-                      SecretBytes::copy_of(keys.subspan(i * size, size)),
-                      m_site.now + m_site.config.limits.undelivered_ttl});
-    m_places[message.key_ids[i]] = std::prev(m_held.end());
-  }
-  m_octets += keys.size();
-}
-
-// Slaves that never fetch must not stop the others: the oldest go.
-void TransferredKeys::make_room(std::size_t octets) {
-  if (m_held.size() < kMaxHeldKeys && m_octets + octets <= kMaxHeldOctets) return;
-  m_site.report(LogLevel::warning, "unfetched_burnt", "Keys that their slaves did not fetch were burnt to make room.",
-                {{"peer", m_peer.id.value()}, {"transfer", m_held.front().transfer.value().text()}});
-  while (m_held.size() >= kMaxHeldKeys || m_octets + octets > kMaxHeldOctets)
-    erase(m_held.begin());
+  const TimePoint expires = m_site.now + m_site.config.limits.undelivered_ttl;
+  HeldKeys::Transfer transfer{message.id, message.master, slaves, message.is_counted, expires, {}};
+  for (std::size_t i = 0; i < message.key_ids.size(); ++i)
+    transfer.keys[message.key_ids[i]] = {SecretBytes::copy_of(keys.subspan(i * size, size)), slaves};
+  if (const auto loser = m_held.add(std::move(transfer)))
+    m_site.report(LogLevel::warning, "unfetched_burnt", "Keys that their slaves did not fetch were burnt to make room.",
+                  {{"peer", m_peer.id.value()}, {"sae", loser->value()}});
 }
 
 void TransferredKeys::receive(const wire::KeyTransferVoid& message) {
@@ -200,20 +164,17 @@ void TransferredKeys::receive(const wire::KeyTransferVoid& message) {
     answer(*arrival, not_taken);
     drop(arrival);
   }
-  for (auto it = m_held.begin(); it != m_held.end();)
-    it = it->transfer == message.id ? erase(it) : std::next(it);
+  m_held.erase(message.id);
 }
 
 void TransferredKeys::progress() {
   for (auto it = m_arrivals.begin(); it != m_arrivals.end();)
     it = open(*it) ? drop(it) : std::next(it);
-  while (!m_held.empty() && m_held.front().expires <= m_site.now)
-    erase(m_held.begin());
+  m_held.expire(m_site.now);
 }
 
 std::optional<TimePoint> TransferredKeys::next_deadline() const {
-  std::optional<TimePoint> next;
-  if (!m_held.empty()) next = m_held.front().expires;
+  std::optional<TimePoint> next = m_held.next_expiry();
   if (!m_arrivals.empty()) next = next ? std::min(*next, m_arrivals.front().until) : m_arrivals.front().until;
   return next;
 }

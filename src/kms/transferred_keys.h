@@ -9,26 +9,31 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
-#include "kms/opened_leases.h"
+#include "kms/held_keys.h"
 
 namespace quipu::kms {
 
 class TransferredKeys {
  public:
   // All outlive it.
-  TransferredKeys(Site& site, const PeerConfig& peer, KmLink& link, OpenedLeases& opened)
-      : m_site(site), m_peer(peer), m_link(link), m_opened(opened) {}
+  TransferredKeys(Site& site, const PeerConfig& peer, KmLink& link, OpenedLeases& opened, UnfetchedCounts& counts)
+      : m_site(site), m_peer(peer), m_link(link), m_opened(opened), m_held(counts) {}
 
   using Finding = OpenedLeases::Finding;
 
   // As OpenedLeases does; nothing of them is ever awaited.
-  Finding look_up(const Uuid& key_id, const SaeId& master, const SaeId& slave) const;
+  Finding look_up(const Uuid& key_id, const SaeId& master, const SaeId& slave) const {
+    return m_held.look_up(key_id, master, slave);
+  }
+
   // The key, once for this slave: look_up() just granted it.
-  SecretBytes fetch(const Uuid& key_id, const SaeId& slave);
+  SecretBytes fetch(const Uuid& key_id, const SaeId& slave) { return m_held.fetch(key_id, slave); }
+
+  // Whether a transfer has brought a key under one of these, or will when its pad can be opened.
+  bool has_any(const std::vector<Uuid>& key_ids) const;
 
   // Some key that this run got so came from a simulated device.
   bool simulated() const { return m_simulated; }
@@ -52,18 +57,7 @@ class TransferredKeys {
     TimePoint until;
   };
 
-  struct Held {
-    Uuid key_id;
-    wire::TransferId transfer;
-    SaeId master;
-    std::set<SaeId> named;
-    std::set<SaeId> slaves;  // of those, who have not fetched it yet
-    SecretBytes key;
-    TimePoint expires;
-  };
-
   using Arrivals = std::list<Arrival>;
-  using Keys = std::list<Held>;  // in order of arrival, and so of `expires`
 
   struct Receipt {
     crypto::OneTimeTag tag{};
@@ -72,7 +66,6 @@ class TransferredKeys {
 
   bool repeated(const wire::KeyTransfer& message);
   std::optional<wire::RefusalReason> judge(const wire::KeyTransfer& message) const;
-  bool is_known(const Uuid& key_id) const;
   std::set<SaeId> served(const std::vector<SaeId>& slaves) const;
   // False while it has to wait.
   bool open(const Arrival& arrival);
@@ -80,8 +73,6 @@ class TransferredKeys {
   void answer(const Arrival& arrival, std::optional<wire::RefusalReason> refused);
   void send_answer(wire::RequestNumber number, std::optional<wire::RefusalReason> refused) const;
   void alarm_duplicate(const wire::KeyTransfer& message) const;
-  void make_room(std::size_t octets);
-  Keys::iterator erase(Keys::iterator held);
   Arrivals::iterator drop(Arrivals::iterator arrival);
 
   Site& m_site;
@@ -90,9 +81,7 @@ class TransferredKeys {
   OpenedLeases& m_opened;
   Arrivals m_arrivals;
   std::unordered_set<Uuid> m_arriving;  // their key_IDs
-  Keys m_held;
-  std::unordered_map<Uuid, Keys::iterator> m_places;
-  std::size_t m_octets = 0;  // held
+  HeldKeys m_held;
   bool m_simulated = false;
   std::map<wire::TransferId, Receipt> m_receipts;
   std::deque<wire::TransferId> m_receipt_order;

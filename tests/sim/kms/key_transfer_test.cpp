@@ -6,7 +6,7 @@
 namespace quipu::kms::sim {
 namespace {
 
-// "b", which serves sae-a; the peer "a" serves the master sae-b.
+// "b", which serves sae-a; the peer "a" serves the masters sae-b and sae-d.
 class KeyTransfers : public ScriptedLowerPeer {
  protected:
   void SetUp() override {
@@ -14,6 +14,8 @@ class KeyTransfers : public ScriptedLowerPeer {
     contact();
     lease_of(1);
   }
+
+  void adjust(KmeConfig& config) override { config.peers[0].saes.emplace_back("sae-d"); }
 
   // A whole block, all of one octet, of which the peer takes its pads from now on.
   void lease_of(std::uint8_t octet, bool opened = true) {
@@ -53,10 +55,10 @@ class KeyTransfers : public ScriptedLowerPeer {
   static Uuid key_id(std::uint8_t n) { return Uuid{{n, 99}}; }
 
   // What sae-a gets of that key: its first octet, or the error.
-  unsigned fetch(std::uint8_t n) {
+  unsigned fetch(std::uint8_t n, const char* master = "sae-b") {
     replies.clear();
     take(kme->etsi_request(RequestId(++m_requests), SaeId("sae-a"),
-                           etsi::DecKeysCall{SaeId("sae-b"), {{KeyId(key_id(n).text())}}}, now));
+                           etsi::DecKeysCall{SaeId(master), {{KeyId(key_id(n).text())}}}, now));
     if (replies.empty()) return 0;
     if (const auto* error = std::get_if<etsi::ApiError>(&replies.back())) return error->http_status;
     return std::get<etsi::KeyContainer>(replies.back()).keys.at(0).bytes.view()[0];
@@ -134,6 +136,23 @@ TEST_F(KeyTransfers, AKeyOfThePoolItselfIsNotReplaced) {
   EXPECT_EQ(refusal_of(of_the_lease), wire::RefusalReason::duplicate);
 }
 
+TEST_F(KeyTransfers, ALeaseAnnouncesNoKeyIdThatATransferBrought) {
+  ASSERT_TRUE(ask<wire::Ack>(transfer(50)));
+  wire::Lease other = lease(120, {{stocked_block(20), {0, 256}}}, instance);
+  other.key_ids[3] = key_id(50);
+  EXPECT_EQ(refusal(other), wire::RefusalReason::duplicate);
+  // Nor one that waits for its pad.
+  lease_of(2, false);
+  wire::KeyTransfer early = transfer(60);
+  early.number = wire::RequestNumber(++last_number);
+  say(early);
+  other.key_ids[3] = key_id(60);
+  EXPECT_EQ(refusal(other), wire::RefusalReason::duplicate);
+  EXPECT_EQ(reported("key_id_repeated"), 2);
+  EXPECT_EQ(fetch(50), 50U);
+  EXPECT_TRUE(ask<wire::Ack>(lease(120, {{BlockId(uuid(20)), {0, 256}}}, instance)));
+}
+
 TEST_F(KeyTransfers, WhatIsVoidedIsErased) {
   ASSERT_TRUE(ask<wire::Ack>(transfer(50)));
   ASSERT_TRUE(ask<wire::Ack>(transfer(51, 3)));
@@ -142,8 +161,12 @@ TEST_F(KeyTransfers, WhatIsVoidedIsErased) {
   EXPECT_EQ(fetch(51), 51U);
 }
 
-TEST_F(KeyTransfers, TheOldestGoWhereSlavesNeverFetch) {
-  const auto many = [&](std::uint8_t n) {  // 192 keys of an octet
+TEST_F(KeyTransfers, TheOldestOfTheMasterWithMostGoWhereSlavesNeverFetch) {
+  wire::KeyTransfer of_another = transfer(50);
+  of_another.master = SaeId("sae-d");
+  seal(of_another);
+  ASSERT_TRUE(ask<wire::Ack>(of_another));
+  const auto many = [&](std::uint8_t n) {  // 192 keys of an octet, each with room for 256
     lease_of(n);
     wire::KeyTransfer out = transfer(n);
     for (std::uint8_t i = 1; i < 192; ++i)
@@ -153,14 +176,15 @@ TEST_F(KeyTransfers, TheOldestGoWhereSlavesNeverFetch) {
     seal(out);
     return ask<wire::Ack>(out).has_value();
   };
-  for (std::uint8_t n = 10; n < 32; ++n)
+  for (std::uint8_t n = 10; n < 31; ++n)
     ASSERT_TRUE(many(n)) << int{n};
   EXPECT_EQ(reported("unfetched_burnt"), 0);
-  ASSERT_TRUE(many(32));
+  ASSERT_TRUE(many(31));
   EXPECT_EQ(reported("unfetched_burnt"), 1);
   EXPECT_EQ(fetch(10), 400U);
-  EXPECT_EQ(fetch(12), 12U);
-  EXPECT_EQ(fetch(32), 32U);
+  EXPECT_EQ(fetch(11), 11U);
+  EXPECT_EQ(fetch(31), 31U);
+  EXPECT_EQ(fetch(50, "sae-d"), 50U);
 }
 
 TEST_F(KeyTransfers, ThePadWaitsForItsOpeningAndNoLonger) {

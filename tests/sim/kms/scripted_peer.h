@@ -112,10 +112,10 @@ class ScriptedPeer : public testing::Test {
     ASSERT_EQ(pool().link, LinkState::up);
   }
 
-  // A block of eight slots that both ends have.
-  BlockId stocked_block(std::uint8_t n = 1, const std::string& source = "link") {
+  // A block, of eight slots, that both ends have.
+  BlockId stocked_block(std::uint8_t n = 1, const std::string& source = "link", std::size_t size = 256) {
     const BlockId id(uuid(n));
-    Bytes octets(256, n);
+    Bytes octets(size, n);
     octets[0] = 1;
     std::vector<SourceBlock> blocks;
     blocks.push_back({source, id, SecretBytes::copy_of(octets), false, {}});
@@ -134,7 +134,8 @@ class ScriptedPeer : public testing::Test {
     m.instance = of;
     for (const Extent& e : extents)
       for (std::uint32_t i = 0; i < e.range.length / kSlotSize; ++i)
-        m.key_ids.push_back(Uuid{{n, static_cast<std::uint8_t>(m.key_ids.size() + 1)}});
+        m.key_ids.push_back(Uuid{{n, static_cast<std::uint8_t>(m.key_ids.size() + 1),
+                                  static_cast<std::uint8_t>((m.key_ids.size() + 1) >> 8U)}});
     m.extents = std::move(extents);
     return m;
   }
