@@ -7,6 +7,7 @@
 #include <deque>
 #include <filesystem>
 
+#include "kmsd/gathered_blocks.h"
 #include "quipu/driver.h"
 
 namespace quipu::kmsd {
@@ -31,11 +32,6 @@ driver::DriverHostConfig host_config(const DriverFiles& files, const config::Lin
   host.allow_simulated = link.allow_simulated;
   return host;
 }
-
-// Blocks are gathered for so long, or until so many wait, and then share one durable transaction at either end. Key
-// lies in stock for seconds at least, and a transaction keeps every request waiting for the disk.
-constexpr auto kGatherTime = std::chrono::milliseconds(100);
-constexpr std::size_t kMostGathered = driver::kDeliveryWindow / 2;
 
 class Links::Link final : public driver::DriverEvents {
  public:
@@ -85,33 +81,33 @@ class Links::Link final : public driver::DriverEvents {
 
   void on_block(driver::DriverBlock block) override {
     m_octets += block.key.size();
-    if (m_blocks.empty()) m_gathered_by = net::Loop::now() + kGatherTime;
-    m_blocks.push_back({.source = m_name,
-                        .id = block.id,
-                        .key = std::move(block.key),
-                        .simulated = block.simulated,
-                        .sequence = block.durable_sequence ? std::optional(block.sequence) : std::nullopt});
+    m_blocks.add({.source = m_name,
+                  .id = block.id,
+                  .key = std::move(block.key),
+                  .simulated = block.simulated,
+                  .sequence = block.durable_sequence ? std::optional(block.sequence) : std::nullopt},
+                 net::Loop::now());
   }
 
   void on_peer_message(SecretBytes message) override { m_messages.push_back(std::move(message)); }
 
   void after_event() {
-    if (m_stopping || m_blocks.size() >= kMostGathered || net::Loop::now() >= m_gathered_by) hand_over_blocks();
+    if (const auto due = m_blocks.due(); due && (m_stopping || net::Loop::now() >= *due)) hand_over_blocks();
     send_messages();
     set_deadline();
   }
 
  private:
   void hand_over_blocks() {
-    if (m_blocks.empty()) return;
-    const auto count = static_cast<std::uint32_t>(m_blocks.size());
-    m_events.blocks(std::exchange(m_blocks, {}));
+    std::vector<kms::SourceBlock> blocks = m_blocks.take();
+    const auto count = static_cast<std::uint32_t>(blocks.size());
+    m_events.blocks(std::move(blocks));
     m_host.acknowledge(count);
   }
 
   void set_deadline() {
     std::optional<TimePoint> due = m_host.next_deadline();
-    if (!m_blocks.empty()) due = std::min(due.value_or(m_gathered_by), m_gathered_by);
+    if (const auto blocks = m_blocks.due()) due = std::min(due.value_or(*blocks), *blocks);
     if (due) {
       m_deadline.set(*due);
     } else {
@@ -137,8 +133,7 @@ class Links::Link final : public driver::DriverEvents {
   const Events m_events;
   bool m_simulated = false;
   std::uint64_t m_octets = 0;
-  std::vector<kms::SourceBlock> m_blocks;  // that wait for others
-  TimePoint m_gathered_by;
+  GatheredBlocks m_blocks;
   bool m_stopping = false;  // nothing is gathered any more
   std::deque<SecretBytes> m_messages;
   driver::DriverHost m_host;

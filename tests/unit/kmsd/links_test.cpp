@@ -4,6 +4,9 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+
+#include "kmsd/gathered_blocks.h"
 #include "support/recorded_log.h"
 #include "unit/net/fixture.h"
 
@@ -30,7 +33,11 @@ class LinksTest : public ::testing::Test {
       config.allow_simulated = true;
       config.options.insert(options.begin(), options.end());
     }
-    const Links::Events events{.blocks = [](const std::vector<kms::SourceBlock>&) {},
+    const Links::Events events{.blocks =
+                                   [this](const std::vector<kms::SourceBlock>& blocks) {
+                                     for (const kms::SourceBlock& block : blocks)
+                                       EXPECT_TRUE(taken.insert(block.id).second);
+                                   },
                                .has_room = [this](const KmeId& peer) { return peer == KmeId("kme-b") && room > 0; },
                                .peer_message =
                                    [this](const std::string& link, SecretBytes message) {
@@ -54,6 +61,7 @@ class LinksTest : public ::testing::Test {
   test::RecordedLog log;
   int room = 0;
   std::map<std::string, std::vector<std::uint32_t>> sent;
+  std::set<BlockId> taken;
   std::unique_ptr<Links> links;
 };
 
@@ -93,6 +101,55 @@ TEST_F(LinksTest, WhatADriverHadToSayGoesWithItsProcess) {
   room = 1000;
   links->send_waiting();
   EXPECT_TRUE(sent.empty());
+}
+
+kms::SourceBlock some_block() {
+  return {.source = "a-b", .id = {}, .key = {}, .simulated = true, .sequence = {}};
+}
+
+TEST(GatheredBlocksTest, ThoseThatComeWithinTheTimeGoTogether) {
+  const TimePoint first{std::chrono::hours(1)};
+  GatheredBlocks blocks;
+  EXPECT_FALSE(blocks.due());
+  blocks.add(some_block(), first);
+  blocks.add(some_block(), first + GatheredBlocks::kGatherTime / 2);
+  EXPECT_EQ(blocks.due(), first + GatheredBlocks::kGatherTime);
+  EXPECT_EQ(blocks.take().size(), 2U);
+  EXPECT_FALSE(blocks.due());
+  const TimePoint later = first + std::chrono::seconds(1);
+  blocks.add(some_block(), later);
+  EXPECT_EQ(blocks.due(), later + GatheredBlocks::kGatherTime);
+}
+
+TEST(GatheredBlocksTest, HalfAWindowGoesAtOnce) {
+  const TimePoint now{std::chrono::hours(1)};
+  GatheredBlocks blocks;
+  for (std::uint32_t i = 1; i < driver::kDeliveryWindow / 2; ++i) {
+    blocks.add(some_block(), now);
+    EXPECT_GT(blocks.due(), now);
+  }
+  blocks.add(some_block(), now);
+  EXPECT_LE(blocks.due(), now);
+}
+
+// Those beyond the window come only when the first are acknowledged.
+TEST_F(LinksTest, EveryBlockIsHandedOver) {
+  start({{"a-b", {{"blocks", "45"}}}});
+  run_until(loop, [&] { return taken.size() == 45; });
+  EXPECT_EQ(links->reports().at("a-b").driver.restarts, 0U);
+}
+
+TEST_F(LinksTest, BlocksOfADriverThatCrashesAreHandedOver) {
+  start({{"a-b", {{"blocks", "5"}, {"mode", "crash"}}}});
+  run_until(loop, [&] { return links->reports().at("a-b").driver.state == driver::HostState::backoff; });
+  run_until(loop, [&] { return taken.size() == links->reports().at("a-b").driver.blocks; });
+}
+
+TEST_F(LinksTest, BlocksThatWaitAreHandedOverWhenItStops) {
+  start({{"a-b", {{"blocks", "5"}}}});
+  run_until(loop, [&] { return links->reports().at("a-b").driver.blocks == 5; });
+  links->stop();
+  EXPECT_EQ(taken.size(), 5U);
 }
 
 }  // namespace
