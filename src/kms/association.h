@@ -65,7 +65,8 @@ class Association {
   // In contact.
   void send_hop(wire::RelayHop hop);
   void send_transfer(wire::KeyTransfer transfer);
-  // Empty without contact, and when there are not enough slots leased; then leases for so many are taken.
+  // Empty without contact, and when there are not enough slots leased; then leases for so many are taken, as long as
+  // somebody goes on asking.
   std::optional<CarvedPad> carve_pad(std::uint32_t slots);
 
   OpenedLeases& opened() { return m_opened; }
@@ -142,6 +143,7 @@ class Association {
   std::uint64_t supply_octets() const;
   void count_rates();
   void tell_low_stock();
+  void want_pad(std::uint32_t slots);
   std::optional<Demand> waiting() const;
 
   Site& m_site;
@@ -159,7 +161,8 @@ class Association {
 
   std::set<LeaseId> m_close_asked;         // on this connection, of leases that have not ended
   std::set<std::string> m_unshared_links;  // that were told of on this connection
-  std::uint32_t m_pad_slots = 0;           // that the relay or multicast waits for
+  std::uint32_t m_pad_slots = 0;           // that the relay or multicast waits for,
+  TimePoint m_pad_wanted_until{};          // until then
   std::optional<TimePoint> m_due;          // housekeeping
   bool m_end_reported = false;             // of serving
   bool m_stock_low = false;                // as last told

@@ -3,6 +3,11 @@
 #include "kms/association.h"
 
 namespace quipu::kms {
+namespace {
+
+constexpr Duration kPadDemandTime = std::chrono::milliseconds(100);
+
+}  // namespace
 
 Result<void> Association::dispatch(const wire::RelayHop& m) {
   m_site.relay_events.emplace_back(RelayHopReceived{m_config.id, m});
@@ -43,16 +48,29 @@ std::optional<CarvedPad> Association::carve_pad(std::uint32_t slots) {
   // The reserve is for others.
   if (!m_link.up() || obtainable_octets() < std::uint64_t{slots} * kSlotSize) return std::nullopt;
   auto pad = m_own.carve_pad(slots);
-  if (!pad && slots <= m_pad_slots) return pad;  // it was said already
-  m_pad_slots = pad ? 0 : slots;
+  if (!pad) {
+    want_pad(slots);
+    return pad;
+  }
+  m_pad_slots = 0;
   touch();
   return pad;
+}
+
+// Whoever wants it asks at each event, so that a demand which nobody repeats is over.
+void Association::want_pad(std::uint32_t slots) {
+  const bool stands = m_site.now < m_pad_wanted_until;
+  if (stands && slots < m_pad_slots) return;
+  m_pad_wanted_until = m_site.now + kPadDemandTime;
+  if (stands && slots == m_pad_slots) return;  // it was said already
+  m_pad_slots = slots;
+  touch();
 }
 
 // SAEs first: relay and multicast ask again.
 std::optional<Demand> Association::waiting() const {
   if (const auto demand = m_delivery.waiting()) return demand;
-  if (m_pad_slots == 0) return std::nullopt;
+  if (m_pad_slots == 0 || m_site.now >= m_pad_wanted_until) return std::nullopt;
   return Demand{m_pad_slots, 8 * kSlotSize};
 }
 

@@ -219,6 +219,30 @@ TEST_F(MulticastTest, KeysWhoseMasterHasHungUpAreErased) {
   EXPECT_EQ(fetch(kB, transferred), 400U);
 }
 
+// Nobody wants a pad any more that was wanted before its lease could be had.
+TEST_F(MulticastTest, WhatWasGivenUpTakesNoMoreLeases) {
+  world.make_block(kA, kB, 65'536);
+  stock(16'384);
+  etsi::KeyRequest request;
+  request.number = 90;
+  request.size_bits = 512;
+  world.hold_messages(true);
+  const auto enc = ask({SaeId("sae-c")}, request);
+  world.settle();
+  world.cancel(kA, enc->id);
+  world.hold_messages(false);
+  world.advance(seconds(1));
+  ASSERT_GT(world.pool(kA, kC).leased_keys, 150U);
+  request = {};
+  request.number = 100;
+  for (int i = 0; i < 2; ++i) {
+    const auto keys = world.enc_keys(kA, "sae-a", "sae-c", request);
+    world.advance(seconds(1));
+    EXPECT_TRUE(keys->ok());
+  }
+  EXPECT_LT(world.pool(kA, kC).leased_keys, 100U);
+}
+
 // Its target's run has ended meanwhile, and with it the lease that the key was cut from.
 TEST_F(MulticastTest, AKeyThatTheTargetCannotGiveAnyMoreNobodyGets) {
   stock();
