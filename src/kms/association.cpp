@@ -399,7 +399,7 @@ etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) 
   status.master_sae_id = master;
   status.slave_sae_id = slave;
   status.key_size = limits.key_size_bits;
-  status.stored_key_count = m_delivery.obtainable_octets(master) / per_key;
+  status.stored_key_count = m_delivery.obtainable_keys(master, limits.key_size_bits);
   status.max_key_count = limits.pool_octets / m_pool.min_sources() / per_key;
   status.max_key_per_request = limits.max_keys_per_request;
   status.max_key_size = limits.max_key_size_bits;
@@ -410,8 +410,7 @@ etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) 
 }
 
 PoolStatus Association::status(WallTime wall, TimePoint now) const {
-  const std::uint64_t per_key =
-      std::uint64_t{Demand{1, m_site.config.limits.key_size_bits}.slots_per_key()} * kSlotSize;
+  const std::uint32_t size_bits = m_site.config.limits.key_size_bits;
   PoolStatus status;
   status.peer = m_config.id;
   if (m_availability.refused())
@@ -426,9 +425,9 @@ PoolStatus Association::status(WallTime wall, TimePoint now) const {
   for (const auto& [source, stock] : m_pool.stocks())
     status.parts.push_back({source, stock.free});
   status.stock_octets = m_pool.key_octets();
-  status.stock_keys = status.stock_octets / per_key;
+  status.stock_keys = m_pool.keys(Demand{1, size_bits}.slots_per_key());
   status.leased_octets = m_pool.books().leased / m_pool.min_sources();
-  status.leased_keys = m_own.ready_slots() * kSlotSize / per_key;
+  status.leased_keys = m_own.ready_keys(size_bits);
   status.delivered_keys = m_delivery.delivered_keys();
   status.delivered_octets = m_delivery.delivered_octets();
   status.burnt_octets = m_pool.books().burnt - m_before_run.burnt;

@@ -67,6 +67,12 @@ std::uint64_t Delivery::obtainable_octets(bool with_reserve) const {
   return there - std::min(there, reserve);
 }
 
+std::uint64_t Delivery::obtainable_keys(const SaeId& master, std::uint32_t size_bits) const {
+  const std::uint32_t slots = Demand{1, size_bits}.slots_per_key();
+  const std::uint64_t there = (m_link.up() ? m_pool.keys(slots) : 0) + m_own.ready_keys(size_bits);
+  return std::min(there, obtainable_octets(master) / (std::uint64_t{slots} * kSlotSize));
+}
+
 std::optional<etsi::ApiError> Delivery::over_budget(const KeyOrder& order) const {
   const std::uint64_t bits = std::uint64_t{order.demand.number} * order.demand.size_bits;
   if (auto error = over_quota(order)) return error;

@@ -66,10 +66,12 @@ class Delivery {
   // reserve only if that may be used.
   std::uint64_t obtainable_octets(bool with_reserve) const;
 
-  // As enc_keys would give it to this SAE.
+  // As enc_keys would give them to this SAE.
   std::uint64_t obtainable_octets(const SaeId& master) const {
     return obtainable_octets(terms_of(master).uses_reserve);
   }
+
+  std::uint64_t obtainable_keys(const SaeId& master, std::uint32_t size_bits) const;
 
   // What was handed to SAEs here in this run.
   std::uint64_t delivered_keys() const { return m_delivered_keys; }

@@ -34,7 +34,7 @@ std::uint32_t OwnLeases::obtainable(const Demand& demand, bool with_pending) con
 bool OwnLeases::could_meet(const Demand& demand) const {
   const std::uint32_t keys = obtainable(demand, true);
   if (keys >= demand.number) return true;
-  return m_pool.key_octets() / kSlotSize >= std::uint64_t{demand.number - keys} * demand.slots_per_key();
+  return m_pool.keys(demand.slots_per_key()) >= demand.number - keys;
 }
 
 std::optional<std::vector<CarvedKey>> OwnLeases::carve(const Demand& demand) {
@@ -145,20 +145,22 @@ Result<void> OwnLeases::refill(const std::optional<Demand>& waiting) {
   if (!m_link.up()) return {};
   const auto pending = std::ranges::count_if(m_leases, [](const Lease& lease) { return !lease.acknowledged; });
   // What all leases together cannot meet needs another, however many rests there are.
-  if (waiting && obtainable(*waiting, true) < waiting->number && pending < kMaxPending && make_room(UINT32_MAX)) {
-    const std::uint32_t missing = (waiting->number - obtainable(*waiting, true)) * waiting->slots_per_key();
-    QUIPU_TRY(take(std::min(std::max(missing, ahead_slots()), kMaxLeaseSlots)));
+  if (waiting && obtainable(*waiting, true) < waiting->number && pending < kMaxPending &&
+      m_pool.keys(waiting->slots_per_key()) != 0 && make_room(UINT32_MAX)) {
+    const std::uint32_t missing = waiting->number - obtainable(*waiting, true);
+    QUIPU_TRY(take(waiting->slots_per_key(), std::max(missing, ahead_slots() / waiting->slots_per_key())));
   }
   const std::uint32_t usual = default_slots();
-  while (count_for(usual) < kLeasesAhead && m_pool.key_octets() / kSlotSize >= usual && make_room(usual))
-    QUIPU_TRY(take(ahead_slots()));
+  while (count_for(usual) < kLeasesAhead && m_pool.keys(usual) != 0 && make_room(usual))
+    QUIPU_TRY(take(usual, ahead_slots() / usual));
   return {};
 }
 
-Result<void> OwnLeases::take(std::uint32_t slots) {
+Result<void> OwnLeases::take(std::uint32_t slots_per_key, std::uint32_t number) {
   LeaseRecord record;
-  record.extents = m_pool.choose(slots, m_site.config.id < m_pool.peer());
-  if (record.extents.empty()) return {};
+  record.extents =
+      m_pool.choose(slots_per_key, std::min(number, kMaxLeaseSlots / slots_per_key), m_site.config.id < m_pool.peer());
+  QUIPU_ASSERT(!record.extents.empty());  // whoever asks has looked
   record.id = LeaseId(m_site.random_uuid());
   record.holder_instance = m_site.instance;
   const std::uint64_t taken = record.octets() / m_pool.min_sources() / kSlotSize;

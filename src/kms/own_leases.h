@@ -26,6 +26,10 @@ class OwnLeases {
 
   // Slots that can be handed out now.
   std::uint64_t ready_slots() const;
+
+  // Keys of that size that can be handed out now.
+  std::uint64_t ready_keys(std::uint32_t size_bits) const { return obtainable({1, size_bits}, false); }
+
   // All the keys of a demand, taken out of the leases; empty when there are not enough. Never waits, never writes.
   std::optional<std::vector<CarvedKey>> carve(const Demand& demand);
   // So many slots, in at most wire::kMaxPadParts runs; empty, and nothing is taken, when there are not enough.
@@ -85,7 +89,8 @@ class OwnLeases {
   // For another lease, if need be at the cost of the shortest one with less than so many slots.
   bool make_room(std::uint32_t slots);
   std::uint32_t ahead_slots() const;
-  Result<void> take(std::uint32_t slots);
+  // Up to so many keys.
+  Result<void> take(std::uint32_t slots_per_key, std::uint32_t number);
   void ask(const Lease& lease);
   void close(std::list<Lease>::iterator lease);
 

@@ -50,8 +50,11 @@ class Pool {
   Stock stock_of(std::string_view source) const;
   // By the name of the source, where keys are combined: those that count, and others of which there is something.
   std::map<std::string, Stock> stocks() const;
-  // What leases could be made of, in octets of key: so much that every key has its part of min_sources sources.
-  std::uint64_t key_octets() const;
+  // How many keys of so many slots leases could be made for: each takes so many of min_sources different sources.
+  std::uint64_t keys(std::uint32_t slots_per_key) const;
+
+  // The same in octets, of keys of one slot.
+  std::uint64_t key_octets() const { return keys(1) * kSlotSize; }
 
   // Some material that this run had or has came from a simulated device.
   bool simulated() const { return m_simulated; }
@@ -81,9 +84,10 @@ class Pool {
   std::optional<std::vector<LeaseId>> leases_over(const std::vector<Extent>& extents) const;
   // True when they are min_sources equal parts of so many different sources, for so many slots of key. All are usable.
   bool is_combination(const std::vector<Extent>& extents, std::size_t slots) const;
-  // For up to `slots` slots of key, of each of the min_sources fullest sources: free slots from the low end (oldest
-  // first) or the high end of its stock.
-  std::vector<Extent> choose(std::uint32_t slots, bool from_low_end) const;
+  // For up to `number` such keys, of each of the min_sources fullest sources: free slots from the low end (oldest
+  // first) or the high end of its stock. For at least one if there are any, and for fewer than `number` where more
+  // would leave stock of which no keys could be made.
+  std::vector<Extent> choose(std::uint32_t slots_per_key, std::uint32_t number, bool from_low_end) const;
   // Leases that touch a block.
   std::set<LeaseId> leases_on(const BlockId& id) const;
   // Of the usable blocks with their taken slots, in the order of ids: equal at both ends when they know the same.
@@ -148,6 +152,8 @@ class Pool {
 
   // Those that count and have something to lease, the fullest first.
   std::vector<const Stream*> by_stock() const;
+  // What they have, in keys of so many slots.
+  static std::vector<std::uint64_t> parts(const std::vector<const Stream*>& streams, std::uint32_t slots_per_key);
   void choose_from(const Stream& stream, std::uint64_t octets, bool from_low_end, std::vector<Extent>& chosen) const;
 
   Result<void> adopt(StoredPool stored);

@@ -3,10 +3,48 @@
 // is one of its own, and a key takes a slot of as many streams as it has sources.
 #include <algorithm>
 #include <functional>
+#include <numeric>
 
 #include "kms/pool.h"
 
 namespace quipu::kms {
+namespace {
+
+// Of sources that have part of so many keys each, the fullest first. k keys can be made of n each when the sources,
+// none counted beyond k, have n * k parts: when for each j, leaving out the j fullest, the others have k * (n - j).
+std::uint64_t keys_of(const std::vector<std::uint64_t>& parts, std::size_t sources) {
+  if (parts.size() < sources) return 0;
+  std::uint64_t others = std::accumulate(parts.begin(), parts.end(), std::uint64_t{0});
+  std::uint64_t least = others;
+  for (std::size_t left_out = 0; left_out < sources; ++left_out) {
+    least = std::min(least, others / (sources - left_out));
+    others -= parts[left_out];
+  }
+  return least;
+}
+
+// After so many keys of the fullest sources, all others that could be made still can.
+bool strands_nothing(std::vector<std::uint64_t> parts, std::size_t sources, std::uint64_t keys) {
+  const std::uint64_t before = keys_of(parts, sources);
+  for (std::size_t i = 0; i < sources; ++i)
+    parts[i] -= keys;
+  std::ranges::sort(parts, std::greater());
+  return keys_of(parts, sources) == before - keys;
+}
+
+// How many, up to `wanted`, the fullest sources can give so. If it holds for some number it does for fewer; for one it
+// always does.
+std::uint64_t keys_at_once(const std::vector<std::uint64_t>& parts, std::size_t sources, std::uint64_t wanted) {
+  if (parts.size() < sources) return 0;
+  std::uint64_t good = 0;
+  for (std::uint64_t bad = std::min(wanted, parts[sources - 1]) + 1; bad - good > 1;) {
+    const std::uint64_t middle = good + (bad - good) / 2;
+    (strands_nothing(parts, sources, middle) ? good : bad) = middle;
+  }
+  return good;
+}
+
+}  // namespace
 
 Pool::Stock& Pool::Stock::operator+=(const Stock& other) {
   blocks += other.blocks;
@@ -67,20 +105,15 @@ std::vector<const Pool::Stream*> Pool::by_stock() const {
   return streams;
 }
 
-// k keys can be made when the streams, none counted beyond k slots, have min_sources * k slots: when for each j,
-// leaving out the j fullest, the others have k * (min_sources - j).
-std::uint64_t Pool::key_octets() const {
-  const std::vector<const Stream*> streams = by_stock();
-  if (streams.size() < m_min_sources) return 0;
-  std::uint64_t others = 0;
+std::vector<std::uint64_t> Pool::parts(const std::vector<const Stream*>& streams, std::uint32_t slots_per_key) {
+  std::vector<std::uint64_t> parts;
   for (const Stream* stream : streams)
-    others += stream->stock.free;
-  std::uint64_t least = others;
-  for (std::size_t left_out = 0; left_out < m_min_sources; ++left_out) {
-    least = std::min(least, others / (m_min_sources - left_out));
-    others -= streams[left_out]->stock.free;
-  }
-  return least / kSlotSize * kSlotSize;
+    parts.push_back(stream->stock.free / (std::uint64_t{slots_per_key} * kSlotSize));
+  return parts;
+}
+
+std::uint64_t Pool::keys(std::uint32_t slots_per_key) const {
+  return keys_of(parts(by_stock(), slots_per_key), m_min_sources);
 }
 
 bool Pool::is_combination(const std::vector<Extent>& extents, std::size_t slots) const {
@@ -99,14 +132,14 @@ bool Pool::is_combination(const std::vector<Extent>& extents, std::size_t slots)
   return at == m_min_sources * part;
 }
 
-std::vector<Extent> Pool::choose(std::uint32_t slots, bool from_low_end) const {
+std::vector<Extent> Pool::choose(std::uint32_t slots_per_key, std::uint32_t number, bool from_low_end) const {
   std::vector<const Stream*> streams = by_stock();
   std::vector<Extent> chosen;
-  if (streams.size() < m_min_sources) return chosen;
+  const std::uint64_t at_once = keys_at_once(parts(streams, slots_per_key), m_min_sources, number);
+  if (at_once == 0) return chosen;
   streams.resize(m_min_sources);
-  const std::uint64_t octets = std::min(std::uint64_t{slots} * kSlotSize, streams.back()->stock.free);
   for (const Stream* stream : streams)
-    choose_from(*stream, octets, from_low_end, chosen);
+    choose_from(*stream, at_once * slots_per_key * kSlotSize, from_low_end, chosen);
   return chosen;
 }
 

@@ -139,6 +139,37 @@ TEST_F(Combined, ALinkThatWasRenamedIsNoSecondSource) {
   EXPECT_EQ(ask()->error(), 503U);
 }
 
+// Whatever there is of each device: no lease leaves stock of which nothing can be made, and none is counted of which
+// nothing can.
+TEST(CombinedOfSome, WhatStatusCountsCanBeHadToTheLastKey) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(seed);
+    World world(seed, 2);
+    const std::uint32_t sources = 2 + world.rng().below(2);
+    const std::uint32_t slots = 1 + world.rng().below(3);
+    world.configure = [&](KmeConfig& config) {
+      config.limits.key_size_bits = 8 * kSlotSize * slots;
+      config.peers[0].min_sources = sources;
+    };
+    restart_combining(world, 3);
+    world.ledger().expect_combined(1);
+    world.connect(kA, kB);
+    for (int blocks = 0; blocks < 6; ++blocks)
+      world.make_block(kA, kB, kSlotSize * (1 + world.rng().below(40)), true, true, world.rng().below(3));
+    world.settle();
+    for (const auto& [at, master, slave] : {std::tuple(kA, "sae-a", "sae-b"), {kB, "sae-b", "sae-a"}}) {
+      const std::uint64_t counted = std::get<etsi::Status>(*world.status(at, master, slave)->reply).stored_key_count;
+      std::uint64_t keys = 0;
+      for (bool more = true; more; keys += more ? 1 : 0) {
+        const auto enc = world.enc_keys(at, master, slave);
+        world.advance(seconds(1));
+        more = enc->ok();
+      }
+      EXPECT_EQ(keys, counted) << sources << " of 3, " << slots << " slots a key";
+    }
+  }
+}
+
 class CombinedPeer : public ScriptedPeer {
  protected:
   void adjust(KmeConfig& config) override {
