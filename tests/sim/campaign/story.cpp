@@ -193,6 +193,7 @@ void Story::heal_and_check() {
       m_world.advance(seconds(1));
       ASSERT_TRUE(dec->ok()) << "key of " << i << " not found at " << j << ": " << dec->error();
     }
+  check_multicasts();
   // The ends agree on what is left, once offers that the other end never gets, and keys that nobody fetches, have been
   // given up.
   m_world.advance(std::chrono::minutes(13));
@@ -207,6 +208,25 @@ void Story::heal_and_check() {
       expect_no_half_closed_lease(i);
       expect_no_half_closed_lease(j);
     }
+}
+
+// From each site to all others, over the pools with them.
+void Story::check_multicasts() {
+  if (m_menu.sites < 3) return;
+  for (std::size_t i = 0; i < m_menu.sites; ++i) {
+    const std::size_t to = (i + 1) % m_menu.sites;
+    const std::size_t further = (i + 2) % m_menu.sites;
+    etsi::KeyRequest request;
+    request.additional_slave_sae_ids = {SaeId(World::sae(further))};
+    const auto enc = m_world.enc_keys(i, World::sae(i), World::sae(to), request);
+    m_world.advance(seconds(1));
+    ASSERT_TRUE(enc->ok()) << "no key from " << i << " to both others: " << enc->error();
+    for (const std::size_t at : {to, further}) {
+      const auto dec = m_world.dec_keys(at, World::sae(at), World::sae(i), enc->ids());
+      m_world.advance(seconds(1));
+      ASSERT_TRUE(dec->ok()) << "key of " << i << " for both others not found at " << at << ": " << dec->error();
+    }
+  }
 }
 
 }  // namespace quipu::kms::sim

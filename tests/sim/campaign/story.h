@@ -3,11 +3,13 @@
 // site is restored or cloned.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <tuple>
 #include <vector>
 
+#include "sim/kms/slot_watch.h"
 #include "sim/kms/world.h"
 
 namespace quipu::kms::sim {
@@ -25,6 +27,9 @@ class Story {
  public:
   Story(std::uint64_t seed, const Menu& menu) : m_world(seed, menu.sites, limits()), m_menu(menu) {
     m_world.combine(menu.devices);
+    m_world.on_sent = [this](std::size_t from, std::size_t to, const SecretBytes& message) {
+      m_watch.sent(m_world.node(from).name, m_world.node(to).name, message);
+    };
     for (std::size_t i = 0; i < menu.sites; ++i)
       m_world.start(i);
   }
@@ -35,7 +40,23 @@ class Story {
       step();
   }
 
-  bool failed() { return ::testing::Test::HasFailure() || !m_world.ledger().violations().empty(); }
+  bool failed() {
+    return ::testing::Test::HasFailure() || !m_world.ledger().violations().empty() || !m_watch.violations().empty();
+  }
+
+  // Rules of single use that were broken: by keys, and by slots of them.
+  std::vector<std::string> take_violations() {
+    std::vector<std::string> all = m_world.ledger().take_violations();
+    for (std::string& each : m_watch.take_violations())
+      all.push_back(std::move(each));
+    return all;
+  }
+
+  // Requests for SAEs at two other sites whose master got the keys.
+  std::size_t multicasts() const {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(m_issued, [](const Issued& each) { return each.further && each.outcome->ok(); }));
+  }
 
   // Ends all faults, then wants keys in both directions of each pool.
   void heal_and_check();
@@ -85,7 +106,10 @@ class Story {
     std::optional<std::size_t> further;  // and to the SAE of a third one
   };
 
+  void check_multicasts();
+
   World m_world;
+  SlotWatch m_watch;
   Menu m_menu;
   std::vector<Issued> m_issued;
   std::optional<MemoryStore::Disk> m_backup;

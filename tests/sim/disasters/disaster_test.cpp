@@ -27,6 +27,7 @@ void run_all(const Menu& menu, std::uint64_t salt) {
   const std::uint64_t count = one != nullptr ? 1 : many != nullptr ? std::strtoull(many, nullptr, 10) : kSeeds;
   std::size_t masters = 0;
   std::size_t slaves = 0;
+  std::size_t multicasts = 0;
   for (std::uint64_t seed = first; seed < first + count; ++seed) {
     SCOPED_TRACE("QUIPU_SIM_SEED=" + std::to_string(seed));
     Story story(seed ^ salt << 32, menu);
@@ -34,11 +35,15 @@ void run_all(const Menu& menu, std::uint64_t salt) {
     if (!story.failed()) story.heal_and_check();
     masters += story.world().ledger().masters();
     slaves += story.world().ledger().slaves();
+    multicasts += story.multicasts();
     if (story.failed()) return;
   }
   // A run in which hardly a key was handed out proves nothing.
   EXPECT_GT(masters, 7 * count);
   EXPECT_GT(slaves, 3 * count);
+  if (menu.sites > 2) {
+    EXPECT_GT(multicasts, count);
+  }
 }
 
 TEST(Disasters, LinksBreak) {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lines and rings of sites between which key is relayed. A slot of key that is used twice fails the test at the
-// network's end, unless somebody took the violation.
+// Lines and rings of sites between which key is relayed, under the eyes of a SlotWatch.
 #pragma once
 
 #include <gtest/gtest.h>
 
-#include <tuple>
-
 #include "kms/link_message.h"
+#include "sim/kms/slot_watch.h"
 #include "sim/kms/world.h"
 
 namespace quipu::kms::sim {
@@ -19,7 +17,7 @@ class Network {
     for (std::size_t i = 0; i < sites; ++i)
       m_world.start(i);
     m_world.on_sent = [this](std::size_t from, std::size_t to, const SecretBytes& message) {
-      watch(from, to, message);
+      m_watch.sent(m_world.node(from).name, m_world.node(to).name, message);
     };
     m_world.meddle([this](std::size_t from, std::size_t to, SecretBytes message) {
       return m_meddler ? m_meddler(from, to, std::move(message)) : one(std::move(message));
@@ -28,11 +26,6 @@ class Network {
 
   Network(const Network&) = delete;
   Network& operator=(const Network&) = delete;
-
-  ~Network() {
-    for (const std::string& violation : m_violations)
-      ADD_FAILURE() << violation;
-  }
 
   static std::vector<SecretBytes> one(SecretBytes message) {
     std::vector<SecretBytes> out;
@@ -95,26 +88,16 @@ class Network {
 
   World& world() { return m_world; }
 
-  std::size_t hops() const { return m_hops; }
+  std::size_t hops() const { return m_watch.hops(); }
 
   // Slots that were used twice.
-  std::vector<std::string> take_violations() { return std::exchange(m_violations, {}); }
+  std::vector<std::string> take_violations() { return m_watch.take_violations(); }
 
  private:
-  // Every slot of a pool is used for one hop or one key, and for nothing else, at whichever end and under whatever
-  // lease.
-  void watch(std::size_t from, std::size_t to, const SecretBytes& octets);
-  void use(std::size_t from, std::size_t to, const LeaseId& lease, std::size_t slot, std::size_t slots,
-           const std::string& what);
-
   Topology m_topology;
   World m_world;
   World::Meddler m_meddler;
-  std::map<LeaseId, std::vector<Extent>> m_leases;
-  // By pool (its two sites), block and offset: what for.
-  std::map<std::tuple<std::size_t, std::size_t, BlockId, std::uint32_t>, std::string> m_used;
-  std::vector<std::string> m_violations;
-  std::size_t m_hops = 0;
+  SlotWatch m_watch;
 };
 
 template <class M>

@@ -10,27 +10,37 @@ namespace {
 
 constexpr std::uint64_t kSeeds = 3'000;  // at most: some hundred are enough
 constexpr int kSteps = 200;
+// What violations say, of keys that were handed out and of slots that were pads of transfers.
+constexpr const char* kKeys = "key_ID";
+constexpr const char* kTransfers = "transfer ";
 
-// What the ledger says of the first story in which a rule of single use is broken.
-std::vector<std::string> first_violations(const Menu& menu) {
+// Of the first story in which a rule of single use is broken, those that say so.
+std::vector<std::string> first_violations(const Menu& menu, const char* with) {
   for (std::uint64_t seed = 1; seed <= kSeeds && !testing::Test::HasFailure(); ++seed) {
     Story story(seed, menu);
     story.disasters(kSteps);
-    if (auto found = story.world().ledger().take_violations(); !found.empty()) return found;
+    auto found = story.take_violations();
+    std::erase_if(found, [&](const std::string& each) { return !each.contains(with); });
+    if (!found.empty()) return found;
   }
   return {};
 }
 
 TEST(HandsOutUnacknowledged, IsCaughtWhenLinksBreak) {
-  EXPECT_FALSE(first_violations({.sites = 2}).empty());
+  EXPECT_FALSE(first_violations({.sites = 2}, kKeys).empty());
 }
 
 TEST(HandsOutUnacknowledged, IsCaughtWhenOneSiteIsRestored) {
-  EXPECT_FALSE(first_violations({.sites = 2, .crashes = true, .restores = true}).empty());
+  EXPECT_FALSE(first_violations({.sites = 2, .crashes = true, .restores = true}, kKeys).empty());
 }
 
 TEST(HandsOutUnacknowledged, IsCaughtWhereKeysAreCombined) {
-  EXPECT_FALSE(first_violations({.sites = 2, .crashes = true, .restores = true, .devices = 2}).empty());
+  EXPECT_FALSE(first_violations({.sites = 2, .crashes = true, .restores = true, .devices = 2}, kKeys).empty());
+}
+
+// Keys that are handed out can be good where the pads are not: two transfers under one pad.
+TEST(HandsOutUnacknowledged, IsCaughtInThePadsOfTransfers) {
+  EXPECT_FALSE(first_violations({.sites = 3, .crashes = true, .restores = true}, kTransfers).empty());
 }
 
 }  // namespace
