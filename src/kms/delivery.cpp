@@ -100,6 +100,9 @@ bool Delivery::serve(RequestId request, KeyOrder& order, bool last) {
 
 std::optional<std::expected<std::vector<CarvedKey>, etsi::ApiError>> Delivery::carve(const KeyOrder& order, bool last) {
   if (!m_availability.serving(m_site.now)) return std::unexpected(not_serving());
+  if (m_unacknowledged_octets > kMaxUnacknowledged)
+    return std::unexpected(
+        unavailable("no keys now: KME " + m_peer.id.value() + " does not acknowledge who may fetch them"));
   if (auto error = over_budget(order)) return std::unexpected(*std::move(error));
   auto carved = m_own.carve(order.demand);
   if (!carved) {
@@ -150,7 +153,9 @@ void Delivery::bind(const CarvedKey& key, const KeyOrder& order) {
   binding.slaves = order.slaves;
   binding.is_counted = m_site.quotas.limits(order.master);
   if (m_link.up()) m_link.send(binding);
-  m_unacknowledged.push_back({std::move(binding), m_site.now});
+  const std::size_t octets = wire::encoded_size(binding);
+  m_unacknowledged_octets += octets;
+  m_unacknowledged.push_back({std::move(binding), octets, m_site.now});
 }
 
 bool Delivery::serve(RequestId request, const DecWait& wait, bool last) {
@@ -271,6 +276,7 @@ void Delivery::forget_acknowledged(wire::BindingNumber up_to) {
   while (!m_unacknowledged.empty() && m_unacknowledged.front().binding.number <= up_to) {
     const wire::Binding& binding = m_unacknowledged.front().binding;
     if (binding.is_counted) m_site.quotas.settle(binding.master, m_peer.id, 1);
+    m_unacknowledged_octets -= m_unacknowledged.front().octets;
     m_unacknowledged.pop_front();
   }
 }

@@ -21,6 +21,9 @@ inline constexpr Duration kMaxWait = std::chrono::milliseconds(500);
 // One message acknowledges all bindings that came in this time.
 inline constexpr Duration kMaxAckDelay = std::chrono::milliseconds(20);
 
+// Of bindings that the peer has not acknowledged: with more no key is handed out. After contact all are sent at once.
+inline constexpr std::size_t kMaxUnacknowledged = std::size_t{4} << 20;  // octets
+
 class Delivery {
  public:
   Delivery(Site& site, const PeerConfig& peer, const Pool& pool, KmLink& link, OwnLeases& own, OpenedLeases& opened,
@@ -97,6 +100,7 @@ class Delivery {
 
   struct Unacknowledged {
     wire::Binding binding;
+    std::size_t octets = 0;
     TimePoint sent;  // on this connection, if it is in contact
   };
 
@@ -134,6 +138,7 @@ class Delivery {
   std::list<Waiting> m_waiting;  // in order of arrival
   std::uint64_t m_last_binding = 0;
   std::deque<Unacknowledged> m_unacknowledged;
+  std::size_t m_unacknowledged_octets = 0;
   std::uint64_t m_received_binding = 0;  // the highest of the peer's run
   std::uint64_t m_told_binding = 0;      // that was acknowledged last
   std::optional<TimePoint> m_ack_due;    // some of them are not acknowledged on this connection

@@ -426,4 +426,10 @@ std::size_t encoded_size(const LinkState& state) {
   return counter.size();
 }
 
+std::size_t encoded_size(const Binding& binding) {
+  SizeCounter counter;
+  put(counter, binding);
+  return counter.size();
+}
+
 }  // namespace quipu::kms::wire

@@ -410,5 +410,6 @@ Bytes associated_data(const KeyTransfer& transfer);
 std::size_t encoded_size(const InventoryBlock& block);
 std::size_t encoded_size(const InventoryLease& lease);
 std::size_t encoded_size(const LinkState& state);
+std::size_t encoded_size(const Binding& binding);
 
 }  // namespace quipu::kms::wire
