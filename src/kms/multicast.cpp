@@ -30,11 +30,18 @@ std::optional<etsi::ApiError> Multicast::refusal(const KeyOrder& order, const Pe
     if (at(peer).config().min_sources < target.min_sources)
       return bad_request("fewer sources stand behind keys with KME " + peer.value() + " than with KME " +
                          target.id.value());
+    if (is_paused(peer, order.master))
+      return unavailable("keys did not get to KME " + peer.value() + " a moment ago; ask again later");
     if (!at(peer).is_up()) return unavailable("no keys now: there is no contact with KME " + peer.value());
     if (at(peer).obtainable_octets() < std::uint64_t{pad_slots_of(order.demand)} * kSlotSize)
       return unavailable("not enough key material available to bring the keys to KME " + peer.value());
   }
   return std::nullopt;
+}
+
+bool Multicast::is_paused(const KmeId& peer, const SaeId& master) const {
+  const auto paused = m_paused_until.find({peer, master});
+  return paused != m_paused_until.end() && m_site.now < paused->second;
 }
 
 void Multicast::handle(std::vector<MulticastEvent> events) {
@@ -68,6 +75,7 @@ bool Multicast::progress(Pending& pending) {
   for (Transfer& transfer : pending.transfers) {
     go_on(pending, transfer);
     if (!transfer.failed) continue;
+    m_paused_until[{transfer.to, pending.carved.order.master}] = m_site.now + kTransferPause;
     fail(pending, transfer.to, *transfer.failed);
     return true;
   }

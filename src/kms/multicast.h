@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <list>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -15,6 +16,8 @@ namespace quipu::kms {
 
 // From the cutting of the keys to the last acknowledgement.
 inline constexpr Duration kTransferTime = std::chrono::seconds(2);
+// After keys of a master did not get to a KME: else one that takes none could have those of all pools burnt.
+inline constexpr Duration kTransferPause = std::chrono::seconds(1);
 
 class Multicast {
  public:
@@ -55,6 +58,7 @@ class Multicast {
   // True when it has ended.
   bool progress(Pending& pending);
   bool hand_out(Pending& pending);
+  bool is_paused(const KmeId& peer, const SaeId& master) const;
   void fail(Pending& pending, const KmeId& peer, wire::RefusalReason reason);
   // The keys are burnt here, and erased where they are held.
   void give_up(Pending& pending);
@@ -63,7 +67,8 @@ class Multicast {
 
   Site& m_site;
   const Associations& m_associations;
-  std::list<Pending> m_pending;  // in order of `due`
+  std::list<Pending> m_pending;                                 // in order of `due`
+  std::map<std::pair<KmeId, SaeId>, TimePoint> m_paused_until;  // by KME and master
 };
 
 }  // namespace quipu::kms

@@ -186,6 +186,25 @@ TEST_F(MulticastTest, WhenOneKmeDoesNotTakeThemNobodyGetsThem) {
   EXPECT_EQ(world.pool(kA, kB).books.delivered, 3 * kSlotSize);
 }
 
+TEST_F(MulticastTest, AKmeThatTakesNoneHasFewKeysOfOthersBurnt) {
+  stock();
+  fates[kC] = Fate::altered;
+  EXPECT_FALSE(ask({SaeId("sae-c")})->ok());
+  world.settle();
+  const auto left = world.pool(kA, kB).leased_keys;
+  EXPECT_EQ(ask({SaeId("sae-c")})->error(), 503U);
+  world.settle();
+  EXPECT_EQ(world.pool(kA, kB).leased_keys, left);
+  fates[kC] = Fate::passes;
+  const auto elsewhere = ask({SaeId("sae-d")});
+  world.settle();
+  EXPECT_TRUE(elsewhere->ok());
+  world.advance(kTransferPause);
+  const auto later = ask({SaeId("sae-c")});
+  world.settle();
+  EXPECT_TRUE(later->ok());
+}
+
 TEST_F(MulticastTest, OneThatDoesNotAnswerIsWaitedForNoLonger) {
   stock();
   fates[kC] = Fate::lost;

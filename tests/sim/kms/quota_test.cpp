@@ -111,6 +111,7 @@ TEST_F(Quota, DoesNotCountWhatNobodyGot) {
     altered = true;
     EXPECT_EQ(ask_both()->error(), 503U);  // forged
     altered = false;
+    world.advance(kTransferPause);
     const auto hung_up = begin_both();
     world.cancel(kA, hung_up->id);
     world.advance(milliseconds(100));
@@ -120,7 +121,7 @@ TEST_F(Quota, DoesNotCountWhatNobodyGot) {
     EXPECT_EQ(cut->error(), 503U);
     world.hold_messages(false);
     connect();
-    world.advance(milliseconds(100));
+    world.advance(kTransferPause);
   }
   for (int i = 0; i < 3; ++i)
     EXPECT_TRUE(ask_both()->ok());
