@@ -88,9 +88,21 @@ Result<void> replace_file(const std::filesystem::path& path, ByteView contents, 
   return sync_folder_of(path);
 }
 
-Result<void> move_to_new_file(const std::filesystem::path& from, uid_t owner, const std::filesystem::path& to,
-                              mode_t mode) {
-  const UniqueFd folder(::open(from.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+Result<NewFile> NewFile::create(std::filesystem::path path, mode_t mode) {
+  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!fd && errno == EEXIST)
+    return fail(Errc::conflict, path.string() + " exists already: move it away, or choose another name");
+  if (!fd && errno == ENOENT) return fail(Errc::io, path.string() + ": its folder does not exist: make it first");
+  if (!fd) return fail_system(path.string());
+  return NewFile(std::move(path), std::move(fd));
+}
+
+NewFile::~NewFile() {
+  if (m_fd) ::unlink(m_path.c_str());
+}
+
+Result<void> NewFile::move_from(const std::filesystem::path& from, uid_t owner) {
+  const UniqueFd folder(::open(from.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder) return fail_system(from.parent_path().string());
   const std::string name = from.filename();
   const UniqueFd source(::openat(folder.get(), name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
@@ -101,14 +113,14 @@ Result<void> move_to_new_file(const std::filesystem::path& from, uid_t owner, co
     return fail_system(from.string());
   if (!S_ISREG(of_source.st_mode) || of_source.st_uid != owner || (of_folder.st_uid != owner && of_folder.st_uid != 0))
     return fail(Errc::not_permitted, from.string() + ": no file of the daemon's own; nothing was moved");
-  const UniqueFd target(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
-  if (!target && errno == EEXIST)
-    return fail(Errc::conflict, to.string() + " exists already: move it away, or choose another name");
-  if (!target) return fail_system(to.string());
-  auto copied = copy_all(source.get(), target.get(), to.string());
-  if (copied && ::fsync(target.get()) != 0) copied = fail_system(to.string());
-  if (copied) copied = sync_folder_of(to);
-  copied ? ::unlinkat(folder.get(), name.c_str(), 0) : ::unlink(to.c_str());
+  auto copied = copy_all(source.get(), m_fd.get(), m_path.string());
+  if (copied && ::fsync(m_fd.get()) != 0) copied = fail_system(m_path.string());
+  if (copied) copied = sync_folder_of(m_path);
+  // Meanwhile another may have got the name: it is for somebody else.
+  struct stat named{};
+  if (::fstatat(folder.get(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == of_source.st_ino)
+    ::unlinkat(folder.get(), name.c_str(), 0);
+  if (copied) m_fd.reset();
   return copied;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/secret.h"
+#include "base/unique_fd.h"
 
 namespace quipu::cli {
 
@@ -20,11 +21,30 @@ Result<void> write_new_file(const std::filesystem::path& path, ByteView contents
 // The same under a name that may be taken: whoever reads it gets the old file or the new one, whole. The name is
 // durable as well.
 Result<void> replace_file(const std::filesystem::path& path, ByteView contents, mode_t mode);
-// Moves a file, of any length and from another file system too, to a name that must not exist yet: whole and durable
-// before the old name goes. Errc::conflict as above. Whoever named the file to us is `owner`, and gets nothing moved
-// but a regular file of its own, in a folder of its own or of root's: else Errc::not_permitted.
-Result<void> move_to_new_file(const std::filesystem::path& from, uid_t owner, const std::filesystem::path& to,
-                              mode_t mode);
+
+// A file that is made, empty, before the work whose result it shall hold: what is in its way shows at once. It is gone
+// with this object unless it was filled.
+class NewFile {
+ public:
+  // Errc::conflict as above.
+  static Result<NewFile> create(std::filesystem::path path, mode_t mode);
+
+  NewFile(NewFile&&) noexcept = default;
+  NewFile& operator=(NewFile&&) = delete;
+  ~NewFile();
+
+  // Moves what a file holds here, of any length and from another file system too: whole and durable before the old name
+  // goes, which goes as well when there is no room for it here. Whoever named the file to us is `owner`, and gets
+  // nothing moved but a regular file of its own, in a folder of its own or of root's: else Errc::not_permitted. Once.
+  Result<void> move_from(const std::filesystem::path& from, uid_t owner);
+
+ private:
+  NewFile(std::filesystem::path path, UniqueFd fd) : m_path(std::move(path)), m_fd(std::move(fd)) {}
+
+  std::filesystem::path m_path;
+  UniqueFd m_fd;  // until it is filled
+};
+
 // The secret's base64 text and a line feed, mode 0600.
 Result<void> write_new_key_file(const std::filesystem::path& path, ByteView secret);
 

@@ -66,18 +66,26 @@ class Control(program.ProgramTest):
 
     def test_a_backup_is_moved_to_a_file_that_is_not_there_yet(self):
         made = self.folder / "kms.db.backup"
-        answer = f'{{"ok":true,"result":{{"file":"{made}"}}}}\n'.encode()
+        made.write_bytes(b"records" * 1000)
         backup = self.folder / "kept.db"
-        for expected in (program.OK, program.ERROR):
-            made.write_bytes(b"records" * 1000)
-            with self.daemon(answer, "kms.sock") as asked:
-                done = self.quipu(*self.sockets(), "keys", "backup", backup, expect=expected)
-            self.assertEqual(asked, ['{"verb":"backup"}\n'])
-            os.unlink(self.folder / "kms.sock")
-        self.assertIn("exists already", done.stderr)
+        with self.daemon(f'{{"ok":true,"result":{{"file":"{made}"}}}}\n'.encode(), "kms.sock") as asked:
+            self.quipu(*self.sockets(), "keys", "backup", backup)
+        self.assertEqual(asked, ['{"verb":"backup"}\n'])
         self.assertEqual(backup.read_bytes(), b"records" * 1000)
         self.assertEqual(backup.stat().st_mode & 0o777, 0o600)
-        self.assertEqual(made.read_bytes(), b"records" * 1000, "what could not be moved stays")
+        self.assertFalse(made.exists())
+
+    def test_what_is_in_the_way_of_a_backup_shows_before_one_is_made(self):
+        (self.folder / "kept.db").write_bytes(b"older")
+        for name, reason in (("kept.db", "exists already"), ("none/kept.db", "its folder does not exist")):
+            done = self.quipu(*self.sockets(), "keys", "backup", self.folder / name, expect=program.ERROR)
+            self.assertIn(reason, done.stderr)  # and not that no daemon listens
+        self.assertEqual((self.folder / "kept.db").read_bytes(), b"older")
+
+    def test_a_backup_that_fails_leaves_no_file(self):
+        with self.daemon(b'{"ok":false,"error":{"code":"busy","message":"another copy is made"}}\n', "kms.sock"):
+            self.quipu(*self.sockets(), "keys", "backup", self.folder / "kept.db", expect=program.ERROR)
+        self.assertFalse((self.folder / "kept.db").exists())
 
     STATUS = (b'{"ok":true,"result":{"schema_version":1,"tunnels":[{"peer":"dc-b","state":"up"}],"pools":[{"peer_kme":"kme-b",'
               b'"km_link":"up"}]}}\n')

@@ -132,12 +132,13 @@ void add_void(CLI::App& keys, Invocation& invocation) {
 }
 
 Result<void> back_up(const std::string& socket, const std::string& file) {
+  QUIPU_TRY_ASSIGN(NewFile backup, NewFile::create(file, kSecretFileMode));
   QUIPU_TRY_ASSIGN(auto reply, ask(socket, control::BackupRequest{}, kWorkPatience));
   QUIPU_TRY_ASSIGN(const std::string json, result_of(std::move(reply)));
   QUIPU_TRY_ASSIGN(const control::BackupResult result, control::backup_result_from_json(json));
   struct stat made{};  // by the daemon
   if (::stat(socket.c_str(), &made) != 0) return fail_system(socket);
-  return move_to_new_file(result.file, made.st_uid, file, kSecretFileMode);
+  return backup.move_from(result.file, made.st_uid);
 }
 
 void add_backup(CLI::App& keys, Invocation& invocation) {

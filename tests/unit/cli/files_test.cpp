@@ -21,22 +21,28 @@ class MovedFile : public testing::Test {
     return folder / name;
   }
 
+  Result<void> move(const std::filesystem::path& from, uid_t owner = ::geteuid()) const {
+    auto to = NewFile::create(folder / "to", 0600);
+    return to ? to->move_from(from, owner) : std::unexpected(to.error());
+  }
+
   const test::Scratch scratch;
   const std::filesystem::path folder = scratch.root();
 };
 
 TEST_F(MovedFile, IsThereUnderTheNewNameAlone) {
   const auto from = make("from");
-  ASSERT_TRUE(move_to_new_file(from, ::geteuid(), folder / "to", 0600));
+  ASSERT_TRUE(move(from));
   EXPECT_FALSE(exists(from));
   EXPECT_EQ(file_size(folder / "to"), 7U);
-  EXPECT_EQ(move_to_new_file(make("from"), ::geteuid(), folder / "to", 0600).error().code, Errc::conflict);
+  EXPECT_EQ(move(make("from")).error().code, Errc::conflict);
+  EXPECT_EQ(file_size(folder / "to"), 7U);
   EXPECT_TRUE(exists(from));
 }
 
 TEST_F(MovedFile, OfSomebodyElseStaysWhereItIs) {
   const auto from = make("from");
-  const auto moved = move_to_new_file(from, ::geteuid() + 1, folder / "to", 0600);
+  const auto moved = move(from, ::geteuid() + 1);
   ASSERT_FALSE(moved);
   EXPECT_EQ(moved.error().code, Errc::not_permitted);
   EXPECT_TRUE(exists(from));
@@ -46,9 +52,9 @@ TEST_F(MovedFile, OfSomebodyElseStaysWhereItIs) {
 TEST_F(MovedFile, IsNoPipeAndNoLink) {
   const auto pipe = folder / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  EXPECT_EQ(move_to_new_file(pipe, ::geteuid(), folder / "to", 0600).error().code, Errc::not_permitted);
+  EXPECT_EQ(move(pipe).error().code, Errc::not_permitted);
   std::filesystem::create_symlink(make("from"), folder / "link");
-  EXPECT_FALSE(move_to_new_file(folder / "link", ::geteuid(), folder / "to", 0600));
+  EXPECT_FALSE(move(folder / "link"));
   EXPECT_FALSE(exists(folder / "to"));
 }
 
