@@ -63,9 +63,13 @@ Result<void> AuditWriter::write(WallTime now) {
   if (m_text.empty()) return {};
   QUIPU_TRY_ASSIGN(m_head, m_log.append(m_text, now));
   m_text.clear();
-  if (now < m_next_head) return {};
+  // The clock may have been set back.
+  if (now < m_next_head && m_next_head - now <= kHeadInterval) return {};
+  const bool first = m_next_head == WallTime();
   m_next_head = now + kHeadInterval;
   tell_head();
+  // Not by each start: it may be one of many, and the clock not set yet.
+  if (first) return {};
   return m_log.drop_before(now - m_keep);
 }
 

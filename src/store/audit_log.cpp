@@ -67,10 +67,12 @@ Result<std::vector<AuditPage>> AuditLog::read(std::uint64_t after, std::size_t o
 }
 
 Result<void> AuditLog::drop_before(WallTime written) {
+  constexpr std::chrono::milliseconds kMost = std::chrono::days(1);
   QUIPU_TRY_ASSIGN(Query query,
                    m_database.query("DELETE FROM audit WHERE number < (SELECT coalesce(min(number), (SELECT "
-                                    "max(number) FROM audit)) FROM audit WHERE written >= ?)"));
-  query.bind(std::int64_t{written.time_since_epoch().count()});
+                                    "max(number) FROM audit)) FROM audit WHERE written >= min(?, ? + (SELECT written "
+                                    "FROM audit ORDER BY number LIMIT 1)))"));
+  query.bind(std::int64_t{written.time_since_epoch().count()}, std::int64_t{kMost.count()});
   QUIPU_TRY(query.run());
   return {};
 }

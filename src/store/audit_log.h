@@ -41,7 +41,8 @@ class AuditLog {
   Result<AuditHead> append(std::string_view text, WallTime written);
   // The pages behind page `after`, in order, until they hold `octets` of text; at least one if there is one.
   Result<std::vector<AuditPage>> read(std::uint64_t after, std::size_t octets);
-  // Drops the oldest pages, up to the first that was written later; never the newest. The rest still holds together.
+  // Drops the oldest pages, up to the first that was written later, or a day after the oldest: by a clock that is wrong
+  // nobody loses the log at once. Never the newest. The rest still holds together.
   Result<void> drop_before(WallTime written);
 
  private:

@@ -97,5 +97,23 @@ TEST_F(AuditWriterTest, TellsTheNewestPageOnceAnHour) {
   EXPECT_EQ(sink.values("audit_head", "page"), (std::vector<std::string>{"1", "4"}));
 }
 
+TEST_F(AuditWriterTest, AClockThatIsWrongCostsNeitherPagesNorHeads) {
+  const auto write_at = [&](WallTime now) {
+    writer->add("event", "text", now);
+    ASSERT_TRUE(writer->write(now).has_value());
+  };
+  for (int day = 0; day < 5; ++day)
+    write_at(kNow + std::chrono::days(day));
+  const std::size_t heads = sink.values("audit_head", "page").size();
+  for (int start = 0; start < 5; ++start) {  // of a machine whose clock is set only later
+    writer.emplace(store->audit(), std::chrono::days(30), sink);
+    write_at(kNow + std::chrono::years(2));
+  }
+  write_at(kNow + std::chrono::days(5));
+  EXPECT_EQ(sink.values("audit_head", "page").size(), heads + 6);
+  EXPECT_EQ(store->audit().read(0, SIZE_MAX)->front().number, 1U);
+  EXPECT_EQ(store->audit().read(0, SIZE_MAX)->size(), 11U);
+}
+
 }  // namespace
 }  // namespace quipu::kmsd

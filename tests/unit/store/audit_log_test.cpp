@@ -65,13 +65,17 @@ TEST_F(AuditLogTest, ReadsInParts) {
   EXPECT_EQ(numbers_after(~std::uint64_t{0}, 1000), Numbers{});
 }
 
-TEST_F(AuditLogTest, DropsWhatIsOldButNotTheNewest) {
+TEST_F(AuditLogTest, DropsWhatIsOldADayAtATimeButNotTheNewest) {
   for (const int day : {1, 2, 3, 4})
     append("page", day);
-  ASSERT_TRUE(log.drop_before(WallTime(std::chrono::days(3))).has_value());
-  EXPECT_EQ(numbers_after(0, 1000), (Numbers{3, 4}));
-  ASSERT_TRUE(log.drop_before(WallTime(std::chrono::days(99))).has_value());
-  EXPECT_EQ(numbers_after(0, 1000), Numbers{4});
+  ASSERT_TRUE(log.drop_before(WallTime(std::chrono::days(2))).has_value());
+  EXPECT_EQ(numbers_after(0, 1000), (Numbers{2, 3, 4}));
+  ASSERT_TRUE(log.drop_before(WallTime(std::chrono::days(2))).has_value());
+  EXPECT_EQ(numbers_after(0, 1000), (Numbers{2, 3, 4}));
+  for (const Numbers& left : {Numbers{3, 4}, Numbers{4}, Numbers{4}}) {
+    ASSERT_TRUE(log.drop_before(WallTime(std::chrono::days(99))).has_value());
+    EXPECT_EQ(numbers_after(0, 1000), left);
+  }
   append("page", 5);
   EXPECT_EQ(log.head()->number, 5U);
   EXPECT_EQ(log.read(4, 1)->at(0).previous, log.read(3, 1)->at(0).hash);
