@@ -114,10 +114,11 @@ void Backup::remove() const {
 }
 
 // An empty store, with the same tables.
-Result<void> Backup::create() const {
+Result<void> Backup::create() {
   remove();  // of a process that was killed
   Database fresh;
   QUIPU_TRY(fresh.open(m_unfinished));
+  m_unfinished = fresh.path();
   return migrate(fresh);
 }
 

@@ -32,7 +32,7 @@ class Backup {
   Backup(Database& database, std::string path)
       : m_database(database), m_path(std::move(path)), m_unfinished(m_path + ".new") {}
 
-  Result<void> create() const;
+  Result<void> create();
   Result<void> attach();
   Result<bool> copy_part();
   Result<void> finish();

@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <utility>
 
 #include "base/assert.h"
@@ -31,6 +32,15 @@ Result<void> create_private(const std::string& path) {
   if (errno == EACCES || errno == EROFS)
     return fail(Errc::storage, path + ": not writable; the store needs a folder that belongs to the daemon's user");
   return std::unexpected(Error{Errc::storage, system_error(path).text});
+}
+
+// A folder may be reached by a symbolic link, as /var/lib often is; SQLite, told to follow none to the file, follows
+// none on the way to it either.
+Result<std::string> with_real_folder(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto folder = std::filesystem::canonical(path.has_parent_path() ? path.parent_path() : ".", error);
+  if (error) return fail(Errc::storage, path.string() + ": its folder: " + error.message());
+  return (folder / path.filename()).string();
 }
 
 }  // namespace
@@ -63,11 +73,11 @@ Error Database::error(int code, std::string_view what) const {
 }
 
 Result<void> Database::open(const std::string& path) {
-  m_path = path;
   QUIPU_TRY(create_private(path));
+  QUIPU_TRY_ASSIGN(m_path, with_real_folder(path));
   sqlite3* connection = nullptr;
   constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW;
-  const int code = ::sqlite3_open_v2(path.c_str(), &connection, kFlags, counting_vfs());
+  const int code = ::sqlite3_open_v2(m_path.c_str(), &connection, kFlags, counting_vfs());
   m_connection.reset(connection);
   if (code != SQLITE_OK) return std::unexpected(error(code, "open"));
   ::sqlite3_extended_result_codes(connection, 1);

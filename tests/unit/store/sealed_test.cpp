@@ -328,6 +328,18 @@ TEST_F(SealedTest, AChunkThatDoesNotOpenIsLeftByAChangeOfTheStoreKey) {
 }
 
 // Blocks come and go, and the log loses its oldest pages, while it is made.
+TEST_F(SealedTest, TheFolderMayBeReachedByALink) {
+  const std::string folder = scratch.path("folder");
+  std::filesystem::create_directory(folder);
+  std::filesystem::create_directory_symlink(folder, scratch.path("link"));
+  auto opened = SqliteStore::open(scratch.path("link/kms.db"), key_of(1), rng);
+  ASSERT_TRUE(opened.has_value()) << opened.error().text;
+  store = *std::move(opened);
+  ASSERT_TRUE(back_up(scratch.path("link/copy")).has_value());
+  EXPECT_TRUE(std::filesystem::exists(folder + "/kms.db"));
+  EXPECT_TRUE(std::filesystem::exists(folder + "/copy"));
+}
+
 TEST_F(SealedTest, ABackupIsMadeInPartsWhileTheStoreIsInUse) {
   const auto log_page = [&](int day) {
     return store->audit().append(std::string(std::size_t{1} << 20U, 'x'), WallTime(std::chrono::days(day)))->number;
