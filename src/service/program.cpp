@@ -33,6 +33,7 @@ std::optional<int> parse_options(CLI::App& app, int argc, char** argv) {
 
 void settle_in() {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGCHLD, SIG_DFL);
   for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(standard, F_GETFD) < 0) std::ignore = ::open("/dev/null", O_RDWR);  // takes the lowest number there is

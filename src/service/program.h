@@ -23,8 +23,9 @@ inline constexpr int kExitConfigurationInvalid = 5;
 int exit_code_of(const Error& error);
 
 // First in main(): what this process inherits must not decide what becomes of it. A reader of its output that has gone
-// ends it no more (SIGPIPE), how its children end can be found out (SIGCHLD), and a standard descriptor that is closed
-// is not the number of the next file or socket, into which errors would be written.
+// ends it no more (SIGPIPE), a file that may not grow is an error like a full disk (SIGXFSZ), how its children end can
+// be found out (SIGCHLD), and a standard descriptor that is closed is not the number of the next file or socket, into
+// which errors would be written.
 void settle_in();
 
 // Adds --version and reads the command line. An exit code, when there is nothing more to do.
