@@ -13,14 +13,18 @@ constexpr std::size_t kMaxBody = std::size_t{16} * 1024;  // what is longer is n
 constexpr std::size_t kMaxMessage = 200;                  // octets of a server's text that we look at
 constexpr std::array<std::string_view, 3> kNames = {"message", "detail", "error"};
 
-// One line of ASCII, each run of anything else as one space.
+// One line of ASCII, each run of anything else as one space. A word that is longer than any UUID may be a key: it is
+// left out.
 std::string clean(std::string_view text) {
+  constexpr std::size_t kLongestWord = 36;
   std::string out;
+  std::size_t word = 0;
   for (const char c : text.substr(0, kMaxMessage)) {
-    if (c > ' ' && c <= '~')
-      out += c;
-    else if (!out.ends_with(' '))
-      out += ' ';
+    const bool in_word = c > ' ' && c <= '~';
+    if (!in_word && out.ends_with(' ')) continue;
+    word = in_word ? word + 1 : 0;
+    if (word == kLongestWord + 1) out.replace(out.size() - kLongestWord, kLongestWord, "...");
+    if (word <= kLongestWord) out += in_word ? c : ' ';
   }
   return out;
 }
