@@ -25,7 +25,7 @@ install(FILES systemd/quipud.service systemd/quipu-guard.service DESTINATION ${Q
 install(FILES systemd/quipu-kmsd.service DESTINATION ${QUIPU_UNIT_DIR} COMPONENT quipu-kms)
 
 install(FILES docs/man/quipu.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT quipu)
-install(FILES packaging/lab/line-4.toml packaging/lab/ring-5.toml packaging/lab/two-vendors.toml DESTINATION ${CMAKE_INSTALL_DATADIR}/quipu/lab COMPONENT quipu)
+install(FILES packaging/lab/line-4.toml packaging/lab/ring-5.toml packaging/lab/two-paths.toml packaging/lab/two-vendors.toml DESTINATION ${CMAKE_INSTALL_DATADIR}/quipu/lab COMPONENT quipu)
 install(FILES docs/man/quipud.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 COMPONENT quipu)
 foreach(page IN ITEMS two-sites operations configuration status logging protocol km-link etsi014)
   install(FILES docs/${page}.md DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/quipu COMPONENT quipu)

@@ -202,12 +202,18 @@ std::string to_text(const control::RelayRouteStatus& route) {
   std::string out =
       fmt::format("pool with {}  {}  stock {} of {}\n", route.peer_kme, route.source ? "source here" : "source there",
                   bits_text(route.stock_bits), bits_text(route.target_bits));
-  out += route.links.empty() ? "  no path with enough key on every link\n"
-         : route.configured  ? "  configured path\n"
-                             : "";
+  if (route.links.empty())
+    out += route.paths == 1
+               ? "  no path with enough key on every link\n"
+               : fmt::format(
+                     "  nothing is relayed: of {} paths without a node in common, with enough key on "
+                     "every link, there {}\n",
+                     route.paths, route.paths_found == 1 ? "is 1" : fmt::format("are {}", route.paths_found));
+  else if (route.configured)
+    out += "  configured path\n";
   for (const control::RelayLinkStatus& link : route.links)
-    out += fmt::format("  link {} to {}  stock {}{}\n", link.from, link.to, bits_text(link.stock_bits),
-                       link.simulated ? "  SIMULATED" : "");
+    out += fmt::format("  {}link {} to {}  stock {}{}\n", route.paths == 1 ? "" : fmt::format("path {}  ", link.path),
+                       link.from, link.to, bits_text(link.stock_bits), link.simulated ? "  SIMULATED" : "");
   if (route.source)
     out += fmt::format("  blocks relayed {}  voided {}  failed {}  on their way {}\n", route.relayed, route.voided,
                        route.failed, route.in_flight);

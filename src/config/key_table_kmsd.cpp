@@ -182,6 +182,15 @@ constexpr ConfigKey kKeys[] = {
      .max = kMaxRelayStockBit,
      .help = "Stock at which relay over trusted nodes keeps the pool with it; alike at both ends. 0: no relay."},
     {.section = "peer_kme[]",
+     .name = "relay_paths",
+     .type = integer,
+     .default_value = "1",
+     .min = 1,
+     .max = 4,
+     .help =
+         "Over how many paths without a node in common relayed key comes, each key the exclusive or of what came over "
+         "all of them; alike at both ends."},
+    {.section = "peer_kme[]",
      .name = "combiner",
      .type = word,
      .default_value = "any",

@@ -2,6 +2,7 @@
 #include "config/kmsd_config.h"
 
 #include <algorithm>
+#include <set>
 
 #include "config/checks.h"
 #include "config/section.h"
@@ -117,6 +118,7 @@ void read_peers(const Section& root, KmsdConfig& config, UniqueValues& saes) {
     peer.reserve_keys = unsigned_value(section, "reserve_keys");
     peer.low_stock_keys = unsigned_value(section, "low_stock_keys");
     peer.relay_stock_bit = unsigned_value(section, "relay_stock_bit");
+    peer.relay_paths = unsigned_value(section, "relay_paths");
     config.peer_kmes.push_back(std::move(peer));
   }
 }
@@ -217,6 +219,11 @@ RelayRouteConfig read_route(const Section& section, const KmsdConfig& config) {
   if (!route.to.value().empty() && (destination == nullptr || destination->relay_stock_bit == 0))
     section.add("to", fmt::format("no [[peer_kme]] with id = \"{}\" has a relay_stock_bit", route.to.value()),
                 "give it one, or name another");
+  else if (destination != nullptr && destination->relay_paths != 1)
+    section.add(
+        "to",
+        fmt::format("a route is one path, and \"{}\" has relay_paths = {}", route.to.value(), destination->relay_paths),
+        "remove the route or that setting");
   UniqueValues nodes("node");
   for (const ListItem& item : section.text_list("via").value_or(std::vector<ListItem>{})) {
     if (!parse_id(item.text))
@@ -233,6 +240,27 @@ RelayRouteConfig read_route(const Section& section, const KmsdConfig& config) {
   return route;
 }
 
+// The first hop of every path, or the last, is a link of ours.
+void check_relayed(const Section& section, const KmsdConfig& config, const PeerKmeConfig& peer) {
+  if (peer.relay_stock_bit == 0) {
+    if (peer.relay_paths > 1)
+      section.add("relay_paths", "has no meaning without relay_stock_bit", "remove it or set that");
+    return;
+  }
+  std::set<KmeId> first;
+  for (const LinkConfig& link : config.links)
+    if (link.peer_kme != peer.id) first.insert(link.peer_kme);
+  if (first.empty())
+    section.add("relay_stock_bit", "no key can be relayed: there is no [[link]] with another KME than this",
+                "add the link with the first trusted node, or remove the setting");
+  else if (first.size() < peer.relay_paths)
+    section.add(
+        "relay_paths",
+        fmt::format("{} paths begin with as many nodes, and there {} with other KMEs than this", peer.relay_paths,
+                    first.size() == 1 ? "is one [[link]]" : fmt::format("are [[link]]s with {}", first.size())),
+        "add the missing link, or lower it");
+}
+
 void read_relay(const Section& root, KmsdConfig& config) {
   if (const auto section = root.table("relay")) {
     config.relay.trusted_node = section->boolean("trusted_node").value_or(false);
@@ -242,15 +270,9 @@ void read_relay(const Section& root, KmsdConfig& config) {
       destinations.take(route, "to", config.relay.routes.back().to.value());
     }
   }
-  // The first hop of every path, or the last, is a link of ours.
-  for (const Section& section : root.tables("peer_kme")) {
-    const auto stock = section.integer("relay_stock_bit");
-    const auto id = section.text("id");
-    const auto leads_elsewhere = [&](const LinkConfig& link) { return link.peer_kme.value() != id; };
-    if (stock && *stock != 0 && id && std::ranges::none_of(config.links, leads_elsewhere))
-      section.add("relay_stock_bit", "no key can be relayed: there is no [[link]] with another KME than this",
-                  "add the link with the first trusted node, or remove the setting");
-  }
+  const auto sections = root.tables("peer_kme");
+  for (std::size_t i = 0; i < sections.size() && i < config.peer_kmes.size(); ++i)
+    check_relayed(sections[i], config, config.peer_kmes[i]);
 }
 
 }  // namespace

@@ -71,6 +71,7 @@ struct PeerKmeConfig {
   std::uint32_t reserve_keys = 0;     // of the default size
   std::uint32_t low_stock_keys = 0;   // likewise
   std::uint32_t relay_stock_bit = 0;  // 0: the pool is not fed by relay
+  std::uint32_t relay_paths = 1;      // that each relayed block takes, none of whose nodes is on two
   std::uint32_t min_sources = 1;      // that each key is combined from; 1: keys are not combined
   Position position{};
 

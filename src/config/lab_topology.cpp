@@ -55,6 +55,13 @@ constexpr ConfigKey kKeys[] = {
      .min = 1,
      .max = 268435456,
      .help = "Stock at which the pool is kept."},
+    {.section = "relay[]",
+     .name = "paths",
+     .type = integer,
+     .default_value = "1",
+     .min = 1,
+     .max = 4,
+     .help = "Over how many paths without a node in common each key comes."},
     ends_of("tunnel[]"),
 };
 
@@ -154,7 +161,8 @@ Parsed<LabTopology> parse_lab_topology(std::string_view text) {
   Pairs relayed("relay", out.sites);
   for (const Section& section : root.tables("relay")) {
     out.relays.push_back({.between = relayed.read(section),
-                          .stock_bit = static_cast<std::uint32_t>(section.integer("stock_bit").value_or(0))});
+                          .stock_bit = static_cast<std::uint32_t>(section.integer("stock_bit").value_or(0)),
+                          .paths = static_cast<std::uint32_t>(section.integer("paths").value_or(1))});
     if (linked.contains(out.relays.back().between))
       section.add("between", "these sites share a link", "remove the link or the relay");
   }

@@ -32,6 +32,7 @@ struct LabLinkConfig {
 struct LabRelayConfig {
   LabPair between{};
   std::uint32_t stock_bit = 0;
+  std::uint32_t paths = 1;
 
   bool operator==(const LabRelayConfig&) const = default;
 };

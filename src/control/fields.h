@@ -174,6 +174,7 @@ template <Is<RelayLinkStatus> S, class F>
 void each_field(S& s, F&& f) {
   f("from", s.from);
   f("to", s.to);
+  f("path", s.path);
   f("stock_bits", s.stock_bits);
   f("simulated", s.simulated);
 }
@@ -183,6 +184,8 @@ void each_field(S& s, F&& f) {
   f("peer_kme", s.peer_kme);
   f("source", s.source);
   f("configured", s.configured);
+  f("paths", s.paths);
+  f("paths_found", s.paths_found);
   f("links", s.links);
   f("stock_bits", s.stock_bits);
   f("target_bits", s.target_bits);

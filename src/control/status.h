@@ -223,6 +223,7 @@ struct KmsStatus {
 struct RelayLinkStatus {
   std::string from{};
   std::string to{};
+  std::uint32_t path = 1;        // number of the path that it is on
   std::uint64_t stock_bits = 0;  // that the first end could use towards the second
   bool simulated = false;
 
@@ -234,7 +235,9 @@ struct RelayRouteStatus {
   std::string peer_kme{};
   bool source = false;                   // this KME makes the blocks; else the peer does
   bool configured = false;               // a fixed path
-  std::vector<RelayLinkStatus> links{};  // from here to the peer; empty: there is no path with enough key
+  std::uint32_t paths = 1;               // that each block takes, in as many shares
+  std::uint32_t paths_found = 0;         // that there are now: with enough key, and no node on two
+  std::vector<RelayLinkStatus> links{};  // of each path, from here to the peer; empty: there are not enough paths
   std::uint64_t stock_bits = 0;          // of the pool
   std::uint64_t target_bits = 0;         // that relay keeps it at
   // Of a source. Since the daemon was started, but for the first:

@@ -65,8 +65,10 @@ class Association {
   // In contact.
   void send_hop(wire::RelayHop hop);
   void send_transfer(wire::KeyTransfer transfer);
-  // Empty without contact, and when there are not enough slots leased; then leases for so many are taken, as long as
+  // False without contact, and when there are not enough slots leased; then leases for so many are taken, as long as
   // somebody goes on asking.
+  bool has_pad(std::uint32_t slots);
+  // Empty when there are not enough of them.
   std::optional<CarvedPad> carve_pad(std::uint32_t slots);
 
   OpenedLeases& opened() { return m_opened; }

@@ -44,9 +44,16 @@ void Association::send_transfer(wire::KeyTransfer transfer) {
   m_link.request(std::move(transfer), KeyTransferSent{id});
 }
 
-std::optional<CarvedPad> Association::carve_pad(std::uint32_t slots) {
+bool Association::has_pad(std::uint32_t slots) {
   // The reserve is for others.
-  if (!m_link.up() || obtainable_octets() < std::uint64_t{slots} * kSlotSize) return std::nullopt;
+  if (!m_link.up() || obtainable_octets() < std::uint64_t{slots} * kSlotSize) return false;
+  if (m_own.ready_slots() >= slots) return true;
+  want_pad(slots);
+  return false;
+}
+
+std::optional<CarvedPad> Association::carve_pad(std::uint32_t slots) {
+  if (!has_pad(slots)) return std::nullopt;
   auto pad = m_own.carve_pad(slots);
   if (!pad) {
     want_pad(slots);

@@ -257,12 +257,19 @@ Result<void> check_combiners(const KmeConfig& config) {
 
 Result<void> check_relay(const KmeConfig& config) {
   for (const PeerConfig& peer : config.peers) {
+    if (peer.relay_paths == 0 || peer.relay_paths > wire::kMaxRelayPaths)
+      return fail(Errc::out_of_range, "key cannot be relayed to KME " + peer.id.value() + " over " +
+                                          std::to_string(peer.relay_paths) + " paths");
     const std::uint64_t shares = peer.min_sources > 1 ? config.sources_of(peer).size() : 1;
     if (peer.relay_target_octets > config.limits.pool_octets / 2 / shares)
       return fail(Errc::out_of_range,
                   "the stock wanted by relay with KME " + peer.id.value() + " is more than half its share of a pool");
   }
   for (const StaticRoute& route : config.relay.routes) {
+    const auto peer = std::ranges::find(config.peers, route.to, &PeerConfig::id);
+    if (peer != config.peers.end() && peer->relay_paths != 1)
+      return fail(Errc::out_of_range,
+                  "the static route to KME " + route.to.value() + " is one path, and there shall be several");
     std::set<KmeId> passed{config.id, route.to};
     bool good = !route.via.empty() && route.via.size() <= wire::kMaxRelayPath && passed.size() == 2;
     for (const KmeId& node : route.via)

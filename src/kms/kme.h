@@ -34,6 +34,9 @@ struct PeerConfig {
   // The pool is fed by relay over trusted nodes while its stock is below so many octets; 0: it is not. Both ends say
   // so; the one with the lower id is the source of the blocks.
   std::uint64_t relay_target_octets = 0;
+  // Over how many paths, none of whose nodes is on two, each relayed block comes, in as many shares: 1 to
+  // wire::kMaxRelayPaths, alike at both ends. Fewer nodes than that together know nothing of it.
+  std::uint32_t relay_paths = 1;
   // How many different sources each key of the pool is combined from, by exclusive or: 2 to kMaxCombined, of those that
   // feed it. 1: keys are taken as they come, whichever source they are from. Alike at both ends, or there is no
   // contact.

@@ -230,6 +230,7 @@ void put(Out& out, const Ping& m) {
 template <class Out>
 void put_associated_data(Out& out, const RelayHop& m) {
   put(out, m.relay);
+  out.u8(m.share).u8(m.shares);
   put(out, m.source);
   put(out, m.destination);
   put_list(out, m.path);
@@ -365,6 +366,7 @@ std::string_view to_string(RefusalReason reason) {
     case RefusalReason::timeout: return "timeout";
     case RefusalReason::not_taken: return "not_taken";
     case RefusalReason::sources: return "sources";
+    case RefusalReason::paths: return "paths";
   }
   return "invalid";
 }

@@ -27,6 +27,7 @@ inline constexpr std::size_t kMaxNeighbours = 64;        // of one KME, in its l
 inline constexpr std::uint64_t kMaxSequence = std::uint64_t{1} << 62;
 inline constexpr std::uint8_t kMaxStateAge = 60;           // of a link state, seconds
 inline constexpr std::size_t kMaxRelayPath = 16;           // KMEs that a relayed block has yet to reach
+inline constexpr std::uint8_t kMaxRelayPaths = 4;          // that the shares of one relayed block take
 inline constexpr std::size_t kMaxPadParts = 16;            // runs of slots that make up one pad
 inline constexpr std::uint32_t kMaxRelayedBlock = 32'736;  // with its one-time key, as many slots as a lease has
 
@@ -224,11 +225,14 @@ struct PadPart {
   bool operator==(const PadPart&) const = default;
 };
 
-// A relayed block on its way over one link, encrypted and authenticated by key of that link. Answered by Ack, when the
-// receiver has opened it (and, at the destination, holds it durably), or Refused.
+// A share of a relayed block on its way over one link, encrypted and authenticated by key of that link. The block is
+// the exclusive or of its shares. Answered by Ack, when the receiver has opened it (and, at the destination, has all
+// shares and holds the block durably, or awaits others), or Refused.
 struct RelayHop {
   RequestNumber number;
   BlockId relay;
+  std::uint8_t share = 1;   // 1 to `shares`
+  std::uint8_t shares = 1;  // of the block, each over a path of its own: 1 to kMaxRelayPaths
   KmeId source;
   KmeId destination;
   std::vector<KmeId> path;  // that it has yet to reach after the receiver; the last is the destination
@@ -293,6 +297,8 @@ enum class RefusalReason : std::uint8_t {
   not_taken = 13,   // the destination refuses the block, or nobody may fetch the keys
   // Of a Lease:
   sources = 14,  // it does not take its slots from as many different sources as a key needs
+  // Of a RelayHop:
+  paths = 15,  // not as many shares as the pool takes, or a second one of the block where only one may pass
 };
 
 std::string_view to_string(RefusalReason reason);

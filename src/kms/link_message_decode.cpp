@@ -241,6 +241,9 @@ Message relay_hop(FieldReader& r) {
   RelayHop m;
   m.number = r.number();
   m.relay = r.uuid<BlockId>();
+  m.share = r.in().u8();
+  m.shares = r.in().u8();
+  r.require(m.share != 0 && m.share <= m.shares && m.shares <= kMaxRelayPaths);
   m.source = KmeId(r.text(kMaxIdSize));
   m.destination = KmeId(r.text(kMaxIdSize));
   m.path = r.list(kMaxRelayPath, 2, [&] { return KmeId(r.text(kMaxIdSize)); });
@@ -288,7 +291,7 @@ Message block_states(FieldReader& r) {
 
 RefusalReason refusal_reason(FieldReader& r) {
   const auto reason = static_cast<RefusalReason>(r.in().u8());
-  r.require(reason >= RefusalReason::taken && reason <= RefusalReason::sources);
+  r.require(reason >= RefusalReason::taken && reason <= RefusalReason::paths);
   return reason;
 }
 

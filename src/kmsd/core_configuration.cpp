@@ -18,6 +18,7 @@ kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
                         .reserve_octets = peer.reserve_keys * slots_per_key * kms::kSlotSize,
                         .low_stock_octets = peer.low_stock_keys * slots_per_key * kms::kSlotSize,
                         .relay_target_octets = peer.relay_stock_bit / 8,
+                        .relay_paths = peer.relay_paths,
                         .min_sources = peer.min_sources});
   for (const auto& link : from.links)
     to.sources.push_back({.name = link.name, .peer = link.peer_kme});

@@ -87,6 +87,8 @@ control::RelayRouteStatus route_status(const kms::RelayRouteStatus& route) {
   control::RelayRouteStatus status{.peer_kme = route.peer.value(),
                                    .source = route.source,
                                    .configured = route.configured,
+                                   .paths = route.paths,
+                                   .paths_found = route.paths_found,
                                    .links = {},
                                    .stock_bits = route.stock_octets * 8,
                                    .target_bits = route.target_octets * 8,
@@ -96,8 +98,11 @@ control::RelayRouteStatus route_status(const kms::RelayRouteStatus& route) {
                                    .failed = route.failed,
                                    .last_failure = route.last_failure};
   for (const kms::RelayLinkStatus& link : route.links)
-    status.links.push_back(
-        {.from = link.from.value(), .to = link.to.value(), .stock_bits = link.octets * 8, .simulated = link.simulated});
+    status.links.push_back({.from = link.from.value(),
+                            .to = link.to.value(),
+                            .path = link.path,
+                            .stock_bits = link.octets * 8,
+                            .simulated = link.simulated});
   return status;
 }
 

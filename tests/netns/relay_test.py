@@ -11,6 +11,7 @@ import tempfile
 import unittest
 
 import support
+from multicast_test import ask
 from sites import Control, World
 from support import PROGRAMS, run, wait_until
 
@@ -94,9 +95,55 @@ class Ring(unittest.TestCase):
         wait_until(goes_on, "blocks are relayed over the other side of the ring")
 
 
+class TwoPaths(unittest.TestCase):
+    """The same ring, with each block over both of its sides."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World(5)
+        cls.addClassCleanup(cls.world.close)
+        a, b, c, d, e = cls.world.sites
+        cls.a, cls.b, cls.c, cls.nodes = a, b, c, (b, d, e)
+        cls.world.start_kmss([(a, b), (b, c), (c, d), (d, e), (a, e)], relayed=[(a, c)], trusted_nodes=(b, d, e),
+                             relay_stock_bit=65536, relay_paths=2)
+
+    def draw(self):
+        """A request, whose keys are fetched at the other end. The status."""
+        status, issued = ask(self.a, "sae-c/enc_keys", {"number": 100})
+        if status == 200:
+            fetched, theirs = ask(self.c, "sae-a/dec_keys", {"key_IDs": [{"key_ID": key["key_ID"]} for key in issued["keys"]]})
+            self.assertEqual((fetched, theirs["keys"]), (200, issued["keys"]))
+        return status
+
+    def told(self):
+        return subprocess.run([PROGRAMS / "quipu", "--kms-socket", self.a.kms_control.path, "relay", "routes"],
+                              capture_output=True, text=True)
+
+    def test_keys_come_over_both_paths_and_never_over_one(self):
+        route = routes(self.a)
+        self.assertEqual([(link["path"], link["to"]) for link in route["links"]],
+                         [(1, "kme-b"), (1, "kme-c"), (2, "kme-e"), (2, "kme-d"), (2, "kme-c")])
+        self.assertEqual((route["paths"], route["paths_found"], route["voided"]), (2, 2, 0))
+        self.assertRegex(self.told().stdout, r"  path 2  link kme-e to kme-d  stock ")
+        self.assertEqual(self.draw(), 200)
+        for node in self.nodes:
+            self.assertGreater(node.kms_control.result("relay_routes")["forwarded"], 0)
+        self.b.stop_kms(signal.SIGKILL)
+        wait_until(lambda: routes(self.a)["paths_found"] == 1 and routes(self.a)["in_flight"] == 0, "a path is gone")
+        relayed = routes(self.a)["relayed"]
+        wait_until(lambda: self.draw() == 503, "the pool is used up")
+        self.assertEqual(routes(self.a)["relayed"], relayed)
+        told = self.told()
+        self.assertIn("nothing is relayed: of 2 paths without a node in common, with enough key on every link, there is 1\n",
+                      told.stdout)
+        self.assertEqual(told.returncode, 3)
+        self.b.start_kms()
+        wait_until(lambda: self.draw() == 200, "both paths are there again")
+
+
 class Laboratory(unittest.TestCase):
     def test_the_shipped_topologies_come_up(self):
-        for name, destination in (("line-4", "d"), ("ring-5", "c")):
+        for name, destination in (("line-4", "d"), ("ring-5", "c"), ("two-paths", "c")):
             with self.subTest(name):
                 run_id = "r" + secrets.token_hex(3)
                 self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", run_id], capture_output=True)

@@ -168,7 +168,7 @@ class Site:
                 text += f'endpoint = "{outer}:51900"\n'
         return self._write("quipu.toml", text)
 
-    def write_kms_config(self, peers, skr_bit_s=100_000, relayed=(), relay_stock_bit=1048576, trusted_node=False):
+    def write_kms_config(self, peers, skr_bit_s=100_000, relayed=(), relay_stock_bit=1048576, relay_paths=1, trusted_node=False):
         """`peers` share a QKD link with this site; with those of `relayed`, key comes over trusted nodes."""
         lines = self.world.authority.lines(f"kme-{self.letter}")
         text = (f'[kme]\nid = "kme-{self.letter}"\nstore = "{self.folder}/kms.db"\n'
@@ -183,7 +183,7 @@ class Site:
                      f'fibre = "{alice.km}:{8030 + bob.number}"\nskr_bit_s = {skr_bit_s}\nqber = 0.019\ninitial_bits = 1048576\n')
         for peer in relayed:
             text += (f'\n[[peer_kme]]\nid = "kme-{peer.letter}"\naddress = "{peer.km}:8020"\nsaes = ["sae-{peer.letter}"]\n'
-                     f'relay_stock_bit = {relay_stock_bit}\n')
+                     f'relay_stock_bit = {relay_stock_bit}\nrelay_paths = {relay_paths}\n')
         if trusted_node:
             text += '\n[relay]\ntrusted_node = true\n'
         return self._write("kms.toml", text)

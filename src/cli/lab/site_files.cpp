@@ -197,7 +197,8 @@ std::string kmsd_configuration(const Run& run, const config::LabTopology& topolo
     }
   for (const config::LabRelayConfig& relay : topology.relays)
     if (const Site* other = other_end(run, relay.between, own))
-      out += peer_kme_section(*other) + fmt::format("relay_stock_bit = {}\n", relay.stock_bit);
+      out += peer_kme_section(*other) +
+             fmt::format("relay_stock_bit = {}\nrelay_paths = {}\n", relay.stock_bit, relay.paths);
   if (std::ranges::find(topology.trusted_nodes, own.letter) != topology.trusted_nodes.end())
     out += "\n[relay]\ntrusted_node = true\n";
   return out;

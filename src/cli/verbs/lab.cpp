@@ -110,9 +110,9 @@ void add_up(CLI::App& parent, Invocation& invocation) {
       "Make two sites, or those of a file, with all their daemons, and wait for the first ping through each tunnel");
   auto options = std::make_shared<Options>();
   verb.add_option("id", options->id, "Name of the run: 1 to 8 lower-case letters and digits")->capture_default_str();
-  verb.add_option(
-      "--topology", options->topology,
-      "Sites, links, relays and tunnels, as in /usr/share/quipu/lab/line-4.toml, ring-5.toml and two-vendors.toml");
+  verb.add_option("--topology", options->topology,
+                  "Sites, links, relays and tunnels, as in /usr/share/quipu/lab/line-4.toml, ring-5.toml, "
+                  "two-paths.toml and two-vendors.toml");
   verb.add_option("--rekey-interval", options->laboratory.rekey_interval_s, "Seconds between two rekeys")
       ->check(CLI::Range(1, 3600))
       ->capture_default_str();

@@ -156,13 +156,17 @@ RelayRouteStatus Relay::describe(const PeerConfig& peer) const {
   status.target_octets = peer.relay_target_octets;
   status.stock_octets = m_associations.at(peer.id)->relay_stock_octets();
   if (const auto source = m_sources.find(peer.id); source != m_sources.end()) source->second.describe(status);
-  const Route* route = m_routes.find(peer.id);
-  if (route == nullptr) return status;
+  const auto& [route, found] = m_routes.find(peer);
+  status.paths = peer.relay_paths;
+  status.paths_found = static_cast<std::uint32_t>(found);
+  if (!route) return status;
   status.configured = route->configured;
-  const KmeId* from = &m_site.config.id;
-  for (const KmeId& to : route->path) {
-    const wire::Neighbour& link = *m_routes.link(*from, to);
-    status.links.push_back({*std::exchange(from, &to), to, link.octets, link.simulated});
+  for (std::uint32_t i = 0; i < route->paths.size(); ++i) {
+    const KmeId* from = &m_site.config.id;
+    for (const KmeId& to : route->paths[i]) {
+      const wire::Neighbour& link = *m_routes.link(*from, to);
+      status.links.push_back({*std::exchange(from, &to), to, i + 1, link.octets, link.simulated});
+    }
   }
   return status;
 }

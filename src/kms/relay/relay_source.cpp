@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kms/relay/hop_seal.h"
+#include "kms/relay/shares.h"
 
 namespace quipu::kms {
 namespace {
@@ -13,16 +14,27 @@ constexpr std::size_t kMaxInFlight = 16;
 constexpr Duration kFirstPause = std::chrono::milliseconds(100);
 constexpr Duration kLongestPause = std::chrono::seconds(5);
 
-std::vector<std::pair<KmeId, KmeId>> links_of(const KmeId& own, const std::vector<KmeId>& path) {
-  std::vector<std::pair<KmeId, KmeId>> links;
-  links.reserve(path.size());
-  const KmeId* from = &own;
-  for (const KmeId& to : path)
-    links.emplace_back(*std::exchange(from, &to), to);
-  return links;
+}  // namespace
+
+RelaySource::Way* RelaySource::InFlight::find(const KmeId& first) {
+  const auto found = std::ranges::find(ways, first, [](const Way& way) { return way.path.front(); });
+  return found == ways.end() ? nullptr : &*found;
 }
 
-}  // namespace
+const RelaySource::Way* RelaySource::InFlight::unanswered() const {
+  const auto found = std::ranges::find(ways, false, &Way::answered);
+  return found == ways.end() ? nullptr : &*found;
+}
+
+std::vector<RelaySource::Link> RelaySource::all_links(const InFlight& block) const {
+  std::vector<Link> links;
+  for (const Way& way : block.ways) {
+    const KmeId* from = &m_site.config.id;
+    for (const KmeId& to : way.path)
+      links.emplace_back(*std::exchange(from, &to), to);
+  }
+  return links;
+}
 
 bool RelaySource::is_wanted() const {
   return far().is_up() && m_in_flight.size() < kMaxInFlight &&
@@ -31,55 +43,85 @@ bool RelaySource::is_wanted() const {
 
 void RelaySource::progress() {
   while (m_site.now >= m_not_before && is_wanted()) {
-    const Route* route = m_routes.find(m_peer.id);
-    if (route == nullptr) m_key_awaited.reset();
-    if (route == nullptr || !send(*route)) return;
+    const auto& route = m_routes.find(m_peer).route;
+    if (!route) m_key_awaited.reset();
+    if (!route || !send(*route)) return;
   }
 }
 
+// The block is the exclusive or of shares that are random for themselves: any of them but all say nothing of it.
 bool RelaySource::send(const Route& route) {
-  Association& first = *m_associations.at(route.path.front());
   const std::uint32_t octets = route.block_size();
-  auto pad = first.carve_pad(pad_slots(octets));
-  if (!pad) {
-    wait_for_key(route.path.front());
-    return false;
-  }
-  m_key_awaited.reset();
+  std::vector<CarvedPad> pads = carve_pads(route, pad_slots(octets));
+  if (pads.empty()) return false;
   SourceBlock block{std::string(kRelaySource), BlockId(m_site.random_uuid()), SecretBytes(octets), route.simulated, {}};
-  m_site.rng.fill(block.key.mutable_view());
+  InFlight entry{{}, octets, m_site.now};
   wire::RelayHop hop;
   hop.relay = block.id;
+  hop.shares = static_cast<std::uint8_t>(route.paths.size());
   hop.source = m_site.config.id;
   hop.destination = m_peer.id;
-  hop.path.assign(route.path.begin() + 1, route.path.end());
   hop.simulated = route.simulated;
-  hop.pad = std::move(pad->parts);
-  seal_hop(hop, block.key.view(), pad->octets.view());
-  m_in_flight.emplace(block.id, InFlight{route.path, octets, false, m_site.now});
+  for (std::size_t i = 0; i < pads.size(); ++i) {
+    SecretBytes share(octets);
+    m_site.rng.fill(share.mutable_view());
+    xor_into(block.key.mutable_view(), share.view());
+    hop.share = static_cast<std::uint8_t>(i + 1);
+    send_share(route.paths[i], std::move(pads[i]), share.view(), hop);
+    entry.ways.push_back({route.paths[i]});
+  }
+  m_in_flight.emplace(block.id, std::move(entry));
   m_in_flight_octets += octets;
   far().accept().await_relayed(std::move(block));
-  first.send_hop(std::move(hop));
   return true;
 }
 
-void RelaySource::wait_for_key(const KmeId& first) {
-  if (!m_key_awaited || m_key_awaited->first != first) m_key_awaited.emplace(first, m_site.now + kHopTime);
+// Of links that lack key leases are asked for, all at once; the pads of the others are not wasted meanwhile.
+std::vector<CarvedPad> RelaySource::carve_pads(const Route& route, std::uint32_t slots) {
+  std::vector<CarvedPad> pads;
+  std::vector<KmeId> lacking;
+  for (const RelayPath& path : route.paths)
+    if (!m_associations.at(path.front())->has_pad(slots)) lacking.push_back(path.front());
+  if (!lacking.empty()) {
+    wait_for_key(lacking);
+    return pads;
+  }
+  m_key_awaited.reset();
+  for (const RelayPath& path : route.paths) {
+    auto pad = m_associations.at(path.front())->carve_pad(slots);
+    if (!pad) return {};
+    pads.push_back(*std::move(pad));
+  }
+  return pads;
+}
+
+void RelaySource::send_share(const RelayPath& path, CarvedPad pad, ByteView share, wire::RelayHop hop) const {
+  hop.path.assign(path.begin() + 1, path.end());
+  hop.pad = std::move(pad.parts);
+  seal_hop(hop, share, pad.octets.view());
+  m_associations.at(path.front())->send_hop(std::move(hop));
+}
+
+void RelaySource::wait_for_key(const std::vector<KmeId>& lacking) {
+  if (!m_key_awaited || std::ranges::find(lacking, m_key_awaited->first) == lacking.end())
+    m_key_awaited.emplace(lacking.front(), m_site.now + kHopTime);
   if (m_site.now < m_key_awaited->second) return;
+  const KmeId first = m_key_awaited->first;
   m_key_awaited.reset();
   back_off(wire::RefusalReason::no_key, {{m_site.config.id, first}});
 }
 
 void RelaySource::hop_answered(const RelayHopAnswered& answer) {
   const auto entry = m_in_flight.find(answer.relay);
-  if (entry == m_in_flight.end() || entry->second.path.front() != answer.by) return;
-  entry->second.answered = true;
+  Way* const way = entry == m_in_flight.end() ? nullptr : entry->second.find(answer.by);
+  if (way == nullptr) return;
+  way->answered = true;
   if (answer.refused) give_up(entry, *answer.refused, {{m_site.config.id, answer.by}});
 }
 
 void RelaySource::failed(const RelayFailedReceived& news) {
   const auto entry = m_in_flight.find(news.message.relay);
-  if (entry == m_in_flight.end() || entry->second.path.front() != news.from) return;
+  if (entry == m_in_flight.end() || entry->second.find(news.from) == nullptr) return;
   give_up(entry, news.message.reason, {{news.message.from, news.message.to}});
 }
 
@@ -88,7 +130,7 @@ void RelaySource::ended(const RelayEnded& end) {
   if (entry == m_in_flight.end()) return;
   if (!end.relayed) {
     ++m_voided;
-    back_off(wire::RefusalReason::forged, links_of(m_site.config.id, entry->second.path));
+    back_off(wire::RefusalReason::forged, all_links(entry->second));
   } else {
     ++m_relayed;
     m_pause = {};
@@ -100,7 +142,7 @@ void RelaySource::ended(const RelayEnded& end) {
 void RelaySource::contact_lost(const KmeId& peer) {
   for (auto it = m_in_flight.begin(); it != m_in_flight.end();) {
     const auto entry = it++;
-    if (!entry->second.answered && entry->second.path.front() == peer)
+    if (const Way* way = entry->second.find(peer); way != nullptr && !way->answered)
       give_up(entry, wire::RefusalReason::no_link, {{m_site.config.id, peer}});
   }
 }
@@ -135,9 +177,9 @@ void RelaySource::handle_timeout() {
   for (auto it = m_in_flight.begin(); it != m_in_flight.end();) {
     const auto entry = it++;
     if (m_site.now < entry->second.due()) continue;
-    auto suspects = links_of(m_site.config.id, entry->second.path);
-    if (!entry->second.answered) suspects.resize(1);
-    give_up(entry, wire::RefusalReason::timeout, suspects);
+    const Way* silent = entry->second.unanswered();
+    give_up(entry, wire::RefusalReason::timeout,
+            silent != nullptr ? std::vector<Link>{{m_site.config.id, silent->path.front()}} : all_links(entry->second));
   }
 }
 

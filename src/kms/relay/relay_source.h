@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The source of one pool that is fed by relay: keeps its stock at the target by making random blocks and sending them
-// over trusted nodes. Each block ends within kRelayTime as relayed, voided or failed, and is never sent again: the next
-// try is another block over another path, with fresh key.
+// over trusted nodes, in as many shares as the pool is configured for paths. Each block ends within kRelayTime as
+// relayed, voided or failed, and is never sent again: the next try is another block over other paths, with fresh key.
+// So no node ever gets a second share of a block, wherever its others go.
 #pragma once
 
 #include <chrono>
@@ -41,13 +42,22 @@ class RelaySource {
   void describe(RelayRouteStatus& status) const;
 
  private:
-  struct InFlight {
-    std::vector<KmeId> path;
-    std::uint32_t octets = 0;
+  // Of one share.
+  struct Way {
+    RelayPath path;
     bool answered = false;  // the first node has it
+  };
+
+  struct InFlight {
+    std::vector<Way> ways;
+    std::uint32_t octets = 0;
     TimePoint sent;
 
-    TimePoint due() const { return sent + (answered ? kRelayTime : kHopTime); }
+    // The way that begins with that node; nullptr when none does.
+    Way* find(const KmeId& first);
+    const Way* unanswered() const;
+
+    TimePoint due() const { return sent + (unanswered() == nullptr ? kRelayTime : kHopTime); }
   };
 
   using Entry = std::map<BlockId, InFlight>::iterator;
@@ -56,9 +66,14 @@ class RelaySource {
   Association& far() const { return *m_associations.at(m_peer.id); }
 
   bool is_wanted() const;
+  // False when a first link lacks key: then nothing is sent.
   bool send(const Route& route);
-  // For want of key of the first link; a link that stays without is avoided.
-  void wait_for_key(const KmeId& first);
+  // One for each path, or none at all.
+  std::vector<CarvedPad> carve_pads(const Route& route, std::uint32_t slots);
+  void send_share(const RelayPath& path, CarvedPad pad, ByteView share, wire::RelayHop hop) const;
+  // For want of key of the links with these nodes; a link that stays without is avoided.
+  void wait_for_key(const std::vector<KmeId>& lacking);
+  std::vector<Link> all_links(const InFlight& block) const;
   void give_up(Entry entry, wire::RefusalReason reason, const std::vector<Link>& suspects);
   void back_off(wire::RefusalReason reason, const std::vector<Link>& suspects);
 

@@ -11,10 +11,11 @@
 
 namespace quipu::kms {
 
-// One link of a path, with the key that its first end could use towards the second.
+// One link of a path, which has a number from 1 on, with the key that its first end could use towards the second.
 struct RelayLinkStatus {
   KmeId from;
   KmeId to;
+  std::uint32_t path = 1;
   std::uint64_t octets = 0;
   bool simulated = false;
 };
@@ -24,7 +25,9 @@ struct RelayRouteStatus {
   KmeId peer;
   bool source = false;                 // this end makes the blocks; else the peer does
   bool configured = false;             // the path is a static one
-  std::vector<RelayLinkStatus> links;  // from here to the peer; empty when there is no path with enough key
+  std::uint32_t paths = 1;             // that each block takes, in as many shares
+  std::uint32_t paths_found = 0;       // with enough key, none of whose nodes is on two; at most so many
+  std::vector<RelayLinkStatus> links;  // of each path, from here to the peer; empty when there are not enough paths
   std::uint64_t target_octets = 0;
   std::uint64_t stock_octets = 0;
   std::uint64_t in_flight = 0;  // blocks of this source on their way

@@ -40,8 +40,8 @@ void RelayTransit::answer(const Arrival& arrival, std::optional<wire::RefusalRea
                    {"block", arrival.hop.relay.value().text()},
                    {"reason", std::string(wire::to_string(*refused))}});
   }
-  m_receipts[arrival.hop.relay] = {arrival.from, arrival.hop.tag, refused};
-  m_receipt_order.push_back(arrival.hop.relay);
+  m_receipts[share_of(arrival.hop)] = {arrival.from, arrival.hop.tag, refused};
+  m_receipt_order.push_back(share_of(arrival.hop));
   if (m_receipt_order.size() > kMaxReceipts) {
     m_receipts.erase(m_receipt_order.front());
     m_receipt_order.pop_front();
@@ -54,7 +54,7 @@ void RelayTransit::answer(const Arrival& arrival, std::optional<wire::RefusalRea
 // of that one's answers.
 bool RelayTransit::repeated(const RelayHopReceived& arrival) {
   const wire::RelayHop& hop = arrival.hop;
-  const auto waiting = std::ranges::find(m_arrivals, hop.relay, [](const Arrival& a) { return a.hop.relay; });
+  const auto waiting = std::ranges::find(m_arrivals, share_of(hop), [](const Arrival& a) { return share_of(a.hop); });
   if (waiting != m_arrivals.end()) {
     if (waiting->from == arrival.from && waiting->hop.tag == hop.tag)
       waiting->numbers.push_back(hop.number);
@@ -62,11 +62,26 @@ bool RelayTransit::repeated(const RelayHopReceived& arrival) {
       send_answer(arrival.from, hop.number, duplicate);
     return true;
   }
-  const auto receipt = m_receipts.find(hop.relay);
+  const auto receipt = m_receipts.find(share_of(hop));
   if (receipt == m_receipts.end()) return false;
   const bool same = receipt->second.from == arrival.from && receipt->second.tag == hop.tag;
   send_answer(arrival.from, hop.number, same ? receipt->second.refused : duplicate);
   return true;
+}
+
+// No node may see two shares of a block: of those that pass here there is one, and a neighbour brings one.
+bool RelayTransit::is_one_too_many(const KmeId& from, const wire::RelayHop& hop) const {
+  const auto forbids = [&](const ShareId& other, const KmeId& brought_by) {
+    return other.first == hop.relay && other.second != hop.share && (!hop.path.empty() || brought_by == from);
+  };
+  for (auto it = m_receipts.lower_bound({hop.relay, 0}); it != m_receipts.end() && it->first.first == hop.relay; ++it)
+    if (forbids(it->first, it->second.from)) return true;
+  return std::ranges::any_of(m_arrivals, [&](const Arrival& a) { return forbids(share_of(a.hop), a.from); });
+}
+
+bool RelayTransit::is_full() const {
+  const auto carried = std::ranges::count_if(m_carried, [](const auto& each) { return !each.second.block.empty(); });
+  return static_cast<std::size_t>(carried) + m_arrivals.size() + m_shares.count() >= kMaxOnHand;
 }
 
 bool RelayTransit::is_expected_destination(const wire::RelayHop& hop) const {
@@ -76,13 +91,15 @@ bool RelayTransit::is_expected_destination(const wire::RelayHop& hop) const {
 }
 
 std::optional<wire::RefusalReason> RelayTransit::judge(const KmeId& from, const wire::RelayHop& hop) const {
-  if (hop.path.empty())
-    return hop.destination == m_site.config.id && is_expected_destination(hop) ? std::nullopt
-                                                                               : std::optional(not_trusted);
+  if (is_one_too_many(from, hop)) return paths;
+  if (hop.path.empty()) {
+    if (hop.destination != m_site.config.id || !is_expected_destination(hop)) return not_trusted;
+    if (hop.shares != m_associations.at(hop.source)->config().relay_paths) return paths;
+    return m_shares.is_first(hop) && is_full() ? std::optional(full) : std::nullopt;
+  }
   if (!m_site.config.relay.trusted_node || hop.source == m_site.config.id) return not_trusted;
   if (contact(hop.path.front()) == nullptr || hop.path.front() == from) return no_link;
-  const auto on_hand = std::ranges::count_if(m_carried, [](const auto& each) { return !each.second.block.empty(); });
-  return static_cast<std::size_t>(on_hand) + m_arrivals.size() >= kMaxOnHand ? std::optional(full) : std::nullopt;
+  return is_full() ? std::optional(full) : std::nullopt;
 }
 
 Result<void> RelayTransit::receive(RelayHopReceived received) {
@@ -130,7 +147,7 @@ Result<bool> RelayTransit::open(Arrival& arrival) {
   return true;
 }
 
-Result<void> RelayTransit::take(const Arrival& arrival, SecretBytes block) {
+Result<void> RelayTransit::take(const Arrival& arrival, SecretBytes share) {
   if (!arrival.hop.path.empty()) {
     // It may have waited for its pad, and the next node may have gone meanwhile.
     if (contact(arrival.hop.path.front()) == nullptr) {
@@ -138,16 +155,23 @@ Result<void> RelayTransit::take(const Arrival& arrival, SecretBytes block) {
       return {};
     }
     answer(arrival, std::nullopt);
-    carry(arrival, std::move(block));
+    carry(arrival, std::move(share));
     return {};
   }
-  Association& source = *m_associations.at(arrival.hop.source);
-  QUIPU_TRY_ASSIGN(const bool held,
-                   source.accept().add_relayed(
-                       {std::string(kRelaySource), arrival.hop.relay, std::move(block), arrival.hop.simulated, {}}));
-  source.touch();
-  answer(arrival, held ? std::nullopt : std::optional(not_taken));
+  QUIPU_TRY_ASSIGN(const auto refused, hold(arrival.hop, std::move(share)));
+  answer(arrival, refused);
   return {};
+}
+
+// In memory until all shares are there, then durably.
+Result<std::optional<wire::RefusalReason>> RelayTransit::hold(const wire::RelayHop& hop, SecretBytes share) {
+  if (!m_shares.fits(hop)) return not_taken;
+  std::optional<SourceBlock> block = m_shares.add(hop, std::move(share));
+  if (!block) return std::nullopt;
+  Association& source = *m_associations.at(hop.source);
+  QUIPU_TRY_ASSIGN(const bool held, source.accept().add_relayed(*std::move(block)));
+  source.touch();
+  return held ? std::nullopt : std::optional(not_taken);
 }
 
 void RelayTransit::carry(const Arrival& arrival, SecretBytes block) {
@@ -233,6 +257,7 @@ Result<void> RelayTransit::progress() {
 }
 
 void RelayTransit::handle_timeout() {
+  m_shares.handle_timeout();
   for (auto it = m_carried.begin(); it != m_carried.end();) {
     const auto entry = it++;
     if (m_site.now < entry->second.due) continue;
@@ -244,7 +269,7 @@ void RelayTransit::handle_timeout() {
 }
 
 std::optional<TimePoint> RelayTransit::next_deadline() const {
-  std::optional<TimePoint> next;
+  std::optional<TimePoint> next = m_shares.next_deadline();
   const auto consider = [&](TimePoint due) { next = next ? std::min(*next, due) : due; };
   for (const Arrival& arrival : m_arrivals)
     consider(arrival.until);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Relayed blocks that reach this KME: opened with key of the link that they came over, then held if they are for this
-// KME, or sent on under key of the next link. A trusted node has a block in memory only, and no longer than it needs:
-// until the next KME has it, a link on either side is lost, or kCarryTime has passed.
+// Relayed blocks, or shares of such, that reach this KME: opened with key of the link that they came over, then held if
+// they are for this KME, or sent on under key of the next link. A trusted node has one share of a block at most, in
+// memory only, and no longer than it needs: until the next KME has it, a link on either side is lost, or kCarryTime has
+// passed.
 #pragma once
 
 #include <chrono>
@@ -11,14 +12,14 @@
 #include <vector>
 
 #include "kms/relay/relay_source.h"
+#include "kms/relay/shares.h"
 
 namespace quipu::kms {
 
-inline constexpr Duration kCarryTime = std::chrono::seconds(5);
-
 class RelayTransit {
  public:
-  RelayTransit(Site& site, const Associations& associations) : m_site(site), m_associations(associations) {}
+  RelayTransit(Site& site, const Associations& associations)
+      : m_site(site), m_associations(associations), m_shares(site) {}
 
   // Each hop gets exactly one answer while contact lasts; a repeated one the same as before.
   Result<void> receive(RelayHopReceived arrival);
@@ -60,14 +61,22 @@ class RelayTransit {
     std::optional<wire::RefusalReason> refused;
   };
 
+  // Which share of which block.
+  using ShareId = std::pair<BlockId, std::uint8_t>;
   using CarriedEntry = std::map<BlockId, Carried>::iterator;
 
+  static ShareId share_of(const wire::RelayHop& hop) { return {hop.relay, hop.share}; }
+
   bool repeated(const RelayHopReceived& arrival);
+  bool is_one_too_many(const KmeId& from, const wire::RelayHop& hop) const;
   std::optional<wire::RefusalReason> judge(const KmeId& from, const wire::RelayHop& hop) const;
   bool is_expected_destination(const wire::RelayHop& hop) const;
   // False while it has to wait.
   Result<bool> open(Arrival& arrival);
-  Result<void> take(const Arrival& arrival, SecretBytes block);
+  Result<void> take(const Arrival& arrival, SecretBytes share);
+  // At the destination.
+  Result<std::optional<wire::RefusalReason>> hold(const wire::RelayHop& hop, SecretBytes share);
+  bool is_full() const;
   void answer(const Arrival& arrival, std::optional<wire::RefusalReason> refused);
   void send_answer(const KmeId& to, wire::RequestNumber number, std::optional<wire::RefusalReason> refused) const;
   void carry(const Arrival& arrival, SecretBytes block);
@@ -80,8 +89,9 @@ class RelayTransit {
   const Associations& m_associations;
   std::deque<Arrival> m_arrivals;  // in order of arrival
   std::map<BlockId, Carried> m_carried;
-  std::map<BlockId, Receipt> m_receipts;
-  std::deque<BlockId> m_receipt_order;
+  Shares m_shares;
+  std::map<ShareId, Receipt> m_receipts;
+  std::deque<ShareId> m_receipt_order;
   std::uint64_t m_forwarded = 0;
   std::uint64_t m_refused = 0;
   std::uint64_t m_forged = 0;

@@ -2,8 +2,8 @@
 #include "kms/relay/routes.h"
 
 #include <algorithm>
-#include <set>
 
+#include "kms/relay/disjoint_paths.h"
 #include "kms/relay/hop_seal.h"
 
 namespace quipu::kms {
@@ -49,77 +49,75 @@ std::uint64_t Routes::cost(const KmeId& from, const wire::Neighbour& to) const {
 void Routes::avoid(const KmeId& from, const KmeId& to) {
   std::erase_if(m_avoided, [&](const auto& each) { return each.second <= m_site.now; });
   m_avoided[{from, to}] = m_site.now + kAvoidFailed;
-  for (auto& [destination, found] : m_found)
-    found.until = m_site.now;
+  for (auto& [destination, remembered] : m_found)
+    remembered.until = m_site.now;
 }
 
-// Dijkstra's algorithm. Empty when there is none.
-std::vector<KmeId> Routes::cheapest(const KmeId& destination) const {
-  struct Reached {
-    std::uint64_t cost = 0;
-    KmeId by;
-    std::size_t links = 0;
-  };
-
+// Where the nodes are numbered, in the order of their ids: this KME, the destination, and the trusted nodes.
+std::vector<RelayPath> Routes::cheapest(const KmeId& destination, std::size_t count) const {
   const KmeId& own = m_site.config.id;
-  std::map<KmeId, Reached> reached{{own, {}}};
-  std::set<std::pair<std::uint64_t, KmeId>> open{{0, own}};
-  while (!open.empty()) {
-    const KmeId at = open.extract(open.begin()).value().second;
-    if (at == destination) break;
-    const Reached here = reached.at(at);
-    const wire::LinkState* state = m_states.find(at);
-    if (state == nullptr || (at != own && !state->trusted_node) || here.links > wire::kMaxRelayPath) continue;
-    for (const wire::Neighbour& next : state->neighbours) {
-      if ((at == own && next.id == destination) || link(at, next.id) == nullptr) continue;
-      const std::uint64_t total = here.cost + cost(at, next);
-      const auto known = reached.find(next.id);
-      if (known != reached.end() && known->second.cost <= total) continue;
-      if (known != reached.end()) open.erase({known->second.cost, next.id});
-      reached[next.id] = {total, at, here.links + 1};
-      open.emplace(total, next.id);
-    }
+  std::vector<KmeId> nodes = m_states.origins();
+  std::erase_if(nodes, [&](const KmeId& node) { return node != own && node != destination && !is_trusted(node); });
+  const auto number = [&](const KmeId& node) {
+    return static_cast<std::size_t>(std::ranges::lower_bound(nodes, node) - nodes.begin());
+  };
+  if (!std::ranges::binary_search(nodes, own) || !std::ranges::binary_search(nodes, destination)) return {};
+  WeightedLinks links(nodes.size());
+  for (const KmeId& from : nodes) {
+    if (from == destination) continue;
+    for (const wire::Neighbour& to : m_states.find(from)->neighbours)
+      if (std::ranges::binary_search(nodes, to.id) && !(from == own && to.id == destination) &&
+          link(from, to.id) != nullptr)
+        links[number(from)].push_back({number(to.id), cost(from, to)});
   }
-  std::vector<KmeId> path;
-  if (!reached.contains(destination)) return path;
-  for (KmeId at = destination; at != own; at = reached.at(at).by)
-    path.insert(path.begin(), at);
-  return path;
+  std::vector<RelayPath> paths;
+  for (const std::vector<std::size_t>& found : disjoint_paths(links, number(own), number(destination), count)) {
+    RelayPath& path = paths.emplace_back();
+    for (const std::size_t node : found)
+      path.push_back(nodes[node]);
+  }
+  return paths;
 }
 
-std::optional<Route> Routes::describe(std::vector<KmeId> path, bool configured) const {
-  if (path.size() < 2) return std::nullopt;
-  Route route{std::move(path), UINT64_MAX, false, configured};
+bool Routes::add(Route& route, const RelayPath& path) const {
+  if (path.size() < 2 || path.size() > wire::kMaxRelayPath + 1) return false;
   const KmeId* from = &m_site.config.id;
-  for (const KmeId& to : route.path) {
+  for (const KmeId& to : path) {
     const wire::Neighbour* each = link(*from, to);
-    if (each == nullptr || (from != &m_site.config.id && !is_trusted(*from))) return std::nullopt;
+    if (each == nullptr || (from != &m_site.config.id && !is_trusted(*from))) return false;
     route.octets = std::min(route.octets, each->octets);
     route.simulated = route.simulated || each->simulated;
     from = &to;
   }
-  return route;
+  route.paths.push_back(path);
+  return true;
 }
 
-const Route* Routes::find(const KmeId& destination) const {
-  const auto [place, fresh] = m_found.try_emplace(destination);
-  Found& found = place->second;
-  if (fresh || found.version != m_states.version() || found.until <= m_site.now) {
-    found = {search(destination), m_states.version(), TimePoint::max()};
+const Routes::Found& Routes::find(const PeerConfig& peer) const {
+  const auto [place, fresh] = m_found.try_emplace(peer.id);
+  Remembered& remembered = place->second;
+  if (fresh || remembered.version != m_states.version() || remembered.until <= m_site.now) {
+    remembered = {search(peer), m_states.version(), TimePoint::max()};
     for (const auto& [link, until] : m_avoided)
-      if (until > m_site.now) found.until = std::min(found.until, until);
+      if (until > m_site.now) remembered.until = std::min(remembered.until, until);
   }
-  return found.route ? &*found.route : nullptr;
+  return remembered.found;
 }
 
-std::optional<Route> Routes::search(const KmeId& destination) const {
-  for (const StaticRoute& route : m_site.config.relay.routes) {
-    if (route.to != destination) continue;
-    std::vector<KmeId> path = route.via;
-    path.push_back(destination);
-    return describe(std::move(path), true);
+Routes::Found Routes::search(const PeerConfig& peer) const {
+  Route route{{}, UINT64_MAX, false, false};
+  for (const StaticRoute& each : m_site.config.relay.routes) {
+    if (each.to != peer.id) continue;
+    RelayPath path = each.via;
+    path.push_back(peer.id);
+    route.configured = true;
+    add(route, path);
   }
-  return describe(cheapest(destination), false);
+  if (!route.configured)
+    for (const RelayPath& path : cheapest(peer.id, peer.relay_paths))
+      add(route, path);
+  const std::size_t paths = route.paths.size();
+  return {paths == peer.relay_paths ? std::optional(std::move(route)) : std::nullopt, paths};
 }
 
 }  // namespace quipu::kms

@@ -3,6 +3,7 @@
 #include "crypto/hash.h"
 #include "kms/relay/hop_seal.h"
 #include "kms/relay/link_states.h"
+#include "kms/relay/shares.h"
 #include "sim/kms/scripted_peer.h"
 
 namespace quipu::kms::sim {
@@ -13,6 +14,7 @@ class RelayHops : public ScriptedLowerPeer {
  protected:
   void adjust(KmeConfig& config) override {
     config.peers[0].relay_target_octets = 4'096;
+    config.peers[0].relay_paths = paths;
     config.relay.trusted_node = is_trusted;
   }
 
@@ -46,6 +48,7 @@ class RelayHops : public ScriptedLowerPeer {
   }
 
   bool is_trusted = false;
+  std::uint32_t paths = 1;
   LeaseId m_lease;
 };
 
@@ -90,6 +93,8 @@ TEST(HopSeal, TheTagCoversEveryFieldButTheNumber) {
   using Change = void (*)(wire::RelayHop&);
   const std::map<std::string, Change> changes{
       {"relay", [](wire::RelayHop& hop) { hop.relay = BlockId(uuid(2)); }},
+      {"share", [](wire::RelayHop& hop) { hop.share = 1; }},
+      {"shares", [](wire::RelayHop& hop) { hop.shares = 2; }},
       {"source", [](wire::RelayHop& hop) { hop.source = KmeId("x"); }},
       {"destination", [](wire::RelayHop& hop) { hop.destination = KmeId("x"); }},
       {"another path", [](wire::RelayHop& hop) { hop.path.front() = KmeId("x"); }},
@@ -105,6 +110,8 @@ TEST(HopSeal, TheTagCoversEveryFieldButTheNumber) {
   const Bytes pad(96, 2);
   wire::RelayHop hop;
   hop.relay = BlockId(uuid(1));
+  hop.share = 2;
+  hop.shares = 3;
   hop.source = KmeId("a");
   hop.destination = KmeId("d");
   hop.path = {KmeId("c"), KmeId("d")};
@@ -145,6 +152,50 @@ TEST_F(RelayHops, WhatTheSourceHasGivenUpIsVoid) {
   EXPECT_EQ(pool().books.voided, 64U);
 }
 
+// A node that has one share could pass it for all there is, or for more than there shall be.
+TEST_F(RelayHops, OnlyAsManySharesAreTakenAsThePoolIsConfiguredFor) {
+  wire::RelayHop other = hop(50, 1);
+  other.shares = 2;
+  EXPECT_EQ(ask<wire::Refused>(other)->reason, wire::RefusalReason::paths);
+}
+
+class RelayOverTwoPaths : public RelayHops {
+ protected:
+  RelayOverTwoPaths() { paths = 2; }
+
+  wire::RelayHop share(std::uint8_t relay, std::uint16_t first, std::uint8_t number) const {
+    wire::RelayHop out = hop(relay, first);
+    out.share = number;
+    out.shares = 2;
+    seal_hop(out, Bytes(64, relay), Bytes(96, 1));
+    return out;
+  }
+};
+
+TEST_F(RelayOverTwoPaths, AWholeBlockOverOnePathIsRefused) {
+  EXPECT_EQ(ask<wire::Refused>(hop(50, 1))->reason, wire::RefusalReason::paths);
+  EXPECT_EQ(last<wire::VoidRequest>(), nullptr);
+  EXPECT_EQ(pool().books.held, 0U);
+}
+
+TEST_F(RelayOverTwoPaths, ASecondShareOverTheSameNeighbourIsRefused) {
+  ASSERT_TRUE(ask<wire::Ack>(share(50, 1, 1)));
+  ASSERT_TRUE(ask<wire::Ack>(share(50, 1, 1))) << "it was repeated only";
+  EXPECT_EQ(ask<wire::Refused>(share(50, 4, 2))->reason, wire::RefusalReason::paths);
+  EXPECT_EQ(pool().books.held, 0U);
+}
+
+// The sum of those that came is in memory no longer than a trusted node may have a block.
+TEST_F(RelayOverTwoPaths, AShareThatStaysAloneIsErased) {
+  ASSERT_TRUE(ask<wire::Ack>(share(50, 1, 1)));
+  EXPECT_EQ(last<wire::VoidRequest>(), nullptr);
+  const TimePoint end = now + kCarryTime;
+  ASSERT_LE(kme->next_deadline(), end);
+  now = end;
+  take(kme->handle_timeout(now));
+  EXPECT_EQ(std::ranges::count(reports, "relay_incomplete"), 1);
+}
+
 class TrustedNode : public RelayHops {
  protected:
   TrustedNode() { is_trusted = true; }
@@ -153,6 +204,15 @@ class TrustedNode : public RelayHops {
 TEST_F(TrustedNode, SaysWhereItCannotGoOn) {
   EXPECT_EQ(ask<wire::Refused>(hop(50, 1, {KmeId("c")}))->reason, wire::RefusalReason::no_link);
   EXPECT_EQ(ask<wire::Refused>(hop(51, 4, {KmeId("x")}))->reason, wire::RefusalReason::no_link);
+}
+
+TEST_F(TrustedNode, SeesOneShareOfABlockOnly) {
+  for (const std::uint8_t number : {std::uint8_t{1}, std::uint8_t{4}}) {
+    wire::RelayHop one = hop(50, number, {KmeId("x")});
+    one.share = number;
+    one.shares = 4;
+    EXPECT_EQ(ask<wire::Refused>(one)->reason, number == 1 ? wire::RefusalReason::no_link : wire::RefusalReason::paths);
+  }
 }
 
 // Ours as an earlier run published it: what we say now has to win.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lines and rings of sites between which key is relayed, under the eyes of a SlotWatch.
+// Lines and rings of sites between which key is relayed, under the eyes of a SlotWatch and a ShareWatch.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include "kms/link_message.h"
+#include "sim/kms/share_watch.h"
 #include "sim/kms/slot_watch.h"
 #include "sim/kms/world.h"
 
@@ -18,6 +19,7 @@ class Network {
       m_world.start(i);
     m_world.on_sent = [this](std::size_t from, std::size_t to, const SecretBytes& message) {
       m_watch.sent(m_world.node(from).name, m_world.node(to).name, message);
+      m_shares.sent(m_world.node(from).name, m_world.node(to).name, message);
     };
     m_world.meddle([this](std::size_t from, std::size_t to, SecretBytes message) {
       return m_meddler ? m_meddler(from, to, std::move(message)) : one(std::move(message));
@@ -98,6 +100,7 @@ class Network {
   World m_world;
   World::Meddler m_meddler;
   SlotWatch m_watch;
+  ShareWatch m_shares{m_world};
 };
 
 template <class M>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keys relayed over trusted nodes, in lines and rings of sites.
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <algorithm>
 
@@ -13,6 +13,7 @@ constexpr std::size_t kA = 0;
 constexpr std::size_t kB = 1;
 constexpr std::size_t kC = 2;
 constexpr std::size_t kD = 3;
+constexpr std::size_t kE = 4;
 constexpr std::uint64_t kTarget = 16'384;
 
 TEST(Relay, FillsThePoolOfTwoEndsOverTwoTrustedNodes) {
@@ -85,6 +86,86 @@ TEST(Relay, AConfiguredPathIsTaken) {
   EXPECT_GT(net.stock(kA, kC), 0U);
   EXPECT_EQ(net.world().relay(kB).forwarded, 0U);
   EXPECT_GT(net.world().relay(kD).forwarded, 0U);
+}
+
+Topology two_paths() {
+  Topology ring = Topology::ring(5, {{kA, kC}}, kTarget);
+  ring.paths = 2;
+  return ring;
+}
+
+TEST(Relay, EachBlockComesOverTwoPathsWithoutANodeInCommon) {
+  Network net(13, 5, two_paths());
+  net.begin();
+  EXPECT_GE(net.stock(kA, kC) + net.world().pool(kA, kC).books.leased, kTarget);
+  EXPECT_EQ(net.stock(kA, kC), net.stock(kC, kA));
+  const RelayRouteStatus route = net.world().relay(kA).routes[0];
+  EXPECT_EQ(route.paths_found, 2U);
+  EXPECT_EQ(route.failed + route.voided, 0U);
+  std::vector<std::string> links;
+  for (const RelayLinkStatus& link : route.links)
+    links.push_back(std::to_string(link.path) + link.from.value() + link.to.value());
+  EXPECT_EQ(links, (std::vector<std::string>{"1ab", "1bc", "2ae", "2ed", "2dc"}));
+  for (const std::size_t node : {kB, kD, kE})
+    EXPECT_EQ(net.world().relay(node).forwarded, route.relayed);
+  net.expect_key(kA, kC);
+  net.expect_key(kC, kA);
+}
+
+TEST(Relay, NothingGoesOverFewerPathsThanThereShallBe) {
+  Network net(14, 5, two_paths());
+  net.begin();
+  net.world().kill(kB);
+  net.world().advance(seconds(2));
+  const std::size_t hops = net.hops();
+  const std::uint64_t before = net.world().relay(kA).routes[0].relayed;
+  net.take_keys(kA, kC);
+  net.world().advance(seconds(20));
+  EXPECT_EQ(net.hops(), hops);
+  EXPECT_EQ(net.world().relay(kA).routes[0].paths_found, 1U);
+  EXPECT_TRUE(net.world().relay(kA).routes[0].links.empty());
+  net.world().start(kB);
+  net.connect_all();
+  net.feed();
+  net.world().advance(seconds(5));
+  EXPECT_GT(net.world().relay(kA).routes[0].relayed, before);
+  net.expect_key(kA, kC);
+}
+
+// One share is as good as none; the other one is erased at the destination.
+TEST(Relay, ABlockOfWhichAShareFailsIsNeitherHereNorThere) {
+  Network net(15, 5, two_paths());
+  net.meddle([](std::size_t from, std::size_t, SecretBytes octets) {
+    if (from == kE && is<wire::RelayHop>(octets)) octets.mutable_view()[octets.size() / 2] ^= 1;
+    return Network::one(std::move(octets));
+  });
+  net.begin();
+  net.world().advance(seconds(10));
+  const RelayRouteStatus route = net.world().relay(kA).routes[0];
+  EXPECT_GT(route.failed, 0U);
+  EXPECT_EQ(route.relayed, 0U);
+  EXPECT_GT(net.reported("relay_incomplete"), 0);
+  EXPECT_EQ(net.stock(kA, kC) + net.stock(kC, kA) + net.world().pool(kC, kA).books.held, 0U);
+  net.meddle({});
+  net.world().advance(seconds(12));
+  EXPECT_EQ(net.stock(kA, kC), net.stock(kC, kA));
+  net.expect_key(kA, kC);
+}
+
+// Who holds the source's configuration can make it send everything over one node; the destination does not take it.
+TEST(Relay, BothEndsHaveToBeConfiguredForAsManyPaths) {
+  Network net(16, 5, Topology::ring(5, {{kA, kC}}, kTarget));
+  net.world().kill(kC);
+  net.world().configure = [](KmeConfig& config) {
+    for (PeerConfig& peer : config.peers)
+      if (config.id == KmeId("c") && peer.id == KmeId("a")) peer.relay_paths = 2;
+  };
+  net.world().start(kC);
+  net.begin();
+  EXPECT_EQ(net.stock(kC, kA) + net.world().pool(kC, kA).books.held, 0U);
+  const RelayRouteStatus route = net.world().relay(kA).routes[0];
+  EXPECT_GT(route.failed, 0U);
+  EXPECT_THAT(route.last_failure, testing::StartsWith("paths from "));
 }
 
 // b has relayed key of its own, so its links are known: nobody else's key goes over it.
@@ -272,6 +353,10 @@ TEST(RelayTrouble, InALine) {
 
 TEST(RelayTrouble, InARing) {
   run_all(5, Topology::ring(5, {{kA, kC}}, kTarget));
+}
+
+TEST(RelayTrouble, OverTwoPaths) {
+  run_all(5, two_paths());
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ void SlotWatch::sent(const std::string& from, const std::string& to, const Secre
     m_leases[lease->id] = {lease->extents, lease->key_ids.size()};
   } else if (const auto* hop = std::get_if<wire::RelayHop>(&*message)) {
     ++m_hops;
-    use(pool, hop->pad, "hop " + hop->relay.value().text());
+    use(pool, hop->pad, "hop " + hop->relay.value().text() + " share " + std::to_string(hop->share));
   } else if (const auto* transfer = std::get_if<wire::KeyTransfer>(&*message)) {
     use(pool, transfer->pad, "transfer " + transfer->id.value().text());
   } else if (const auto* binding = std::get_if<wire::Binding>(&*message)) {

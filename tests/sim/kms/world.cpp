@@ -103,6 +103,7 @@ void World::add_peer(KmeConfig& config, std::size_t own, std::size_t other) cons
   config.peers.push_back({.id = id,
                           .saes = {SaeId(sae(other)), SaeId(sae(other, true))},
                           .relay_target_octets = relayed ? m_topology->target_octets : 0,
+                          .relay_paths = relayed ? m_topology->paths : 1,
                           .min_sources = m_devices});
   for (unsigned device = 0; linked && device < m_devices; ++device)
     config.sources.push_back({link_name(config.id.value(), id.value(), device), id});

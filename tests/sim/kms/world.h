@@ -52,6 +52,7 @@ struct Topology {
   Pairs links;
   Pairs relayed;
   std::uint64_t target_octets = 0;  // of each relayed pool
+  std::uint32_t paths = 1;          // likewise
   std::set<std::size_t> trusted;
   std::map<std::size_t, std::vector<StaticRoute>> routes;  // at that site
 

@@ -201,6 +201,28 @@ TEST(KmsdConfig, RefusesRelayThatLeadsNowhere) {
               HasSubstr("no key can be relayed"));
 }
 
+TEST(KmsdConfig, RefusesMorePathsThanCanBegin) {
+  const std::string second =
+      "[[peer_kme]]\nid = \"kme-e\"\naddress = \"192.0.2.5:8020\"\nsaes = []\n[[link]]\nname = \"e\"\npeer_kme = "
+      "\"kme-e\"\ndriver = \"sim\"\n[[peer_kme]]\nid = \"kme-c\"";
+  const auto relayed = [&](std::string_view peers, std::string_view paths) {
+    const std::string text = with(kRelayed, "[[peer_kme]]\nid = \"kme-c\"", peers);
+    const std::string unrouted = text.substr(0, text.find("[[relay.route]]"));
+    return parse_kmsd(std::string(kKmsdSample) + with(unrouted, "relay_stock_bit = 1048576\n", paths));
+  };
+  const auto both = relayed(second, "relay_stock_bit = 8192\nrelay_paths = 2\n");
+  ASSERT_TRUE(both.has_value()) << problems_of(both);
+  EXPECT_EQ(both->peer_kmes.at(1).relay_paths, 1U);
+  EXPECT_EQ(both->peer_kmes.at(2).relay_paths, 2U);
+  EXPECT_THAT(problems_of(relayed(second, "relay_stock_bit = 8192\nrelay_paths = 3\n")),
+              HasSubstr("are [[link]]s with 2"));
+  EXPECT_THAT(problems_of(relayed("[[peer_kme]]\nid = \"kme-c\"", "relay_stock_bit = 8192\nrelay_paths = 2\n")),
+              HasSubstr("is one [[link]]"));
+  EXPECT_THAT(problems_of(relayed(second, "relay_paths = 2\n")), HasSubstr("has no meaning without relay_stock_bit"));
+  EXPECT_THAT(relay_refusal("relay_stock_bit = 1048576\n", "relay_stock_bit = 1048576\nrelay_paths = 2\n"),
+              HasSubstr("a route is one path"));
+}
+
 std::string with_second_link(std::string_view peer_keys) {
   return with(kKmsdSample, "saes = [\"sae-b\"]\n", "saes = [\"sae-b\"]\n" + std::string(peer_keys)) + R"(
 [[link]]

@@ -28,11 +28,15 @@ TEST(LabTopology, ReadsWhatIsShipped) {
   EXPECT_EQ(line->sites, (std::vector<std::string>{"a", "b", "c", "d"}));
   EXPECT_EQ(line->trusted_nodes, (std::vector<std::string>{"b", "c"}));
   EXPECT_EQ(line->links.size(), 3U);
-  EXPECT_EQ(line->relays, (std::vector<LabRelayConfig>{{.between = {"a", "d"}, .stock_bit = 1048576}}));
+  EXPECT_EQ(line->relays, (std::vector<LabRelayConfig>{{.between = {"a", "d"}, .stock_bit = 1048576, .paths = 1}}));
   EXPECT_EQ(line->tunnels, (std::vector<LabPair>{{"a", "d"}}));
   const auto ring = parse_lab_topology(shipped("ring-5.toml"));
   ASSERT_TRUE(ring.has_value()) << problems_of(ring);
   EXPECT_EQ(ring->links.size(), 5U);
+  const auto paths = parse_lab_topology(shipped("two-paths.toml"));
+  ASSERT_TRUE(paths.has_value()) << problems_of(paths);
+  EXPECT_EQ(paths->links.size(), 5U);
+  EXPECT_EQ(paths->relays, (std::vector<LabRelayConfig>{{.between = {"a", "c"}, .stock_bit = 1048576, .paths = 2}}));
   const auto vendors = parse_lab_topology(shipped("two-vendors.toml"));
   ASSERT_TRUE(vendors.has_value()) << problems_of(vendors);
   ASSERT_EQ(vendors->links.size(), 2U);

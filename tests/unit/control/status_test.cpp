@@ -183,22 +183,25 @@ constexpr std::string_view kKmsOf010 =
     R"("simulated":true,"skr_bit_s":99892,"qber":0.0191,"blocks":74,"bits":0}]}],"requests":10,"refused":{}})";
 
 TEST(Status, OfTheRelaySurvivesTheJson) {
-  const RelayStatus full{.kme = "kme-a",
-                         .trusted_node = true,
-                         .forwarded = 1,
-                         .refused = 2,
-                         .forged = 3,
-                         .routes = {{.peer_kme = "kme-d",
-                                     .source = true,
-                                     .configured = true,
-                                     .links = {{.from = "kme-a", .to = "kme-b", .stock_bits = 4, .simulated = true}},
-                                     .stock_bits = 5,
-                                     .target_bits = 6,
-                                     .in_flight = 7,
-                                     .relayed = 8,
-                                     .voided = 9,
-                                     .failed = 10,
-                                     .last_failure = "no_key"}}};
+  const RelayStatus full{
+      .kme = "kme-a",
+      .trusted_node = true,
+      .forwarded = 1,
+      .refused = 2,
+      .forged = 3,
+      .routes = {{.peer_kme = "kme-d",
+                  .source = true,
+                  .configured = true,
+                  .paths = 2,
+                  .paths_found = 3,
+                  .links = {{.from = "kme-a", .to = "kme-b", .path = 11, .stock_bits = 4, .simulated = true}},
+                  .stock_bits = 5,
+                  .target_bits = 6,
+                  .in_flight = 7,
+                  .relayed = 8,
+                  .voided = 9,
+                  .failed = 10,
+                  .last_failure = "no_key"}}};
   const auto read = relay_status_from_json(to_json(full));
   ASSERT_TRUE(read.has_value()) << read.error().text;
   EXPECT_EQ(*read, full);

@@ -141,6 +141,25 @@ TEST(LinkMessage, AHopHasAPadOfItsLengthAndItsKeyOfTheTag) {
   EXPECT_FALSE(decode(encode(hop).view()));
 }
 
+TEST(LinkMessage, AHopIsOneOfItsBlocksShares) {
+  RelayHop hop;
+  hop.number = RequestNumber(1);
+  hop.source = KmeId("a");
+  hop.destination = KmeId("d");
+  hop.ciphertext.resize(32);
+  hop.pad = {{LeaseId{}, 0, 2}};
+  const auto decodes_as = [&](std::uint8_t share, std::uint8_t shares) {
+    hop.share = share;
+    hop.shares = shares;
+    return decode(encode(hop).view()).has_value();
+  };
+  EXPECT_TRUE(decodes_as(1, 1));
+  EXPECT_TRUE(decodes_as(kMaxRelayPaths, kMaxRelayPaths));
+  EXPECT_FALSE(decodes_as(0, 1));
+  EXPECT_FALSE(decodes_as(3, 2));
+  EXPECT_FALSE(decodes_as(1, kMaxRelayPaths + 1));
+}
+
 TEST(LinkMessage, ATransferHasAPadForItsKeysAndItsKeyOfTheTag) {
   KeyTransfer transfer;
   transfer.number = RequestNumber(1);

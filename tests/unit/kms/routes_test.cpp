@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kms/relay/routes.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "support/fixed_rng.h"
 
 namespace quipu::kms {
 namespace {
+
+using testing::ElementsAre;
 
 const KmeId kA("a");
 const KmeId kB("b");
@@ -25,20 +27,21 @@ class RoutesOfALine : public testing::Test {
   Site site{{kA, {}, {}, {}, {}}, rng, {}, {}, {}, SaeRates()};
   LinkStates states{kA};
   Routes routes{site, states};
+  PeerConfig to_c{kC, {}};
 };
 
 // It is asked for in each call while a pool wants a block: nothing may be searched for again that has not changed.
 TEST_F(RoutesOfALine, AreSearchedForAgainWhenAStateHasChanged) {
-  const Route* route = routes.find(kC);
-  ASSERT_NE(route, nullptr);
-  EXPECT_EQ(route->path, (std::vector{kB, kC}));
+  const auto& route = routes.find(to_c).route;
+  ASSERT_TRUE(route);
+  EXPECT_THAT(route->paths, ElementsAre(ElementsAre(kB, kC)));
   EXPECT_EQ(route->octets, 50'000U);
-  const KmeId* const path = route->path.data();
-  ASSERT_EQ(routes.find(kC), route);
-  EXPECT_EQ(route->path.data(), path) << "the path was searched for again";
+  const RelayPath* const path = route->paths.data();
+  ASSERT_TRUE(routes.find(to_c).route);
+  EXPECT_EQ(route->paths.data(), path) << "the path was searched for again";
   states.receive({kB, 2, 0, true, {{kA, true, false, 100'000}, {kC, false, false, 50'000}}},
                  TimePoint{} + kStateInterval);
-  EXPECT_EQ(routes.find(kC), nullptr);
+  EXPECT_FALSE(routes.find(to_c).route);
 }
 
 TEST_F(RoutesOfALine, AreSearchedForAgainWhenALinkIsAvoidedAndWhenItIsNoMore) {
@@ -47,11 +50,36 @@ TEST_F(RoutesOfALine, AreSearchedForAgainWhenALinkIsAvoidedAndWhenItIsNoMore) {
   states.receive({d, 1, 0, true, {{kA, true, false, 100'000}, {kC, true, false, 20'000}}}, {});
   states.receive({kC, 2, 0, false, {{kB, true, false, 50'000}, {d, true, false, 20'000}}},
                  TimePoint{} + kStateInterval);
-  EXPECT_EQ(routes.find(kC)->path.front(), kB);
+  const auto first = [&] { return routes.find(to_c).route->paths.front().front(); };
+  EXPECT_EQ(first(), kB);
   routes.avoid(kB, kC);
-  EXPECT_EQ(routes.find(kC)->path.front(), d);
+  EXPECT_EQ(first(), d);
   site.now += kAvoidFailed;
-  EXPECT_EQ(routes.find(kC)->path.front(), kB);
+  EXPECT_EQ(first(), kB);
+}
+
+// b and d are linked, too: the block's poorest link is one of those four that lead to c.
+TEST_F(RoutesOfALine, AsManyPathsAsTheBlockHasSharesOrNone) {
+  const KmeId d("d");
+  to_c.relay_paths = 2;
+  EXPECT_FALSE(routes.find(to_c).route);
+  EXPECT_EQ(routes.find(to_c).paths, 1U);
+  const TimePoint later = TimePoint{} + kStateInterval;
+  states.publish(false, {{kB, true, false, 100'000}, {d, true, false, 90'000}}, {});
+  states.receive({kB, 2, 0, true, {{kA, true, false, 100'000}, {kC, true, false, 50'000}, {d, true, false, 9'000}}},
+                 later);
+  states.receive({d, 1, 0, true, {{kA, true, false, 100'000}, {kC, true, true, 20'000}, {kB, true, false, 9'000}}}, {});
+  states.receive({kC, 2, 0, false, {{kB, true, false, 50'000}, {d, true, false, 20'000}}}, later);
+  const auto& found = routes.find(to_c);
+  ASSERT_TRUE(found.route);
+  EXPECT_EQ(found.paths, 2U);
+  EXPECT_THAT(found.route->paths, ElementsAre(ElementsAre(kB, kC), ElementsAre(d, kC)));
+  EXPECT_EQ(found.route->octets, 20'000U);
+  EXPECT_TRUE(found.route->simulated);
+  to_c.relay_paths = 3;
+  routes.avoid(kB, kC);  // search again
+  EXPECT_FALSE(routes.find(to_c).route);
+  EXPECT_EQ(routes.find(to_c).paths, 2U);
 }
 
 }  // namespace
