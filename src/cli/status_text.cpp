@@ -198,6 +198,17 @@ std::string to_text(const PoolStatus& pool) {
   return out;
 }
 
+std::string to_text(const std::optional<control::EntropyStatus>& entropy) {
+  if (!entropy) return "";
+  return fmt::format("  entropy of relayed blocks {}  {}  used {}  ready {}\n{}", entropy->source,
+                     capitals(entropy->state), bits_text(entropy->used_bits), bits_text(entropy->ready_bits),
+                     entropy->reason.empty() ? "" : fmt::format("  reason {}\n", entropy->reason));
+}
+
+bool is_good(const std::optional<control::EntropyStatus>& entropy) {
+  return !entropy || entropy->state == "good";
+}
+
 std::string to_text(const control::RelayRouteStatus& route) {
   std::string out =
       fmt::format("pool with {}  {}  stock {} of {}\n", route.peer_kme, route.source ? "source here" : "source there",
@@ -244,6 +255,7 @@ std::string to_text(const control::RelayStatus& status) {
   if (status.forwarded + status.refused != 0)
     out += fmt::format("  passed on {} blocks  refused {}  of these altered {}\n", status.forwarded, status.refused,
                        status.forged);
+  out += to_text(status.entropy);
   for (const control::RelayRouteStatus& route : status.routes)
     out += to_text(route);
   return out;
@@ -255,6 +267,7 @@ std::string to_text(const KmsStatus& status) {
   for (const CertificateStatus& certificate : status.certificates)
     out += to_text(certificate);
   append_counts(out, "refused, by HTTP status:", status.refused);
+  out += to_text(status.relay_entropy);
   for (const PoolStatus& pool : status.pools)
     out += to_text(pool);
   return out;
@@ -277,12 +290,13 @@ ExitCode judge(const KmsStatus& status) {
   };
   if (!pools.empty() && std::ranges::none_of(pools, is_up)) return ExitCode::down;
   const bool all_well = std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run);
-  return all_well && all_are_valid(status.certificates) ? ExitCode::ok : ExitCode::degraded;
+  return all_well && all_are_valid(status.certificates) && is_good(status.relay_entropy) ? ExitCode::ok
+                                                                                         : ExitCode::degraded;
 }
 
 ExitCode judge(const control::RelayStatus& status) {
   const auto has_path = [](const control::RelayRouteStatus& route) { return !route.links.empty(); };
-  return std::ranges::all_of(status.routes, has_path) ? ExitCode::ok : ExitCode::degraded;
+  return std::ranges::all_of(status.routes, has_path) && is_good(status.entropy) ? ExitCode::ok : ExitCode::degraded;
 }
 
 ExitCode graver(ExitCode a, ExitCode b) {

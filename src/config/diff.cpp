@@ -87,6 +87,7 @@ KmsdDiff diff(const KmsdConfig& old_config, const KmsdConfig& new_config) {
           .compare("etsi014.max_key_per_request", old_etsi.max_key_per_request, new_etsi.max_key_per_request)
           .compare("km_link.listen", old_config.km_link.listen, new_config.km_link.listen)
           .compare("relay.trusted_node", old_config.relay.trusted_node, new_config.relay.trusted_node)
+          .compare("relay.entropy_source", old_config.relay.entropy_source, new_config.relay.entropy_source)
           .compare("relay.route", old_config.relay.routes, new_config.relay.routes)
           .take();
   return out;

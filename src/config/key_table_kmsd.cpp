@@ -224,6 +224,11 @@ constexpr ConfigKey kKeys[] = {
      .type = boolean,
      .default_value = "false",
      .help = "Pass on key between other KMEs, which this machine then has in clear for a moment."},
+    {.section = "relay",
+     .name = "entropy_source",
+     .help =
+         "Character device or FIFO of a random number generator, of which the blocks that are made here for relay are "
+         "made, besides the kernel's; without its octets none are made. Absent: the kernel's alone."},
     {.section = "relay", .name = "route", .type = table_list, .help = "One fixed path each: [[relay.route]]."},
     {.section = "relay.route[]",
      .name = "to",

@@ -264,6 +264,12 @@ void check_relayed(const Section& section, const KmsdConfig& config, const PeerK
 void read_relay(const Section& root, KmsdConfig& config) {
   if (const auto section = root.table("relay")) {
     config.relay.trusted_node = section->boolean("trusted_node").value_or(false);
+    config.relay.entropy_source =
+        section->parsed("entropy_source", parse_absolute_path, "an absolute path").value_or("");
+    if (!config.relay.entropy_source.empty() &&
+        std::ranges::all_of(config.peer_kmes, [](const PeerKmeConfig& peer) { return peer.relay_stock_bit == 0; }))
+      section->add("entropy_source", "nothing is made of it: no [[peer_kme]] has a relay_stock_bit",
+                   "remove it, or give the peer one");
     UniqueValues destinations("route to");
     for (const Section& route : section->tables("route")) {
       config.relay.routes.push_back(read_route(route, config));

@@ -109,6 +109,7 @@ struct RelayRouteConfig {
 struct RelayConfig {
   bool trusted_node = false;
   std::vector<RelayRouteConfig> routes{};
+  std::string entropy_source{};  // a device or FIFO; empty: none but the kernel
 
   bool operator==(const RelayConfig&) const = default;
 };

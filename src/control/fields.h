@@ -157,6 +157,15 @@ void each_field(S& s, F&& f) {
   f("links", s.links);
 }
 
+template <Is<EntropyStatus> S, class F>
+void each_field(S& s, F&& f) {
+  f("source", s.source);
+  f("state", s.state);
+  f("reason", s.reason);
+  f("used_bits", s.used_bits);
+  f("ready_bits", s.ready_bits);
+}
+
 template <Is<KmsStatus> S, class F>
 void each_field(S& s, F&& f) {
   f("version", s.version);
@@ -168,6 +177,7 @@ void each_field(S& s, F&& f) {
   f("refused", s.refused);
   f("store_syncs", s.store_syncs);
   f("certificates", s.certificates);
+  f("relay_entropy", s.relay_entropy);
 }
 
 template <Is<RelayLinkStatus> S, class F>
@@ -204,6 +214,7 @@ void each_field(S& s, F&& f) {
   f("refused", s.refused);
   f("forged", s.forged);
   f("routes", s.routes);
+  f("entropy", s.entropy);
 }
 
 template <Is<VoidResult> S, class F>

@@ -205,6 +205,17 @@ struct PoolStatus {
   bool operator==(const PoolStatus&) const = default;
 };
 
+// A random number generator that blocks for relay are made of, besides the kernel's.
+struct EntropyStatus {
+  std::string source{};          // device or FIFO
+  std::string state{};           // absent, testing, good or failed
+  std::string reason{};          // why it is absent
+  std::uint64_t used_bits = 0;   // since the daemon was started
+  std::uint64_t ready_bits = 0;  // that have passed the health tests and wait
+
+  bool operator==(const EntropyStatus&) const = default;
+};
+
 struct KmsStatus {
   std::string version{};
   std::string kme{};
@@ -215,6 +226,7 @@ struct KmsStatus {
   std::map<std::string, std::uint64_t> refused{};  // 014 requests by HTTP status
   std::uint64_t store_syncs = 0;                   // times that the store waited for its disk
   std::vector<CertificateStatus> certificates{};
+  std::optional<EntropyStatus> relay_entropy{};  // empty: there is none but the kernel
 
   bool operator==(const KmsStatus&) const = default;
 };
@@ -258,6 +270,7 @@ struct RelayStatus {
   std::uint64_t refused = 0;    // blocks that a neighbour sent and that were refused here
   std::uint64_t forged = 0;     // of those, because they had been altered on the way
   std::vector<RelayRouteStatus> routes{};
+  std::optional<EntropyStatus> entropy{};  // as in KmsStatus
 
   bool operator==(const RelayStatus&) const = default;
 };

@@ -92,6 +92,25 @@ class CoreKme final : public Kme {
     });
   }
 
+  Actions entropy_received(ByteView octets, TimePoint now) override {
+    return run(now, [&]() -> Result<void> {
+      if (Entropy* entropy = m_relay->entropy()) entropy->add(octets);
+      return {};
+    });
+  }
+
+  Actions entropy_gone(TimePoint now) override {
+    return run(now, [&]() -> Result<void> {
+      if (Entropy* entropy = m_relay->entropy()) entropy->restart();
+      return {};
+    });
+  }
+
+  std::size_t entropy_room() const override {
+    const Entropy* entropy = m_relay->entropy();
+    return entropy == nullptr || m_failed ? 0 : entropy->room();
+  }
+
   Actions etsi_request(RequestId request, const SaeId& caller, etsi::Call call, TimePoint now) override {
     if (m_failed) {
       m_site.act(ReplyEtsi{request, unavailable("this KME's store has failed")});

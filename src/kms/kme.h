@@ -60,6 +60,7 @@ struct StaticRoute {
 struct RelayConfig {
   bool trusted_node = false;  // relays blocks for others, which it holds in clear for a moment
   std::vector<StaticRoute> routes;
+  bool entropy_source = false;  // blocks are made with octets of entropy_received(), too, or not at all
 };
 
 // One QKD device pair that feeds the pool with `peer`.
@@ -128,6 +129,12 @@ class Kme {
   virtual Actions blocks_received(std::vector<SourceBlock> blocks, WallTime wall, TimePoint now) = 0;
   // From the driver of `source`, to its counterpart; at most QUIPU_MAX_PEER_MESSAGE_OCTETS. Lost without contact.
   virtual Actions driver_message(const std::string& source, SecretBytes message, TimePoint now) = 0;
+
+  // From the entropy source, if one is configured: at most entropy_room() octets, in the order in which it made them.
+  virtual Actions entropy_received(ByteView octets, TimePoint now) = 0;
+  // It cannot be read any more. What is received next comes after a gap.
+  virtual Actions entropy_gone(TimePoint now) = 0;
+  virtual std::size_t entropy_room() const = 0;
 
   // `caller`: the SAE that the client certificate names. Exactly one ReplyEtsi follows, in this list or, at most 500 ms
   // later, in that of another call; 2.5 s later when slaves at several KMEs shall have the keys.

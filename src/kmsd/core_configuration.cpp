@@ -27,6 +27,7 @@ kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
   to.limits.max_key_size_bits = from.etsi014.max_key_size_bit;
   to.limits.max_keys_per_request = from.etsi014.max_key_per_request;
   to.relay.trusted_node = from.relay.trusted_node;
+  to.relay.entropy_source = !from.relay.entropy_source.empty();
   for (const auto& route : from.relay.routes)
     to.relay.routes.push_back({.to = route.to, .via = route.via});
   return to;

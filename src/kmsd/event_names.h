@@ -24,6 +24,7 @@ inline constexpr std::string_view kKmLinkUnreachable = "km_link_unreachable";
 inline constexpr std::string_view kKmLinkAwaited = "km_link_awaited";
 inline constexpr std::string_view kKmLinkDialsAgain = "km_link_dials_again";
 inline constexpr std::string_view kEtsi014Refused = "etsi014_refused";
+inline constexpr std::string_view kRelayEntropyAbsent = "relay_entropy_absent";
 inline constexpr std::string_view kSaeUnknown = "sae_unknown";
 
 }  // namespace quipu::kmsd::event

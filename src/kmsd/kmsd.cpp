@@ -28,6 +28,7 @@ Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configu
   QUIPU_TRY(daemon->open_sockets());
   QUIPU_TRY(daemon->open_control());
   daemon->start_links(drivers);
+  daemon->start_entropy();
   daemon->watch_machine();
   daemon->on_second();
   daemon->perform(kms::Actions{});
@@ -126,6 +127,17 @@ void Kmsd::start_links(const DriverFiles& drivers) {
   m_links = Links::start(m_loop, drivers, m_configuration.values.links, events, m_log);
 }
 
+void Kmsd::start_entropy() {
+  const std::string& source = m_configuration.values.relay.entropy_source;
+  if (source.empty()) return;
+  EntropyReader::Events events{
+      .room = [this] { return m_kme->entropy_room(); },
+      .received = [this](ByteView octets) { perform(m_kme->entropy_received(octets, net::Loop::now())); },
+      .gone = [this] { perform(m_kme->entropy_gone(net::Loop::now())); }};
+  m_entropy.emplace(m_loop, source, std::move(events), m_log);
+  m_entropy->wake();
+}
+
 // What the core decides is carried out together, when all that was ready on the loop has been told to it: under load
 // that is one look at the machine, one write on the KM link and one look after the deadlines for many requests.
 void Kmsd::perform(kms::Actions actions) {
@@ -142,6 +154,7 @@ void Kmsd::end_turn() {
     m_etsi->reply(reply.request, reply.reply);
   // Right behind them, and before anything else: a client that has its answer will ask the peer.
   m_km_links->flush();
+  if (m_entropy) m_entropy->wake();
   const auto due = m_kme->next_deadline();
   if (!due) return m_deadline.cancel();
   if (*due > net::Loop::now()) return m_deadline.set(*due);

@@ -13,6 +13,7 @@
 #include "kms/kme.h"
 #include "kmsd/audit_writer.h"
 #include "kmsd/configuration.h"
+#include "kmsd/entropy_reader.h"
 #include "kmsd/etsi_server.h"
 #include "kmsd/km_links.h"
 #include "kmsd/links.h"
@@ -57,6 +58,7 @@ class Kmsd {
   Result<void> open_sockets();
   Result<void> open_control();
   void start_links(const DriverFiles& drivers);
+  void start_entropy();
 
   void perform(kms::Actions actions);
   void end_turn();
@@ -92,6 +94,7 @@ class Kmsd {
   void tell_tls(const Configuration& fresh, const config::KmsdDiff& difference, control::ReloadResult& result) const;
   void adopt(Configuration fresh);
   std::optional<std::string> answer(const control::Request& request, service::ControlServer::ClientId client);
+  std::optional<control::EntropyStatus> entropy_status() const;
   std::string status_json() const;
 
   net::Loop& m_loop;
@@ -112,6 +115,7 @@ class Kmsd {
   std::unique_ptr<KmLinks> m_km_links;
   std::unique_ptr<EtsiServer> m_etsi;
   std::unique_ptr<Links> m_links;
+  std::optional<EntropyReader> m_entropy;
   std::unique_ptr<service::ControlServer> m_control;
   kms::Actions m_decided;  // in this turn of the loop, and not carried out yet
   std::vector<kms::ReplyEtsi> m_replies;

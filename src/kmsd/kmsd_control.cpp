@@ -79,7 +79,7 @@ std::optional<std::string> Kmsd::answer(const control::Request& request, service
   }
   if (std::holds_alternative<control::RelayRoutesRequest>(request))
     return control::encode_ok(
-        control::to_json(make_relay_status(m_configuration.values.kme.id, m_kme->relay_status())));
+        control::to_json(make_relay_status(m_configuration.values.kme.id, m_kme->relay_status(), entropy_status())));
   return control::encode_error(
       Error{Errc::unsupported, "quipu-kmsd knows the verbs status, reload, audit, relay_routes, void_pool and backup"});
 }
@@ -94,7 +94,8 @@ std::string Kmsd::status_json() const {
                                            .refused = m_etsi->refused(),
                                            .store_syncs = store::syncs_so_far(),
                                            .uptime = now - m_started,
-                                           .certificates = m_certificates.status(service::wall_now())}));
+                                           .certificates = m_certificates.status(service::wall_now()),
+                                           .relay_entropy = entropy_status()}));
 }
 
 }  // namespace quipu::kmsd

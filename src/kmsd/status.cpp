@@ -106,15 +106,40 @@ control::RelayRouteStatus route_status(const kms::RelayRouteStatus& route) {
   return status;
 }
 
+std::string to_text(kms::EntropyState state) {
+  switch (state) {
+    case kms::EntropyState::testing: return "testing";
+    case kms::EntropyState::good: return "good";
+    case kms::EntropyState::failed: return "failed";
+  }
+  return "";
+}
+
 }  // namespace
 
-control::RelayStatus make_relay_status(const KmeId& own, const kms::RelayStatus& relay) {
+// What has failed stays so, whether or not it is still there.
+control::EntropyStatus make_entropy_status(const kms::EntropyStatus& entropy, const std::string& source,
+                                           const std::string& problem) {
+  control::EntropyStatus status{.source = source,
+                                .state = to_text(entropy.state),
+                                .reason = {},
+                                .used_bits = entropy.used_octets * 8,
+                                .ready_bits = entropy.ready_octets * 8};
+  if (entropy.state == kms::EntropyState::failed || problem.empty()) return status;
+  status.state = "absent";
+  status.reason = problem;
+  return status;
+}
+
+control::RelayStatus make_relay_status(const KmeId& own, const kms::RelayStatus& relay,
+                                       std::optional<control::EntropyStatus> entropy) {
   control::RelayStatus status{.kme = own.value(),
                               .trusted_node = relay.trusted_node,
                               .forwarded = relay.forwarded,
                               .refused = relay.refused,
                               .forged = relay.forged,
-                              .routes = {}};
+                              .routes = {},
+                              .entropy = std::move(entropy)};
   for (const kms::RelayRouteStatus& route : relay.routes)
     status.routes.push_back(route_status(route));
   return status;
@@ -140,6 +165,7 @@ control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& 
     status.refused[std::to_string(http_status)] = count;
   status.store_syncs = reports.store_syncs;
   status.certificates = reports.certificates;
+  status.relay_entropy = reports.relay_entropy;
   return status;
 }
 

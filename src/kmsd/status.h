@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,11 +24,17 @@ struct Reports {
   std::uint64_t store_syncs = 0;
   Duration uptime{};
   std::vector<control::CertificateStatus> certificates{};
+  std::optional<control::EntropyStatus> relay_entropy{};
 };
+
+// `problem`: why it cannot be read; empty while it can.
+control::EntropyStatus make_entropy_status(const kms::EntropyStatus& entropy, const std::string& source,
+                                           const std::string& problem);
 
 // What `quipu status` shows of this KME.
 control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& reports);
 // What `quipu relay routes` shows of it.
-control::RelayStatus make_relay_status(const KmeId& own, const kms::RelayStatus& relay);
+control::RelayStatus make_relay_status(const KmeId& own, const kms::RelayStatus& relay,
+                                       std::optional<control::EntropyStatus> entropy);
 
 }  // namespace quipu::kmsd

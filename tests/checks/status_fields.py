@@ -27,10 +27,9 @@ def objects(top):
     def descend(place, name):
         found[place] = [field for field, _ in fields[name]]
         for field, member in fields[name]:
-            type = types[name][member]
-            inner = re.sub(r"std::vector<(\w+)>", r"\1", type)
+            container, inner = re.fullmatch(r"(?:std::(vector|optional)<)?(.+?)>?", types[name][member]).groups()
             if inner in fields:
-                descend(f"{place}.{field}" + ("[]" if inner != type else ""), inner)
+                descend(f"{place}.{field}" + ("[]" if container == "vector" else ""), inner)
 
     for place, name in DOCUMENTS.items():
         descend(place, name)

@@ -103,6 +103,7 @@ class Site:
         self.control = Control(self.folder / "control.sock")
         self.kms_control = Control(self.folder / "kms-control.sock")
         self.daemon = self.kms = None
+        self.entropy_source = None  # of relayed blocks, a path
         self._write("device.key", self.private_key + "\n")
         self._write("kms-store.key", base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
         world.authority.issue(f"sae-{self.letter}", "127.0.0.1")
@@ -184,8 +185,10 @@ class Site:
         for peer in relayed:
             text += (f'\n[[peer_kme]]\nid = "kme-{peer.letter}"\naddress = "{peer.km}:8020"\nsaes = ["sae-{peer.letter}"]\n'
                      f'relay_stock_bit = {relay_stock_bit}\nrelay_paths = {relay_paths}\n')
-        if trusted_node:
-            text += '\n[relay]\ntrusted_node = true\n'
+        if trusted_node or self.entropy_source:
+            text += f'\n[relay]\ntrusted_node = {json.dumps(trusted_node)}\n'
+        if self.entropy_source:
+            text += f'entropy_source = "{self.entropy_source}"\n'
         return self._write("kms.toml", text)
 
     # --- programs ---

@@ -24,9 +24,10 @@ Relay::Relay(Site& site, const Associations& associations)
       m_flooding(m_states, associations),
       m_routes(site, m_states),
       m_transit(site, associations) {
+  if (site.config.relay.entropy_source) m_entropy.emplace(site);
   for (const PeerConfig& peer : site.config.peers)
     if (peer.relay_target_octets != 0 && site.config.id < peer.id)
-      m_sources.try_emplace(peer.id, site, peer, associations, m_routes);
+      m_sources.try_emplace(peer.id, site, peer, associations, m_routes, entropy());
   if (takes_part()) publish();
 }
 
@@ -175,6 +176,7 @@ RelayStatus Relay::status() const {
   RelayStatus status;
   status.trusted_node = m_site.config.relay.trusted_node;
   m_transit.describe(status);
+  if (m_entropy) status.entropy = m_entropy->status();
   for (const PeerConfig& peer : m_site.config.peers)
     if (peer.relay_target_octets != 0) status.routes.push_back(describe(peer));
   return status;

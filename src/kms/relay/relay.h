@@ -22,6 +22,11 @@ class Relay {
   void handle_timeout();
   std::optional<TimePoint> next_deadline() const;
 
+  // The configured source; nullptr where there is none.
+  Entropy* entropy() { return m_entropy ? &*m_entropy : nullptr; }
+
+  const Entropy* entropy() const { return m_entropy ? &*m_entropy : nullptr; }
+
   RelayStatus status() const;
 
  private:
@@ -46,6 +51,7 @@ class Relay {
   LinkStates m_states;
   Flooding m_flooding;
   Routes m_routes;
+  std::optional<Entropy> m_entropy;
   std::map<KmeId, RelaySource> m_sources;  // by destination
   RelayTransit m_transit;
   std::optional<TimePoint> m_next_look;  // at the own stocks; empty when it takes no part

@@ -52,6 +52,10 @@ void RelaySource::progress() {
 // The block is the exclusive or of shares that are random for themselves: any of them but all say nothing of it.
 bool RelaySource::send(const Route& route) {
   const std::uint32_t octets = route.block_size();
+  if (!has_entropy(octets * route.paths.size())) {
+    m_key_awaited.reset();
+    return false;
+  }
   std::vector<CarvedPad> pads = carve_pads(route, pad_slots(octets));
   if (pads.empty()) return false;
   SourceBlock block{std::string(kRelaySource), BlockId(m_site.random_uuid()), SecretBytes(octets), route.simulated, {}};
@@ -63,8 +67,7 @@ bool RelaySource::send(const Route& route) {
   hop.destination = m_peer.id;
   hop.simulated = route.simulated;
   for (std::size_t i = 0; i < pads.size(); ++i) {
-    SecretBytes share(octets);
-    m_site.rng.fill(share.mutable_view());
+    const SecretBytes share = make_share(octets);
     xor_into(block.key.mutable_view(), share.view());
     hop.share = static_cast<std::uint8_t>(i + 1);
     send_share(route.paths[i], std::move(pads[i]), share.view(), hop);
@@ -93,6 +96,13 @@ std::vector<CarvedPad> RelaySource::carve_pads(const Route& route, std::uint32_t
     pads.push_back(*std::move(pad));
   }
   return pads;
+}
+
+SecretBytes RelaySource::make_share(std::size_t octets) {
+  SecretBytes share(octets);
+  m_site.rng.fill(share.mutable_view());
+  if (m_entropy != nullptr) m_entropy->mask(share.mutable_view());
+  return share;
 }
 
 void RelaySource::send_share(const RelayPath& path, CarvedPad pad, ByteView share, wire::RelayHop hop) const {

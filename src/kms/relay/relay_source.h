@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "kms/relay/entropy.h"
 #include "kms/relay/flooding.h"
 #include "kms/relay/relay_status.h"
 #include "kms/relay/routes.h"
@@ -24,8 +25,9 @@ inline constexpr Duration kHopTime = std::chrono::seconds(1);
 
 class RelaySource {
  public:
-  RelaySource(Site& site, const PeerConfig& peer, const Associations& associations, Routes& routes)
-      : m_site(site), m_peer(peer), m_associations(associations), m_routes(routes) {}
+  // All outlive it. `entropy`: what blocks are made with besides the kernel's random octets; nullptr: nothing.
+  RelaySource(Site& site, const PeerConfig& peer, const Associations& associations, Routes& routes, Entropy* entropy)
+      : m_site(site), m_peer(peer), m_associations(associations), m_routes(routes), m_entropy(entropy) {}
 
   // Sends what is missing, as far as key and paths allow now.
   void progress();
@@ -66,8 +68,12 @@ class RelaySource {
   Association& far() const { return *m_associations.at(m_peer.id); }
 
   bool is_wanted() const;
-  // False when a first link lacks key: then nothing is sent.
+  // False when a first link lacks key, or the entropy source octets: then nothing is sent.
   bool send(const Route& route);
+
+  bool has_entropy(std::size_t octets) const { return m_entropy == nullptr || m_entropy->has(octets); }
+
+  SecretBytes make_share(std::size_t octets);
   // One for each path, or none at all.
   std::vector<CarvedPad> carve_pads(const Route& route, std::uint32_t slots);
   void send_share(const RelayPath& path, CarvedPad pad, ByteView share, wire::RelayHop hop) const;
@@ -81,6 +87,7 @@ class RelaySource {
   const PeerConfig& m_peer;
   const Associations& m_associations;
   Routes& m_routes;
+  Entropy* m_entropy;
 
   std::map<BlockId, InFlight> m_in_flight;
   std::uint64_t m_in_flight_octets = 0;

@@ -37,12 +37,26 @@ struct RelayRouteStatus {
   std::string last_failure;     // in words; empty before the first
 };
 
+enum class EntropyState : std::uint8_t {
+  testing,  // the start-up test goes on, or waits for octets
+  good,
+  failed,  // a health test: until a restart
+};
+
+// A configured entropy source.
+struct EntropyStatus {
+  EntropyState state = EntropyState::testing;
+  std::uint64_t used_octets = 0;   // in this run
+  std::uint64_t ready_octets = 0;  // that have passed the tests and wait
+};
+
 struct RelayStatus {
   bool trusted_node = false;
   std::uint64_t forwarded = 0;  // blocks of others that the next KME has, in this run
   std::uint64_t refused = 0;    // hops that were refused here, in this run
   std::uint64_t forged = 0;     // of those, because their tag did not fit
   std::vector<RelayRouteStatus> routes;
+  std::optional<EntropyStatus> entropy{};  // empty: the kernel's alone is configured
 };
 
 }  // namespace quipu::kms

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kms/relay/health_tests.h"
 #include "sim/kms/relay_trouble.h"
 
 namespace quipu::kms::sim {
@@ -166,6 +167,33 @@ TEST(Relay, BothEndsHaveToBeConfiguredForAsManyPaths) {
   const RelayRouteStatus route = net.world().relay(kA).routes[0];
   EXPECT_GT(route.failed, 0U);
   EXPECT_THAT(route.last_failure, testing::StartsWith("paths from "));
+}
+
+// Over two paths each block takes as many octets of the source for each share.
+TEST(Relay, WithoutOctetsOfItsEntropySourceNoBlockIsMade) {
+  Network net(17, 5, two_paths());
+  net.world().kill(kA);
+  net.world().configure = [](KmeConfig& config) { config.relay.entropy_source = config.id == KmeId("a"); };
+  net.world().start(kA);
+  net.begin();
+  EXPECT_EQ(net.hops(), 0U);
+  EXPECT_EQ(net.world().relay(kA).routes[0].last_failure, "") << "no link is to blame";
+  Bytes octets(kStartUpSamples + 3 * kTarget);
+  net.world().rng().fill(octets);
+  net.world().feed_entropy(kA, octets);
+  net.world().advance(seconds(3));
+  const RelayStatus status = net.world().relay(kA);
+  EXPECT_GT(status.routes[0].relayed, 0U);
+  EXPECT_EQ(status.entropy->used_octets, 2 * (net.stock(kA, kC) + net.world().pool(kA, kC).books.leased));
+  EXPECT_FALSE(net.world().relay(kC).entropy);
+  net.expect_key(kA, kC);
+  // What is left is not used either, once the source is stuck.
+  net.world().feed_entropy(kA, Bytes(100, 1));
+  EXPECT_EQ(net.reported("relay_entropy_failed"), 1);
+  const std::size_t hops = net.hops();
+  net.take_keys(kA, kC);
+  net.world().advance(seconds(20));
+  EXPECT_EQ(net.hops(), hops);
 }
 
 // b has relayed key of its own, so its links are known: nobody else's key goes over it.

@@ -223,6 +223,11 @@ void World::deliver_block(std::size_t to, std::size_t peer, const BlockId& id, c
   run(to, [&](Kme& kme) { return kme.blocks_received(std::move(blocks), wall, m_now); });
 }
 
+void World::feed_entropy(std::size_t at, ByteView octets) {
+  const ByteView wanted = octets.first(std::min(octets.size(), node(at).kme->entropy_room()));
+  run(at, [&](Kme& kme) { return kme.entropy_received(wanted, m_now); });
+}
+
 std::shared_ptr<Outcome> World::ask(std::size_t at, const SaeId& caller, etsi::Call call) {
   const RequestId id(++m_next_id);
   auto outcome = std::make_shared<Outcome>(Outcome{id, {}});

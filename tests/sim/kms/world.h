@@ -129,6 +129,9 @@ class World {
   void deliver_block(std::size_t to, std::size_t peer, const BlockId& id, const Bytes& octets,
                      std::optional<std::uint64_t> sequence = {});
 
+  // From the entropy source there, as far as they are wanted.
+  void feed_entropy(std::size_t at, ByteView octets);
+
   // Whether the drivers are simulations from now on.
   void simulate(bool simulated) { m_simulated = simulated; }
 

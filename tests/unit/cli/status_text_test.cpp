@@ -299,6 +299,16 @@ TEST(Judge, ACertificateThatIsNotValidIsDegraded) {
   expect(ExitCode::degraded, "  certificate km_link.cert  REVOKED\n");
 }
 
+TEST(Judge, AnEntropySourceThatIsNotGoodIsDegraded) {
+  KmsStatus status = kms(LinkState::up, "running");
+  status.relay_entropy = control::EntropyStatus{.source = "/dev/qrandom0", .state = "good"};
+  EXPECT_EQ(judge(status), ExitCode::ok);
+  status.relay_entropy->state = "absent";
+  status.relay_entropy->reason = "no such device";
+  EXPECT_EQ(judge(status), ExitCode::degraded);
+  EXPECT_THAT(to_text(status), HasSubstr("/dev/qrandom0  ABSENT  used 0 bit  ready 0 bit\n  reason no such device\n"));
+}
+
 TEST(Judge, KmsNeedsItsLinks) {
   EXPECT_EQ(judge(kms(LinkState::connecting, "running")), ExitCode::down);
   EXPECT_EQ(judge(kms(LinkState::up, "failed: exit 1")), ExitCode::degraded);

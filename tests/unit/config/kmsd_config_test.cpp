@@ -201,6 +201,16 @@ TEST(KmsdConfig, RefusesRelayThatLeadsNowhere) {
               HasSubstr("no key can be relayed"));
 }
 
+TEST(KmsdConfig, ReadsTheEntropySourceOfRelayedBlocks) {
+  const auto config = parse_kmsd(std::string(kKmsdSample) +
+                                 with(kRelayed, "[relay]\n", "[relay]\nentropy_source = \"/dev/qrandom0\"\n"));
+  ASSERT_TRUE(config.has_value()) << problems_of(config);
+  EXPECT_EQ(config->relay.entropy_source, "/dev/qrandom0");
+  EXPECT_THAT(relay_refusal("[relay]\n", "[relay]\nentropy_source = \"qrandom0\"\n"), HasSubstr("an absolute path"));
+  EXPECT_THAT(problems_of(parse_kmsd(std::string(kKmsdSample) + "[relay]\nentropy_source = \"/dev/qrandom0\"\n")),
+              HasSubstr("nothing is made of it"));
+}
+
 TEST(KmsdConfig, RefusesMorePathsThanCanBegin) {
   const std::string second =
       "[[peer_kme]]\nid = \"kme-e\"\naddress = \"192.0.2.5:8020\"\nsaes = []\n[[link]]\nname = \"e\"\npeer_kme = "

@@ -137,5 +137,19 @@ TEST(KmsStatus, CountsDeliveredBitsAndKeysAlike) {
   EXPECT_EQ(status.refused.at("503"), 1U);
 }
 
+TEST(EntropyStatus, WhatHasFailedStaysSoWhetherOrNotItIsThere) {
+  const auto state = [](kms::EntropyState core, const std::string& problem) {
+    const auto status = make_entropy_status({core, 1, 2}, "/dev/qrandom0", problem);
+    EXPECT_EQ(status.source, "/dev/qrandom0");
+    EXPECT_EQ(status.used_bits, 8U);
+    EXPECT_EQ(status.ready_bits, 16U);
+    return status.state + " " + status.reason;
+  };
+  EXPECT_EQ(state(kms::EntropyState::testing, ""), "testing ");
+  EXPECT_EQ(state(kms::EntropyState::good, ""), "good ");
+  EXPECT_EQ(state(kms::EntropyState::good, "gone"), "absent gone");
+  EXPECT_EQ(state(kms::EntropyState::failed, "gone"), "failed ");
+}
+
 }  // namespace
 }  // namespace quipu::kmsd
