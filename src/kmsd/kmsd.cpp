@@ -127,17 +127,6 @@ void Kmsd::start_links(const DriverFiles& drivers) {
   m_links = Links::start(m_loop, drivers, m_configuration.values.links, events, m_log);
 }
 
-void Kmsd::start_entropy() {
-  const std::string& source = m_configuration.values.relay.entropy_source;
-  if (source.empty()) return;
-  EntropyReader::Events events{
-      .room = [this] { return m_kme->entropy_room(); },
-      .received = [this](ByteView octets) { perform(m_kme->entropy_received(octets, net::Loop::now())); },
-      .gone = [this] { perform(m_kme->entropy_gone(net::Loop::now())); }};
-  m_entropy.emplace(m_loop, source, std::move(events), m_log);
-  m_entropy->wake();
-}
-
 // What the core decides is carried out together, when all that was ready on the loop has been told to it: under load
 // that is one look at the machine, one write on the KM link and one look after the deadlines for many requests.
 void Kmsd::perform(kms::Actions actions) {
