@@ -135,7 +135,8 @@ constexpr ConfigKey kKeys[] = {
      .unit = "bit/s",
      .min = 1,
      .max = 1'000'000'000'000,
-     .help = "Rate at which it may draw keys, ten seconds of it at once. Without: no limit."},
+     .help = "Rate at which it may draw keys, each counted as whole 256 bit, ten seconds of it at once. Without: no "
+             "limit."},
     {.section = "sae[]",
      .name = "max_unfetched_keys",
      .type = integer,

@@ -4,6 +4,14 @@
 #include <algorithm>
 
 namespace quipu::kms {
+namespace {
+
+// Of the stock: a key takes whole slots of it, however short it is.
+std::uint64_t taken_bits(const Demand& demand) {
+  return std::uint64_t{demand.slots()} * kSlotSize * 8;
+}
+
+}  // namespace
 
 void Delivery::reply(RequestId request, EtsiReply reply) {
   m_site.act(ReplyEtsi{request, std::move(reply)});
@@ -74,7 +82,7 @@ std::uint64_t Delivery::obtainable_keys(const SaeId& master, std::uint32_t size_
 }
 
 std::optional<etsi::ApiError> Delivery::over_budget(const KeyOrder& order) const {
-  const std::uint64_t bits = std::uint64_t{order.demand.number} * order.demand.size_bits;
+  const std::uint64_t bits = taken_bits(order.demand);
   if (auto error = over_quota(order)) return error;
   if (!m_site.rates.may_ever(order.master, bits)) return bad_request("more than this SAE's rate allows at once");
   if (!m_site.rates.allows(order.master, bits, m_site.now))
@@ -109,7 +117,7 @@ std::optional<std::expected<std::vector<CarvedKey>, etsi::ApiError>> Delivery::c
     if (!last && m_link.up() && m_own.could_meet(order.demand)) return std::nullopt;
     return std::unexpected(unavailable("not enough key material available"));
   }
-  m_site.rates.spend(order.master, std::uint64_t{order.demand.number} * order.demand.size_bits, m_site.now);
+  m_site.rates.spend(order.master, taken_bits(order.demand), m_site.now);
   m_site.quotas.give(order.master, m_peer.id, order.demand.number);
   for (const auto& [peer, slaves] : order.further)
     m_site.quotas.give(order.master, peer, order.demand.number);

@@ -118,6 +118,7 @@ bool is_file_stem(const std::string& name) {
 Result<void> issue(const Options& options) {
   if (!is_file_stem(options.name))
     return fail(Errc::out_of_range, "'" + options.name + "' names files: use letters, digits, '.', '_' and '-'");
+  if (options.name == "crl") return fail(Errc::out_of_range, "'crl' names the file of what is revoked: use another id");
   if (!may_be_host_name(options.name))
     return fail(Errc::out_of_range, "'" + options.name +
                                         "' is no id, for these are host names by their form: an "

@@ -30,9 +30,10 @@ class Budget : public TwoSites {
   }
 
   // Keys that an SAE at that site gets until it is refused, one at a time.
-  unsigned draw_all(std::size_t at, const std::string& master, const std::string& slave) {
+  unsigned draw_all(std::size_t at, const std::string& master, const std::string& slave,
+                    const etsi::KeyRequest& request = {}) {
     for (unsigned keys = 0;; ++keys) {
-      const auto enc = world.enc_keys(at, master, slave);
+      const auto enc = world.enc_keys(at, master, slave, request);
       world.settle();
       if (!enc->ok()) return keys;
     }
@@ -62,6 +63,8 @@ TEST_F(Budget, ARateLimitsOneSaeAlone) {
   EXPECT_TRUE(world.enc_keys(kB, "sae-b", "sae-a")->ok());
   world.advance(seconds(3));
   EXPECT_EQ(draw_all(kB, "sae-b2", "sae-a"), 3U);
+  world.advance(seconds(3));
+  EXPECT_EQ(draw_all(kB, "sae-b2", "sae-a", {.size_bits = 64}), 3U) << "a short key takes as much of the stock";
 }
 
 TEST_F(Budget, KeysThatNobodyFetchesAreLimited) {

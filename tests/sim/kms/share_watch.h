@@ -18,6 +18,7 @@ class ShareWatch {
  public:
   // `world` knows the octets of the devices' blocks, and outlives this.
   explicit ShareWatch(const World& world) : m_world(world) {}
+
   ShareWatch(const ShareWatch&) = delete;
   ShareWatch& operator=(const ShareWatch&) = delete;
   ~ShareWatch();
