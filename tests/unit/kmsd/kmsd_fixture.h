@@ -139,6 +139,24 @@ class KmsdTest : public ::testing::Test {
     ASSERT_TRUE(store->commit(transaction).has_value());
   }
 
+  // Some parts of a change of the store key, from 1 to 2, which a reload will find.
+  void stock_many_chunks() {
+    daemon.reset();
+    kms::Transaction transaction(KmeId("kme-of-old"));
+    const Bytes octets(kms::kMaxBlockSize, 7);
+    for (std::uint8_t n = 0; n < 200; ++n) {
+      kms::BlockRecord record;
+      record.id = BlockId(Uuid{{n}});
+      record.length = kms::kMaxBlockSize;
+      transaction.add(kms::AddBlock{record, octets});
+    }
+    ASSERT_TRUE(open_store()->commit(transaction).has_value());
+    start(configuration_values());
+    write_store_key("store.key", 2);
+    write_store_key("previous.key", 1);
+    write_configuration("kme-b", {}, fmt::format("previous_store_key_file = \"{}\"\n", scratch.path("previous.key")));
+  }
+
   // While no daemon has it; null when that is not its key.
   std::unique_ptr<store::SqliteStore> open_store(std::uint8_t last_octet = 1) {
     Secret<32> key;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an operator does with the store while the daemon runs.
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 
@@ -94,22 +95,9 @@ TEST_F(KmsdTest, AReloadThatNamesAnotherStoreLeavesTheKeyOfThisOne) {
   EXPECT_NE(open_store(1), nullptr);
 }
 
-// The operator may put the old key away when the answer is there. So much takes some parts.
+// The operator may put the old key away when the answer is there.
 TEST_F(KmsdTest, AReloadThatChangesTheStoreKeyIsAnsweredWhenItIsChanged) {
-  daemon.reset();
-  kms::Transaction transaction(KmeId("kme-of-old"));
-  const Bytes octets(kms::kMaxBlockSize, 7);
-  for (std::uint8_t n = 0; n < 200; ++n) {
-    kms::BlockRecord record;
-    record.id = BlockId(Uuid{{n}});
-    record.length = kms::kMaxBlockSize;
-    transaction.add(kms::AddBlock{record, octets});
-  }
-  ASSERT_TRUE(open_store()->commit(transaction).has_value());
-  start(configuration_values());
-  write_store_key("store.key", 2);
-  write_store_key("previous.key", 1);
-  write_configuration("kme-b", {}, fmt::format("previous_store_key_file = \"{}\"\n", scratch.path("previous.key")));
+  stock_many_chunks();
   EXPECT_THAT(ask_control(control::ReloadRequest{}), testing::HasSubstr("kme.store_key_file"));
   EXPECT_EQ(sink.count("store_key_changed"), 1U);
 }
@@ -136,9 +124,20 @@ class SmallDisk : public KmsdTest {
  protected:
   void SetUp() override {
     if (::unshare(CLONE_NEWNS) != 0 || ::mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
-        ::mount("tmpfs", scratch.root().c_str(), "tmpfs", 0, "size=4m") != 0)
+        ::mount("tmpfs", scratch.root().c_str(), "tmpfs", 0, "size=64m") != 0)
       GTEST_SKIP() << "only root can mount";
     KmsdTest::SetUp();
+  }
+
+  void resize(const char* size) {
+    ASSERT_EQ(::mount("tmpfs", scratch.root().c_str(), "tmpfs", MS_REMOUNT, fmt::format("size={}", size).c_str()), 0);
+  }
+
+  void fill() {
+    const UniqueFd filler(::open(scratch.path("filler").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    const Bytes page(4096);
+    while (::write(filler.get(), page.data(), page.size()) > 0) {
+    }
   }
 
   void TearDown() override {
@@ -147,7 +146,24 @@ class SmallDisk : public KmsdTest {
   }
 };
 
+TEST_F(SmallDisk, AChangeOfTheStoreKeyThatFailsGoesOnWithTheNextReload) {
+  stock_many_chunks();
+  const auto peer = connect_leased_peer();
+  const auto client = connect_sae();
+  EXPECT_EQ(::raise(SIGHUP), 0);
+  run_until(loop, [&] { return sink.count("reloaded") == 1; });
+  ASSERT_EQ(sink.count("store_key_changed"), 0U);
+  fill();
+  run_until(loop, [&] { return sink.count("store_key_change_failed") == 1; });
+  std::filesystem::remove(scratch.path("filler"));
+  expect_key(*client);
+  EXPECT_THAT(ask_control(control::ReloadRequest{}), testing::HasSubstr("kme.store_key_file"));
+  EXPECT_EQ(sink.count("store_key_changed"), 1U);
+  expect_key(*client);
+}
+
 TEST_F(SmallDisk, ABackupThatDoesNotFitIsAnErrorAndLeavesNothing) {
+  resize("4m");
   daemon.reset();
   for (int page = 0; page < 5; ++page)
     ASSERT_TRUE(open_store()->audit().append(std::string(std::size_t{1} << 19U, 'x'), service::wall_now()));
@@ -160,7 +176,7 @@ TEST_F(SmallDisk, ABackupThatDoesNotFitIsAnErrorAndLeavesNothing) {
   for (const char* const end : {"", ".new", ".new-journal", ".new-wal"})
     EXPECT_FALSE(std::filesystem::exists(scratch.path(std::string("kms.db.backup") + end))) << end;
   expect_key(*client);
-  ASSERT_EQ(::mount("tmpfs", scratch.root().c_str(), "tmpfs", MS_REMOUNT, "size=16m"), 0);
+  resize("16m");
   EXPECT_THAT(ask_control(control::BackupRequest{}), testing::Not(testing::HasSubstr("error")));
   expect_key(*client);
 }
