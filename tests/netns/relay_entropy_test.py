@@ -80,6 +80,7 @@ class Entropy(unittest.TestCase):
         self.a.stop_kms()
         self.write(os.urandom(40_000))
         self.a.start_kms()
+        wait_until(lambda: self.a.kms_control.ask("status"), "quipu-kmsd answers")
         wait_until(lambda: self.draw() == 200, "blocks are made again")
 
     def test_a_source_that_is_no_device(self):
