@@ -10,13 +10,14 @@ constexpr std::size_t kBatch = std::size_t{16} * 1024;
 }  // namespace
 
 void Flooding::flood(const KmeId& origin, const KmeId* but) {
-  for (const auto& [id, association] : m_associations)
-    if (association->is_up() && (but == nullptr || *but != id)) owe(id, origin);
+  for (auto& [id, owed] : m_owed)
+    if (but == nullptr || *but != id) owed.origins.insert(origin);
 }
 
 void Flooding::contact_made(const KmeId& peer) {
+  Owed& owed = m_owed[peer];
   for (KmeId& origin : m_states.origins())
-    m_owed[peer].origins.insert(std::move(origin));
+    owed.origins.insert(std::move(origin));
 }
 
 void Flooding::progress(TimePoint now) {

@@ -20,11 +20,12 @@ class Flooding {
   Flooding(const LinkStates& states, const Associations& associations)
       : m_states(states), m_associations(associations) {}
 
-  // The newest state of that origin is owed to all peers that are in contact, but to whoever told it.
+  // The newest state of that origin is owed to all neighbours that are in contact, but to whoever told it.
   void flood(const KmeId& origin, const KmeId* but = nullptr);
 
   void owe(const KmeId& peer, const KmeId& origin) { m_owed[peer].origins.insert(origin); }
 
+  // With a neighbour: it is owed all there is.
   void contact_made(const KmeId& peer);
 
   void contact_lost(const KmeId& peer) { m_owed.erase(peer); }
@@ -42,7 +43,7 @@ class Flooding {
 
   const LinkStates& m_states;
   const Associations& m_associations;
-  std::map<KmeId, Owed> m_owed;  // by peer
+  std::map<KmeId, Owed> m_owed;  // by neighbour, while in contact
 };
 
 }  // namespace quipu::kms

@@ -18,7 +18,8 @@ LinkStates::Reception LinkStates::receive(const wire::LinkState& state, TimePoin
   if (state.origin == m_own) {
     const wire::LinkState* own = find(m_own);
     if (own != nullptr && state.sequence < own->sequence) return Reception::older;
-    if ((own != nullptr && *own == told.state) || state.sequence > kPlausible) return Reception::same;
+    if (state.sequence > kPlausible) return Reception::forged;
+    if (own != nullptr && *own == told.state) return Reception::same;
     m_sequence = std::max(m_sequence, state.sequence);
     return Reception::own_old;
   }

@@ -31,6 +31,7 @@ class LinkStates {
     same,
     older,    // the sender wants ours
     own_old,  // of an earlier run of this KME: to be published again
+    forged,   // in this KME's name
     no_room,  // or too old
   };
 

@@ -36,14 +36,15 @@ bool Relay::takes_part() const {
          std::ranges::any_of(m_site.config.peers, [](const PeerConfig& peer) { return peer.relay_target_octets != 0; });
 }
 
+bool Relay::is_neighbour(const KmeId& peer) const {
+  return std::ranges::find(m_site.config.sources, peer, &SourceConfig::peer) != m_site.config.sources.end();
+}
+
 std::vector<wire::Neighbour> Relay::neighbours() const {
   std::vector<wire::Neighbour> out;
-  for (const auto& [id, association] : m_associations) {
-    const bool direct =
-        std::ranges::find(m_site.config.sources, id, &SourceConfig::peer) != m_site.config.sources.end();
-    if (direct && out.size() < wire::kMaxNeighbours)
+  for (const auto& [id, association] : m_associations)
+    if (is_neighbour(id) && out.size() < wire::kMaxNeighbours)
       out.push_back({id, association->is_up(), association->is_simulated(), association->obtainable_octets()});
-  }
   return out;
 }
 
@@ -75,7 +76,7 @@ Result<void> Relay::handle(std::vector<RelayEvent> events) {
 
 Result<void> Relay::on(const ContactMade& event) {
   if (!takes_part()) return {};
-  m_flooding.contact_made(event.peer);
+  if (is_neighbour(event.peer)) m_flooding.contact_made(event.peer);
   publish();
   return {};
 }
@@ -90,11 +91,17 @@ Result<void> Relay::on(const ContactLost& event) {
 }
 
 Result<void> Relay::on(const LinkStateReceived& event) {
-  if (!takes_part()) return {};
+  if (!takes_part() || !is_neighbour(event.from)) return {};
   switch (m_states.receive(event.state, m_site.now)) {
     case LinkStates::Reception::newer: m_flooding.flood(event.state.origin, &event.from); break;
     case LinkStates::Reception::older: m_flooding.owe(event.from, event.state.origin); break;
     case LinkStates::Reception::own_old: publish(); break;
+    case LinkStates::Reception::forged:
+      if (!std::exchange(m_told_forged, true))
+        m_site.alarm("link_state_forged",
+                     "A KME speaks of this one's links as if it were this one: relay to here may fail.",
+                     {{"from", event.from.value()}});
+      break;
     case LinkStates::Reception::waiting:
     case LinkStates::Reception::same:
     case LinkStates::Reception::no_room: break;

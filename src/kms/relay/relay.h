@@ -40,6 +40,8 @@ class Relay {
 
   // Whether this KME has a part in relaying at all: if not, it floods nothing.
   bool takes_part() const;
+  // A QKD link joins the two: only such peers are told link states, and heard.
+  bool is_neighbour(const KmeId& peer) const;
   std::vector<wire::Neighbour> neighbours() const;
   bool differs_much(const std::vector<wire::Neighbour>& now) const;
   // At once, or when the last time is long enough ago.
@@ -56,6 +58,7 @@ class Relay {
   RelayTransit m_transit;
   std::optional<TimePoint> m_next_look;  // at the own stocks; empty when it takes no part
   std::optional<TimePoint> m_published;  // last
+  bool m_told_forged = false;            // in this run
   bool m_publish_again = false;          // once that is kStateInterval ago
 };
 

@@ -207,6 +207,34 @@ TEST(Relay, GoesOverTrustedNodesOnly) {
   EXPECT_EQ(net.world().relay(kA).routes[0].links.size(), 3U);
 }
 
+World::Meddler speaking_for_b(std::size_t liar, std::size_t to_whom) {
+  return [liar, to_whom](std::size_t from, std::size_t to, SecretBytes octets) {
+    std::vector<SecretBytes> out = Network::one(std::move(octets));
+    if (from == liar && to == to_whom)
+      out.push_back(wire::encode(wire::LinkState{KmeId("b"), wire::kMaxSequence, 0, true, {}}));
+    return out;
+  };
+}
+
+TEST(Relay, WhoSharesNoQkdLinkSpeaksForNobody) {
+  Network net(17, 4, Topology::line(4, kTarget));
+  net.begin();
+  net.meddle(speaking_for_b(kD, kA));
+  net.take_keys(kA, kD);
+  net.world().advance(seconds(5));
+  EXPECT_EQ(net.world().relay(kA).routes[0].links.size(), 3U);
+  net.expect_key(kA, kD);
+}
+
+TEST(Relay, WhoIsSpokenForSaysSo) {
+  Network net(17, 4, Topology::line(4, kTarget));
+  net.begin();
+  net.meddle(speaking_for_b(kC, kB));
+  net.take_keys(kA, kD);
+  net.world().advance(seconds(5));
+  EXPECT_EQ(net.reported("link_state_forged"), 1);
+}
+
 // At the hop where it was altered it fails; the key of that hop is burnt, and others are sent.
 TEST(Relay, AnAlteredHopIsRefusedAndTold) {
   Network net(7, 4, Topology::line(4, kTarget));

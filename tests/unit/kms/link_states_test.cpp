@@ -21,7 +21,7 @@ wire::LinkState state(const KmeId& origin, std::uint64_t sequence, std::uint8_t 
 TEST(LinkStates, ALieAboutTheOwnSequenceIsNotOutdone) {
   LinkStates states(kOwn);
   for (const std::uint64_t lie : {wire::kMaxSequence, wire::kMaxSequence - 1, wire::kMaxSequence / 2 + 1}) {
-    EXPECT_EQ(states.receive(state(kOwn, lie), TimePoint{}), same);
+    EXPECT_EQ(states.receive(state(kOwn, lie), TimePoint{}), LinkStates::Reception::forged);
     states.publish(true, {}, TimePoint{});
     EXPECT_LT(states.find(kOwn)->sequence, 10U);
   }
