@@ -108,7 +108,7 @@ constexpr ConfigKey kKeys[] = {
      .default_value = "128",
      .min = 1,
      .max = 1024,
-     .help = "Greatest number of keys in one answer."},
+     .help = "Greatest number of keys in one answer. So many of max_key_size_bit may be 262,144 bit at most."},
 
     {.section = "km_link", .name = "listen", .required = true, .help = "ADDRESS:PORT to listen on."},
     {.section = "km_link",

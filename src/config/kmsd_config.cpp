@@ -55,6 +55,16 @@ SaeIdFrom read_sae_id_from(const Section& section) {
   return word == "uri_san" ? uri_san : word == "dns_san" ? dns_san : word == "cn" ? cn : san_or_cn;
 }
 
+// Else an application that reckons with both limits would be refused.
+void check_greatest_request(const Section& section, const Etsi014Config& config) {
+  const std::uint64_t parts = (config.max_key_size_bit + kKeyPartBit - 1) / kKeyPartBit;
+  if (config.max_key_per_request * parts * kKeyPartBit <= kMaxRequestBit) return;
+  section.add("max_key_per_request",
+              fmt::format("{} keys of max_key_size_bit = {} are more than the {} bit that one request can be given",
+                          config.max_key_per_request, config.max_key_size_bit, kMaxRequestBit),
+              fmt::format("let it be {} at most, or max_key_size_bit less", kMaxRequestBit / (parts * kKeyPartBit)));
+}
+
 Etsi014Config read_etsi014(const Section& section) {
   Etsi014Config out;
   out.listen = read_listen(section);
@@ -74,6 +84,7 @@ Etsi014Config read_etsi014(const Section& section) {
                 fmt::format("{} is outside min_key_size_bit = {} to max_key_size_bit = {}", out.key_size_bit,
                             out.min_key_size_bit, out.max_key_size_bit),
                 "let the usual size be a permitted one");
+  check_greatest_request(section, out);
   return out;
 }
 

@@ -5,6 +5,9 @@
 
 namespace quipu::kmsd {
 
+static_assert(config::kKeyPartBit == 8 * kms::kSlotSize);
+static_assert(config::kMaxRequestBit == config::kKeyPartBit * kms::kMaxLeaseSlots);
+
 kms::KmeConfig core_configuration(const config::KmsdConfig& from) {
   kms::KmeConfig to{.id = from.kme.id, .saes = {}, .peers = {}, .sources = {}, .limits = {}};
   const std::uint64_t slots_per_key = kms::Demand{1, from.etsi014.key_size_bit}.slots_per_key();

@@ -69,6 +69,10 @@ TEST(KmsdConfig, RefusesWhatDoesNotFitTogether) {
   EXPECT_THAT(refusal("listen = \"127.0.0.1:8014\"", "listen = \"localhost:8014\""), HasSubstr("etsi014.listen"));
   EXPECT_THAT(refusal("listen = \"127.0.0.1:8014\"", "key_size_bit = 100"), HasSubstr("not a multiple of 8"));
   EXPECT_THAT(refusal("listen = \"127.0.0.1:8014\"", "key_size_bit = 2048"), HasSubstr("outside min_key_size_bit"));
+  EXPECT_THAT(refusal("listen = \"127.0.0.1:8014\"", "listen = \"127.0.0.1:8014\"\nmax_key_size_bit = 2056"),
+              AllOf(HasSubstr("etsi014.max_key_per_request: 128 keys of max_key_size_bit = 2056"),
+                    HasSubstr("let it be 113 at most")));
+  EXPECT_EQ(refusal("listen = \"127.0.0.1:8014\"", "listen = \"127.0.0.1:8014\"\nmax_key_size_bit = 2048"), "");
   EXPECT_THAT(refusal("role = \"alice\"", "role = [1]"), HasSubstr("link[1].options.role: is a list"));
   EXPECT_THAT(refusal("store_key_file = \"/etc/quipu/kms-store.key\"", ""), HasSubstr("kme.store_key_file: missing"));
 }
