@@ -98,11 +98,9 @@ struct ApiError {
   bool operator==(const ApiError&) const = default;
 };
 
-// The messages that the standard prescribes for HTTP 400.
+// The messages that the standard prescribes for HTTP 400. Two more are for extensions that a KME knows, which is none.
 inline constexpr std::string_view kSizeNotMultipleOf8 = "size shall be a multiple of 8";
 inline constexpr std::string_view kMandatoryNotSupported = "not all extension_mandatory parameters are supported";
-inline constexpr std::string_view kMandatoryNotMet = "not all extension_mandatory request options could be met";
-inline constexpr std::string_view kOptionalNotHandled = "not all extension_optional request options handled";
 inline constexpr std::string_view kKeysNotFound = "one or more keys specified are not found on KME";
 
 }  // namespace quipu::etsi

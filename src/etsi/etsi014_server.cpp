@@ -77,13 +77,14 @@ Parsed<std::vector<SaeId>> read_saes(const json::object& object) {
 Parsed<std::vector<Extension>> read_extensions(const json::object& object, std::string_view name) {
   const json::value* value = object.if_contains(name);
   if (value == nullptr) return {};
-  if (!value->is_array()) return bad_request(std::string(name) + " shall be an array of objects");
+  const auto malformed = bad_request(std::string(name) + " shall be an array of objects with one name and value each");
+  if (!value->is_array()) return malformed;
+  if (value->get_array().size() > kMaxExtensions) return bad_request(std::string(name) + " holds too many entries");
   std::vector<Extension> out;
   for (const json::value& entry : value->get_array()) {
-    if (!entry.is_object()) return bad_request(std::string(name) + " shall be an array of objects");
-    for (const auto& member : entry.get_object())
-      out.push_back({std::string(member.key()), json::serialize(member.value())});
-    if (out.size() > kMaxExtensions) return bad_request(std::string(name) + " holds too many entries");
+    if (!entry.is_object() || entry.get_object().size() != 1) return malformed;
+    const json::key_value_pair& only = *entry.get_object().begin();
+    out.push_back({std::string(only.key()), json::serialize(only.value())});
   }
   return out;
 }
