@@ -216,7 +216,6 @@ std::expected<Call, ApiError> parse_call(std::string_view method, std::string_vi
   const std::string_view name = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
   if (name != "status" && name != "enc_keys" && name != "dec_keys") return answer(404, "no such resource");
   if (method != "GET" && method != "POST") return answer(405, "only GET and POST are answered");
-  if (body.size() > kMaxRequestBody) return answer(413, "request body is too large");
 
   const auto segment = percent_decode(path.substr(0, slash));
   if (!segment) return bad_request("SAE ID in the path shall be percent-encoded");

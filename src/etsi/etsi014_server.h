@@ -34,7 +34,7 @@ struct DecKeysCall {
 using Call = std::variant<StatusCall, EncKeysCall, DecKeysCall>;
 
 // `target` as it stands in the request line: path, optional query. `method` "GET" or "POST". The error holds the answer
-// to write: 404 for a path that is not ours, 405 for another method, 413, else 400 with a text that names the member.
+// to write: 404 for a path that is not ours, 405 for another method, else 400 with a text that names the member.
 std::expected<Call, ApiError> parse_call(std::string_view method, std::string_view target, ByteView body);
 
 // UTF-8 JSON. Keys go from locked memory to locked memory.

@@ -46,11 +46,18 @@ Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const conf
   limits.max_body = etsi::kMaxRequestBody;
   auto opened = net::HttpsServer::open(
       loop, config.listen, std::move(context), limits,
-      [self](net::HttpRequest request, net::Responder responder) {
-        self->handle(std::move(request), std::move(responder));
-      },
-      [self](const Endpoint& from, const Error& reason) { self->m_strangers.note(from, reason); },
-      [self](const net::PeerIdentity& peer) { return self->caller_of(peer) != nullptr; });
+      {.on_request = [self](net::HttpRequest request,
+                            net::Responder responder) { self->handle(std::move(request), std::move(responder)); },
+       .error_response =
+           [self](unsigned status, std::string_view message) {
+             return self->refusal({.http_status = status, .message = std::string(message), .details = {}});
+           },
+       .caller_of =
+           [self](const net::PeerIdentity& peer) {
+             const SaeId* const caller = self->caller_of(peer);
+             return caller == nullptr ? std::string() : caller->value();
+           },
+       .on_refused = [self](const Endpoint& from, const Error& reason) { self->m_strangers.note(from, reason); }});
   if (!opened) return fail_at("ETSI 014 server at " + config.listen.text(), opened.error());
   server->m_server = *std::move(opened);
   return server;
@@ -88,9 +95,13 @@ void EtsiServer::handle(net::HttpRequest request, net::Responder responder) {
   m_on_call(id, *caller, *std::move(call));
 }
 
-void EtsiServer::refuse(net::Responder responder, const etsi::ApiError& error) {
+net::HttpResponse EtsiServer::refusal(const etsi::ApiError& error) {
   ++m_refused[error.http_status];
-  responder.send(to_http(error));
+  return to_http(error);
+}
+
+void EtsiServer::refuse(net::Responder responder, const etsi::ApiError& error) {
+  responder.send(refusal(error));
 }
 
 void EtsiServer::reply(kms::RequestId request, const kms::EtsiReply& reply) {

@@ -53,6 +53,8 @@ class EtsiServer {
 
   void handle(net::HttpRequest request, net::Responder responder);
   const SaeId* caller_of(const net::PeerIdentity& peer) const;
+  // Counts it.
+  net::HttpResponse refusal(const etsi::ApiError& error);
   void refuse(net::Responder responder, const etsi::ApiError& error);
 
   std::vector<SaeId> m_saes;
@@ -60,10 +62,10 @@ class EtsiServer {
   CallHandler m_on_call;
   RefusalLog m_strangers;
   RefusalLog m_unknown;
-  std::unique_ptr<net::HttpsServer> m_server;
-  std::map<kms::RequestId, net::Responder> m_pending;
   std::uint64_t m_last_request = 0;
   std::map<unsigned, std::uint64_t> m_refused;
+  std::unique_ptr<net::HttpsServer> m_server;
+  std::map<kms::RequestId, net::Responder> m_pending;
 };
 
 }  // namespace quipu::kmsd

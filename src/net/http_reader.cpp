@@ -101,9 +101,10 @@ struct HttpReader::Core {
     return ec == http::error::body_limit || ec == http::error::buffer_overflow;
   }
 
-  static Error error_of(const error_code& ec) {
-    if (ec == http::error::header_limit) return {Errc::too_large, "HTTP head larger than permitted"};
-    if (is_about_body(ec)) return {Errc::too_large, "HTTP body larger than permitted"};
+  Error error_of(const error_code& ec) const {
+    const auto larger_than = [](std::size_t octets) { return " larger than " + std::to_string(octets) + " octets"; };
+    if (ec == http::error::header_limit) return {Errc::too_large, "HTTP head" + larger_than(max_header)};
+    if (is_about_body(ec)) return {Errc::too_large, "HTTP body" + larger_than(max_body)};
     if (ec == http::error::partial_message || ec == http::error::end_of_stream)
       return {Errc::closed, "the connection ended within an HTTP message"};
     return {Errc::malformed, "not HTTP/1.1: " + ec.message()};

@@ -2,8 +2,9 @@
 #include "net/https_server.h"
 
 #include <map>
+#include <vector>
 
-#include "base/ip.h"
+#include "net/fair_share.h"
 #include "net/http_reader.h"
 #include "net/http_writer.h"
 #include "net/tls_socket.h"
@@ -13,6 +14,7 @@ namespace quipu::net {
 struct Responder::Sink {
   virtual ~Sink() = default;
   virtual void answer(HttpResponse response) = 0;
+  virtual void answer_error(unsigned status, std::string_view message) = 0;
   virtual bool awaits_answer() const = 0;
 };
 
@@ -24,7 +26,7 @@ Responder& Responder::operator=(Responder&& other) noexcept {
 }
 
 Responder::~Responder() {
-  if (wanted()) send({.status = 500, .content_type = {}, .body = {}});
+  if (const auto sink = m_sink.lock()) sink->answer_error(500, "this server has not answered the request");
 }
 
 void Responder::send(HttpResponse response) {
@@ -39,18 +41,16 @@ bool Responder::wanted() const {
 struct HttpsServer::Core : std::enable_shared_from_this<HttpsServer::Core> {
   class Connection;
 
-  Core(Loop& owner, const HttpsServerLimits& chosen)
-      : loop(owner), limits(chosen), grace(owner, [this] { finish_stop(); }) {}
+  Core(Loop& owner, const HttpsServerLimits& chosen, Application served)
+      : loop(owner), limits(chosen), application(std::move(served)), grace(owner, [this] { finish_stop(); }) {}
 
-  struct Room;
-
-  Room room_for(const Endpoint& from) const;
+  bool make_room(const Connection& newcomer);
   void accept(std::unique_ptr<TlsSocket> socket);
   void remove(std::uint64_t id);
   void close_all();
 
   void refuse(const Endpoint& from, const Error& reason) {
-    if (on_refused) on_refused(from, reason);
+    if (application.on_refused) application.on_refused(from, reason);
   }
 
   void finish_stop() {
@@ -62,9 +62,7 @@ struct HttpsServer::Core : std::enable_shared_from_this<HttpsServer::Core> {
 
   Loop& loop;
   HttpsServerLimits limits;
-  Handler handler;
-  RefusedHandler on_refused;
-  BodyJudge may_send_body;
+  Application application;
   std::unique_ptr<TlsAcceptor> acceptor;
   Endpoint local;
   std::map<std::uint64_t, std::shared_ptr<Connection>> connections;
@@ -83,8 +81,8 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
         m_id(id),
         m_socket(std::move(socket)),
         m_remote(m_socket->remote()),
-        m_may_send_body(!server->may_send_body || server->may_send_body(*m_socket->peer())),
-        m_reader(HttpDirection::requests, server->limits.max_header, m_may_send_body ? server->limits.max_body : 0),
+        m_caller(server->application.caller_of(*m_socket->peer())),
+        m_reader(HttpDirection::requests, server->limits.max_header, m_caller.empty() ? 0 : server->limits.max_body),
         m_deadline(server->loop, [this] { on_deadline(); }) {}
 
   const Endpoint& remote() const { return m_remote; }
@@ -93,7 +91,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
 
   bool busy() const { return m_state != State::reading || !m_reader.idle(); }
 
-  TimePoint idle_since() const { return m_idle_since; }
+  HeldConnection held() const { return {m_id, m_caller, busy(), m_idle_since}; }
 
   void start() {
     m_idle_since = Loop::now();
@@ -123,7 +121,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
   // Nor is the rest of one that has not come in full; what has, and has no answer yet, gets none from the handler.
   void distrust() {
     m_keep_alive = false;
-    if (m_state == State::handling) return answer({.status = 503, .content_type = {}, .body = {}});
+    if (m_state == State::handling) return answer_error(503, "whom this server accepts has changed; connect again");
     if (m_state != State::reading) return;
     if (m_continuing) return close();  // one write at a time
     finish();
@@ -135,6 +133,10 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
         m_keep_alive && !m_server->stopping && ++m_requests < m_server->limits.max_requests_per_connection;
     m_keep_alive = keep;
     write(write_response(response, keep, !m_head_only));
+  }
+
+  void answer_error(unsigned status, std::string_view message) override {
+    if (m_state == State::handling) answer(m_server->application.error_response(status, message));
   }
 
  private:
@@ -169,7 +171,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
     }
     if (m_reader.idle()) set_deadline(m_server->limits.request_timeout);
     auto message = m_reader.feed(octets);
-    if (!message && !m_may_send_body && m_reader.body_too_large()) return handle({});
+    if (!message && m_caller.empty() && m_reader.body_too_large()) return handle({});
     if (!message) return refuse(message.error());
     if (*message) return handle(std::move(**message));
     if (m_reader.take_expect_continue()) return send_continue();
@@ -184,7 +186,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
     read();
     HttpRequest request{std::move(message.method), std::move(message.target), std::move(message.content_type),
                         std::move(message.body),   m_socket->peer(),          m_remote};
-    m_server->handler(std::move(request), Responder(std::weak_ptr<Responder::Sink>(shared_from_this())));
+    m_server->application.on_request(std::move(request), Responder(std::weak_ptr<Responder::Sink>(shared_from_this())));
   }
 
   void send_continue() {
@@ -200,13 +202,13 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
 
   void refuse(const Error& error) {
     unsigned status = 400;
-    if (error.code == Errc::too_large) status = m_reader.body_too_large() ? 413 : 431;
+    if (error.code == Errc::too_large && !m_reader.body_too_large()) status = 431;
     if (error.code == Errc::timeout) status = 408;
     const auto keep = shared_from_this();
     m_server->refuse(m_remote, error);
     if (m_state == State::closed) return;
     m_keep_alive = false;
-    write(write_response({.status = status, .content_type = {}, .body = {}}, false, true));
+    write(write_response(m_server->application.error_response(status, error.text), false, true));
   }
 
   void write(SecretBytes octets) {
@@ -242,7 +244,7 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
   std::uint64_t m_id;
   std::unique_ptr<TlsSocket> m_socket;
   Endpoint m_remote;
-  bool m_may_send_body;
+  std::string m_caller;
   HttpReader m_reader;
   Timer m_deadline;
   TimePoint m_idle_since;
@@ -254,34 +256,28 @@ class HttpsServer::Core::Connection final : public Responder::Sink,
   std::size_t m_requests = 0;
 };
 
-// Whether a newcomer may stay, and whose place it takes (nobody's while there is room).
-struct HttpsServer::Core::Room {
-  bool any = true;
-  std::shared_ptr<Connection> instead_of;
-};
-
-HttpsServer::Core::Room HttpsServer::Core::room_for(const Endpoint& from) const {
-  std::size_t same = 0;
-  std::shared_ptr<Connection> longest;
-  std::shared_ptr<Connection> longest_same;
-  for (const auto& [id, one] : connections) {
-    const bool own = sender_of(one->remote().address) == sender_of(from.address);
-    same += own ? 1U : 0U;
-    if (one->busy()) continue;
-    if (longest == nullptr || one->idle_since() < longest->idle_since()) longest = one;
-    if (own && (longest_same == nullptr || one->idle_since() < longest_same->idle_since())) longest_same = one;
-  }
-  if (same >= limits.max_connections_per_address) return {longest_same != nullptr, longest_same};
-  if (connections.size() >= limits.max_connections) return {longest != nullptr, longest};
-  return {};
+// False when the newcomer has to go.
+bool HttpsServer::Core::make_room(const Connection& newcomer) {
+  if (connections.size() < limits.max_connections) return true;
+  std::vector<HeldConnection> held;
+  held.reserve(connections.size());
+  for (const auto& [id, one] : connections)
+    held.push_back(one->held());
+  const auto place = gives_way_to(newcomer.held().caller, held);
+  if (!place) return false;
+  const auto given_up = connections.at(*place);
+  const bool was_busy = given_up->busy();
+  given_up->close();
+  if (was_busy) refuse(given_up->remote(), {Errc::exhausted, "given up for another caller: too many connections"});
+  return true;
 }
 
 void HttpsServer::Core::accept(std::unique_ptr<TlsSocket> socket) {
-  const Room room = room_for(socket->remote());
-  if (!room.any) return;  // filled up during the handshake
-  if (room.instead_of != nullptr) room.instead_of->close();
+  const auto keep = shared_from_this();
   const std::uint64_t id = ++last_id;
-  const auto connection = std::make_shared<Connection>(shared_from_this(), id, std::move(socket));
+  const auto connection = std::make_shared<Connection>(keep, id, std::move(socket));
+  if (!make_room(*connection)) return refuse(connection->remote(), {Errc::exhausted, "too many connections"});
+  if (acceptor == nullptr) return;  // closed meanwhile, by whoever was told
   connections.emplace(id, connection);
   connection->start();
 }
@@ -299,18 +295,13 @@ void HttpsServer::Core::close_all() {
 
 Result<std::unique_ptr<HttpsServer>> HttpsServer::open(Loop& loop, const Endpoint& local,
                                                        std::shared_ptr<const TlsContext> context,
-                                                       const HttpsServerLimits& limits, Handler handler,
-                                                       RefusedHandler on_refused, BodyJudge may_send_body) {
+                                                       const HttpsServerLimits& limits, Application application) {
   std::unique_ptr<HttpsServer> out(new HttpsServer);
-  out->m_core = std::make_shared<Core>(loop, limits);
+  out->m_core = std::make_shared<Core>(loop, limits, std::move(application));
   Core* core = out->m_core.get();
-  core->handler = std::move(handler);
-  core->on_refused = std::move(on_refused);
-  core->may_send_body = std::move(may_send_body);
   TlsAcceptor::Options options;
   options.handshake_timeout = limits.handshake_timeout;
   // Each callback keeps the server's core alive while it runs: it may be the one in which the server is destroyed.
-  options.admit = [core = std::weak_ptr(out->m_core)](const Endpoint& from) { return core.lock()->room_for(from).any; };
   options.on_accept = [core = std::weak_ptr(out->m_core)](std::unique_ptr<TlsSocket> socket) {
     core.lock()->accept(std::move(socket));
   };

@@ -10,11 +10,9 @@ namespace quipu::net {
 
 struct HttpsServerLimits {
   std::size_t max_header = std::size_t{8} * 1024;  // octets of request line and fields: 431 beyond
-  std::size_t max_body = std::size_t{256} * 1024;  // octets: 413 beyond
-  // A newcomer beyond takes the place of the connection that has waited longest for a request: of its own address
-  // (IPv6: /64) when that holds all it may, else of any. It is closed at once when all of them are busy.
+  std::size_t max_body = std::size_t{256} * 1024;  // octets: 400 beyond
+  // A newcomer beyond takes another's place, or is closed at once: fair_share.h says which.
   std::size_t max_connections = 256;
-  std::size_t max_connections_per_address = 64;
   std::size_t max_requests_per_connection = 100'000;      // then "Connection: close"
   Duration handshake_timeout = std::chrono::seconds(10);  // TLS
   Duration request_timeout = std::chrono::seconds(10);    // from a request's first octet to its last: 408 beyond
@@ -46,18 +44,22 @@ class Responder {
 
 class HttpsServer {
  public:
-  using Handler = Callback<void(HttpRequest, Responder)>;
-  // Failed handshakes and broken requests, for the log.
-  using RefusedHandler = Callback<void(const Endpoint& from, const Error& reason)>;
-
-  // Whose bodies are read at all; empty: everybody's. When somebody else's request announces one, the handler gets the
-  // request without body, method and target, and the connection ends with its answer.
-  using BodyJudge = Callback<bool(const PeerIdentity&)>;
+  // What the application has to say; only `on_refused` may be empty.
+  struct Application {
+    Callback<void(HttpRequest, Responder)> on_request;
+    // What the server itself answers with 400, 408, 431, 500 or 503, for which there is a reason in words.
+    Callback<HttpResponse(unsigned status, std::string_view message)> error_response;
+    // Whose connection it is: callers share what connections there are. Empty: a stranger's, which goes first. When its
+    // request announces a body, that is not read: on_request gets the request without body, method and target, and the
+    // connection ends with its answer.
+    Callback<std::string(const PeerIdentity&)> caller_of;
+    // Failed handshakes, broken requests and connections that are too many, for the log.
+    Callback<void(const Endpoint& from, const Error& reason)> on_refused = {};
+  };
 
   static Result<std::unique_ptr<HttpsServer>> open(Loop& loop, const Endpoint& local,
                                                    std::shared_ptr<const TlsContext> context,
-                                                   const HttpsServerLimits& limits, Handler handler,
-                                                   RefusedHandler on_refused = {}, BodyJudge may_send_body = {});
+                                                   const HttpsServerLimits& limits, Application application);
   HttpsServer(const HttpsServer&) = delete;
   HttpsServer& operator=(const HttpsServer&) = delete;
   // Closes everything at once.

@@ -101,7 +101,7 @@ struct TlsAcceptor::Core : std::enable_shared_from_this<TlsAcceptor::Core> {
   void begin(tcp::socket socket) {
     error_code ec;
     const Endpoint from = from_asio(socket.remote_endpoint(ec));
-    if (ec || (options.admit && !options.admit(from))) return;  // the socket closes
+    if (ec) return;  // the socket closes
     const auto keep = shared_from_this();
     if (!make_room(from.address)) return turn_away(socket, from);
     if (closed) return;

@@ -70,8 +70,6 @@ class TlsAcceptor {
     // that has ended a handshake before. First go those that have not said hello, then the oldest, so that half-open
     // connections do not keep anybody out. A stranger is turned away where only senders that are known could make room.
     std::size_t max_pending = 64;
-    // Asked before the handshake; empty: everybody.
-    Callback<bool(const Endpoint& from)> admit = {};
     Callback<void(std::unique_ptr<TlsSocket>)> on_accept;
     Callback<void(const Endpoint& from, const Error& reason)> on_refused = {};
   };

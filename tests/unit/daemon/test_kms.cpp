@@ -76,8 +76,14 @@ std::string TestKms::empty_revocation_list() {
 void TestKms::start(const net::HttpsServerLimits& limits) {
   auto server = net::HttpsServer::open(
       m_loop, Endpoint{*IpAddress::parse("127.0.0.1"), m_port}, m_tls, limits,
-      [this](net::HttpRequest request, net::Responder responder) { serve(std::move(request), std::move(responder)); },
-      [this](const Endpoint&, const Error&) { ++refused_connections; });
+      {.on_request = [this](net::HttpRequest request,
+                            net::Responder responder) { serve(std::move(request), std::move(responder)); },
+       .error_response =
+           [](unsigned status, std::string_view) {
+             return net::HttpResponse{.status = status, .content_type = {}, .body = {}};
+           },
+       .caller_of = [](const net::PeerIdentity& peer) { return peer.common_name; },
+       .on_refused = [this](const Endpoint&, const Error&) { ++refused_connections; }});
   ASSERT_TRUE(server.has_value()) << server.error().text;
   m_server = std::move(*server);
   m_port_held.reset();

@@ -160,7 +160,7 @@ TEST(ParseCall, BadKeyRequests) {
   EXPECT_EQ(refused_enc(R"({"number":1,"number":2})").message, "Key request: number: given twice");
 }
 
-TEST(ParseCall, CapsOfSizeCountAndDepth) {
+TEST(ParseCall, CapsOfCountAndDepth) {
   std::string deep;
   for (std::size_t i = 0; i < 40; ++i)
     deep += "[";
@@ -177,7 +177,6 @@ TEST(ParseCall, CapsOfSizeCountAndDepth) {
   for (std::size_t i = 1; i <= kMaxIdsPerRequest; ++i)
     ids += ",{\"key_ID\":\"" + std::to_string(i) + "\"}";
   EXPECT_EQ(refused("POST", "/api/v1/keys/b/dec_keys", "{\"key_IDs\":[" + ids + "]}").http_status, 400U);
-  EXPECT_EQ(refused("POST", "/api/v1/keys/b/enc_keys", std::string(kMaxRequestBody + 1, ' ')).http_status, 413U);
 }
 
 TEST(ParseCall, BadKeyIds) {

@@ -52,6 +52,7 @@ TEST_F(KmsdTest, AnSaeGetsAKeyAndThePeerItsBinding) {
   const auto client = connect_sae();
   client->say(kEncKeys);
   run_until(loop, [&] { return client->received.find("key_ID") != std::string::npos; });
+  EXPECT_THAT(client->received, testing::StartsWith("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"));
   exchange_ping(*peer);
   ASSERT_EQ(peer->heard<wire::Binding>().size(), 1U);
   EXPECT_EQ(peer->heard<wire::Binding>()[0].master, SaeId("sae-b"));
@@ -174,6 +175,25 @@ TEST_F(KmsdTest, AStrangersBodyIsNotWaitedFor) {
   answer_another_client();
   EXPECT_EQ(known->received, "");
   EXPECT_EQ(sink.values("sae_unknown", "error").size(), 1U);
+}
+
+// ETSI GS QKD 014 clause 6.5 has a message with each error, also with what HTTP itself refuses.
+TEST_F(KmsdTest, WhatIsNoHttpGetsAMessage) {
+  const std::pair<std::string, std::string_view> cases[] = {
+      {"GET /\r\n\r\n", "400 Bad Request"},
+      {"POST /api/v1/keys/sae-a/enc_keys HTTP/1.1\r\nContent-Length: 262145\r\n\r\n", "400 Bad Request"},
+      {"GET / HTTP/1.1\r\nX: " + std::string(9000, 'x') + "\r\n\r\n", "431 Request Header Fields Too Large"},
+  };
+  for (const auto& [request, status] : cases) {
+    const auto client = connect_sae();
+    client->say(request);
+    run_until(loop, [&] { return client->closed.has_value(); });
+    EXPECT_THAT(
+        client->received,
+        testing::AllOf(testing::StartsWith(fmt::format("HTTP/1.1 {}\r\nContent-Type: application/json\r\n", status)),
+                       testing::HasSubstr("\r\n\r\n{\"message\":\"")));
+  }
+  EXPECT_THAT(ask_control(control::StatusRequest{}), testing::HasSubstr("\"400\":2"));
 }
 
 // Whoever has a certificate of ours and is no SAE of this KME may ask as often as he likes: there is one line.

@@ -42,17 +42,23 @@ class HttpsTest : public ::testing::Test {
   void open(const HttpsServerLimits& limits = {}) {
     auto opened = HttpsServer::open(
         loop, kLoopback, pki.context("kme-a"), limits,
-        [this](HttpRequest request, Responder responder) { handler(std::move(request), std::move(responder)); },
-        [this](const Endpoint&, const Error& reason) { refused.push_back(reason); });
+        {.on_request = [this](HttpRequest request,
+                              Responder responder) { handler(std::move(request), std::move(responder)); },
+         .error_response =
+             [](unsigned status, std::string_view message) {
+               return HttpResponse{.status = status, .content_type = "text/plain", .body = secret(message)};
+             },
+         .caller_of = [](const PeerIdentity& peer) { return peer.is("stranger") ? std::string() : peer.common_name; },
+         .on_refused = [this](const Endpoint&, const Error& reason) { refused.push_back(reason); }});
     ASSERT_TRUE(opened.has_value()) << opened.error().text;
     server = std::move(*opened);
   }
 
   HostPort address() const { return {"127.0.0.1", server->local().port}; }
 
-  std::unique_ptr<RawClient> raw() {
+  std::unique_ptr<RawClient> raw(const std::string& name = "sae-a") {
     std::unique_ptr<RawClient> out;
-    const TlsConnect connect(loop, pki.context("sae-a"), address(), "kme-a", std::chrono::seconds(30),
+    const TlsConnect connect(loop, pki.context(name), address(), "kme-a", std::chrono::seconds(30),
                              [&](auto socket) { out = std::make_unique<RawClient>(std::move(*socket)); });
     run_until(loop, [&] { return out != nullptr; });
     return out;
