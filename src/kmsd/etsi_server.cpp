@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "kms/request_rules.h"
 #include "kmsd/event_names.h"
+#include "service/wall_clock.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -87,11 +89,17 @@ void EtsiServer::handle(net::HttpRequest request, net::Responder responder) {
     const auto names = request.peer->names(m_sae_id_from);
     m_unknown.note(request.remote, {Errc::not_permitted, "it is of " + (names.empty() ? "nobody" : names.front()) +
                                                              ", for whom there is no [[sae]]"});
-    return refuse(std::move(responder), etsi::ApiError{.http_status = 401, .message = {}, .details = {}});
+    return refuse(std::move(responder), kms::unauthorised());
+  }
+  // The handshake has looked at it, which may be long ago.
+  if (request.peer->not_after < service::wall_now()) {
+    m_strangers.note(request.remote, {Errc::authentication,
+                                      "the certificate of SAE " + caller->value() + " has ended since it connected"});
+    return refuse(std::move(responder), kms::unauthorised());
   }
   auto call = etsi::parse_call(request.method, request.target, request.body.view());
   if (!call) return refuse(std::move(responder), call.error());
-  m_pending.emplace(id, std::move(responder));
+  m_pending.emplace(id, Pending{std::move(responder), request.peer->not_after});
   m_on_call(id, *caller, *std::move(call));
 }
 
@@ -107,7 +115,7 @@ void EtsiServer::refuse(net::Responder responder, const etsi::ApiError& error) {
 void EtsiServer::reply(kms::RequestId request, const kms::EtsiReply& reply) {
   const auto found = m_pending.find(request);
   if (found == m_pending.end()) return;
-  net::Responder responder = std::move(found->second);
+  net::Responder responder = std::move(found->second.responder);
   m_pending.erase(found);
   if (const auto* error = std::get_if<etsi::ApiError>(&reply)) return refuse(std::move(responder), *error);
   responder.send(to_http(reply));
@@ -115,10 +123,17 @@ void EtsiServer::reply(kms::RequestId request, const kms::EtsiReply& reply) {
 
 std::vector<kms::RequestId> EtsiServer::take_abandoned() {
   std::vector<kms::RequestId> abandoned;
-  for (const auto& [id, responder] : m_pending)
-    if (!responder.wanted()) abandoned.push_back(id);
-  for (const kms::RequestId id : abandoned)
-    m_pending.erase(id);
+  if (m_pending.empty()) return abandoned;
+  const WallTime now = service::wall_now();
+  for (auto it = m_pending.begin(); it != m_pending.end();) {
+    const auto current = it++;
+    const bool is_over = current->second.until < now;
+    if (current->second.responder.wanted() && !is_over) continue;
+    abandoned.push_back(current->first);
+    net::Responder responder = std::move(current->second.responder);
+    m_pending.erase(current);
+    if (is_over) refuse(std::move(responder), kms::unauthorised());
+  }
   return abandoned;
 }
 

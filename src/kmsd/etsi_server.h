@@ -29,7 +29,8 @@ class EtsiServer {
   EtsiServer& operator=(const EtsiServer&) = delete;
 
   void reply(kms::RequestId request, const kms::EtsiReply& reply);
-  // Requests whose client has hung up; each is told once.
+  // Requests whose client has hung up, or may not be answered any more because its certificate has ended meanwhile;
+  // each is told once.
   std::vector<kms::RequestId> take_abandoned();
 
   // With the port that the kernel chose when 0 was configured.
@@ -51,6 +52,11 @@ class EtsiServer {
   EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& saes, net::NameRule sae_id_from,
              CallHandler on_call, LogSink& log);
 
+  struct Pending {
+    net::Responder responder;
+    WallTime until;  // the end of the client's certificate
+  };
+
   void handle(net::HttpRequest request, net::Responder responder);
   const SaeId* caller_of(const net::PeerIdentity& peer) const;
   // Counts it.
@@ -65,7 +71,7 @@ class EtsiServer {
   std::uint64_t m_last_request = 0;
   std::map<unsigned, std::uint64_t> m_refused;
   std::unique_ptr<net::HttpsServer> m_server;
-  std::map<kms::RequestId, net::Responder> m_pending;
+  std::map<kms::RequestId, Pending> m_pending;
 };
 
 }  // namespace quipu::kmsd

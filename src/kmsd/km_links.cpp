@@ -7,6 +7,7 @@
 #include "kms/link_message.h"
 #include "kmsd/backoff.h"
 #include "kmsd/event_names.h"
+#include "service/wall_clock.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -114,7 +115,11 @@ void KmLinks::stands(kms::LinkId link, const KmeId& peer) {
 }
 
 void KmLinks::received(kms::LinkId link, const KmeId& peer, ByteView message) {
-  if (!m_streams.contains(link)) return;  // given up, and about to end
+  const auto found = m_streams.find(link);
+  if (found == m_streams.end()) return;  // given up, and about to end
+  // Peers are heard every few seconds for as long as a link stands.
+  if (found->second->peer().not_after < service::wall_now())
+    return give_up(link, {Errc::authentication, "the peer's certificate has ended since it connected"});
   if (m_unanswered.erase(link) > 0) stands(link, peer);
   m_events.received(link, message);
 }

@@ -315,6 +315,23 @@ TEST_F(KmLinksTest, AMessageBeyondTheProtocolsLimitEndsTheLink) {
   EXPECT_EQ(ended, std::vector{Errc::too_large});
 }
 
+TEST_F(KmLinksTest, ALinkEndsWithThePeersCertificate) {
+  open("kme-a", false);
+  Peer peer;
+  while (connected == 0) {  // again where it had ended before its handshake
+    peer = {};
+    const net::TlsConnector connector(loop, pki.context_ending_soon("kme-a"), {}, {"127.0.0.1", links->local().port},
+                                      "kme-m", [&](auto result) { peer.stream = std::move(*result); });
+    run_until(loop, [&] { return peer.stream != nullptr; });
+    peer.stream->start({.on_message = [](ByteView) {}, .on_closed = [&](const Error&) { peer.closed = true; }});
+    run_until(loop, [&] { return connected == 1 || peer.closed; });
+  }
+  on_received = [&] { std::ignore = peer.stream->send(kWord); };
+  ASSERT_TRUE(peer.stream->send(kWord).has_value());
+  run_until(loop, [&] { return !ended.empty(); }, "the end of the certificate");
+  EXPECT_EQ(ended, std::vector{Errc::authentication});
+}
+
 // Nor is anything heard any more that had come before.
 TEST_F(KmLinksTest, DistrustEndsEveryLink) {
   open("kme-a", false);
