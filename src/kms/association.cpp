@@ -303,6 +303,14 @@ void Association::ask_closes() {
       m_link.request(wire::Close{{}, id}, CloseSent{id});
 }
 
+// What does not open is voided first, and then others are taken in its place.
+Result<void> Association::take_leases() {
+  QUIPU_TRY(m_own.refill(waiting()));
+  QUIPU_TRY_ASSIGN(const bool voided, m_opened.void_damaged());
+  if (voided) touch();
+  return {};
+}
+
 Result<void> Association::go_on_merging() {
   if (!m_contact.merging()) return {};
   QUIPU_TRY(m_contact.merge_part());
@@ -322,7 +330,7 @@ Result<void> Association::handle_timeout() {
   QUIPU_TRY(m_own.close_finished());
   QUIPU_TRY(m_opened.close_finished());
   m_delivery.tell_fetched();
-  QUIPU_TRY(m_own.refill(waiting()));
+  QUIPU_TRY(take_leases());
   ask_closes();
   count_rates();
   tell_low_stock();

@@ -133,6 +133,9 @@ class Association {
   Result<void> dispatch(const wire::RelayHop& m);
   Result<void> dispatch(const wire::KeyTransfer& m);
   Result<void> dispatch(const wire::KeyTransferVoid& m);
+
+  Result<void> dispatch(const wire::BlockVoid& m) { return m_opened.receive(m); }
+
   Result<void> dispatch(const wire::LinkState& m);
   Result<void> dispatch(const wire::RelayFailed& m);
   Result<void> dispatch_if_allowed(const wire::Message& message);
@@ -141,6 +144,7 @@ class Association {
   void contact_made();
   Result<void> go_on_merging();
   void ask_closes();
+  Result<void> take_leases();
   void tell_unshared(const std::string& link);
   std::uint64_t supply_octets() const;
   void count_rates();

@@ -106,13 +106,18 @@ Result<void> OpenedLeases::receive(const wire::Lease& message, bool brought) {
     m_link.send(wire::Refused{message.number, *reason});
     return {};
   }
-  QUIPU_TRY(adopt(message));
+  QUIPU_TRY_ASSIGN(const bool adopted, adopt(message));
+  if (!adopted) {
+    QUIPU_TRY(void_damaged());
+    m_link.send(wire::Refused{message.number, wire::RefusalReason::no_block});
+    return {};
+  }
   m_link.send(wire::Ack{message.number});
   ask(message.id);
   return {};
 }
 
-Result<void> OpenedLeases::adopt(const wire::Lease& message) {
+Result<bool> OpenedLeases::adopt(const wire::Lease& message) {
   LeaseRecord record;
   record.id = message.id;
   record.holder = Holder::peer;
@@ -120,17 +125,18 @@ Result<void> OpenedLeases::adopt(const wire::Lease& message) {
   record.opener_instance = m_site.instance;
   record.extents = message.extents;
   record.key_ids = message.key_ids;
-  QUIPU_TRY_ASSIGN(SecretBytes keys, m_pool.read(record));
+  QUIPU_TRY_ASSIGN(auto keys, m_pool.read(record));
+  if (!keys) return false;
   m_pool.add_lease(std::move(record));
   QUIPU_TRY(m_pool.commit());
   Lease& lease = m_leases[message.id];
   lease.id = message.id;
   lease.serial = ++m_last_serial;
   lease.key_ids = message.key_ids;
-  lease.keys = std::move(keys);
+  lease.keys = *std::move(keys);
   for (std::size_t slot = 0; slot < message.key_ids.size(); ++slot)
     m_places[message.key_ids[slot]] = {message.id, static_cast<std::uint16_t>(slot)};
-  return {};
+  return true;
 }
 
 void OpenedLeases::ask(const LeaseId& id) {
@@ -328,6 +334,30 @@ void OpenedLeases::void_block(const BlockId& id) {
     burn(lease);
   }
   if (m_pool.find(id) != nullptr) m_pool.void_block(id);  // else those leases were the last of it
+}
+
+Result<bool> OpenedLeases::void_damaged() {
+  const std::set<BlockId> damaged = m_pool.take_damaged();
+  for (const BlockId& id : damaged) {
+    m_site.alarm("block_damaged",
+                 "Sealed key material does not open: the store's file was damaged or changed. The block was voided at "
+                 "both ends, all else goes on. Look after the disk, and after who may write to the store.",
+                 {{"peer", m_pool.peer().value()}, {"block", id.value().text()}});
+    void_block(id);
+  }
+  QUIPU_TRY(m_pool.commit());
+  for (const BlockId& id : damaged)
+    m_link.send(wire::BlockVoid{id});
+  return !damaged.empty();
+}
+
+Result<void> OpenedLeases::receive(const wire::BlockVoid& message) {
+  if (m_pool.find(message.block) == nullptr) return {};
+  m_site.report(LogLevel::warning, "block_voided_there",
+                "The peer voided a block whose material is damaged there; it was voided here too.",
+                {{"peer", m_pool.peer().value()}, {"block", message.block.value().text()}});
+  void_block(message.block);
+  return m_pool.commit();
 }
 
 }  // namespace quipu::kms

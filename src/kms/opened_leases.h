@@ -76,6 +76,10 @@ class OpenedLeases {
   void burn(const LeaseId& id);
   // Staged only: leases of either holder on that block are burnt, then it is voided.
   void void_block(const BlockId& id);
+  // Blocks whose material did not open here are voided, durably, and the peer is told to do the same. False when there
+  // were none.
+  Result<bool> void_damaged();
+  Result<void> receive(const wire::BlockVoid& message);
 
  private:
   struct Bound {
@@ -119,7 +123,8 @@ class OpenedLeases {
   bool is_unbound(const Lease& lease, std::size_t begin, std::size_t end) const;
   void bind(Lease& lease, std::uint16_t slot, Bound bound);
   void forget(Lease& lease, std::size_t begin, std::size_t end);
-  Result<void> adopt(const wire::Lease& message);
+  // False when material of its does not open.
+  Result<bool> adopt(const wire::Lease& message);
   void ask(const LeaseId& id);
   void retire(Lease& lease, std::map<std::uint16_t, Bound>::iterator bound);
   void close(std::map<LeaseId, Lease>::iterator lease);

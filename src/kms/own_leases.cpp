@@ -148,15 +148,19 @@ Result<void> OwnLeases::refill(const std::optional<Demand>& waiting) {
   if (waiting && obtainable(*waiting, true) < waiting->number && pending < kMaxPending &&
       m_pool.keys(waiting->slots_per_key()) != 0 && make_room(UINT32_MAX)) {
     const std::uint32_t missing = waiting->number - obtainable(*waiting, true);
-    QUIPU_TRY(take(waiting->slots_per_key(), std::max(missing, ahead_slots() / waiting->slots_per_key())));
+    QUIPU_TRY_ASSIGN(const bool taken,
+                     take(waiting->slots_per_key(), std::max(missing, ahead_slots() / waiting->slots_per_key())));
+    if (!taken) return {};
   }
   const std::uint32_t usual = default_slots();
-  while (count_for(usual) < kLeasesAhead && m_pool.keys(usual) != 0 && make_room(usual))
-    QUIPU_TRY(take(usual, ahead_slots() / usual));
+  while (count_for(usual) < kLeasesAhead && m_pool.keys(usual) != 0 && make_room(usual)) {
+    QUIPU_TRY_ASSIGN(const bool taken, take(usual, ahead_slots() / usual));
+    if (!taken) return {};
+  }
   return {};
 }
 
-Result<void> OwnLeases::take(std::uint32_t slots_per_key, std::uint32_t number) {
+Result<bool> OwnLeases::take(std::uint32_t slots_per_key, std::uint32_t number) {
   LeaseRecord record;
   record.extents =
       m_pool.choose(slots_per_key, std::min(number, kMaxLeaseSlots / slots_per_key), m_site.config.id < m_pool.peer());
@@ -169,12 +173,14 @@ Result<void> OwnLeases::take(std::uint32_t slots_per_key, std::uint32_t number) 
   Lease lease;
   lease.id = record.id;
   lease.key_ids = record.key_ids;
-  QUIPU_TRY_ASSIGN(lease.keys, m_pool.read(record));
+  QUIPU_TRY_ASSIGN(auto keys, m_pool.read(record));
+  if (!keys) return false;
+  lease.keys = *std::move(keys);
   m_pool.add_lease(std::move(record));
   QUIPU_TRY(m_pool.commit());
   m_leases.push_back(std::move(lease));
   ask(m_leases.back());
-  return {};
+  return true;
 }
 
 void OwnLeases::ask(const Lease& lease) {

@@ -44,7 +44,8 @@ class OwnLeases {
   // Whether a demand could be met once leases on their way and the stock are ours.
   bool could_meet(const Demand& demand) const;
 
-  // Takes leases ahead of need, and for a demand that waits. Only in contact.
+  // Takes leases ahead of need, and for a demand that waits. Only in contact. To be called again once blocks that do
+  // not open (Pool::take_damaged) were voided.
   Result<void> refill(const std::optional<Demand>& waiting);
   // Asks again for what was not acknowledged before the connection broke.
   void repeat();
@@ -89,8 +90,8 @@ class OwnLeases {
   // For another lease, if need be at the cost of the shortest one with less than so many slots.
   bool make_room(std::uint32_t slots);
   std::uint32_t ahead_slots() const;
-  // Up to so many keys.
-  Result<void> take(std::uint32_t slots_per_key, std::uint32_t number);
+  // Up to so many keys. False when material of theirs does not open: its blocks are to be voided first.
+  Result<bool> take(std::uint32_t slots_per_key, std::uint32_t number);
   void ask(const Lease& lease);
   void close(std::list<Lease>::iterator lease);
 

@@ -122,8 +122,12 @@ class Pool {
   void forget_blocks(WallTime arrived_before, std::string source = {});
 
   Result<void> commit();
-  // Opens the slots of key of a lease, one after the other.
-  Result<SecretBytes> read(const LeaseRecord& lease) const;
+  // Opens the slots of key of a lease, one after the other. Empty when the material of some block does not open:
+  // take_damaged() tells of which.
+  Result<std::optional<SecretBytes>> read(const LeaseRecord& lease);
+
+  // Blocks whose material did not open since the last call. They are to be voided.
+  std::set<BlockId> take_damaged() { return std::exchange(m_damaged, {}); }
 
  private:
   // Order of the stock, the same at both ends: by the source's count, then by id.
@@ -179,6 +183,7 @@ class Pool {
   std::optional<InstanceId> m_peer_instance;
   std::map<std::string, std::uint64_t> m_marks;
   std::vector<LeaseId> m_ended;
+  std::set<BlockId> m_damaged;
   bool m_trim = false;  // something was staged of which only so much is kept
   Transaction m_staged;
   std::map<BlockId, std::size_t> m_staged_blocks;  // where in m_staged the SetBlock of each is

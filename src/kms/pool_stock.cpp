@@ -44,6 +44,11 @@ std::uint64_t keys_at_once(const std::vector<std::uint64_t>& parts, std::size_t 
   return good;
 }
 
+// Of the material of a usable block: it was altered, or is not there. Anything else is the disk.
+bool is_damage(Errc code) {
+  return code == Errc::authentication || code == Errc::not_found;
+}
+
 }  // namespace
 
 Pool::Stock& Pool::Stock::operator+=(const Stock& other) {
@@ -165,19 +170,26 @@ void Pool::choose_from(const Stream& stream, std::uint64_t octets, bool from_low
       take_from(*it);
 }
 
-Result<SecretBytes> Pool::read(const LeaseRecord& lease) const {
+Result<std::optional<SecretBytes>> Pool::read(const LeaseRecord& lease) {
   SecretBytes keys(lease.key_octets());
   const MutableBytes out = keys.mutable_view();
   std::size_t at = 0;
+  bool all_open = true;
   for (const Extent& extent : lease.extents) {
-    QUIPU_TRY_ASSIGN(const SecretBytes material, m_store->read(m_peer, extent.block, extent.range));
-    if (material.size() != extent.range.length) return fail(Errc::storage, "the store returned a part of a block");
-    for (const std::uint8_t octet : material.view()) {
+    const auto material = m_store->read(m_peer, extent.block, extent.range);
+    if (!material && !is_damage(material.error().code)) return std::unexpected(material.error());
+    if (!material) {
+      m_damaged.insert(extent.block);
+      all_open = false;
+      continue;
+    }
+    if (material->size() != extent.range.length) return fail(Errc::storage, "the store returned a part of a block");
+    for (const std::uint8_t octet : material->view()) {
       out[at] ^= octet;
       if (++at == out.size()) at = 0;
     }
   }
-  return keys;
+  return all_open ? std::optional(std::move(keys)) : std::nullopt;
 }
 
 }  // namespace quipu::kms

@@ -7,8 +7,8 @@
 // deletes a chunk's row, securely, in the transaction after which nobody can need it (SetBlock says when). Whoever
 // reads the file finds no octet of a key in clear.
 //
-// One caller, one thread, synchronous. After an error of code Errc::storage the caller serves nothing more from that
-// run.
+// One caller, one thread, synchronous. After an error, but for those of read() that concern one block, the caller
+// serves nothing more from that run.
 #pragma once
 
 #include <cstdint>
@@ -122,8 +122,8 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // Durable and atomic when it returns (see the head of this file). Errc::storage: the disk, the file or a sealed chunk
-  // is damaged; Errc::exhausted: no space.
+  // Durable and atomic when it returns (see the head of this file). Errc::storage: the file is damaged, or cannot be
+  // used; Errc::io: the disk failed; Errc::exhausted: no space.
   virtual Result<void> commit(const Transaction& transaction) = 0;
 
   // An empty pool when nothing was ever committed for it.
@@ -138,8 +138,8 @@ class Store {
   // Whether SetPeerInstance retired this id in the pool, and Trim has not dropped it.
   virtual Result<bool> is_retired(const KmeId& pool, const InstanceId& instance) = 0;
 
-  // Opens the sealed octets of a range. Errc::not_found when the block or a chunk of it is gone, Errc::storage when a
-  // chunk does not open.
+  // Opens the sealed octets of a range. Of this block alone: Errc::not_found when it or a chunk of it is gone,
+  // Errc::authentication when a chunk does not open. Else as commit().
   virtual Result<SecretBytes> read(const KmeId& pool, const BlockId& id, Range range) = 0;
 };
 

@@ -30,8 +30,9 @@ Result<void> create_private(const std::string& path) {
   const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
   if (file) return sync_directory_of(path);
   if (errno == EACCES || errno == EROFS)
-    return fail(Errc::storage, path + ": not writable; the store needs a folder that belongs to the daemon's user");
-  return std::unexpected(Error{Errc::storage, system_error(path).text});
+    return fail(Errc::not_permitted,
+                path + ": not writable; the store needs a folder that belongs to the daemon's user");
+  return std::unexpected(system_error(path));
 }
 
 // A folder may be reached by a symbolic link, as /var/lib often is; SQLite, told to follow none to the file, follows
@@ -64,10 +65,12 @@ Error Database::error(int code, std::string_view what) const {
     case SQLITE_LOCKED: return {Errc::busy, where + "; another process has the store open, stop it first"};
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
-    case SQLITE_PERM: return {Errc::storage, where + "; the store and its folder have to belong to the daemon's user"};
+    case SQLITE_PERM:
+      return {Errc::not_permitted, where + "; the store and its folder have to belong to the daemon's user"};
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return {Errc::storage, where + "; the file is damaged: move it away, the pools fill again from their links"};
+    case SQLITE_IOERR: return {Errc::io, where};
     default: return {Errc::storage, where};
   }
 }
@@ -87,7 +90,7 @@ Result<void> Database::open(const std::string& path) {
     QUIPU_TRY_ASSIGN(Query mode, query("PRAGMA journal_mode = WAL"));
     QUIPU_TRY_ASSIGN(const bool row, mode.step());
     if (!row || mode.text(0) != "wal")
-      return fail(Errc::storage,
+      return fail(Errc::not_permitted,
                   path + ": this file system cannot hold a write-ahead log; put the store on a local one");
   }
   // Takes the exclusive lock now, and not at the first commit.

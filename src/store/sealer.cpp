@@ -24,9 +24,7 @@ Bytes chunk_aad(const ChunkName& name) {
 }
 
 std::unexpected<Error> damaged() {
-  return fail(Errc::storage,
-              "sealed key material does not open: the store is damaged or was changed; move it away, the pools fill "
-              "again from their links");
+  return fail(Errc::authentication, "sealed key material does not open: the store is damaged or was changed");
 }
 
 // A chunk's key seals one chunk, once: its nonce says nothing.

@@ -32,11 +32,11 @@ class Sealer {
       : m_key(std::move(store_key)), m_previous(std::move(previous)), m_rng(rng) {}
 
   Result<SealedChunk> seal(const ChunkName& name, ByteView material);
-  // Errc::storage when either part was changed or stood elsewhere.
+  // Errc::authentication when either part was changed or stood elsewhere.
   Result<SecretBytes> open(const ChunkName& name, ByteView wrapped_key, ByteView sealed) const;
 
   // A chunk's key that the previous store key has wrapped, wrapped by this one; nothing when it is already.
-  // Errc::storage as above.
+  // Errc::authentication as above.
   Result<std::optional<Bytes>> rewrap(const ChunkName& name, ByteView wrapped_key);
 
   // It has wrapped nothing any more.

@@ -31,7 +31,7 @@ Result<std::optional<WrappedKey>> next_wrapped(Database& database, std::int64_t 
 // False when neither key opens it.
 Result<bool> rewrap(Database& database, Sealer& sealer, const WrappedKey& chunk) {
   auto wrapped = sealer.rewrap({chunk.pool, chunk.block, chunk.position}, chunk.wrapped);
-  if (!wrapped && wrapped.error().code == Errc::storage) return false;
+  if (!wrapped && wrapped.error().code == Errc::authentication) return false;
   if (!wrapped) return std::unexpected(std::move(wrapped).error());
   if (!*wrapped) return true;
   QUIPU_TRY_ASSIGN(Query query, database.query("UPDATE chunks SET wrapped_key = ? WHERE rowid = ?"));

@@ -21,6 +21,7 @@ class MemoryStore final : public Store {
   struct PoolDisk {
     std::map<BlockId, BlockRecord> blocks;
     std::map<BlockId, Bytes> material;
+    std::set<BlockId> altered;  // blocks whose sealed material was changed: it does not open
     std::map<LeaseId, LeaseRecord> leases;
     Books books;
     std::optional<InstanceId> peer_instance;
@@ -46,6 +47,8 @@ class MemoryStore final : public Store {
   void calm() { m_strike = Strike::none; }
 
   void fail_with(std::optional<Error> error) { m_error = std::move(error); }
+
+  void alter(const KmeId& pool, const BlockId& id) { m_disk[pool].altered.insert(id); }
 
   std::size_t commits() const { return m_commits; }
 
@@ -98,7 +101,9 @@ class MemoryStore final : public Store {
   }
 
   Result<SecretBytes> read(const KmeId& pool, const BlockId& id, Range range) override {
+    if (m_error) return std::unexpected(*m_error);
     const PoolDisk& disk = m_disk[pool];
+    if (disk.altered.contains(id)) return fail(Errc::authentication, "sealed key material does not open");
     const auto found = disk.material.find(id);
     if (found == disk.material.end()) return fail(Errc::not_found, "material is gone");
     for (std::uint32_t chunk = range.offset / kChunkSize * kChunkSize; chunk < range.end(); chunk += kChunkSize)

@@ -324,7 +324,7 @@ TEST_F(SealedTest, AChunkThatDoesNotOpenIsLeftByAChangeOfTheStoreKey) {
   ASSERT_NE(store, nullptr);
   EXPECT_EQ(finish_change(), 1U);
   EXPECT_TRUE(store->read(pool, block, {0, 8192}).has_value());
-  EXPECT_EQ(store->read(pool, block, {8192, 32}).error().code, Errc::storage);
+  EXPECT_EQ(store->read(pool, block, {8192, 32}).error().code, Errc::authentication);
 }
 
 // Blocks come and go, and the log loses its oldest pages, while it is made.
