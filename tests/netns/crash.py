@@ -6,6 +6,7 @@
 """
 
 import base64
+import collections
 import contextlib
 import http.client
 import json
@@ -22,6 +23,9 @@ from sites import Authority, Control
 from support import Namespace, fresh_name, in_namespace, wait_until
 
 KEPT_COPIES = 8
+SLOT = 32  # octets; each key here is one
+HELD, USABLE = 1, 2  # states of blocks
+ENDS = ("held", "stock", "leased", "delivered", "consumed", "burnt", "expired", "voided")  # of what was received
 PATIENCE_S = 60  # after a disaster, on a machine that does much else
 
 
@@ -31,6 +35,9 @@ class Ledger:
     def __init__(self):
         self.violations = []
         self.pairs = 0  # keys that both ends have
+        self.delivered = collections.Counter()  # keys that each SAE got
+        self.unanswered = collections.Counter()  # keys that it asked for without an answer: perhaps delivered
+        self.fetches = self.failed_fetches = 0  # dec_keys of keys that the master got
         self._keys = {}  # key_ID -> (key, SAEs that have it)
         self._ids = {}  # key -> key_ID
         self._lock = threading.Lock()
@@ -49,7 +56,19 @@ class Ledger:
         if self._ids.setdefault(key, key_id) != key_id:
             self.violations.append(f"one key under key_IDs {self._ids[key]} and {key_id}")
         holders.add(sae)
+        self.delivered[sae] += 1
         self.pairs += len(holders) == 2
+
+
+    def note(self, sae, number, status):
+        with self._lock:
+            self.unanswered[sae] += number if status is None else 0
+
+    def note_fetch(self, sae, number, status):
+        self.note(sae, number, status)
+        with self._lock:
+            self.fetches += 1
+            self.failed_fetches += status != 200
 
 
 class Client:
@@ -101,10 +120,12 @@ class Load(threading.Thread):
         while not self._ended.is_set():
             number = number % 8 + 1
             status, keys = master.post(f"{self._slave.sae}/enc_keys", {"number": number})
+            ledger.note(self._master.sae, number, status)
             if status == 200:
                 ledger.record(self._master.sae, keys)
                 ids = [{"key_ID": key["key_ID"]} for key in keys["keys"]]
                 status, keys = slave.post(f"{self._master.sae}/dec_keys", {"key_IDs": ids})
+                ledger.note_fetch(self._slave.sae, number, status)
             if status == 200:
                 ledger.record(self._slave.sae, keys)
                 self.pairs += 1
@@ -202,13 +223,21 @@ class Kme:
             shutil.copy(path, self.folder / path.name)
 
     def expect_sound(self):
-        """Of a process that has ended."""
+        """Of a process that has ended: the books agree with the rows, and with what SAEs got here."""
         with contextlib.closing(sqlite3.connect(self.folder / "kms.db")) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            columns = [row[1] for row in database.execute("PRAGMA table_info(pools)") if row[2] == "INTEGER" and row[1] != "id"]
-            books = dict(zip(columns, database.execute(f"SELECT {', '.join(columns)} FROM pools").fetchone()))
-        received = books.pop("received")
-        assert received > 0 and received == sum(books.values()), f"the books of kme-{self.letter} do not balance: {received}, {books}"
+            database.row_factory = sqlite3.Row
+            books = database.execute("SELECT * FROM pools").fetchone()
+            held, usable = (database.execute("SELECT coalesce(sum(length), 0) FROM blocks WHERE state = ?", (state,)).fetchone()[0]
+                            for state in (HELD, USABLE))
+            open_slots = database.execute("SELECT coalesce(sum(length(key_ids) / 16), 0) FROM leases WHERE closed_here = 0").fetchone()[0]
+        what = f"the books of kme-{self.letter}: {dict(books)}"
+        received = sum(books[column] for column in ENDS)
+        assert 0 < books["received"] == received, what
+        assert books["held"] == held and books["stock"] <= usable and books["leased"] == open_slots * SLOT, what
+        # An older copy of the disk knows less; what nobody got is delivered only where the answer was lost.
+        ledger = self.story.ledger
+        assert 0 < books["delivered"] <= SLOT * (ledger.delivered[self.sae] + ledger.unanswered[self.sae]), what
 
 
 class Story:
@@ -300,7 +329,21 @@ class Story:
             shutil.rmtree(self._copies.pop(0))
 
     def restore(self):
-        """An old copy of a's disk, after a time in which it could not tell its peer what it did."""
+        """An old copy of a's disk, after a time in which it could not tell its peer what it did. Both start anew."""
+        self._fall_silent()
+        self.b.kill()
+        self._restore_a()
+        self.b.start()
+
+    def restore_alone(self):
+        """The same, while b goes on: the same run, with all that it remembers."""
+        run = self.b.process
+        self._fall_silent()
+        self._restore_a()
+        self.b.process.send_signal(signal.SIGCONT)
+        assert self.b.process is run and self.b.lives()
+
+    def _fall_silent(self):
         self.wait_for_keys()
         self.a.process.send_signal(signal.SIGSTOP)
         self._keep_copy()
@@ -309,16 +352,17 @@ class Story:
         self.b.process.send_signal(signal.SIGSTOP)
         in_namespace(self.namespace.name, self._drain)
         self.a.kill()
-        self.b.kill()
+
+    def _restore_a(self):
         self.a.restore_disk(self.rng.choice(self._copies[-2:] + self._copies))
-        for kme in self.kmes:
-            kme.start()
+        self.a.start()
 
     def _drain(self):
         """Takes at a what it gives while b stands still."""
         client = Client(self.authority, self.a.sae, self.a.address)
         for _ in range(16):
             status, keys = client.post(f"{self.b.sae}/enc_keys", {"number": 64})
+            self.ledger.note(self.a.sae, 64, status)
             if status != 200:
                 break
             self.ledger.record(self.a.sae, keys)
