@@ -19,8 +19,10 @@ constexpr std::uint64_t kLeastSlots = 4;
 
 std::uint64_t OwnLeases::ready_slots() const {
   std::uint64_t slots = 0;
-  for (const Lease& lease : m_leases)
-    if (lease.acknowledged && !lease.finished) slots += lease.left();
+  for (const Lease& lease : m_leases) {
+    if (!lease.acknowledged || lease.finished) continue;
+    slots += lease.left();
+  }
   return slots;
 }
 
