@@ -408,7 +408,9 @@ etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) 
   status.slave_sae_id = slave;
   status.key_size = limits.key_size_bits;
   status.stored_key_count = m_delivery.obtainable_keys(master, limits.key_size_bits);
-  status.max_key_count = limits.pool_octets / m_pool.min_sources() / per_key;
+  // Leases are beside what a pool may hold.
+  status.max_key_count =
+      std::max(m_pool.capacity(limits.pool_octets) / m_pool.min_sources() / per_key, status.stored_key_count);
   status.max_key_per_request = limits.max_keys_per_request;
   status.max_key_size = limits.max_key_size_bits;
   status.min_key_size = limits.min_key_size_bits;

@@ -24,6 +24,7 @@ class Pool {
     std::size_t blocks = 0;  // held and usable
     std::uint64_t held = 0;  // octets
     std::uint64_t free = 0;  // octets, for leases
+    std::uint64_t all = 0;   // octets of the blocks, spent ones among them
 
     Stock& operator+=(const Stock& other);
     Stock& operator-=(const Stock& other);
@@ -55,6 +56,9 @@ class Pool {
 
   // The same in octets, of keys of one slot.
   std::uint64_t key_octets() const { return keys(1) * kSlotSize; }
+
+  // How much of so many octets a pool has room for, when further blocks are as long as those in it, on average.
+  std::uint64_t capacity(std::uint64_t octets) const;
 
   // Some material that this run had or has came from a simulated device.
   bool simulated() const { return m_simulated; }

@@ -55,6 +55,7 @@ Pool::Stock& Pool::Stock::operator+=(const Stock& other) {
   blocks += other.blocks;
   held += other.held;
   free += other.free;
+  all += other.all;
   return *this;
 }
 
@@ -62,13 +63,14 @@ Pool::Stock& Pool::Stock::operator-=(const Stock& other) {
   blocks -= other.blocks;
   held -= other.held;
   free -= other.free;
+  all -= other.all;
   return *this;
 }
 
 Pool::Stock Pool::count(const Block& block) {
   switch (block.record.state) {
-    case BlockState::held: return {1, block.record.length, 0};
-    case BlockState::usable: return {1, 0, block.record.length - block.taken.size()};
+    case BlockState::held: return {1, block.record.length, 0, block.record.length};
+    case BlockState::usable: return {1, 0, block.record.length - block.taken.size(), block.record.length};
     case BlockState::unknown:
     case BlockState::used:
     case BlockState::voided: return {};
@@ -90,6 +92,13 @@ void Pool::index(Block& block) {
 Pool::Stock Pool::stock_of(std::string_view source) const {
   const auto stream = m_streams.find(stream_of(source));
   return stream == m_streams.end() ? Stock{} : stream->second.stock;
+}
+
+std::uint64_t Pool::capacity(std::uint64_t octets) const {
+  Stock sum;
+  for (const auto& [source, stream] : m_streams)
+    sum += stream.stock;
+  return sum.blocks == 0 ? octets : std::min(octets, sum.all * kMaxPoolBlocks / sum.blocks);
 }
 
 std::map<std::string, Pool::Stock> Pool::stocks() const {

@@ -97,9 +97,12 @@ class KmsInterface(unittest.TestCase):
         self.assertEqual(status, 200)
         self.assertEqual((body["source_KME_ID"], body["target_KME_ID"]), ("kme-a", "kme-b"))
         self.assertEqual((body["master_SAE_ID"], body["slave_SAE_ID"]), ("sae-a", "sae-b"))
-        self.assertEqual(body["key_size"], 256)
+        self.assertEqual((body["key_size"], body["min_key_size"], body["max_key_size"]), (256, 64, 1024))
+        self.assertEqual((body["max_key_per_request"], body["max_SAE_ID_count"]), (128, 8))
         self.assertGreater(body["stored_key_count"], 0)
         self.assertGreaterEqual(body["max_key_count"], body["stored_key_count"])
+        self.assertLessEqual(body["max_key_count"], 64 * 1024 * 1024 // 32)
+        self.assertEqual(len(self.keys(body["max_key_per_request"], size=body["max_key_size"])), 128)
 
     def test_the_same_key_at_both_sites_once(self):
         keys = self.keys(3)
