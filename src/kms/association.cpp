@@ -287,8 +287,9 @@ void Association::enc_keys(RequestId request, KeyOrder order) {
   touch();
 }
 
-void Association::dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call) {
-  m_delivery.dec_keys(request, slave, call);
+void Association::dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call,
+                           std::vector<Uuid> ids) {
+  m_delivery.dec_keys(request, slave, call, std::move(ids));
   touch();
 }
 

@@ -84,7 +84,12 @@ class Association {
   void driver_message(const std::string& source, SecretBytes message);
 
   void enc_keys(RequestId request, KeyOrder order);
-  void dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call);
+  // `ids`: those of the call.
+  void dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call, std::vector<Uuid> ids);
+
+  // SAEs here may fetch it, or a part of them may still.
+  bool has_key(const Uuid& key_id) const { return m_opened.is_bound(key_id) || m_transferred.holds(key_id); }
+
   etsi::Status status_reply(const SaeId& master, const SaeId& slave) const;
 
   void cancel(RequestId request) { m_delivery.cancel(request); }

@@ -37,10 +37,8 @@ void Delivery::enc_keys(RequestId request, KeyOrder order) {
   begin(request, std::move(order), !waiting().has_value());
 }
 
-void Delivery::dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call) {
-  auto ids = key_ids_of(call, m_site.config.limits);
-  if (!ids) return reply(request, ids.error());
-  begin(request, DecWait{call.master, slave, call.key_ids.ids, std::move(*ids)}, true);
+void Delivery::dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call, std::vector<Uuid> ids) {
+  begin(request, DecWait{call.master, slave, call.key_ids.ids, std::move(ids)}, true);
 }
 
 void Delivery::begin(RequestId request, std::variant<KeyOrder, DecWait> what, bool at_once) {

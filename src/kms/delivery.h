@@ -41,7 +41,7 @@ class Delivery {
   // Each call is answered once, now or later; an order with slaves at further KMEs goes on to multicast when it is cut.
   void enc_keys(RequestId request, KeyOrder order);
   // `slave` is known to be served here.
-  void dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call);
+  void dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call, std::vector<Uuid> ids);
   void cancel(RequestId request);
 
   // Keys that went on to multicast: bound and handed to their master. False, and nothing is done, when that must not be

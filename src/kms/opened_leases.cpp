@@ -22,6 +22,11 @@ OpenedLeases::Finding OpenedLeases::look_up(const Uuid& key_id, const SaeId& mas
   return lease.acknowledged ? Finding::granted : Finding::waiting;
 }
 
+bool OpenedLeases::is_bound(const Uuid& key_id) const {
+  const auto place = m_places.find(key_id);
+  return place != m_places.end() && m_leases.at(place->second.lease).bound.contains(place->second.slot);
+}
+
 SecretBytes OpenedLeases::fetch(const Uuid& key_id, const SaeId& slave) {
   const Place place = m_places.at(key_id);
   Lease& lease = m_leases.at(place.lease);

@@ -35,6 +35,9 @@ class OpenedLeases {
   // Whoever may fetch it, if anybody.
   bool knows(const Uuid& key_id) const { return m_places.contains(key_id); }
 
+  // Handed out by its master, and not fetched by all its slaves here.
+  bool is_bound(const Uuid& key_id) const;
+
   // The key, once for this slave: look_up() just granted it.
   SecretBytes fetch(const Uuid& key_id, const SaeId& slave);
 

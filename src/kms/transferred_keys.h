@@ -32,6 +32,8 @@ class TransferredKeys {
   // The key, once for this slave: look_up() just granted it.
   SecretBytes fetch(const Uuid& key_id, const SaeId& slave) { return m_held.fetch(key_id, slave); }
 
+  bool holds(const Uuid& key_id) const { return m_held.contains(key_id); }
+
   // Whether a transfer has brought a key under one of these, or will when its pad can be opened.
   bool has_any(const std::vector<Uuid>& key_ids) const;
 

@@ -14,10 +14,10 @@ from sites import World
 from support import wait_until
 
 
-def ask(site, path, body):
-    """Status and decoded body of one request of this site's SAE to its KME."""
+def ask(site, path, body, sae=None):
+    """Status and decoded body of one request of this site's SAE, or another one, to its KME."""
     pki = site.world.authority.folder
-    name = f"sae-{site.letter}"
+    name = sae or f"sae-{site.letter}"
     out = site.namespace.run("curl", "-sS", "--max-time", "10", "--cacert", pki / "ca.pem", "--cert", pki / f"{name}.pem",
                              "--key", pki / f"{name}.key", "-H", "Content-Type: application/json", "-d", json.dumps(body),
                              "-w", "\n%{http_code}", f"https://127.0.0.1:8014/api/v1/keys/{path}")
@@ -31,7 +31,7 @@ class Multicast(unittest.TestCase):
         cls.world = World(3)
         cls.addClassCleanup(cls.world.close)
         cls.a, cls.b, cls.c = cls.world.sites
-        cls.world.start_kmss([(cls.a, cls.b), (cls.a, cls.c)])
+        cls.world.start_kmss([(cls.a, cls.b), (cls.a, cls.c)], second_sae=True)
 
     def request(self):
         return ask(self.a, "sae-b/enc_keys", {"number": 3, "additional_slave_SAE_IDs": ["sae-c"]})
@@ -45,6 +45,14 @@ class Multicast(unittest.TestCase):
             self.assertEqual(status, 200, fetched)
             self.assertEqual(fetched["keys"], issued["keys"])
             self.assertEqual(ask(site, "sae-a/dec_keys", wanted)[0], 400)
+
+    def test_who_was_not_named_or_names_another_master_gets_no_key(self):
+        status, issued = ask(self.a, "sae-b/enc_keys", {})
+        self.assertEqual(status, 200, issued)
+        wanted = {"key_IDs": [{"key_ID": issued["keys"][0]["key_ID"]}]}
+        self.assertEqual(ask(self.b, "sae-a/dec_keys", wanted, sae="sae-b2"), (401, None))
+        self.assertEqual(ask(self.b, "sae-c/dec_keys", wanted), (401, None))
+        self.assertEqual(ask(self.b, "sae-a/dec_keys", wanted)[0], 200)
 
     def test_without_one_of_the_kmes_nobody_gets_a_key(self):
         self.c.stop_kms(signal.SIGKILL)

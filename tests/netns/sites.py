@@ -169,13 +169,18 @@ class Site:
                 text += f'endpoint = "{outer}:51900"\n'
         return self._write("quipu.toml", text)
 
-    def write_kms_config(self, peers, skr_bit_s=100_000, relayed=(), relay_stock_bit=1048576, relay_paths=1, trusted_node=False):
-        """`peers` share a QKD link with this site; with those of `relayed`, key comes over trusted nodes."""
+    def write_kms_config(self, peers, skr_bit_s=100_000, relayed=(), relay_stock_bit=1048576, relay_paths=1, trusted_node=False,
+                         second_sae=False):
+        """`peers` share a QKD link with this site; with those of `relayed`, key comes over trusted nodes.
+        `second_sae`: the KME serves an SAE that other KMEs do not know, too, as "sae-a2" at site a."""
         lines = self.world.authority.lines(f"kme-{self.letter}")
         text = (f'[kme]\nid = "kme-{self.letter}"\nstore = "{self.folder}/kms.db"\n'
                 f'store_key_file = "{self.folder}/kms-store.key"\ncontrol_socket = "{self.kms_control.path}"\n\n'
                 f'[etsi014]\nlisten = "127.0.0.1:8014"\n{lines}\n[km_link]\nlisten = "{self.km}:8020"\n{lines}\n'
                 f'[[sae]]\nid = "sae-{self.letter}"\n')
+        if second_sae:
+            self.world.authority.issue(f"sae-{self.letter}2", "127.0.0.1")
+            text += f'[[sae]]\nid = "sae-{self.letter}2"\n'
         for peer in peers:
             alice, bob = sorted((self, peer), key=lambda site: site.number)
             text += (f'\n[[peer_kme]]\nid = "kme-{peer.letter}"\naddress = "{peer.km}:8020"\nsaes = ["sae-{peer.letter}"]\n'

@@ -96,6 +96,18 @@ TEST_F(MulticastTest, SlavesOfSeveralKmesEachFetchTheSameKeyOnce) {
   EXPECT_EQ(world.ledger().slaves(), 4U);
 }
 
+// At b, whose pool with a has it, and at c, to which it was transferred.
+TEST_F(MulticastTest, WhoNamesAMasterOfAnotherKmeGets401AndTheKeyStays) {
+  stock();
+  const auto enc = ask({SaeId("sae-c")});
+  world.settle();
+  ASSERT_TRUE(enc->ok()) << enc->error();
+  for (const std::size_t site : {kB, kC}) {
+    EXPECT_EQ(world.dec_keys(site, World::sae(site, false), "sae-d", enc->ids())->error(), 401U) << site;
+    EXPECT_EQ(fetch(site, enc->ids()), 200U) << site;
+  }
+}
+
 // Who knows all that the one device between a and c makes would know a key that two vendors stand behind.
 TEST_F(MulticastTest, KeysOfSeveralSourcesGoNowhereUnderKeyOfFewer) {
   world.configure = [](KmeConfig& config) {

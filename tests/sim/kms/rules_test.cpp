@@ -45,6 +45,31 @@ TEST_F(Rules, AnSaeThatWasNotNamedGets401AndTheKeyStays) {
   EXPECT_TRUE(world.dec_keys(kB, "sae-b", "sae-a", ids)->ok());
 }
 
+// One that is served here, and one that nobody knows. Of a key that there is not, neither learns more.
+TEST_F(Rules, WhoNamesAMasterOfNoOtherKmeGets401AndTheKeyStays) {
+  contact();
+  stock();
+  const auto ids = fetch();
+  for (const std::string master : {"sae-b2", "sae-z"}) {
+    EXPECT_EQ(dec_error("sae-b", master, ids), 401U) << master;
+    EXPECT_EQ(dec_error("sae-b", master, {KeyId("0a0b0c0d-1111-4222-8333-444455556666")}), 400U) << master;
+  }
+  EXPECT_TRUE(world.dec_keys(kB, "sae-b", "sae-a", ids)->ok());
+  EXPECT_EQ(dec_error("sae-b", "sae-z", ids), 400U) << "is not known any more";
+}
+
+TEST_F(Rules, OneKeyOfAnotherSlaveIs401ForAllAndNoneIsConsumed) {
+  contact();
+  stock();
+  const auto own = fetch();
+  const auto foreign = world.enc_keys(kA, "sae-a", "sae-b2")->ids();
+  ASSERT_EQ(foreign.size(), 1U);
+  world.settle();
+  EXPECT_EQ(dec_error("sae-b", "sae-a", {own.front(), foreign.front()}), 401U);
+  EXPECT_TRUE(world.dec_keys(kB, "sae-b", "sae-a", own)->ok());
+  EXPECT_TRUE(world.dec_keys(kB, "sae-b2", "sae-a", foreign)->ok());
+}
+
 TEST_F(Rules, DecKeysIsAllOrNothing) {
   contact();
   stock();
