@@ -359,13 +359,18 @@ std::uint64_t Association::supply_octets() const {
   return m_pool.key_octets() + taken / m_pool.min_sources();
 }
 
+// Octets of key that were used here in this run: by SAEs, and as pads of relay and multicast. Not what is leased:
+// leases are stores for later, taken many keys at a time.
+std::uint64_t Association::spent_octets() const {
+  return m_delivery.spent_octets() + m_own.pad_octets() + m_opened.pad_octets();
+}
+
 void Association::count_rates() {
   const auto grown = [](std::uint64_t now, std::uint64_t before) { return now > before ? now - before : 0; };
   m_production.add(grown(supply_octets(), m_counted_supply), m_site.now);
-  // Not what is leased: leases are stores for later, taken many keys at a time.
-  m_consumption.add(grown(m_delivery.spent_octets(), m_counted_spent), m_site.now);
+  m_consumption.add(grown(spent_octets(), m_counted_spent), m_site.now);
   m_counted_supply = supply_octets();
-  m_counted_spent = m_delivery.spent_octets();
+  m_counted_spent = spent_octets();
 }
 
 // The peer learns of it as it does after any outage: what only one end could use is void at both.

@@ -152,6 +152,7 @@ class Association {
   Result<void> take_leases();
   void tell_unshared(const std::string& link);
   std::uint64_t supply_octets() const;
+  std::uint64_t spent_octets() const;
   void count_rates();
   void tell_low_stock();
   void want_pad(std::uint32_t slots);

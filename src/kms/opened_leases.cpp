@@ -270,6 +270,7 @@ OpenedLeases::PadFinding OpenedLeases::take_pad(const std::vector<wire::PadPart>
     lease.use.consumed += size;
     retire(lease, lease.bound.find(part.slot));
   }
+  m_pad_octets += octets.size();
   return PadFinding::taken;
 }
 

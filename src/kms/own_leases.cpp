@@ -90,6 +90,7 @@ std::optional<CarvedPad> OwnLeases::carve_pad(std::uint32_t slots) {
     writer.bytes(take_slots(*lease, part).view());
     lease->use.consumed += std::uint64_t{part} * kSlotSize;
   }
+  m_pad_octets += pad.octets.size();
   return pad;
 }
 

@@ -34,6 +34,10 @@ class OwnLeases {
   std::optional<std::vector<CarvedKey>> carve(const Demand& demand);
   // So many slots, in at most wire::kMaxPadParts runs; empty, and nothing is taken, when there are not enough.
   std::optional<CarvedPad> carve_pad(std::uint32_t slots);
+
+  // Octets of key that went into pads in this run.
+  std::uint64_t pad_octets() const { return m_pad_octets; }
+
   // Carved keys whose bindings have to wait: until release() they are not delivered, and their leases are not closed,
   // after which no binding may follow.
   void keep_open(const std::vector<CarvedKey>& keys);
@@ -99,6 +103,7 @@ class OwnLeases {
   Pool& m_pool;
   KmLink& m_link;
   std::list<Lease> m_leases;  // in order of age
+  std::uint64_t m_pad_octets = 0;
 };
 
 }  // namespace quipu::kms

@@ -2,6 +2,7 @@
 // How long the stock is said to last: by what is handed out, not by what is laid aside for it.
 #include <gtest/gtest.h>
 
+#include "sim/kms/relay_network.h"
 #include "sim/kms/two_sites.h"
 
 namespace quipu::kms::sim {
@@ -48,6 +49,23 @@ TEST_F(Runway, IsTheStockByWhatIsUsed) {
     ASSERT_TRUE(pool.runway_s.has_value());
     const double seconds_left = static_cast<double>(pool.books.stock) / kSlotSize;
     EXPECT_NEAR(*pool.runway_s, seconds_left, seconds_left / 10);
+  }
+}
+
+// On a trusted node nothing else uses the key of its links.
+TEST(RunwayOfATrustedNode, CountsThePadsOfTheRelay) {
+  Network net(22, 3, Topology::line(3, 16'384));
+  net.begin();
+  net.world().advance(std::chrono::minutes(3));  // until the blocks are no production of the last minute
+  for (int i = 0; i < 12; ++i) {
+    net.take_keys(0, 2);
+    net.world().advance(seconds(10));
+  }
+  for (const auto& [at, with] : {std::pair{0, 1}, std::pair{1, 0}, std::pair{1, 2}, std::pair{2, 1}}) {
+    const PoolStatus pool = net.world().pool(static_cast<std::size_t>(at), static_cast<std::size_t>(with));
+    EXPECT_EQ(pool.delivered_keys, 0U);
+    EXPECT_GT(pool.consumption_bit_s, 0) << at << " with " << with;
+    EXPECT_TRUE(pool.runway_s.has_value()) << at << " with " << with;
   }
 }
 
