@@ -190,6 +190,10 @@ std::string to_text(const PoolStatus& pool) {
   out += fmt::format("  stock {}  leased {}  delivered {} in {} keys  burnt {}\n", bits_text(pool.stock_bits),
                      bits_text(pool.leased_bits), bits_text(pool.delivered_bits), pool.delivered_keys,
                      bits_text(pool.burnt_bits));
+  append_counts(out, "refused:",
+                {{"blocks", pool.refused_blocks},
+                 {"requests of the peer", pool.refused_requests},
+                 {"violations of the peer", pool.violations}});
   if (pool.min_sources > 1) out += combined_text(pool);
   if (pool.oldest_age_s) out += fmt::format("  oldest key material {} old\n", duration_text(*pool.oldest_age_s));
   if (pool.runway_s) out += fmt::format("  the stock lasts {} at this rate\n", duration_text(*pool.runway_s));
@@ -267,6 +271,7 @@ std::string to_text(const KmsStatus& status) {
   for (const CertificateStatus& certificate : status.certificates)
     out += to_text(certificate);
   append_counts(out, "refused, by HTTP status:", status.refused);
+  append_counts(out, "connections refused:", status.refused_connections);
   out += to_text(status.relay_entropy);
   for (const PoolStatus& pool : status.pools)
     out += to_text(pool);

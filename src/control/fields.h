@@ -151,6 +151,9 @@ void each_field(S& s, F&& f) {
   f("delivered_bits", s.delivered_bits);
   f("burnt_bits", s.burnt_bits);
   f("delivered_keys", s.delivered_keys);
+  f("refused_blocks", s.refused_blocks);
+  f("refused_requests", s.refused_requests);
+  f("violations", s.violations);
   f("oldest_age_s", s.oldest_age_s);
   f("runway_s", s.runway_s);
   f("books", s.books);
@@ -175,6 +178,7 @@ void each_field(S& s, F&& f) {
   f("pools", s.pools);
   f("requests", s.requests);
   f("refused", s.refused);
+  f("refused_connections", s.refused_connections);
   f("store_syncs", s.store_syncs);
   f("certificates", s.certificates);
   f("relay_entropy", s.relay_entropy);

@@ -197,6 +197,10 @@ struct PoolStatus {
   std::uint64_t delivered_bits = 0;
   std::uint64_t burnt_bits = 0;
   std::uint64_t delivered_keys = 0;
+  // Likewise in this run:
+  std::uint64_t refused_blocks = 0;      // of devices and of relay
+  std::uint64_t refused_requests = 0;    // of the peer, on the KM link
+  std::uint64_t violations = 0;          // KM links that were closed because the peer broke its rules
   std::optional<double> oldest_age_s{};  // of the oldest block in stock
   std::optional<double> runway_s{};
   PoolBooks books{};
@@ -224,7 +228,9 @@ struct KmsStatus {
   std::vector<PoolStatus> pools{};
   std::uint64_t requests = 0;
   std::map<std::string, std::uint64_t> refused{};  // 014 requests by HTTP status
-  std::uint64_t store_syncs = 0;                   // times that the store waited for its disk
+  // By listener, "etsi014" and "km_link": clients that were refused before a request of theirs was taken.
+  std::map<std::string, std::uint64_t> refused_connections{};
+  std::uint64_t store_syncs = 0;  // times that the store waited for its disk
   std::vector<CertificateStatus> certificates{};
   std::optional<EntropyStatus> relay_entropy{};  // empty: there is none but the kernel
 

@@ -449,6 +449,8 @@ PoolStatus Association::status(WallTime wall, TimePoint now) const {
   status.burnt_octets = m_pool.books().burnt - m_before_run.burnt;
   status.simulated = m_pool.simulated();
   status.refused_blocks = m_accept.refused_blocks();
+  status.refused_requests = m_link.refused_requests();
+  status.violations = m_link.violations();
   std::optional<WallTime> oldest;
   for (const auto& [id, block] : m_pool.blocks()) {
     if (block.record.state == BlockState::usable && (!oldest || block.record.arrived < *oldest))

@@ -28,6 +28,7 @@ void KmLink::set_up() {
 }
 
 void KmLink::send(const wire::Message& message) {
+  if (std::holds_alternative<wire::Refused>(message)) ++m_refused_requests;
   if (m_link) m_site.act(SendLink{*m_link, wire::encode(message)});
 }
 
@@ -48,6 +49,7 @@ bool KmLink::is_pinging() const {
 
 void KmLink::close(wire::GoodbyeReason reason, std::string why) {
   if (!m_link) return;
+  if (reason == wire::GoodbyeReason::violation) ++m_violations;
   send(wire::Goodbye{reason});
   m_site.report(LogLevel::warning, "km_link_closed", "The KM link was closed by this end.",
                 {{"peer", m_peer.value()}, {"reason", why}});

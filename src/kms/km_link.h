@@ -98,6 +98,11 @@ class KmLink {
   void handle_timeout();
   std::optional<TimePoint> next_deadline() const;
 
+  // In this run: requests of the peer that were refused, and connections that it broke a rule on.
+  std::uint64_t refused_requests() const { return m_refused_requests; }
+
+  std::uint64_t violations() const { return m_violations; }
+
   const std::string& reason_down() const { return m_reason; }
 
   void set_reason_down(std::string reason) { m_reason = std::move(reason); }
@@ -121,6 +126,8 @@ class KmLink {
   std::uint32_t m_last_number = 0;
   std::map<wire::RequestNumber, Unanswered> m_unanswered;  // in order of sending
   std::string m_reason;
+  std::uint64_t m_refused_requests = 0;
+  std::uint64_t m_violations = 0;
 };
 
 }  // namespace quipu::kms

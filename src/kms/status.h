@@ -47,6 +47,8 @@ struct PoolStatus {
   std::uint64_t delivered_octets = 0;  // in those keys
   std::uint64_t burnt_octets = 0;      // of material: given up in this run, what its start found open included
   std::uint64_t refused_blocks = 0;    // by hygiene or for want of room, in this run
+  std::uint64_t refused_requests = 0;  // of the peer, in this run
+  std::uint64_t violations = 0;        // connections that the peer broke a rule on, in this run
   std::optional<double> oldest_age_s;  // of the oldest block in stock; absent when empty or the clock went back
   double production_bit_s = 0;         // averaged over about a minute: material that became usable
   double consumption_bit_s = 0;        // likewise: keys that were handed out here

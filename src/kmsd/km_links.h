@@ -60,6 +60,10 @@ class KmLinks {
   Endpoint local() const;
   // For each peer, what this end does while it has no connection with it, and how that went last.
   std::map<KmeId, std::string> attempts() const;
+
+  // Connections to this end that were not taken.
+  std::uint64_t refused_connections() const { return m_strangers.total() + m_certified.total(); }
+
   // For connections made from now on. `distrust`: whoever was accepted before may not be any more, so all connections
   // end and are made anew.
   void set_context(std::shared_ptr<const net::TlsContext> context, bool distrust);

@@ -92,6 +92,8 @@ std::string Kmsd::status_json() const {
                                            .links = m_links->reports(),
                                            .requests = m_etsi->requests(),
                                            .refused = m_etsi->refused(),
+                                           .refused_connections = {{"etsi014", m_etsi->refused_connections()},
+                                                                   {"km_link", m_km_links->refused_connections()}},
                                            .store_syncs = store::syncs_so_far(),
                                            .uptime = now - m_started,
                                            .certificates = m_certificates.status(service::wall_now()),

@@ -12,6 +12,7 @@ RefusalLog::RefusalLog(net::Loop& loop, LogSink& log, std::string_view event, st
 
 void RefusalLog::note(const Endpoint& from, const Error& reason) {
   ++m_count;
+  ++m_total;
   m_from = from;
   m_reason = reason;
   if (!m_waiting) tell();

@@ -23,6 +23,9 @@ class RefusalLog {
 
   void note(const Endpoint& from, const Error& reason);
 
+  // Refusals so far.
+  std::uint64_t total() const { return m_total; }
+
  private:
   void tell();
 
@@ -30,8 +33,9 @@ class RefusalLog {
   std::string_view m_event;
   std::string_view m_message;
   Duration m_interval;
-  bool m_waiting = false;  // the interval after a line
-  std::uint64_t m_count = 0;
+  bool m_waiting = false;     // the interval after a line
+  std::uint64_t m_count = 0;  // that were not told yet
+  std::uint64_t m_total = 0;
   Endpoint m_from;
   Error m_reason{};
   net::Timer m_end;

@@ -69,6 +69,9 @@ control::PoolStatus pool_status(const kms::PoolStatus& pool, const std::map<KmeI
                              .delivered_bits = pool.delivered_octets * 8,
                              .burnt_bits = pool.burnt_octets * 8,
                              .delivered_keys = pool.delivered_keys,
+                             .refused_blocks = pool.refused_blocks,
+                             .refused_requests = pool.refused_requests,
+                             .violations = pool.violations,
                              .oldest_age_s = pool.oldest_age_s,
                              .runway_s = pool.runway_s,
                              .books = books_status(pool.books),
@@ -163,6 +166,7 @@ control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& 
   status.requests = reports.requests;
   for (const auto& [http_status, count] : reports.refused)
     status.refused[std::to_string(http_status)] = count;
+  status.refused_connections = reports.refused_connections;
   status.store_syncs = reports.store_syncs;
   status.certificates = reports.certificates;
   status.relay_entropy = reports.relay_entropy;

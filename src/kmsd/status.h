@@ -16,11 +16,12 @@ namespace quipu::kmsd {
 
 // What the parts say of themselves.
 struct Reports {
-  std::vector<kms::PoolStatus> pools;
+  std::vector<kms::PoolStatus> pools{};
   std::map<KmeId, std::string> attempts{};  // to have a KM link, see KmLinks
-  std::map<std::string, LinkReport> links;
+  std::map<std::string, LinkReport> links{};
   std::uint64_t requests = 0;
-  std::map<unsigned, std::uint64_t> refused;  // by HTTP status
+  std::map<unsigned, std::uint64_t> refused{};                 // by HTTP status
+  std::map<std::string, std::uint64_t> refused_connections{};  // by listener
   std::uint64_t store_syncs = 0;
   Duration uptime{};
   std::vector<control::CertificateStatus> certificates{};

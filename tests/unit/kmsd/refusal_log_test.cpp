@@ -17,6 +17,7 @@ TEST(RefusalLog, TellsTheFirstAtOnceAndTheOthersTogether) {
   EXPECT_EQ(counts(), std::vector<std::string>{"1"});
   test::run_until(loop, [&] { return counts().size() == 2; });
   EXPECT_EQ(counts().back(), "999");
+  EXPECT_EQ(refusals.total(), 1'000U);
   EXPECT_EQ(log.values("refused", "from").back(), "127.0.0.1:1000");
 }
 

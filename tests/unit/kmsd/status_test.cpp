@@ -57,6 +57,20 @@ TEST(KmsStatus, ShowsTheCertificates) {
   EXPECT_EQ(make_status(configuration(), reports).certificates, std::vector{certificate});
 }
 
+TEST(KmsStatus, ShowsWhatWasRefused) {
+  kms::PoolStatus refusing = pool();
+  refusing.refused_blocks = 1;
+  refusing.refused_requests = 2;
+  refusing.violations = 3;
+  Reports reports{.pools = {refusing}};
+  reports.refused_connections = {{"etsi014", 4}};
+  const control::KmsStatus status = make_status(configuration(), reports);
+  EXPECT_EQ(status.pools.at(0).refused_blocks, 1U);
+  EXPECT_EQ(status.pools.at(0).refused_requests, 2U);
+  EXPECT_EQ(status.pools.at(0).violations, 3U);
+  EXPECT_EQ(status.refused_connections, reports.refused_connections);
+}
+
 TEST(KmsStatus, SaysWhatIsDoneToHaveTheKmLink) {
   Reports reports{.pools = {pool()}, .links = {}, .requests = 0, .refused = {}};
   reports.attempts[KmeId("kme-b")] = "calling kme-b at 192.0.2.2:8020";
