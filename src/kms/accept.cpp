@@ -66,6 +66,11 @@ Result<bool> Accept::passes(const SourceBlock& block, const BlockDigest& digest)
   if (record) return refuse(block, true, "block_repeated", "A block that was here before was refused.");
   QUIPU_TRY_ASSIGN(const bool seen, m_pool.has_digest(digest));
   if (seen) return refuse(block, true, "block_equal", "A block with the octets of an earlier one was refused.");
+  QUIPU_TRY_ASSIGN(const bool elsewhere, m_pool.is_elsewhere(block.id, digest));
+  if (elsewhere)
+    return refuse(block, true, "block_elsewhere",
+                  "A block that the pool with another KME has had was refused: two KMEs must not share a key. Look at "
+                  "what delivers it: no device may feed two links.");
   if (!has_room(block, false)) return refuse_for_want_of_room(block);
   if (has_room(block, true)) m_full.erase(block.source);
   return true;

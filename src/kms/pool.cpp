@@ -97,6 +97,10 @@ Result<bool> Pool::has_digest(const BlockDigest& digest) const {
   return m_store->has_digest(m_peer, digest);
 }
 
+Result<bool> Pool::is_elsewhere(const BlockId& id, const BlockDigest& digest) const {
+  return m_store->is_elsewhere(m_peer, id, digest);
+}
+
 Result<bool> Pool::is_retired(const InstanceId& instance) const {
   return m_store->is_retired(m_peer, instance);
 }

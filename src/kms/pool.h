@@ -76,6 +76,8 @@ class Pool {
   // Looks into the store for blocks that are gone.
   Result<std::optional<BlockRecord>> record_of(const BlockId& id) const;
   Result<bool> has_digest(const BlockDigest& digest) const;
+  // That another pool has had it, under this id or another one.
+  Result<bool> is_elsewhere(const BlockId& id, const BlockDigest& digest) const;
   Result<bool> is_retired(const InstanceId& instance) const;
   // True when the source's durable sequence has passed it: a repetition whose record may be gone.
   bool is_passed(const std::string& source, std::uint64_t sequence) const;

@@ -135,6 +135,10 @@ class Store {
   // Whether some record of the pool, in any state, holds this digest.
   virtual Result<bool> has_digest(const KmeId& pool, const BlockDigest& digest) = 0;
 
+  // Whether another pool has the record, in any state, of a block with this digest that was here, or of one with this
+  // id that a device delivered. Ids of other blocks are what a peer says, who must not be believed about other pools.
+  virtual Result<bool> is_elsewhere(const KmeId& pool, const BlockId& id, const BlockDigest& digest) = 0;
+
   // Whether SetPeerInstance retired this id in the pool, and Trim has not dropped it.
   virtual Result<bool> is_retired(const KmeId& pool, const InstanceId& instance) = 0;
 

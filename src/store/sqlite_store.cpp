@@ -221,6 +221,18 @@ Result<bool> SqliteStore::has_digest(const KmeId& pool, const kms::BlockDigest& 
   return query.step();
 }
 
+// Pools are few: one look into each index for every one of them.
+Result<bool> SqliteStore::is_elsewhere(const KmeId& pool, const BlockId& id, const kms::BlockDigest& digest) {
+  QUIPU_TRY_ASSIGN(
+      Query query,
+      m_connection->database.query(
+          "SELECT 1 FROM pools CROSS JOIN blocks ON pool = pools.id WHERE kme != ?1 AND blocks.id = ?2 AND source NOT "
+          "IN ('', ?4) UNION ALL SELECT 1 FROM pools CROSS JOIN blocks ON pool = pools.id WHERE kme != ?1 AND digest = "
+          "?3 AND source != '' LIMIT 1"));
+  query.bind(std::string_view(pool.value()), ByteView(id.value().octets), ByteView(digest), kms::kRelaySource);
+  return query.step();
+}
+
 Result<bool> SqliteStore::is_retired(const KmeId& pool, const kms::InstanceId& instance) {
   QUIPU_TRY_ASSIGN(const auto row, find_pool(pool));
   if (!row) return false;

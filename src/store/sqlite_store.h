@@ -39,6 +39,7 @@ class SqliteStore final : public kms::Store {
   Result<kms::StoredPool> load(const KmeId& pool) override;
   Result<std::optional<kms::BlockRecord>> find_block(const KmeId& pool, const BlockId& id) override;
   Result<bool> has_digest(const KmeId& pool, const kms::BlockDigest& digest) override;
+  Result<bool> is_elsewhere(const KmeId& pool, const BlockId& id, const kms::BlockDigest& digest) override;
   Result<bool> is_retired(const KmeId& pool, const kms::InstanceId& instance) override;
   Result<SecretBytes> read(const KmeId& pool, const BlockId& id, kms::Range range) override;
 

@@ -96,6 +96,16 @@ class MemoryStore final : public Store {
     return false;
   }
 
+  Result<bool> is_elsewhere(const KmeId& pool, const BlockId& id, const BlockDigest& digest) override {
+    return std::ranges::any_of(m_disk, [&](const auto& each) {
+      return each.first != pool && std::ranges::any_of(each.second.blocks, [&](const auto& entry) {
+               const BlockRecord& block = entry.second;
+               const bool is_of_a_device = !block.source.empty() && block.source != kRelaySource;
+               return (is_of_a_device && block.id == id) || (!block.source.empty() && block.digest == digest);
+             });
+    });
+  }
+
   Result<bool> is_retired(const KmeId& pool, const InstanceId& instance) override {
     return is_among(instance, m_disk[pool].retired);
   }

@@ -224,6 +224,35 @@ TEST_F(SqliteStoreTest, RefusesWhatItCannotOpenAsAFile) {
   EXPECT_EQ(try_open().error().code, Errc::io);
 }
 
+TEST_F(SqliteStoreTest, KnowsTheBlocksOfOtherPools) {
+  const auto store = open();
+  const auto add = [&](const char* other, std::uint8_t n, std::string_view source) {
+    kms::Transaction out{KmeId(other)};
+    kms::BlockRecord record;
+    record.id = BlockId(Uuid{{n}});
+    record.digest.fill(n);
+    record.length = 64;
+    record.source = source;
+    out.add(kms::AddBlock{record, Bytes(64, n)});
+    ASSERT_TRUE(store->commit(out).has_value());
+  };
+  add("kme-b", 1, "link");
+  add("kme-b", 2, kms::kRelaySource);
+  add("kme-b", 3, "");  // never here
+  const auto knows = [&](const char* asking, std::uint8_t id, std::uint8_t digest) {
+    kms::BlockDigest octets{};
+    octets.fill(digest);
+    return *store->is_elsewhere(KmeId(asking), BlockId(Uuid{{id}}), octets);
+  };
+  EXPECT_FALSE(knows("kme-b", 1, 1));
+  EXPECT_TRUE(knows("kme-c", 1, 9));
+  EXPECT_TRUE(knows("kme-c", 9, 1));
+  EXPECT_FALSE(knows("kme-c", 2, 9));
+  EXPECT_TRUE(knows("kme-c", 9, 2));
+  EXPECT_FALSE(knows("kme-c", 3, 3));
+  EXPECT_FALSE(knows("kme-c", 9, 9));
+}
+
 TEST_F(SqliteStoreTest, ChunksThatChangedPlacesDoNotOpen) {
   const Bytes material(std::size_t{2} * kms::kChunkSize, 7);
   ASSERT_TRUE(open()->commit(one_block(block, material)).has_value());
