@@ -268,6 +268,7 @@ std::string to_text(const control::RelayStatus& status) {
 std::string to_text(const KmsStatus& status) {
   std::string out = fmt::format("KMS {}  quipu-kmsd {}  up {}  serves {}  requests {}\n", status.kme, status.version,
                                 duration_text(status.uptime_s), fmt::join(status.saes, ", "), status.requests);
+  if (!status.reason.empty()) out += fmt::format("  OUT OF SERVICE  reason {}\n", status.reason);
   for (const CertificateStatus& certificate : status.certificates)
     out += to_text(certificate);
   append_counts(out, "refused, by HTTP status:", status.refused);
@@ -293,7 +294,7 @@ ExitCode judge(const KmsStatus& status) {
   const auto links_run = [](const PoolStatus& pool) {
     return std::ranges::all_of(pool.links, [](const KeyLinkStatus& link) { return link.state == "running"; });
   };
-  if (!pools.empty() && std::ranges::none_of(pools, is_up)) return ExitCode::down;
+  if (!status.reason.empty() || (!pools.empty() && std::ranges::none_of(pools, is_up))) return ExitCode::down;
   const bool all_well = std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run);
   return all_well && all_are_valid(status.certificates) && is_good(status.relay_entropy) ? ExitCode::ok
                                                                                          : ExitCode::degraded;

@@ -173,6 +173,7 @@ template <Is<KmsStatus> S, class F>
 void each_field(S& s, F&& f) {
   f("version", s.version);
   f("kme", s.kme);
+  f("reason", s.reason);
   f("uptime_s", s.uptime_s);
   f("saes", s.saes);
   f("pools", s.pools);

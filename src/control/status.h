@@ -223,6 +223,8 @@ struct EntropyStatus {
 struct KmsStatus {
   std::string version{};
   std::string kme{};
+  // Why it is out of service, and what to do: there are no pools then. Empty when it is not.
+  std::string reason{};
   double uptime_s = 0;
   std::vector<std::string> saes{};
   std::vector<PoolStatus> pools{};

@@ -12,6 +12,7 @@ inline constexpr std::string_view kStopped = "stopped";
 inline constexpr std::string_view kFailed = "failed";  // the reason why the program ends
 inline constexpr std::string_view kReloaded = "reloaded";
 inline constexpr std::string_view kReloadRefused = "reload_refused";
+inline constexpr std::string_view kOutOfService = "out_of_service";
 inline constexpr std::string_view kListening = "listening";
 inline constexpr std::string_view kListenAddressAbsent = "listen_address_absent";
 inline constexpr std::string_view kAuditHead = "audit_head";

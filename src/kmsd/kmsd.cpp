@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kmsd/kmsd.h"
 
-#include <fmt/format.h>
-
-#include "base/version.h"
-#include "kmsd/core_configuration.h"
 #include "kmsd/event_names.h"
 #include "net/local_address.h"
 #include "service/notify.h"
@@ -19,12 +15,11 @@ constexpr Duration kStopGrace = seconds(2);
 
 }  // namespace
 
-Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, service::SignalSource signals,
-                                          service::FilteringSink& log, MachineSource machine,
-                                          const DriverFiles& drivers) {
-  std::unique_ptr<Kmsd> daemon(new Kmsd(loop, std::move(configuration), std::move(signals), log, std::move(machine)));
-  QUIPU_TRY_ASSIGN(daemon->m_machine, daemon->m_machine_source.read());
-  QUIPU_TRY(daemon->open_store_and_core());
+Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configuration, Core core,
+                                          service::SignalSource signals, service::FilteringSink& log,
+                                          MachineSource machine, const DriverFiles& drivers) {
+  std::unique_ptr<Kmsd> daemon(
+      new Kmsd(loop, std::move(configuration), std::move(core), std::move(signals), log, std::move(machine)));
   QUIPU_TRY(daemon->open_sockets());
   QUIPU_TRY(daemon->open_control());
   daemon->start_links(drivers);
@@ -37,15 +32,21 @@ Result<std::unique_ptr<Kmsd>> Kmsd::start(net::Loop& loop, Configuration configu
   return daemon;
 }
 
-Kmsd::Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource signals, service::FilteringSink& log,
-           MachineSource machine)
+Kmsd::Kmsd(net::Loop& loop, Configuration configuration, Core core, service::SignalSource signals,
+           service::FilteringSink& log, MachineSource machine)
     : m_loop(loop),
       m_log(log),
       m_configuration(std::move(configuration)),
       m_started(net::Loop::now()),
       m_machine_source(std::move(machine)),
+      m_machine(core.machine),
       m_signals(std::move(signals)),
+      m_rng(std::move(core.rng)),
+      m_store(std::move(core.store)),
+      m_audit(std::move(core.audit)),
+      m_store_care(loop, *m_store, *m_audit, log, [this](Error error) { stop(std::move(error)); }),
       m_certificates(log),
+      m_kme(std::move(core.kme)),
       m_turn_end(loop, [this] { end_turn(); }),
       m_overdue(loop, [this] { on_timeout(); }),
       m_deadline(loop, [this] { on_timeout(); }),
@@ -57,21 +58,8 @@ Kmsd::Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource s
 
 // What was handed out until the end is recorded; after a failure of the store it cannot be.
 Kmsd::~Kmsd() {
-  if (!m_audit) return;
   m_audit->add("stopped", m_failure ? m_failure->text : std::string(), service::wall_now());
   if (m_audit->write(service::wall_now())) m_audit->tell_head();
-}
-
-Result<void> Kmsd::open_store_and_core() {
-  const config::KmsdConfig& values = m_configuration.values;
-  QUIPU_TRY_ASSIGN(m_store, store::SqliteStore::open(values.kme.store, std::move(m_configuration.store_key), m_rng,
-                                                     std::move(m_configuration.previous_store_key)));
-  QUIPU_TRY_ASSIGN(m_kme,
-                   kms::Kme::start(core_configuration(values), *m_store, m_rng, service::wall_now(), net::Loop::now()));
-  m_audit.emplace(m_store->audit(), std::chrono::days(values.kme.audit_keep_days), m_log);
-  m_store_care.emplace(m_loop, *m_store, *m_audit, m_log, [this](Error error) { stop(std::move(error)); });
-  m_audit->add("started", fmt::format("quipu-kmsd {} of {}", kVersion, values.kme.id.value()), service::wall_now());
-  return m_audit->write(service::wall_now());
 }
 
 Result<void> Kmsd::open_sockets() {
@@ -246,7 +234,7 @@ void Kmsd::on_second() {
   service::notify_watchdog();
   m_certificates.check(service::wall_now());
   write_audit();
-  if (is_same_machine()) m_store_care->on_second();
+  if (is_same_machine()) m_store_care.on_second();
 }
 
 // Keys are not handed out without a record.

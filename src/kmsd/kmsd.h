@@ -9,10 +9,8 @@
 
 #include "config/diff.h"
 #include "config/kmsd_config.h"
-#include "crypto/rng.h"
-#include "kms/kme.h"
-#include "kmsd/audit_writer.h"
 #include "kmsd/configuration.h"
+#include "kmsd/core.h"
 #include "kmsd/entropy_reader.h"
 #include "kmsd/etsi_server.h"
 #include "kmsd/km_links.h"
@@ -22,27 +20,18 @@
 #include "service/certificates.h"
 #include "service/control_server.h"
 #include "service/log_sinks.h"
-#include "service/machine.h"
 #include "service/named_files.h"
 #include "service/signals.h"
-#include "store/sqlite_store.h"
 
 namespace quipu::kmsd {
 
-// How it is told that this machine was restored or cloned.
-struct MachineSource {
-  std::function<Result<service::MachineState>()> read = service::read_machine_state;
-  int fd = service::machine_state_fd();  // readable when there may be news; -1: there is no such descriptor
-};
-
 class Kmsd {
  public:
-  // Opens the store and every socket, starts the drivers. `loop` and `log` outlive this; the signals are blocked
-  // already.
-  static Result<std::unique_ptr<Kmsd>> start(net::Loop& loop, Configuration configuration,
+  // Opens every socket, starts the drivers. `core` is of this configuration and machine. `loop` and `log` outlive this;
+  // the signals are blocked already.
+  static Result<std::unique_ptr<Kmsd>> start(net::Loop& loop, Configuration configuration, Core core,
                                              service::SignalSource signals, service::FilteringSink& log,
-                                             MachineSource machine = {},
-                                             const DriverFiles& drivers = find_driver_files());
+                                             MachineSource machine, const DriverFiles& drivers = find_driver_files());
   Kmsd(const Kmsd&) = delete;
   Kmsd& operator=(const Kmsd&) = delete;
   ~Kmsd();
@@ -51,10 +40,9 @@ class Kmsd {
   const std::optional<Error>& failure() const { return m_failure; }
 
  private:
-  Kmsd(net::Loop& loop, Configuration configuration, service::SignalSource signals, service::FilteringSink& log,
-       MachineSource machine);
+  Kmsd(net::Loop& loop, Configuration configuration, Core core, service::SignalSource signals,
+       service::FilteringSink& log, MachineSource machine);
 
-  Result<void> open_store_and_core();
   Result<void> open_sockets();
   Result<void> open_control();
   void start_links(const DriverFiles& drivers);
@@ -101,15 +89,15 @@ class Kmsd {
   service::FilteringSink& m_log;
   Configuration m_configuration;
   TimePoint m_started;
-  crypto::SystemRng m_rng;
   std::optional<Error> m_failure;
   bool m_stopping = false;
   MachineSource m_machine_source;
   service::MachineState m_machine;
   service::SignalSource m_signals;
+  std::unique_ptr<crypto::SystemRng> m_rng;  // the store's and the core's
   std::unique_ptr<store::SqliteStore> m_store;
-  std::optional<AuditWriter> m_audit;
-  std::optional<StoreCare> m_store_care;
+  std::unique_ptr<AuditWriter> m_audit;
+  StoreCare m_store_care;
   service::CertificateWatch m_certificates;
   std::unique_ptr<kms::Kme> m_kme;
   std::unique_ptr<KmLinks> m_km_links;

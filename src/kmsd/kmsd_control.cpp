@@ -36,7 +36,7 @@ Result<control::VoidResult> Kmsd::void_pool(const KmeId& peer) {
   m_audit->add("pool_voided", fmt::format("{}: {} bit", peer.value(), result.voided_bits), service::wall_now());
   write_audit();
   if (m_failure) return std::unexpected(*m_failure);
-  m_store_care->scrub();
+  m_store_care.scrub();
   return result;
 }
 
@@ -45,7 +45,7 @@ std::optional<std::string> Kmsd::back_up(service::ControlServer::ClientId client
   m_audit->add("backup", result.file, service::wall_now());
   write_audit();
   if (m_failure) return control::encode_error(*m_failure);
-  const auto begun = m_store_care->back_up(result.file, [this, client, result](const Result<void>& done) {
+  const auto begun = m_store_care.back_up(result.file, [this, client, result](const Result<void>& done) {
     m_control->answer(client,
                       done ? control::encode_ok(control::to_json(result)) : control::encode_error(done.error()));
   });
@@ -58,8 +58,8 @@ std::optional<std::string> Kmsd::reload(service::ControlServer::ClientId client)
   const auto result = reload();
   if (!result) return control::encode_error(result.error(), "nothing was changed");
   std::string reply = control::encode_ok(control::to_json(*result));
-  if (!m_store_care->changing_key()) return reply;
-  m_store_care->when_key_changed([this, client, reply](const Result<void>& done) {
+  if (!m_store_care.changing_key()) return reply;
+  m_store_care.when_key_changed([this, client, reply](const Result<void>& done) {
     m_control->answer(client, done ? reply : control::encode_error(done.error(), "all else was reloaded"));
   });
   return std::nullopt;

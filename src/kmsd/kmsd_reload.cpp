@@ -62,7 +62,7 @@ Result<control::ReloadResult> Kmsd::reload() {
   // Another store, and its key, wait for the restart.
   if (fresh.values.kme.store == m_configuration.values.kme.store) {
     QUIPU_TRY_ASSIGN(const bool key_changes,
-                     m_store_care->change_key(std::move(fresh.store_key), std::move(fresh.previous_store_key)));
+                     m_store_care.change_key(std::move(fresh.store_key), std::move(fresh.previous_store_key)));
     if (key_changes) result.changed.emplace_back("kme.store_key_file");
   }
   if (difference.log_level) result.changed.emplace_back("kme.log_level");

@@ -9,6 +9,7 @@
 #include "kmsd/event_names.h"
 #include "kmsd/kmsd.h"
 #include "kmsd/link_check.h"
+#include "kmsd/out_of_service.h"
 #include "service/notify.h"
 #include "service/program.h"
 #include "service/unit_user.h"
@@ -56,10 +57,29 @@ int check(const kmsd::Configuration& configuration) {
   return 0;
 }
 
-Result<void> serve(kmsd::Configuration configuration, service::SignalSource signals, service::FilteringSink& log) {
+// Tells whoever asks that the store does not open.
+Result<void> stay_out_of_service(kmsd::Configuration configuration, Error reason, service::SignalSource signals,
+                                 service::FilteringSink& log) {
   net::Loop loop;
   const std::string kme = configuration.values.kme.id.value();
-  QUIPU_TRY_ASSIGN(const auto daemon, kmsd::Kmsd::start(loop, std::move(configuration), std::move(signals), log));
+  QUIPU_TRY_ASSIGN(const auto daemon, kmsd::OutOfService::start(loop, std::move(configuration), std::move(reason),
+                                                                std::move(signals), log));
+  service::notify_ready();
+  loop.run();
+  log.info(kmsd::event::kStopped, "the KME has stopped", {{"kme", kme}});
+  return {};
+}
+
+Result<void> serve(kmsd::Configuration configuration, service::SignalSource signals, service::FilteringSink& log) {
+  kmsd::MachineSource machine;
+  auto core = kmsd::open_core(configuration, machine, log);
+  if (!core && kmsd::is_for_the_operator(core.error()))
+    return stay_out_of_service(std::move(configuration), std::move(core).error(), std::move(signals), log);
+  if (!core) return std::unexpected(std::move(core).error());
+  net::Loop loop;
+  const std::string kme = configuration.values.kme.id.value();
+  QUIPU_TRY_ASSIGN(const auto daemon, kmsd::Kmsd::start(loop, std::move(configuration), *std::move(core),
+                                                        std::move(signals), log, std::move(machine)));
   log.info(kmsd::event::kStarted, "the KME is ready", {{"kme", kme}, {"version", kVersion}});
   service::notify_ready();
   loop.run();

@@ -152,6 +152,7 @@ control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& 
   control::KmsStatus status;
   status.version = kVersion;
   status.kme = config.kme.id.value();
+  status.reason = reports.reason;
   status.uptime_s = std::chrono::duration<double>(reports.uptime).count();
   for (const auto& sae : config.saes)
     status.saes.push_back(sae.id.value());

@@ -16,6 +16,7 @@ namespace quipu::kmsd {
 
 // What the parts say of themselves.
 struct Reports {
+  std::string reason{};  // why the KME gives no keys at all
   std::vector<kms::PoolStatus> pools{};
   std::map<KmeId, std::string> attempts{};  // to have a KM link, see KmLinks
   std::map<std::string, LinkReport> links{};

@@ -55,9 +55,9 @@ class StoreKey(unittest.TestCase):
 
     def expect_refusal(self, why):
         self.kme.start()
-        self.assertNotEqual(self.kme.process.wait(timeout=PATIENCE_S), 0)
-        self.kme.process = None
-        self.assertIn(why, self.kme.log())
+        wait_until(lambda: self.kme.lives() and self.kme.control.ask("status"), "it is out of service", PATIENCE_S)
+        self.assertIn(why, self.kme.control.result("status")["reason"])
+        self.assertEqual(self.kme.kill(signal.SIGTERM), 0)
 
     def test_killed_around_a_change(self):
         done = interrupted = 0

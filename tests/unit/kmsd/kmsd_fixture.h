@@ -86,8 +86,11 @@ class KmsdTest : public ::testing::Test {
     ASSERT_TRUE(signals.has_value());
     auto loaded = load_named_files(scratch.path("kms.toml"), std::move(values));
     ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
+    MachineSource source{.read = [this] { return machine; }, .fd = -1};
+    auto core = open_core(*loaded, source, log);
+    ASSERT_TRUE(core.has_value()) << core.error().text;
     auto started = Kmsd::start(
-        loop, *std::move(loaded), std::move(*signals), log, MachineSource{.read = [this] { return machine; }, .fd = -1},
+        loop, *std::move(loaded), *std::move(core), std::move(*signals), log, std::move(source),
         {.program = QUIPU_BINARY_DIR "/bin/quipu-driver", .plugin_folder = QUIPU_BINARY_DIR "/test-drivers"});
     ASSERT_TRUE(started.has_value()) << started.error().text;
     daemon = std::move(*started);

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A KMS whose store was damaged while it did not run: kme-a has a QKD link with kme-b, and one with kme-c.
+
+  sae-b -> kme-b  <== KM link ==>  kme-a <- sae-a  <== KM link ==>  kme-c <- sae-c
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+import subprocess
+import unittest
+
+import support
+from sites import World
+from support import PROGRAMS, wait_until
+
+
+def ask(site, path, body):
+    """Status and decoded body of one request of this site's SAE to its KME."""
+    pki = site.world.authority.folder
+    name = f"sae-{site.letter}"
+    out = site.namespace.run("curl", "-sS", "--max-time", "10", "--cacert", pki / "ca.pem", "--cert", pki / f"{name}.pem",
+                             "--key", pki / f"{name}.key", "-H", "Content-Type: application/json", "-d", json.dumps(body),
+                             "-w", "\n%{http_code}", f"https://127.0.0.1:8014/api/v1/keys/{path}")
+    text, _, status = out.rpartition("\n")
+    return int(status), json.loads(text) if text else None
+
+
+class DamagedStore(unittest.TestCase):
+    def setUp(self):
+        self.world = World(3)
+        self.addCleanup(self.world.close)
+        self.a, self.b, self.c = self.world.sites
+        self.world.start_kmss([(self.a, self.b), (self.a, self.c)])
+
+    def start_a(self):
+        self.a.start_kms()
+        wait_until(lambda: self.a.kms_control.ask("status"), "it answers")
+
+    def shares_a_key(self, other):
+        """Whether sae-a gets a key, and the other site's SAE the same."""
+        status, issued = ask(self.a, f"sae-{other.letter}/enc_keys", {})
+        if status != 200:
+            return False
+        wanted = {"key_IDs": [{"key_ID": key["key_ID"]} for key in issued["keys"]]}
+        status, fetched = ask(other, "sae-a/dec_keys", wanted)
+        return status == 200 and fetched["keys"] == issued["keys"]
+
+    def pool(self, site, peer):
+        pools = site.kms_control.result("status")["pools"]
+        return next(pool for pool in pools if pool["peer_kme"] == f"kme-{peer.letter}")
+
+    def kms_log(self, site):
+        return (site.folder / "quipu-kmsd.log").read_text(errors="replace")
+
+    def change_store(self, sql):
+        with contextlib.closing(sqlite3.connect(self.a.folder / "kms.db")) as database:
+            database.execute(sql)
+            database.commit()
+
+    def test_damaged_blocks_are_voided_and_all_else_goes_on(self):
+        self.assertEqual(self.a.stop_kms(), 0)
+        self.change_store("UPDATE chunks SET sealed = zeroblob(length(sealed)) WHERE pool = (SELECT id FROM pools WHERE kme = 'kme-b')")
+        self.start_a()
+        wait_until(lambda: self.shares_a_key(self.c), "keys of the other pool flow")
+        wait_until(lambda: self.shares_a_key(self.b), "keys of the damaged pool flow again")
+        self.assertIsNone(self.a.kms.poll(), self.kms_log(self.a))
+        self.assertIn("event=block_damaged", self.kms_log(self.a))
+        wait_until(lambda: "event=block_voided_there" in self.kms_log(self.b), "the other end has voided them too")
+        self.assertGreater(self.pool(self.a, self.b)["books"]["voided_bits"], 0)
+        self.assertGreater(self.pool(self.b, self.a)["books"]["voided_bits"], 0)
+        self.assertEqual(self.pool(self.a, self.c)["books"]["voided_bits"], 0)
+
+    def expect_out_of_service(self, why):
+        self.start_a()
+        status = self.a.kms_control.result("status")
+        self.assertIn(why, status["reason"])
+        self.assertEqual(status["pools"], [])
+        shown = subprocess.run([PROGRAMS / "quipu", "--kms-socket", self.a.kms_control.path, "status"], capture_output=True, text=True)
+        self.assertEqual(shown.returncode, 4, shown.stderr)
+        self.assertIn("OUT OF SERVICE", shown.stdout)
+        self.assertIn(why, shown.stdout)
+        self.assertFalse(self.a.kms_control.ask("void_pool", peer="kme-b")["ok"])
+        for path, body in (("sae-b/enc_keys", {}), ("sae-c/dec_keys", {"key_IDs": [{"key_ID": "0a0b0c0d-1111-4222-8333-444455556666"}]})):
+            code, answer = ask(self.a, path, body)
+            self.assertEqual(code, 503)
+            self.assertIn("out of service", answer["message"])
+            self.assertNotIn("kms.db", answer["message"])
+        self.assertEqual(self.kms_log(self.a).count("event=out_of_service"), 1)
+
+    def test_a_store_that_does_not_open_puts_the_kms_out_of_service(self):
+        self.assertEqual(self.a.stop_kms(), 0)
+        store = self.a.folder / "kms.db"
+        os.truncate(store, store.stat().st_size // 8192 * 4096)
+        damaged = store.read_bytes()
+        self.expect_out_of_service("is damaged")
+        self.assertEqual(self.a.stop_kms(), 0)
+        self.assertEqual(store.read_bytes(), damaged, "it is left as it was")
+        for file in self.a.folder.glob("kms.db*"):
+            file.unlink()
+        self.start_a()
+        for other in (self.b, self.c):
+            wait_until(lambda: self.shares_a_key(other), "keys flow again")
+
+    def test_books_that_contradict_the_store_put_the_kms_out_of_service(self):
+        self.assertEqual(self.a.stop_kms(), 0)
+        self.change_store("UPDATE pools SET stock = stock - 32, burnt = burnt + 32 WHERE kme = 'kme-c'")
+        self.expect_out_of_service("books contradict")
+
+
+if __name__ == "__main__":
+    support.main()
