@@ -42,8 +42,22 @@ void Story::step() {
   else
     m_world.advance(milliseconds(rng().below(rng().chance(10) ? 90'000 : 900)));
   if (rng().chance(30)) m_world.advance(milliseconds(rng().below(3)));
-  for (const std::size_t index : m_world.take_struck())
+  for (const std::size_t index : m_world.take_struck()) {
+    ++m_disasters.crashes;
     if (rng().chance(80)) m_world.start(index);
+  }
+}
+
+Tally Story::tally() const {
+  Tally all = m_disasters;
+  for (const Issued& each : m_issued) {
+    if (!each.connected) continue;
+    all.keys.add(*each.outcome);
+    if (each.further) all.multicasts.add(*each.outcome);
+  }
+  all.masters = m_world.ledger().masters();
+  all.slaves = m_world.ledger().slaves();
+  return all;
 }
 
 void Story::feed() {
@@ -88,8 +102,9 @@ void Story::ask_for_keys() {
   if (further) request.additional_slave_sae_ids.emplace_back(World::sae(*further));
   const bool second = rng().chance(30);
   const std::size_t at = machine(from);
-  m_issued.push_back(
-      {from, to, second, m_world.enc_keys(at, World::sae(from, second), World::sae(to), request), multicast, further});
+  const bool connected = m_world.connected(at, to) && (!further || m_world.connected(at, *further));
+  m_issued.push_back({from, to, second, m_world.enc_keys(at, World::sae(from, second), World::sae(to), request),
+                      multicast, further, connected});
 }
 
 void Story::fetch_keys() {
@@ -102,20 +117,19 @@ void Story::fetch_keys() {
   const std::string master = World::sae(issued.from, issued.second_master);
   std::vector<KeyId> ids = issued.outcome->ids();
   if (rng().chance(40)) ids.resize(1 + rng().below(static_cast<std::uint32_t>(ids.size())));
-  if (rng().chance(5)) {
-    // Not named, or another master: never a key.
-    const auto refused =
-        rng().chance(50)
-            ? m_world.dec_keys(machine(issued.to), World::sae(issued.to),
-                               World::sae(issued.from, !issued.second_master), ids)
-            : m_world.dec_keys(machine(issued.to), World::sae(issued.to, !issued.multicast && !second), master, ids);
-    EXPECT_TRUE(issued.multicast || !refused->ok());
-    return;
-  }
+  if (rng().chance(5)) return fetch_as_stranger(issued, std::move(ids));
   if (issued.further && rng().chance(40))
     m_world.dec_keys(machine(*issued.further), World::sae(*issued.further), master, ids);
   else
     m_world.dec_keys(machine(issued.to), World::sae(issued.to, second), master, ids);
+}
+
+// Not named, or naming another master: never a key, however late the answer comes.
+void Story::fetch_as_stranger(const Issued& issued, std::vector<KeyId> ids) {
+  const bool unnamed = !issued.multicast && rng().chance(50);
+  const bool second_master = issued.second_master == unnamed;
+  m_forbidden.push_back(m_world.dec_keys(machine(issued.to), World::sae(issued.to, unnamed),
+                                         World::sae(issued.from, second_master), std::move(ids)));
 }
 
 void Story::touch_link() {
@@ -148,6 +162,7 @@ void Story::disaster() {
 
 void Story::power_loss(std::size_t at) {
   if (rng().chance(50)) {
+    ++m_disasters.crashes;
     m_world.kill(at);
     if (rng().chance(70)) m_world.start(at);
   } else {
@@ -158,12 +173,14 @@ void Story::power_loss(std::size_t at) {
 
 void Story::restore() {
   if (!m_backup) return;
+  ++m_disasters.restores;
   m_world.kill(0);
   m_world.node(0).store.restore(rng().chance(50) ? *m_backup : without_material(*m_backup));
   m_world.start(0);
 }
 
 void Story::clone() {
+  ++m_disasters.clones;
   m_clone = m_world.clone(0);
   m_world.start(*m_clone);
 }
@@ -194,6 +211,8 @@ void Story::heal_and_check() {
       ASSERT_TRUE(dec->ok()) << "key of " << i << " not found at " << j << ": " << dec->error();
     }
   check_multicasts();
+  for (const auto& outcome : m_forbidden)
+    EXPECT_FALSE(outcome->ok()) << "a key for an SAE that was not named, or under another master";
   // The ends agree on what is left, once offers that the other end never gets, and keys that nobody fetches, have been
   // given up.
   m_world.advance(std::chrono::minutes(13));

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <tuple>
 #include <vector>
 
+#include "sim/campaign/tally.h"
 #include "sim/kms/slot_watch.h"
 #include "sim/kms/world.h"
 
@@ -44,19 +46,16 @@ class Story {
     return ::testing::Test::HasFailure() || !m_world.ledger().violations().empty() || !m_watch.violations().empty();
   }
 
-  // Rules of single use that were broken: by keys, and by slots of them.
+  // Rules that were broken: of single use, by keys and by slots of them, and of the books.
   std::vector<std::string> take_violations() {
     std::vector<std::string> all = m_world.ledger().take_violations();
-    for (std::string& each : m_watch.take_violations())
-      all.push_back(std::move(each));
+    std::ranges::move(m_watch.take_violations(), std::back_inserter(all));
+    std::ranges::move(m_world.take_violations(), std::back_inserter(all));
     return all;
   }
 
-  // Requests for SAEs at two other sites whose master got the keys.
-  std::size_t multicasts() const {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(m_issued, [](const Issued& each) { return each.further && each.outcome->ok(); }));
-  }
+  // Of the disasters.
+  Tally tally() const;
 
   // Ends all faults, then wants keys in both directions of each pool.
   void heal_and_check();
@@ -104,14 +103,18 @@ class Story {
     std::shared_ptr<Outcome> outcome;
     bool multicast;                      // to the second SAE of that site too
     std::optional<std::size_t> further;  // and to the SAE of a third one
+    bool connected;                      // with each of them
   };
 
+  void fetch_as_stranger(const Issued& issued, std::vector<KeyId> ids);
   void check_multicasts();
 
   World m_world;
   SlotWatch m_watch;
   Menu m_menu;
   std::vector<Issued> m_issued;
+  std::vector<std::shared_ptr<Outcome>> m_forbidden;  // answers that are never keys
+  Tally m_disasters;
   std::optional<MemoryStore::Disk> m_backup;
   std::optional<std::size_t> m_clone;
   std::vector<std::tuple<std::size_t, std::size_t, BlockId>> m_late;  // (to, peer): a block that its driver still owes

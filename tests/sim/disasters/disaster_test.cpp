@@ -2,11 +2,9 @@
 // Sites under random disasters, by seed. The ledger sees every key that any copy of any site hands out; the stores
 // check their books against their rows; afterwards everything must work again by itself.
 //
-// QUIPU_SIM_SEEDS: how many seeds of each kind (default 1,667, over 10,000 in all; a tenth under sanitizers).
-// QUIPU_SIM_SEED: one seed only, to look at a failure.
+// QUIPU_SIM_SEEDS, QUIPU_SIM_SEED: see campaign/tally.h. Without them 1,667 of each kind, over 10,000 in all; a tenth
+// under sanitizers.
 #include <gtest/gtest.h>
-
-#include <cstdlib>
 
 #include "sim/campaign/story.h"
 
@@ -21,29 +19,26 @@ constexpr std::uint64_t kSeeds = 1'667;
 constexpr int kSteps = 200;
 
 void run_all(const Menu& menu, std::uint64_t salt) {
-  const char* one = std::getenv("QUIPU_SIM_SEED");
-  const char* many = std::getenv("QUIPU_SIM_SEEDS");
-  const std::uint64_t first = one != nullptr ? std::strtoull(one, nullptr, 10) : 1;
-  const std::uint64_t count = one != nullptr ? 1 : many != nullptr ? std::strtoull(many, nullptr, 10) : kSeeds;
-  std::size_t masters = 0;
-  std::size_t slaves = 0;
-  std::size_t multicasts = 0;
-  for (std::uint64_t seed = first; seed < first + count; ++seed) {
+  const Seeds seeds(kSeeds);
+  Tally all;
+  for (std::uint64_t seed = seeds.first; seed < seeds.first + seeds.count; ++seed) {
     SCOPED_TRACE("QUIPU_SIM_SEED=" + std::to_string(seed));
     Story story(seed ^ salt << 32, menu);
     story.disasters(kSteps);
+    all += story.tally();
     if (!story.failed()) story.heal_and_check();
-    masters += story.world().ledger().masters();
-    slaves += story.world().ledger().slaves();
-    multicasts += story.multicasts();
     if (story.failed()) return;
   }
-  // A run in which hardly a key was handed out proves nothing.
-  EXPECT_GT(masters, 7 * count);
-  EXPECT_GT(slaves, 3 * count);
-  if (menu.sites > 2) {
-    EXPECT_GT(multicasts, count);
-  }
+  // A run in which hardly a key was handed out, or hardly anything happened, proves nothing.
+  // With two devices, or for slaves at two sites, the stock of one of the two is often not there.
+  EXPECT_TRUE(all.keys.served_at_least(menu.devices > 1 ? 30 : 50)) << all.keys.served << " of " << all.keys.made;
+  EXPECT_TRUE(menu.sites < 3 || all.multicasts.served_at_least(25))
+      << all.multicasts.served << " of " << all.multicasts.made;
+  EXPECT_GT(all.masters, 7 * seeds.count);
+  EXPECT_GT(10 * all.slaves, all.masters);
+  EXPECT_TRUE(!menu.crashes || all.crashes > seeds.count) << all.crashes;
+  EXPECT_TRUE(!menu.restores || 2 * all.restores > seeds.count) << all.restores;
+  EXPECT_TRUE(!menu.clones || 2 * all.clones > seeds.count) << all.clones;
 }
 
 TEST(Disasters, LinksBreak) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -38,6 +39,16 @@ class MemoryStore final : public Store {
 
   void restore(Disk disk) { m_disk = std::move(disk); }
 
+  std::map<KmeId, Books> books() const {
+    std::map<KmeId, Books> out;
+    for (const auto& [pool, disk] : m_disk)
+      out[pool] = disk.books;
+    return out;
+  }
+
+  // Told of what the disk has.
+  std::function<void(const Transaction&)> on_commit = [](const Transaction&) {};
+
   // The power fails in the n-th commit from now (1: the next).
   void strike(unsigned nth, Strike when) {
     m_countdown = nth;
@@ -64,6 +75,7 @@ class MemoryStore final : public Store {
       if (auto done = std::visit([&](const auto& c) { return apply(next, c); }, change); !done) return done;
     check(next);
     m_disk[transaction.pool] = std::move(next);
+    on_commit(transaction);
     ++m_commits;
     m_changes += transaction.changes.size();
     if (struck) throw_power_loss();

@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sim/kms/relay_network.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace quipu::kms::sim {
+
+std::vector<std::string> Network::take_violations() {
+  std::vector<std::string> all = take_slot_violations();
+  std::ranges::move(m_world.ledger().take_violations(), std::back_inserter(all));
+  std::ranges::move(m_world.take_violations(), std::back_inserter(all));
+  return all;
+}
 
 void Network::restore_source_after_lost_leases() {
   constexpr std::size_t kSource = 0;

@@ -92,8 +92,13 @@ class Network {
 
   std::size_t hops() const { return m_watch.hops(); }
 
+  bool is_violated() { return !m_world.ledger().violations().empty() || !m_watch.violations().empty(); }
+
   // Slots that were used twice.
-  std::vector<std::string> take_violations() { return m_watch.take_violations(); }
+  std::vector<std::string> take_slot_violations() { return m_watch.take_violations(); }
+
+  // Rules that were broken: of single use, by keys and by slots of them, and of the books.
+  std::vector<std::string> take_violations();
 
  private:
   Topology m_topology;

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "kms/relay/health_tests.h"
-#include "sim/kms/relay_trouble.h"
+#include "sim/kms/relay_network.h"
 
 namespace quipu::kms::sim {
 namespace {
@@ -375,44 +375,6 @@ TEST(Relay, RecordsOfUsedBlocksAreDroppedAfterAnHour) {
   EXPECT_LT(ended(kA, "c"), of_source);
   EXPECT_LT(ended(kC, "a"), of_destination);
   net.expect_key(kA, kC);
-}
-
-#ifdef QUIPU_SANITIZED
-constexpr std::uint64_t kSeeds = 5;
-#else
-constexpr std::uint64_t kSeeds = 20;
-#endif
-
-// QUIPU_SIM_SEED and QUIPU_SIM_SEEDS as in disaster_test.cpp.
-void run_all(unsigned sites, const Topology& topology) {
-  const char* one = std::getenv("QUIPU_SIM_SEED");
-  const char* many = std::getenv("QUIPU_SIM_SEEDS");
-  const std::uint64_t first = one != nullptr ? std::strtoull(one, nullptr, 10) : 1;
-  const std::uint64_t count = one != nullptr ? 1 : many != nullptr ? std::strtoull(many, nullptr, 10) : kSeeds;
-  std::size_t keys = 0;
-  int repeated = 0;
-  for (std::uint64_t seed = first; seed < first + count && !::testing::Test::HasFailure(); ++seed) {
-    SCOPED_TRACE("QUIPU_SIM_SEED=" + std::to_string(seed));
-    Trouble trouble(seed, sites, topology);
-    trouble.steps(300);
-    if (!::testing::Test::HasFailure()) trouble.heal_and_check();
-    keys += trouble.keys();
-    repeated += trouble.repeated();
-  }
-  EXPECT_GT(repeated, 0);
-  EXPECT_GT(keys, 4 * count) << "hardly a key was handed out: that proves nothing";
-}
-
-TEST(RelayTrouble, InALine) {
-  run_all(4, Topology::line(4, kTarget));
-}
-
-TEST(RelayTrouble, InARing) {
-  run_all(5, Topology::ring(5, {{kA, kC}}, kTarget));
-}
-
-TEST(RelayTrouble, OverTwoPaths) {
-  run_all(5, two_paths());
 }
 
 }  // namespace

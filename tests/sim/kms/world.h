@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kms/kme.h"
+#include "sim/kms/books_watch.h"
 #include "sim/kms/ledger.h"
 #include "sim/kms/memory_store.h"
 #include "sim/kms/seeded_rng.h"
@@ -26,7 +27,8 @@ struct Node {
   std::string name;
   MemoryStore store;
   std::unique_ptr<Kme> kme;
-  std::uint64_t handed_out = 0;  // octets of key, in whole slots, that SAEs got here, by copies of it before, too
+  BooksWatch books;
+  unsigned calls = 0;  // that it is in: what it does may lead to another
 
   bool up() const { return kme != nullptr; }
 };
@@ -72,8 +74,7 @@ class World {
   World(std::uint64_t seed, unsigned sites, Limits limits, Topology topology);
   World(const World&) = delete;
   World& operator=(const World&) = delete;
-  // Whatever befell them, the books of all running nodes balance, and say of no key that it was delivered which was
-  // not.
+  // Whatever befell them, the books of all running nodes balance.
   ~World();
 
   SeededRng& rng() { return m_rng; }
@@ -94,6 +95,8 @@ class World {
   std::size_t nodes() const { return m_nodes.size(); }
 
   KeyLedger& ledger() { return m_ledger; }
+
+  const KeyLedger& ledger() const { return m_ledger; }
 
   // --- lives of nodes ---
   void start(std::size_t index);
@@ -154,6 +157,7 @@ class World {
   // --- time ---
   // Serves what is due, and carries messages, until nothing is left at this moment.
   void settle();
+  // A request that is not answered within the promised time fails the test, unless timers are held.
   void advance(Duration by);
 
   // Every report so far, by event name.
@@ -161,6 +165,9 @@ class World {
 
   // The last node that lost its power in a commit, to be started again.
   std::vector<std::size_t> take_struck() { return std::exchange(m_struck, {}); }
+
+  // Of books of all nodes.
+  std::vector<std::string> take_violations();
 
   Uuid random_uuid();
   static std::string sae(std::size_t site, bool second = false);
@@ -179,7 +186,9 @@ class World {
   void run(std::size_t index, const std::function<Actions(Kme&)>& call);
   void act(std::size_t index, Actions actions);
   void act_one(std::size_t index, Action& action);
+  void receive(const Wire& wire, const SecretBytes& message);
   void answered(std::size_t index, ReplyEtsi& reply);
+  void expect_answers();
   void cut(std::size_t index);
   void expect_books(const Node& node) const;
   void end_connection(LinkId at_one_end, std::size_t delivered);
@@ -189,6 +198,7 @@ class World {
     std::shared_ptr<Outcome> outcome;
     SaeId caller;
     bool enc = false;
+    TimePoint due;  // kme.h promises an answer until then
   };
 
   SeededRng m_rng;

@@ -30,17 +30,34 @@ TEST(HandsOutUnacknowledged, IsCaughtWhenLinksBreak) {
   EXPECT_FALSE(first_violations({.sites = 2}, kKeys).empty());
 }
 
+TEST(HandsOutUnacknowledged, IsCaughtWhenSitesCrash) {
+  EXPECT_FALSE(first_violations({.sites = 2, .crashes = true}, kKeys).empty());
+}
+
+TEST(HandsOutUnacknowledged, IsCaughtWhenOneSiteIsCloned) {
+  EXPECT_FALSE(first_violations({.sites = 2, .crashes = true, .clones = true}, kKeys).empty());
+}
+
+TEST(HandsOutUnacknowledged, IsCaughtWhenRestoredAndCloned) {
+  EXPECT_FALSE(first_violations({.sites = 2, .crashes = true, .restores = true, .clones = true}, kKeys).empty());
+}
+
+TEST(HandsOutUnacknowledged, IsCaughtAmongThreeSites) {
+  EXPECT_FALSE(first_violations({.sites = 3, .crashes = true, .restores = true, .clones = true}, kKeys).empty());
+}
+
 TEST(HandsOutUnacknowledged, IsCaughtWhenOneSiteIsRestored) {
   EXPECT_FALSE(first_violations({.sites = 2, .crashes = true, .restores = true}, kKeys).empty());
 }
 
 TEST(HandsOutUnacknowledged, IsCaughtWhereKeysAreCombined) {
-  EXPECT_FALSE(first_violations({.sites = 2, .crashes = true, .restores = true, .devices = 2}, kKeys).empty());
+  EXPECT_FALSE(
+      first_violations({.sites = 2, .crashes = true, .restores = true, .clones = true, .devices = 2}, kKeys).empty());
 }
 
 // Keys that are handed out can be good where the pads are not: two transfers under one pad.
 TEST(HandsOutUnacknowledged, IsCaughtInThePadsOfTransfers) {
-  EXPECT_FALSE(first_violations({.sites = 3, .crashes = true, .restores = true}, kTransfers).empty());
+  EXPECT_FALSE(first_violations({.sites = 3, .crashes = true, .restores = true, .clones = true}, kTransfers).empty());
 }
 
 }  // namespace
