@@ -37,7 +37,7 @@ class Ledger:
         self.pairs = 0  # keys that both ends have
         self.delivered = collections.Counter()  # keys that each SAE got
         self.unanswered = collections.Counter()  # keys that it asked for without an answer: perhaps delivered
-        self.fetches = self.failed_fetches = 0  # dec_keys of keys that the master got
+        self.fetches = self.lost_fetches = 0  # dec_keys of keys that the master got; keys that the slave's KMS does not have
         self._keys = {}  # key_ID -> (key, SAEs that have it)
         self._ids = {}  # key -> key_ID
         self._lock = threading.Lock()
@@ -67,7 +67,7 @@ class Ledger:
         self.note(sae, number, status)
         with self._lock:
             self.fetches += 1
-            self.failed_fetches += status != 200
+            self.lost_fetches += status not in (None, 200, 503)
 
 
 class Client:
@@ -208,6 +208,10 @@ class Kme:
             raise AssertionError(f"quipu-kmsd {self.letter} ended by itself:\n{self.log()[-4000:]}")
         return True
 
+    def stock_bits(self):
+        status = self.control.ask("status")
+        return status["result"]["pools"][0]["stock_bits"] if status else -1
+
     # --- its disk ---
 
     def copy_disk(self, folder):
@@ -271,9 +275,11 @@ class Story:
 
     # --- the campaign ---
 
-    def begin(self):
+    def begin(self, stock_bits=0):
+        """With so much in stock before the first key is fetched."""
         for kme in self.kmes:
             kme.start()
+        wait_until(lambda: all(kme.lives() and kme.stock_bits() >= stock_bits for kme in self.kmes), "there is a stock", PATIENCE_S)
         self.loads = [Load(self, self.a, self.b), Load(self, self.b, self.a)]
         self.wait_for_keys()
 

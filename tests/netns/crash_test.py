@@ -43,9 +43,9 @@ class Crash(unittest.TestCase):
         story.end()
         # A campaign in which hardly a key was handed out proves nothing.
         self.assertGreater(story.ledger.pairs, 10 * len(disasters))
-        # Keys are lost to disasters, not between them.
-        print(f"dec_keys: {story.ledger.failed_fetches} of {story.ledger.fetches} failed in {len(disasters)} disasters", flush=True)
-        self.assertLess(story.ledger.failed_fetches, 10 * len(disasters))
+        # Keys are lost to disasters, not between them; who finds no KMS, or one without contact, has lost nothing.
+        print(f"dec_keys: {story.ledger.lost_fetches} of {story.ledger.fetches} lost in {len(disasters)} disasters", flush=True)
+        self.assertLess(story.ledger.lost_fetches, 10 * len(disasters))
 
     def test_a_kms_that_hands_out_unacknowledged_keys_is_caught(self):
         story = self.story(PROGRAMS.parent / "mutants" / "bin" / "quipu-kmsd")

@@ -29,9 +29,8 @@ class StoreKey(unittest.TestCase):
         print(f"QUIPU_CRASH_SEED={SEED}", flush=True)
         self.story = Story(random.Random(SEED), PROGRAMS / "quipu-kmsd", INITIAL_BITS)
         self.addCleanup(self.story.close)
-        self.story.begin()
+        self.story.begin(stock_bits=INITIAL_BITS // 2)
         self.kme = self.story.a
-        wait_until(lambda: self.kme.control.result("status")["pools"][0]["stock_bits"] > INITIAL_BITS / 2, "there is a stock", PATIENCE_S)
 
     def on_disk(self):
         """Of a process that has ended: how many changes have ended, whether one is under way, and blocks whose material is missing."""
