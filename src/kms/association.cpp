@@ -391,6 +391,12 @@ Result<void> Association::void_all() {
   return {};
 }
 
+Result<void> Association::close_leases() {
+  m_own.burn_all();
+  m_opened.burn_all();
+  return m_pool.commit();
+}
+
 // Told again only after the stock was twice that.
 void Association::tell_low_stock() {
   const std::uint64_t left = m_pool.key_octets() + m_own.ready_slots() * kSlotSize;

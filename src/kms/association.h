@@ -95,6 +95,8 @@ class Association {
   void cancel(RequestId request) { m_delivery.cancel(request); }
 
   Result<void> void_all();
+  // Nothing more is handed out of them in this run.
+  Result<void> close_leases();
 
   Result<void> handle_timeout();
   std::optional<TimePoint> next_deadline() const;

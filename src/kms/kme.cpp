@@ -156,6 +156,14 @@ class CoreKme final : public Kme {
     return run(now, [&]() -> Result<void> { return m_associations.at(peer)->void_all(); });
   }
 
+  Actions end(TimePoint now) override {
+    return run(now, [&]() -> Result<void> {
+      for (const auto& [peer, association] : m_associations)
+        QUIPU_TRY(association->close_leases());
+      return {};
+    });
+  }
+
   std::vector<PoolStatus> status(WallTime wall, TimePoint now) const override {
     std::vector<PoolStatus> pools;
     for (const auto& [peer, association] : m_associations)

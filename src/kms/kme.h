@@ -151,6 +151,10 @@ class Kme {
   // returns, and there after the comparison of inventories that follows at once, or with the next contact.
   virtual Actions void_pool(const KmeId& peer, TimePoint now) = 0;
 
+  // The last call of a run that ends in order: its leases are closed, so that what was handed out of them stays in the
+  // books as delivered or consumed, and is not taken for burnt at the next start.
+  virtual Actions end(TimePoint now) = 0;
+
   // For `quipu status`.
   virtual std::vector<PoolStatus> status(WallTime wall, TimePoint now) const = 0;
   // For `quipu relay routes`.

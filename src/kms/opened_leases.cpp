@@ -4,12 +4,6 @@
 #include <algorithm>
 
 namespace quipu::kms {
-namespace {
-
-// Each keeps up to 32 KiB of keys in locked memory.
-constexpr std::size_t kMaxOpenLeases = 64;
-
-}  // namespace
 
 OpenedLeases::Finding OpenedLeases::look_up(const Uuid& key_id, const SaeId& master, const SaeId& slave) const {
   const auto place = m_places.find(key_id);
@@ -71,25 +65,11 @@ std::optional<wire::RefusalReason> OpenedLeases::judge(const wire::Lease& messag
     if (!stands) return taken;
     crossing = *over;
   }
-  if (!make_room()) return full;
+  if (!make_room(message.key_ids.size())) return full;
   for (const LeaseId& id : crossing)
     m_own.give_way(id);
   QUIPU_ASSERT(m_pool.is_free(message.extents));
   return std::nullopt;
-}
-
-// Slaves that never fetch must not stop the pool: the oldest lease that can get no more bindings goes. Staged only.
-bool OpenedLeases::make_room() {
-  if (m_leases.size() < kMaxOpenLeases) return true;
-  auto oldest = m_leases.end();
-  for (auto it = m_leases.begin(); it != m_leases.end(); ++it)
-    if (it->second.holder_closed && (oldest == m_leases.end() || it->second.serial < oldest->second.serial))
-      oldest = it;
-  if (oldest == m_leases.end()) return false;
-  m_site.report(LogLevel::warning, "unfetched_burnt", "Keys that their slaves did not fetch were burnt to make room.",
-                {{"peer", m_pool.peer().value()}, {"lease", oldest->first.value().text()}});
-  close(oldest);
-  return true;
 }
 
 Result<void> OpenedLeases::receive(const wire::Lease& message, bool brought) {
@@ -332,6 +312,11 @@ void OpenedLeases::close(std::map<LeaseId, Lease>::iterator lease) {
 
 void OpenedLeases::burn(const LeaseId& id) {
   if (const auto found = m_leases.find(id); found != m_leases.end()) close(found);
+}
+
+void OpenedLeases::burn_all() {
+  while (!m_leases.empty())
+    close(m_leases.begin());
 }
 
 void OpenedLeases::void_block(const BlockId& id) {

@@ -81,6 +81,7 @@ class OpenedLeases {
 
   // Staged only: closed now, the rest burnt. Harmless when the lease is not open here.
   void burn(const LeaseId& id);
+  void burn_all();
   // Staged only: leases of either holder on that block are burnt, then it is voided.
   void void_block(const BlockId& id);
   // Blocks whose material did not open here are voided, durably, and the peer is told to do the same. False when there
@@ -119,7 +120,9 @@ class OpenedLeases {
   };
 
   std::optional<wire::RefusalReason> judge(const wire::Lease& message, bool brought);
-  bool make_room();
+  bool has_room(std::size_t slots) const;
+  bool make_room(std::size_t slots);
+  bool close_an_old_one();
   bool is_served_there(const SaeId& master) const;
   // Empty when it is not bound as a pad, or burnt.
   Bound* find_pad(const wire::PadPart& part);

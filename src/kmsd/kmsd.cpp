@@ -237,7 +237,7 @@ void Kmsd::on_second() {
   if (is_same_machine()) m_store_care.on_second();
 }
 
-// Keys are not handed out without a record.
+// Without a disk for the record no keys are handed out. A process that is killed takes the last second's record with it.
 void Kmsd::write_audit() {
   if (const auto written = m_audit->write(service::wall_now()); !written)
     stop(Error{written.error().code, "the audit log cannot be written: " + written.error().text});
@@ -252,7 +252,10 @@ void Kmsd::stop(std::optional<Error> failure) {
   }
   // What has failed answers nobody any more; else requests under way get their answers.
   if (m_failure || !m_etsi) return m_loop.stop();
-  m_etsi->stop(kStopGrace, [this] { m_loop.stop(); });
+  m_etsi->stop(kStopGrace, [this] {
+    perform(m_kme->end(net::Loop::now()));
+    m_loop.stop();
+  });
 }
 
 }  // namespace quipu::kmsd

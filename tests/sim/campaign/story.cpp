@@ -163,7 +163,10 @@ void Story::disaster() {
 void Story::power_loss(std::size_t at) {
   if (rng().chance(50)) {
     ++m_disasters.crashes;
-    m_world.kill(at);
+    if (rng().chance(20))
+      m_world.end(at);
+    else
+      m_world.kill(at);
     if (rng().chance(70)) m_world.start(at);
   } else {
     m_world.node(at).store.strike(1 + rng().below(4),

@@ -7,7 +7,8 @@ namespace {
 
 using HostilePeer = ScriptedPeer;
 
-constexpr std::uint8_t kFull = 64;  // leases that an opener keeps
+constexpr std::uint8_t kFull = 128;  // such leases are open at most
+constexpr std::uint32_t kLeaseOctets = 512 * kSlotSize;
 
 TEST_F(HostilePeer, SpeaksToTheDriversOfItsOwnLinksOnly) {
   contact();
@@ -121,8 +122,8 @@ TEST_F(HostilePeer, ALeaseOverTakenSlotsMakesNoRoom) {
   contact();
   BlockId block;
   for (std::uint8_t n = 1; n <= kFull; ++n) {
-    block = stocked_block(n);
-    use_up(block, n);
+    block = stocked_block(n, "link", kLeaseOctets);
+    use_up({block, {0, kLeaseOctets}});
   }
   const Books before = pool().books;
   EXPECT_EQ(refusal(lease(99, {{block, {0, 32}}}, instance)), wire::RefusalReason::taken);

@@ -265,6 +265,20 @@ TEST_F(Rules, AKeyThatNobodyFetchesIsBurnt) {
   EXPECT_EQ(dec_error("sae-b", "sae-a", ids), 400U);
 }
 
+TEST_F(Rules, WhatWasDeliveredBeforeAnOrderlyEndIsNotBurnt) {
+  contact();
+  stock();
+  const auto ids = fetch();
+  ASSERT_TRUE(world.dec_keys(kB, "sae-b", "sae-a", ids)->ok());
+  for (const std::size_t site : {kA, kB}) {
+    const std::uint64_t delivered = world.pool(site, 1 - site).books.delivered;
+    EXPECT_EQ(delivered, 0U) << "it is in an open lease";
+    world.end(site);
+    world.start(site);
+    EXPECT_EQ(world.pool(site, 1 - site).books.delivered, ids.size() * kSlotSize);
+  }
+}
+
 // --- what comes in ---
 
 TEST_F(Rules, ABlockIsStockOnlyWhenBothEndsHaveIt) {

@@ -25,7 +25,7 @@ class ScriptedPeer : public testing::Test {
     KmeConfig config;
     config.id = KmeId(own_id());
     config.saes = {SaeId("sae-a")};
-    config.peers = {{KmeId(peer_id()), {SaeId("sae-b")}}, {KmeId("c"), {SaeId("sae-c")}}};
+    config.peers = {{KmeId(peer_id()), {SaeId("sae-b"), SaeId("sae-b2")}}, {KmeId("c"), {SaeId("sae-c")}}};
     config.sources = {{"link", KmeId(peer_id())}, {"link-c", KmeId("c")}};
     adjust(config);
     auto started = Kme::start(config, store, rng, WallTime{}, now);
@@ -140,12 +140,20 @@ class ScriptedPeer : public testing::Test {
     return m;
   }
 
-  // A lease of the peer over that whole block: one key of it for us, which nobody fetches, and closed.
-  void use_up(const BlockId& block, std::uint8_t n) {
-    const wire::Lease theirs = lease(static_cast<std::uint8_t>(n + 100), {{block, {0, 256}}}, instance);
-    ASSERT_TRUE(ask<wire::Ack>(theirs)) << int{n};
-    say(wire::Binding{wire::BindingNumber(n), theirs.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}});
-    ASSERT_TRUE(ask<wire::Closed>(wire::Close{{}, theirs.id}));
+  // A lease of the peer over that: its first key is of that master for us, who does not fetch it, and it is closed.
+  wire::Lease use_up(const Extent& extent, const std::string& master = "sae-b") {
+    wire::Lease theirs = lease(0, {extent}, instance);
+    const auto n = static_cast<std::uint32_t>(++m_last_binding);
+    theirs.id = LeaseId(Uuid{{1, static_cast<std::uint8_t>(n >> 8U), static_cast<std::uint8_t>(n), 1}});
+    for (Uuid& key_id : theirs.key_ids)
+      key_id = Uuid{{2, static_cast<std::uint8_t>(n >> 8U), static_cast<std::uint8_t>(n),
+                     static_cast<std::uint8_t>((&key_id - theirs.key_ids.data()) >> 8U),
+                     static_cast<std::uint8_t>(&key_id - theirs.key_ids.data())}};
+    EXPECT_TRUE(ask<wire::Ack>(theirs)) << n;
+    say(wire::Ack{last<wire::Open>()->number});
+    say(wire::Binding{wire::BindingNumber(n), theirs.id, 0, 1, 256, SaeId(master), {SaeId("sae-a")}});
+    EXPECT_TRUE(ask<wire::Closed>(wire::Close{{}, theirs.id}));
+    return theirs;
   }
 
   wire::RefusalReason refusal(wire::Lease m) {
@@ -177,6 +185,9 @@ class ScriptedPeer : public testing::Test {
   bool closed = false;
   std::uint32_t last_number = 0;
   wire::OfferedBlock offered;
+
+ private:
+  std::uint64_t m_last_binding = 0;
 };
 
 class ScriptedLowerPeer : public ScriptedPeer {

@@ -262,11 +262,38 @@ TEST_F(ScriptedPeer, WhatWasNotAnsweredIsAskedAgainAfterContact) {
 
 TEST_F(ScriptedPeer, SlavesThatNeverFetchDoNotStopThePool) {
   contact();
-  for (std::uint8_t n = 1; n <= 80; ++n)
-    use_up(stocked_block(n), n);
+  constexpr std::uint32_t kOctets = 512 * kSlotSize;
+  for (std::uint8_t n = 1; n <= 130; ++n)
+    use_up({stocked_block(n, "link", kOctets), {0, kOctets}});
   const Books books = pool().books;
-  EXPECT_EQ(books.leased, 64 * 256U);
-  EXPECT_EQ(books.burnt, 16 * 256U);
+  EXPECT_EQ(books.leased, 128 * kOctets);
+  EXPECT_EQ(books.burnt, 2 * kOctets);
+}
+
+TEST_F(ScriptedPeer, SlavesThatNeverFetchCostTheirMasterAlone) {
+  contact();
+  const auto use_up_block = [&](std::uint8_t n, const std::string& master) {
+    const BlockId block = stocked_block(n);
+    std::vector<Uuid> key_ids;
+    for (std::uint32_t slot = 0; slot < 8; ++slot)
+      key_ids.push_back(use_up({block, {slot * kSlotSize, kSlotSize}}, master).key_ids.front());
+    return key_ids;
+  };
+  const std::vector<Uuid> others = use_up_block(1, "sae-b2");
+  const std::vector<Uuid> oldest = use_up_block(2, "sae-b");
+  for (std::uint8_t n = 3; n <= 129; ++n)
+    use_up_block(n, "sae-b");
+  const auto fetch = [&](const Uuid& key_id, const std::string& master) {
+    replies.clear();
+    take(kme->etsi_request(RequestId(1), SaeId("sae-a"), etsi::DecKeysCall{SaeId(master), {{KeyId(key_id.text())}}},
+                           now));
+    return replies.size() == 1 && std::holds_alternative<etsi::KeyContainer>(replies[0]);
+  };
+  EXPECT_EQ(pool().books.burnt, 8 * kSlotSize);
+  for (const Uuid& key_id : oldest)
+    EXPECT_FALSE(fetch(key_id, "sae-b"));
+  for (const Uuid& key_id : others)
+    EXPECT_TRUE(fetch(key_id, "sae-b2"));
 }
 
 TEST_F(ScriptedPeer, BindingsAreAcknowledgedAndTheirRepetitionsIgnored) {

@@ -35,7 +35,7 @@ TEST_F(SharedBlock, IsRefusedForTheSecondPool) {
 TEST_F(SharedBlock, IsRefusedOnceItsKeysAreUsedUp) {
   contact();
   const BlockId block = stocked_block();
-  use_up(block, 1);
+  use_up({block, {0, 256}});
   deliver("link-c", block, 9);
   EXPECT_EQ(refused(), 1);
   EXPECT_EQ(octets_of_c(), 0U);

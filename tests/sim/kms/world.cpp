@@ -142,6 +142,11 @@ void World::kill(std::size_t index) {
   std::erase_if(m_asked, [&](const auto& entry) { return entry.first.first == index; });
 }
 
+void World::end(std::size_t index) {
+  run(index, [&](Kme& kme) { return kme.end(m_now); });
+  kill(index);
+}
+
 // Its connections are gone; what it had sent may still arrive.
 void World::cut(std::size_t index) {
   for (std::size_t other = 0; other < m_nodes.size(); ++other)

@@ -102,6 +102,8 @@ class World {
   void start(std::size_t index);
   // kill -9: memory and connections are lost, the disk stays.
   void kill(std::size_t index);
+  // In order, as on SIGTERM.
+  void end(std::size_t index);
   // A second machine with a copy of that disk; returns its index. Not started.
   std::size_t clone(std::size_t index);
 
