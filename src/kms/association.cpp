@@ -117,10 +117,11 @@ void Association::contact_made() {
   heard();
   m_close_asked.clear();
   m_unshared_links.clear();
-  m_delivery.contact(m_contact.take_peer_restarted());  // before any Close: after it no binding may follow
+  const bool peer_restarted = m_contact.take_peer_restarted();
+  m_delivery.contact(peer_restarted);  // before any Close: after it no binding may follow
+  repeat_voids(peer_restarted);
   m_own.repeat();
   m_opened.repeat();
-  m_counts.repeat();
   m_accept.repeat();
   ask_closes();
   m_site.act(LinkUp{m_config.id});
@@ -359,18 +360,18 @@ std::uint64_t Association::supply_octets() const {
   return m_pool.key_octets() + taken / m_pool.min_sources();
 }
 
-// Octets of key that were used here in this run: by SAEs, and as pads of relay and multicast. Not what is leased:
-// leases are stores for later, taken many keys at a time.
-std::uint64_t Association::spent_octets() const {
-  return m_delivery.spent_octets() + m_own.pad_octets() + m_opened.pad_octets();
+// Octets of key that were used here in this run. Not what is leased: leases are stores for later, taken many keys at a
+// time.
+std::uint64_t Association::used_octets() const {
+  return m_own.used_octets() + m_opened.used_octets();
 }
 
 void Association::count_rates() {
   const auto grown = [](std::uint64_t now, std::uint64_t before) { return now > before ? now - before : 0; };
   m_production.add(grown(supply_octets(), m_counted_supply), m_site.now);
-  m_consumption.add(grown(spent_octets(), m_counted_spent), m_site.now);
+  m_consumption.add(grown(used_octets(), m_counted_use), m_site.now);
   m_counted_supply = supply_octets();
-  m_counted_spent = spent_octets();
+  m_counted_use = used_octets();
 }
 
 // The peer learns of it as it does after any outage: what only one end could use is void at both.

@@ -5,6 +5,7 @@
 // An error from any call is the store's, and ends the run.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -65,6 +66,8 @@ class Association {
   // In contact.
   void send_hop(wire::RelayHop hop);
   void send_transfer(wire::KeyTransfer transfer);
+  // Its keys are nobody's. Told again at contact: what was sent before the connection ended may be lost.
+  void void_transfer(const wire::TransferId& id);
   // False without contact, and when there are not enough slots leased; then leases for so many are taken, as long as
   // somebody goes on asking.
   bool has_pad(std::uint32_t slots);
@@ -86,6 +89,9 @@ class Association {
   void enc_keys(RequestId request, KeyOrder order);
   // `ids`: those of the call.
   void dec_keys(RequestId request, const SaeId& slave, const etsi::DecKeysCall& call, std::vector<Uuid> ids);
+
+  // Announced by the peer under that key_ID.
+  bool knows_key(const Uuid& key_id) const { return m_opened.knows(key_id) || m_transferred.holds(key_id); }
 
   // SAEs here may fetch it, or a part of them may still.
   bool has_key(const Uuid& key_id) const { return m_opened.is_bound(key_id) || m_transferred.holds(key_id); }
@@ -154,7 +160,8 @@ class Association {
   Result<void> take_leases();
   void tell_unshared(const std::string& link);
   std::uint64_t supply_octets() const;
-  std::uint64_t spent_octets() const;
+  std::uint64_t used_octets() const;
+  void repeat_voids(bool peer_restarted);
   void count_rates();
   void tell_low_stock();
   void want_pad(std::uint32_t slots);
@@ -173,17 +180,18 @@ class Association {
   TransferredKeys m_transferred;
   Delivery m_delivery;
 
-  std::set<LeaseId> m_close_asked;         // on this connection, of leases that have not ended
-  std::set<std::string> m_unshared_links;  // that were told of on this connection
-  std::uint32_t m_pad_slots = 0;           // that the relay or multicast waits for,
-  TimePoint m_pad_wanted_until{};          // until then
-  std::optional<TimePoint> m_due;          // housekeeping
-  bool m_end_reported = false;             // of serving
-  bool m_stock_low = false;                // as last told
+  std::set<LeaseId> m_close_asked;                  // on this connection, of leases that have not ended
+  std::set<std::string> m_unshared_links;           // that were told of on this connection
+  std::deque<wire::TransferId> m_voided_transfers;  // the newest that a run of the peer's may hold
+  std::uint32_t m_pad_slots = 0;                    // that the relay or multicast waits for,
+  TimePoint m_pad_wanted_until{};                   // until then
+  std::optional<TimePoint> m_due;                   // housekeeping
+  bool m_end_reported = false;                      // of serving
+  bool m_stock_low = false;                         // as last told
   RateMeter m_production;
   RateMeter m_consumption;
   std::uint64_t m_counted_supply = 0;  // what the meters have seen
-  std::uint64_t m_counted_spent = 0;
+  std::uint64_t m_counted_use = 0;
   Books m_before_run;  // as the store had them
 };
 

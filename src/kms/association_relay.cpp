@@ -6,6 +6,7 @@ namespace quipu::kms {
 namespace {
 
 constexpr Duration kPadDemandTime = std::chrono::milliseconds(100);
+constexpr std::size_t kMaxVoidsRepeated = 256;
 
 }  // namespace
 
@@ -37,6 +38,19 @@ Result<void> Association::dispatch(const wire::KeyTransfer& m) {
 Result<void> Association::dispatch(const wire::KeyTransferVoid& m) {
   m_transferred.receive(m);
   return {};
+}
+
+void Association::void_transfer(const wire::TransferId& id) {
+  m_voided_transfers.push_back(id);
+  if (m_voided_transfers.size() > kMaxVoidsRepeated) m_voided_transfers.pop_front();
+  send(wire::KeyTransferVoid{id});
+}
+
+// What a run of the peer held has ended with it.
+void Association::repeat_voids(bool peer_restarted) {
+  if (peer_restarted) m_voided_transfers.clear();
+  for (const wire::TransferId& id : m_voided_transfers)
+    send(wire::KeyTransferVoid{id});
 }
 
 void Association::send_transfer(wire::KeyTransfer transfer) {

@@ -20,10 +20,8 @@ void Delivery::reply(RequestId request, EtsiReply reply) {
 EtsiReply Delivery::hand_out(etsi::KeyContainer container, AuditDelivery audit) {
   container.simulated = container.simulated || m_pool.simulated() || m_transferred.simulated();
   m_delivered_keys += container.keys.size();
-  for (const etsi::Key& key : container.keys) {
+  for (const etsi::Key& key : container.keys)
     m_delivered_octets += key.bytes.size();
-    m_spent_octets += (key.bytes.size() + kSlotSize - 1) / kSlotSize * kSlotSize;
-  }
   m_site.act(std::move(audit));
   return container;
 }
@@ -106,7 +104,8 @@ bool Delivery::serve(RequestId request, KeyOrder& order, bool last) {
 
 std::optional<std::expected<std::vector<CarvedKey>, etsi::ApiError>> Delivery::carve(const KeyOrder& order, bool last) {
   if (!m_availability.serving(m_site.now)) return std::unexpected(not_serving());
-  if (m_unacknowledged_octets > kMaxUnacknowledged)
+  const std::size_t binding_size = wire::encoded_size(binding_of({}, order));
+  if (m_unacknowledged_octets + order.demand.number * binding_size > kMaxUnacknowledged)
     return std::unexpected(
         unavailable("no keys now: KME " + m_peer.id.value() + " does not acknowledge who may fetch them"));
   if (auto error = over_budget(order)) return std::unexpected(*std::move(error));
@@ -148,9 +147,8 @@ void Delivery::give_up_kept(const KeyOrder& order, const std::vector<CarvedKey>&
   m_site.quotas.settle(order.master, m_peer.id, order.demand.number);
 }
 
-void Delivery::bind(const CarvedKey& key, const KeyOrder& order) {
+wire::Binding Delivery::binding_of(const CarvedKey& key, const KeyOrder& order) const {
   wire::Binding binding;
-  binding.number = wire::BindingNumber(++m_last_binding);
   binding.lease = key.lease;
   binding.slot = key.slot;
   binding.slots = key.slots;
@@ -158,6 +156,12 @@ void Delivery::bind(const CarvedKey& key, const KeyOrder& order) {
   binding.master = order.master;
   binding.slaves = order.slaves;
   binding.is_counted = m_site.quotas.limits(order.master);
+  return binding;
+}
+
+void Delivery::bind(const CarvedKey& key, const KeyOrder& order) {
+  wire::Binding binding = binding_of(key, order);
+  binding.number = wire::BindingNumber(++m_last_binding);
   if (m_link.up()) m_link.send(binding);
   const std::size_t octets = wire::encoded_size(binding);
   m_unacknowledged_octets += octets;
@@ -299,6 +303,11 @@ void Delivery::contact(bool peer_restarted) {
     each.sent = m_site.now;
     m_link.send(each.binding);
   }
+  // At once, and so before it can have a lease of a new run: it does not know what still waits here.
+  m_counts.repeat();
+  if (!m_counts.has_news()) return;
+  m_ack_due = m_site.now;
+  acknowledge_bindings();
 }
 
 }  // namespace quipu::kms

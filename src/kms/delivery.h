@@ -81,9 +81,6 @@ class Delivery {
 
   std::uint64_t delivered_octets() const { return m_delivered_octets; }
 
-  // What those keys took of the pool: whole slots.
-  std::uint64_t spent_octets() const { return m_spent_octets; }
-
  private:
   struct DecWait {
     SaeId master;
@@ -121,6 +118,7 @@ class Delivery {
   // A container that is about to be handed out: counted, and told to the audit log.
   EtsiReply hand_out(etsi::KeyContainer container, AuditDelivery audit);
   EtsiReply hand_out(const KeyOrder& order, std::vector<CarvedKey>& keys, bool simulated);
+  wire::Binding binding_of(const CarvedKey& key, const KeyOrder& order) const;  // without its number
   void bind(const CarvedKey& key, const KeyOrder& order);
   void acknowledge_bindings();
   void forget_acknowledged(wire::BindingNumber up_to);
@@ -144,7 +142,6 @@ class Delivery {
   std::optional<TimePoint> m_ack_due;    // some of them are not acknowledged on this connection
   std::uint64_t m_delivered_keys = 0;
   std::uint64_t m_delivered_octets = 0;
-  std::uint64_t m_spent_octets = 0;
 };
 
 }  // namespace quipu::kms

@@ -229,12 +229,13 @@ class CoreKme final : public Kme {
     auto ids = key_ids_of(call, m_site.config.limits);
     if (!ids) return m_site.act(ReplyEtsi{request, ids.error()});
     Association* const association = find(call.master);
-    // 5.4: the caller names another master than the key's, which any KME may serve.
-    const auto has_one = [&](const auto& other) {
-      return other.second.get() != association &&
-             std::ranges::any_of(*ids, [&](const Uuid& id) { return other.second->has_key(id); });
+    // 5.4: the caller names another master than the key's, which any KME may serve. What another KME says of a key_ID
+    // of that master's means nothing.
+    const auto is_anothers = [&](const Uuid& id) {
+      return (association == nullptr || !association->knows_key(id)) &&
+             std::ranges::any_of(m_associations, [&](const auto& other) { return other.second->has_key(id); });
     };
-    if (std::ranges::any_of(m_associations, has_one)) return m_site.act(ReplyEtsi{request, unauthorised()});
+    if (std::ranges::any_of(*ids, is_anothers)) return m_site.act(ReplyEtsi{request, unauthorised()});
     if (association == nullptr)
       return m_site.act(ReplyEtsi{request, bad_request("master_SAE_ID is not known to this KME")});
     association->dec_keys(request, caller, call, *std::move(ids));

@@ -15,7 +15,7 @@
 
 namespace quipu::kms::wire {
 
-inline constexpr std::uint16_t kVersion = 1;
+inline constexpr std::uint16_t kVersion = 2;
 inline constexpr std::size_t kMaxMessageSize = std::size_t{128} * 1024;
 inline constexpr std::size_t kMaxBlocksPerOffer = 1'024;
 inline constexpr std::size_t kMaxIdSize = 255;     // of a KME or an SAE, octets

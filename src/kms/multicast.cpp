@@ -138,7 +138,7 @@ void Multicast::fail(Pending& pending, const KmeId& peer, wire::RefusalReason re
 void Multicast::give_up(Pending& pending) {
   const KeyOrder& order = pending.carved.order;
   for (const Transfer& transfer : pending.transfers) {
-    if (transfer.stage != Stage::wants_pad) at(transfer.to).send(wire::KeyTransferVoid{transfer.id});
+    if (transfer.stage != Stage::wants_pad) at(transfer.to).void_transfer(transfer.id);
     if (transfer.stage != Stage::held) m_site.quotas.settle(order.master, transfer.to, order.demand.number);
   }
   at(pending.carved.target).delivery().give_up_kept(order, pending.carved.keys);

@@ -2,6 +2,7 @@
 #include "kms/opened_leases.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace quipu::kms {
 
@@ -30,8 +31,10 @@ SecretBytes OpenedLeases::fetch(const Uuid& key_id, const SaeId& slave) {
   QUIPU_ASSERT(taken == 1 && lease.acknowledged);
   SecretBytes key =
       SecretBytes::copy_of(lease.keys.view().subspan(std::size_t{place.slot} * kSlotSize, bound.size_bits / 8));
-  if (!bound.fetched) lease.use.delivered += std::uint64_t{bound.slots} * kSlotSize;
-  bound.fetched = true;
+  if (!std::exchange(bound.fetched, true)) {
+    lease.use.delivered += std::uint64_t{bound.slots} * kSlotSize;
+    m_used_octets += std::uint64_t{bound.slots} * kSlotSize;
+  }
   if (bound.slaves.empty()) retire(lease, found);
   return key;
 }
@@ -250,7 +253,7 @@ OpenedLeases::PadFinding OpenedLeases::take_pad(const std::vector<wire::PadPart>
     lease.use.consumed += size;
     retire(lease, lease.bound.find(part.slot));
   }
-  m_pad_octets += octets.size();
+  m_used_octets += octets.size();
   return PadFinding::taken;
 }
 

@@ -64,8 +64,8 @@ class OpenedLeases {
   // The octets, once: after `taken` and `gone` they are wiped here.
   PadFinding take_pad(const std::vector<wire::PadPart>& parts, SecretBytes& octets);
 
-  // Octets of key that went into pads of the peer's in this run.
-  std::uint64_t pad_octets() const { return m_pad_octets; }
+  // Octets of key that SAEs got out of them in this run, and that went into pads.
+  std::uint64_t used_octets() const { return m_used_octets; }
 
   // Nobody will take it.
   void give_up_pad(const std::vector<wire::PadPart>& parts);
@@ -147,7 +147,7 @@ class OpenedLeases {
   UnfetchedCounts& m_counts;
   std::map<LeaseId, Lease> m_leases;
   std::uint64_t m_last_serial = 0;
-  std::uint64_t m_pad_octets = 0;
+  std::uint64_t m_used_octets = 0;
   std::unordered_map<Uuid, Place> m_places;  // every key_ID that may still be fetched
   std::optional<TimePoint> m_next_expiry;    // of the bindings; not after the earliest
 };

@@ -56,6 +56,7 @@ SecretBytes OwnLeases::take_slots(Lease& lease, std::uint32_t slots) {
   SecretBytes taken = SecretBytes::copy_of(octets);
   wipe(octets.data(), octets.size());
   lease.next += slots;
+  m_used_octets += taken.size();
   lease.finished = lease.left() == 0;
   return taken;
 }
@@ -90,7 +91,6 @@ std::optional<CarvedPad> OwnLeases::carve_pad(std::uint32_t slots) {
     writer.bytes(take_slots(*lease, part).view());
     lease->use.consumed += std::uint64_t{part} * kSlotSize;
   }
-  m_pad_octets += pad.octets.size();
   return pad;
 }
 

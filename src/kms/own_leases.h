@@ -35,8 +35,8 @@ class OwnLeases {
   // So many slots, in at most wire::kMaxPadParts runs; empty, and nothing is taken, when there are not enough.
   std::optional<CarvedPad> carve_pad(std::uint32_t slots);
 
-  // Octets of key that went into pads in this run.
-  std::uint64_t pad_octets() const { return m_pad_octets; }
+  // Octets of key that SAEs got out of them in this run, and that went into pads.
+  std::uint64_t used_octets() const { return m_used_octets; }
 
   // Carved keys whose bindings have to wait: until release() they are not delivered, and their leases are not closed,
   // after which no binding may follow.
@@ -85,8 +85,8 @@ class OwnLeases {
 
   Lease* find(const LeaseId& id);
   // The next slots of a lease, copied out and wiped there.
-  static SecretBytes take_slots(Lease& lease, std::uint32_t slots);
-  static CarvedKey carve_one(Lease& lease, const Demand& demand);
+  SecretBytes take_slots(Lease& lease, std::uint32_t slots);
+  CarvedKey carve_one(Lease& lease, const Demand& demand);
   std::uint32_t obtainable(const Demand& demand, bool with_pending) const;
   // Leases that can still give a key of so many slots.
   std::size_t count_for(std::uint32_t slots_per_key) const;
@@ -103,7 +103,7 @@ class OwnLeases {
   Pool& m_pool;
   KmLink& m_link;
   std::list<Lease> m_leases;  // in order of age
-  std::uint64_t m_pad_octets = 0;
+  std::uint64_t m_used_octets = 0;
 };
 
 }  // namespace quipu::kms

@@ -113,7 +113,7 @@ struct Books {
   std::uint64_t stock = 0;      // free to be leased by either end
   std::uint64_t leased = 0;     // in leases that are open here, of either holder
   std::uint64_t delivered = 0;  // handed to an SAE here
-  std::uint64_t consumed = 0;   // used up as pad of the relay between the two KMEs
+  std::uint64_t consumed = 0;   // used up as pads between the two KMEs: by relay and multicast
   std::uint64_t burnt = 0;      // given up without being handed out here
   std::uint64_t expired = 0;    // meant for a slave SAE here that did not fetch in time
   std::uint64_t voided = 0;     // in blocks that were voided

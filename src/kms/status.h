@@ -51,7 +51,7 @@ struct PoolStatus {
   std::uint64_t violations = 0;        // connections that the peer broke a rule on, in this run
   std::optional<double> oldest_age_s;  // of the oldest block in stock; absent when empty or the clock went back
   double production_bit_s = 0;         // averaged over about a minute: material that became usable
-  double consumption_bit_s = 0;        // likewise: keys that were handed out here
+  double consumption_bit_s = 0;        // likewise: handed out here, and used as pads
   // stock / (consumption - production); absent while stock does not shrink, and in the first minute of the run
   std::optional<double> runway_s;
 };

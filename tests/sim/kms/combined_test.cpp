@@ -199,7 +199,7 @@ TEST_F(CombinedPeer, ALeaseWithoutAPartOfEachDeviceIsRefused) {
 }
 
 TEST_F(CombinedPeer, APeerThatCombinesOtherwiseIsToldSo) {
-  say(wire::Hello{1, KmeId("b"), KmeId("a"), instance, {}, 1});
+  say(wire::Hello{wire::kVersion, KmeId("b"), KmeId("a"), instance, {}, 1});
   expect_goodbye(wire::GoodbyeReason::combiner);
 }
 

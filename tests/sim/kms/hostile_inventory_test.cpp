@@ -27,7 +27,7 @@ class HostileInventory : public ScriptedPeer {
     const auto* hello = last<wire::Hello>();
     ASSERT_NE(hello, nullptr);
     const wire::Nonce theirs = hello->nonce;
-    say(wire::Hello{1, KmeId("b"), KmeId("a"), instance, {}});
+    say(wire::Hello{wire::kVersion, KmeId("b"), KmeId("a"), instance, {}});
     say(wire::Contact{theirs, {1}});
     ASSERT_FALSE(closed);
   }

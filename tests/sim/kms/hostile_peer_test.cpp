@@ -117,6 +117,24 @@ TEST_F(HostilePeer, ABindingThatNobodyHereMayFetchIsGivenUp) {
   EXPECT_EQ(pool().books.burnt, 96U);
 }
 
+// key_IDs are no secret.
+TEST_F(HostilePeer, CannotTakeKeyIdsOfAnotherPool) {
+  contact();
+  const auto announce = [&](const BlockId& block, const std::string& master) {
+    const wire::Lease theirs = lease(20, {{block, {0, 64}}}, instance);
+    EXPECT_TRUE(ask<wire::Ack>(theirs));
+    say(wire::Ack{last<wire::Open>()->number});
+    say(wire::Binding{wire::BindingNumber(1), theirs.id, 0, 1, 256, SaeId(master), {SaeId("sae-a")}});
+    return KeyId(theirs.key_ids[0].text());
+  };
+  const KeyId key_id = announce(stocked_block(), "sae-b");
+  speak_as("c");
+  EXPECT_EQ(announce(stocked_block(9, "link-c"), "sae-c"), key_id);
+  take(kme->etsi_request(RequestId(1), SaeId("sae-a"), etsi::DecKeysCall{SaeId("sae-b"), {{key_id}}}, now));
+  ASSERT_EQ(replies.size(), 1U);
+  EXPECT_TRUE(std::holds_alternative<etsi::KeyContainer>(replies[0]));
+}
+
 // What is refused anyway costs nobody his unfetched keys.
 TEST_F(HostilePeer, ALeaseOverTakenSlotsMakesNoRoom) {
   contact();

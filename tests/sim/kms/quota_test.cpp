@@ -128,6 +128,41 @@ TEST_F(Quota, DoesNotCountWhatNobodyGot) {
   EXPECT_EQ(ask_both()->error(), 503U);
 }
 
+// The void of a transfer cannot get there while the connection is down.
+TEST_F(Quota, DoesNotCountWhatIsVoidOnceThereIsContact) {
+  bool dropped = false;
+  world.meddle([&](std::size_t from, std::size_t to, SecretBytes message) {
+    std::vector<SecretBytes> out;
+    const bool is_ack = message.view()[0] == static_cast<std::uint8_t>(wire::MessageType::ack);
+    if (!dropped || from != kC || to != kA || !is_ack) out.push_back(std::move(message));
+    return out;
+  });
+  for (int i = 0; i < 4; ++i) {
+    dropped = true;
+    const auto lost = begin_both();
+    world.settle();
+    world.disconnect(kA, kC);
+    EXPECT_EQ(lost->error(), 503U);
+    dropped = false;
+    connect();
+    world.advance(kTransferPause + milliseconds(100));
+  }
+  for (int i = 0; i < 3; ++i)
+    EXPECT_TRUE(ask_both()->ok());
+}
+
+// Of what waits there the new run learns before it hands out a key.
+TEST_F(Quota, CountsWhatARunBeforeHandedOut) {
+  for (int i = 0; i < 3; ++i)
+    EXPECT_TRUE(ask_b()->ok());
+  world.kill(kA);
+  world.start(kA);
+  connect();
+  const auto more = world.enc_keys(kA, "sae-a", "sae-b");
+  world.settle();
+  EXPECT_EQ(more->error(), 503U);
+}
+
 // Counts are worth a message only to a peer that limits the master.
 class CountedBindings : public ScriptedPeer {
  protected:

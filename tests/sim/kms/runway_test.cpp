@@ -52,6 +52,30 @@ TEST_F(Runway, IsTheStockByWhatIsUsed) {
   }
 }
 
+// At the further KME the pad of the transfer is what the pool has lost, not the key that it brought.
+TEST(RunwayOfAFurtherKme, CountsATransferOnce) {
+  World world{33, 3};
+  for (std::size_t i = 0; i < world.nodes(); ++i)
+    world.start(i);
+  for (const std::size_t other : {std::size_t{1}, std::size_t{2}})
+    world.connect(0, other);
+  world.settle();
+  for (const std::size_t other : {std::size_t{1}, std::size_t{2}})
+    for (int i = 0; i < 4; ++i)
+      world.make_block(0, other, 16'384);
+  world.advance(std::chrono::minutes(3));
+  etsi::KeyRequest request;
+  request.additional_slave_sae_ids = {SaeId("sae-c")};
+  for (int i = 0; i < 100; ++i) {
+    const auto enc = world.enc_keys(0, "sae-a", "sae-b", request);
+    world.advance(seconds(1));
+    ASSERT_TRUE(world.dec_keys(2, "sae-c", "sae-a", enc->ids())->ok());
+  }
+  const double at_a = world.pool(0, 2).consumption_bit_s;
+  EXPECT_GT(at_a, 0);
+  EXPECT_NEAR(world.pool(2, 0).consumption_bit_s, at_a, at_a / 20);
+}
+
 // On a trusted node nothing else uses the key of its links.
 TEST(RunwayOfATrustedNode, CountsThePadsOfTheRelay) {
   Network net(22, 3, Topology::line(3, 16'384));

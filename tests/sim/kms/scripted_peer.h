@@ -38,7 +38,15 @@ class ScriptedPeer : public testing::Test {
 
   virtual std::string own_id() const { return "a"; }
 
-  virtual std::string peer_id() const { return "b"; }
+  virtual std::string peer_id() const { return m_speaks_as; }
+
+  // From here on it is that peer, on a connection of its own, in contact.
+  void speak_as(const std::string& peer) {
+    m_speaks_as = peer;
+    m_link = LinkId(8);
+    take(kme->link_connected(m_link, KmeId(peer), now));
+    contact();
+  }
 
   // What the KME says, and whether it ends the connection.
   void take(Actions actions) {
@@ -56,7 +64,7 @@ class ScriptedPeer : public testing::Test {
     }
   }
 
-  void say(const wire::Message& message) { take(kme->link_received(kLink, wire::encode(message).view(), now)); }
+  void say(const wire::Message& message) { take(kme->link_received(m_link, wire::encode(message).view(), now)); }
 
   // Says something and returns the only thing that is answered to it, passing over the KME's own requests.
   template <class Answer, class Request>
@@ -105,7 +113,7 @@ class ScriptedPeer : public testing::Test {
     const auto* hello = last<wire::Hello>();
     ASSERT_NE(hello, nullptr);
     const wire::Nonce theirs = hello->nonce;
-    say(wire::Hello{1, KmeId(peer_id()), KmeId(own_id()), instance, {}, hello->min_sources});
+    say(wire::Hello{wire::kVersion, KmeId(peer_id()), KmeId(own_id()), instance, {}, hello->min_sources});
     const auto* summary = last<wire::Contact>();
     ASSERT_NE(summary, nullptr);
     say(wire::Contact{theirs, summary->inventory});  // we have the same
@@ -187,6 +195,8 @@ class ScriptedPeer : public testing::Test {
   wire::OfferedBlock offered;
 
  private:
+  LinkId m_link = kLink;
+  std::string m_speaks_as = "b";
   std::uint64_t m_last_binding = 0;
 };
 

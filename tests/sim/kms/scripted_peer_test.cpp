@@ -8,17 +8,17 @@ namespace {
 // --- contact ---
 
 TEST_F(ScriptedPeer, AnotherVersionIsNotSpoken) {
-  say(wire::Hello{2, KmeId("b"), KmeId("a"), instance, {}});
+  say(wire::Hello{wire::kVersion + 1, KmeId("b"), KmeId("a"), instance, {}});
   expect_goodbye(wire::GoodbyeReason::version);
 }
 
 TEST_F(ScriptedPeer, AnotherIdentityIsRefused) {
-  say(wire::Hello{1, KmeId("c"), KmeId("a"), instance, {}});
+  say(wire::Hello{wire::kVersion, KmeId("c"), KmeId("a"), instance, {}});
   expect_goodbye(wire::GoodbyeReason::identity);
 }
 
 TEST_F(ScriptedPeer, ARunThatDoesNotRepeatTheNonceIsNotAlive) {
-  say(wire::Hello{1, KmeId("b"), KmeId("a"), instance, {}});
+  say(wire::Hello{wire::kVersion, KmeId("b"), KmeId("a"), instance, {}});
   say(wire::Contact{wire::Nonce{1}, last<wire::Contact>()->inventory});
   expect_goodbye(wire::GoodbyeReason::violation);
 }
@@ -28,7 +28,7 @@ TEST_F(ScriptedPeer, NoRequestBeforeContactAndNoContactAfterIt) {
   expect_goodbye(wire::GoodbyeReason::violation);
   SetUp();
   contact();
-  say(wire::Hello{1, KmeId("b"), KmeId("a"), instance, {}});
+  say(wire::Hello{wire::kVersion, KmeId("b"), KmeId("a"), instance, {}});
   expect_goodbye(wire::GoodbyeReason::violation);
 }
 
@@ -346,7 +346,7 @@ TEST_F(ScriptedPeer, BindingsOfANewRunAreHeardAfterABrokenContact) {
   say(wire::Binding{wire::BindingNumber(5), before.id, 0, 1, 256, SaeId("sae-b"), {SaeId("sae-a")}});
   instance = InstanceId(uuid(201));
   take(kme->link_connected(kLink, KmeId("b"), now));
-  say(wire::Hello{1, KmeId("b"), KmeId("a"), instance, {}});
+  say(wire::Hello{wire::kVersion, KmeId("b"), KmeId("a"), instance, {}});
   say(wire::Contact{last<wire::Hello>()->nonce, {}});
   take(kme->link_connected(kLink, KmeId("b"), now));
   contact();

@@ -35,7 +35,7 @@ class Peer {
   explicit Peer(std::unique_ptr<net::TlsStream> stream) : m_stream(std::move(stream)) {
     m_stream->start({.on_message = [this](ByteView octets) { hear(octets); },
                      .on_closed = [this](const Error&) { m_closed = true; }});
-    say(wire::Hello{1, KmeId("kme-a"), KmeId("kme-b"), kms::InstanceId(Uuid{{1}}), {}});
+    say(wire::Hello{wire::kVersion, KmeId("kme-a"), KmeId("kme-b"), kms::InstanceId(Uuid{{1}}), {}});
   }
 
   void say(const wire::Message& message) { ASSERT_TRUE(m_stream->send(wire::encode(message).view()).has_value()); }
