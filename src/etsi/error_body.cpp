@@ -4,30 +4,67 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ids.h"
 #include "etsi/json.h"
 
 namespace quipu::etsi {
 namespace {
 
 constexpr std::size_t kMaxBody = std::size_t{16} * 1024;  // what is longer is no message
-constexpr std::size_t kMaxMessage = 200;                  // octets of a server's text that we look at
+constexpr std::size_t kMaxMessage = 200;                  // octets of a server's text that are repeated, or searched
+constexpr std::size_t kShortestKey = 12;                  // characters: 64 bit in base64
 constexpr std::array<std::string_view, 3> kNames = {"message", "detail", "error"};
 
-// One line of ASCII, each run of anything else as one space. A word that is longer than any UUID may be a key: it is
-// left out.
+bool is_within(char c, char first, char last) {
+  return c >= first && c <= last;
+}
+
+// The characters of base64, of either alphabet, and so those of a UUID.
+bool is_of_word(char c) {
+  return is_within(c, 'a', 'z') || is_within(c, 'A', 'Z') || is_within(c, '0', '9') ||
+         std::string_view("+/=-_").find(c) != std::string_view::npos;
+}
+
+// A key of 64 bit or more, in base64 or hex, has all but certainly digits or letters of both cases behind its first
+// character.
+bool may_be_key(std::string_view word) {
+  const auto has = [word](char first, char last) {
+    return std::ranges::any_of(word.substr(1), [=](char c) { return is_within(c, first, last); });
+  };
+  if (word.size() < kShortestKey || Uuid::parse(word)) return false;
+  return has('0', '9') || (has('a', 'z') && has('A', 'Z'));
+}
+
+// One line of ASCII, each run of anything else as one space, and what may be a key as "...". Cut between words.
 std::string clean(std::string_view text) {
-  constexpr std::size_t kLongestWord = 36;
   std::string out;
-  std::size_t word = 0;
-  for (const char c : text.substr(0, kMaxMessage)) {
-    const bool in_word = c > ' ' && c <= '~';
-    if (!in_word && out.ends_with(' ')) continue;
-    word = in_word ? word + 1 : 0;
-    if (word == kLongestWord + 1) out.replace(out.size() - kLongestWord, kLongestWord, "...");
-    if (word <= kLongestWord) out += in_word ? c : ' ';
+  while (!text.empty()) {
+    const auto word_end = std::ranges::find_if_not(text, is_of_word);
+    const auto word_size = static_cast<std::size_t>(word_end - text.begin());
+    std::string_view part = text.substr(0, std::max<std::size_t>(word_size, 1));
+    text.remove_prefix(part.size());
+    if (!is_within(part[0], '!', '~')) part = " ";
+    if (may_be_key(part)) part = "...";
+    if (part == " " && (out.empty() || out.ends_with(' '))) continue;
+    if (out.size() + part.size() > kMaxMessage) break;
+    out += part;
   }
   return out;
 }
+
+bool tells_exhaustion(std::string_view text) {
+  constexpr std::array<std::string_view, 6> kWords = {"enough", "insufficient",  "exhaust",
+                                                      "no key", "not available", "unavailable"};
+  const auto lower = [](char c) { return is_within(c, 'A', 'Z') ? static_cast<char>(c - 'A' + 'a') : c; };
+  return std::ranges::any_of(kWords, [&](std::string_view word) {
+    return !std::ranges::search(text.substr(0, kMaxMessage), word, {}, lower).empty();
+  });
+}
+
+struct Told {
+  std::string message{};
+  bool exhaustion = false;
+};
 
 class MessageReader final : public JsonVisitor {
  public:
@@ -38,15 +75,15 @@ class MessageReader final : public JsonVisitor {
     const auto rank = static_cast<std::size_t>(std::ranges::find(kNames, path[0]) - kNames.begin());
     if (rank >= m_rank) return {};
     m_rank = rank;
-    m_message = clean(text);
+    m_told = {clean(text), tells_exhaustion(text)};
     return {};
   }
 
-  std::string message() && { return std::move(m_message); }
+  Told told() && { return std::move(m_told); }
 
  private:
   std::size_t m_rank = kNames.size();
-  std::string m_message;
+  Told m_told;
 };
 
 // Strings with escapes in them are not handed out by walk_json(): those that it could not resolve become spaces.
@@ -61,27 +98,23 @@ SecretBytes without_escapes(ByteView json) {
   return out;
 }
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+Told read(ByteView body) {
+  if (body.empty() || body.size() > kMaxBody || body[0] == '<') return {};
+  const SecretBytes plain = without_escapes(body);
+  MessageReader reader;
+  if (!walk_json(plain.view(), reader)) return {};
+  return std::move(reader).told();
 }
 
 }  // namespace
 
 std::string message_of(ByteView body) {
-  if (body.empty() || body.size() > kMaxBody || body[0] == '<') return {};
-  const SecretBytes plain = without_escapes(body);
-  MessageReader reader;
-  if (!walk_json(plain.view(), reader)) return {};
-  return std::move(reader).message();
+  return read(body).message;
 }
 
 bool speaks_of_exhaustion(ByteView body) {
-  constexpr std::array<std::string_view, 6> kWords = {"enough", "insufficient",  "exhaust",
-                                                      "no key", "not available", "unavailable"};
-  const std::string message = message_of(body);
-  const std::string_view text = message.empty() ? as_text(body).substr(0, kMaxMessage) : std::string_view(message);
-  return std::ranges::any_of(
-      kWords, [&](std::string_view word) { return !std::ranges::search(text, word, {}, lower).empty(); });
+  const Told told = read(body);
+  return told.message.empty() ? tells_exhaustion(as_text(body)) : told.exhaustion;
 }
 
 }  // namespace quipu::etsi

@@ -10,7 +10,8 @@
 namespace quipu::etsi {
 
 // The first of the strings "message" (the standard's), "detail" and "error" (seen in the field) of a JSON object, cut,
-// as one line of ASCII. Empty for any other body. Of the rest, no copy is left.
+// as one line of ASCII, with "..." for each word that may be a key. Empty for any other body. Of the rest, no copy is
+// left.
 std::string message_of(ByteView body);
 
 // Whether the body speaks of too little key material: in its message or, if it has none, in its first words.

@@ -277,6 +277,7 @@ TEST(Refusals, ByStatusAndText) {
   EXPECT_EQ(enc_error(429, ""), Errc::exhausted);
   EXPECT_EQ(enc_error(400, R"({"message":"Not enough key material available"})"), Errc::exhausted);
   EXPECT_EQ(enc_error(400, R"({"detail":"Insufficient keys"})"), Errc::exhausted);
+  EXPECT_EQ(enc_error(400, R"({"error":"InsufficientKeyMaterial"})"), Errc::exhausted);
   EXPECT_EQ(enc_error(400, "Not ENOUGH keys"), Errc::exhausted);
   EXPECT_EQ(enc_error(400, "wrong size"), Errc::refused);
   EXPECT_EQ(enc_error(400, R"({"message":"size shall be a multiple of 8"})"), Errc::refused);
@@ -307,8 +308,9 @@ TEST(Refusals, RepeatTheServersWordsCleaned) {
   EXPECT_EQ(text(R"({"message":")" + words + R"("})").size(), 223U);
   const std::string uuid = "bc490419-7d60-487f-adc1-4ddcc177c139";
   EXPECT_EQ(text(R"({"message":"no )" + uuid + " " + uuid + "x/" + uuid + R"( here"})"),
-            "KME answered HTTP 500: no " + uuid + " ... here")
-      << "a key may be told in a message";
+            "KME answered HTTP 500: no " + uuid + " ... here");
+  const std::string plain = "Authentication failed, INSUFFICIENT_RIGHTS: api/keys/sae-b/enc_keys, slave_SAE_1; " + uuid;
+  EXPECT_EQ(text(R"({"message":")" + plain + R"("})"), "KME answered HTTP 500: " + plain);
 }
 
 // A gateway may give any status to what the KME answered, and cut it anywhere.
@@ -334,6 +336,20 @@ TEST(Refusals, NeverRepeatAKey) {
   }
   const std::string message = R"({"message":")" + key_text + R"("})";
   EXPECT_EQ(parse_enc_keys_reply(206, as_bytes(message), 1, 256).error().text, "KME answered HTTP 206");
+}
+
+TEST(Refusals, RepeatNoKeyThatAMessageTells) {
+  for (const std::string key : {"dGhlIGtleSBvZiB0aGlydHktdHdvIG9jdGV0cyBsb25n", "dGhlIGtleSBvZiB0d2VudHktc2V2ZW4gb2N0",
+                                "dGhlIGtleQo=", "746865206b657920"}) {
+    for (std::size_t before = 0; before < 250; ++before) {
+      std::string words(before, 'x');
+      for (std::size_t i = 0; i < before; i += 5)
+        words[before - 1 - i] = ' ';
+      const std::string body = R"({"message":")" + words + key + R"(: refused"})";
+      const std::string text = parse_status_reply(500, as_bytes(body)).error().text;
+      EXPECT_EQ(text.find(key.substr(0, 2)), std::string::npos) << text;
+    }
+  }
 }
 
 }  // namespace
