@@ -64,6 +64,14 @@ Result<void> sync_folder_of(const std::filesystem::path& path) {
   return {};
 }
 
+// Whether that name, in that folder where it is no absolute one, is the open file's.
+bool is_name_of(int fd, int folder, const char* name) {
+  struct stat of_file{};
+  struct stat of_name{};
+  return ::fstat(fd, &of_file) == 0 && ::fstatat(folder, name, &of_name, AT_SYMLINK_NOFOLLOW) == 0 &&
+         of_name.st_dev == of_file.st_dev && of_name.st_ino == of_file.st_ino;
+}
+
 std::string name_for_now(const std::filesystem::path& path) {
   return path.string() + ".new." + std::to_string(::getpid());
 }
@@ -98,7 +106,11 @@ Result<NewFile> NewFile::create(std::filesystem::path path, mode_t mode) {
 }
 
 NewFile::~NewFile() {
-  if (m_fd) ::unlink(m_path.c_str());
+  if (m_fd && has_its_name()) ::unlink(m_path.c_str());
+}
+
+bool NewFile::has_its_name() const {
+  return is_name_of(m_fd.get(), AT_FDCWD, m_path.c_str());
 }
 
 Result<void> NewFile::move_from(const std::filesystem::path& from, uid_t owner) {
@@ -116,10 +128,12 @@ Result<void> NewFile::move_from(const std::filesystem::path& from, uid_t owner) 
   auto copied = copy_all(source.get(), m_fd.get(), m_path.string());
   if (copied && ::fsync(m_fd.get()) != 0) copied = fail_system(m_path.string());
   if (copied) copied = sync_folder_of(m_path);
+  if (copied && !has_its_name())
+    return fail(
+        Errc::conflict,
+        m_path.string() + " was moved away or replaced meanwhile: what it was to hold stays in " + from.string());
   // Meanwhile another may have got the name: it is for somebody else.
-  struct stat named{};
-  if (::fstatat(folder.get(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == of_source.st_ino)
-    ::unlinkat(folder.get(), name.c_str(), 0);
+  if (is_name_of(source.get(), folder.get(), name.c_str())) ::unlinkat(folder.get(), name.c_str(), 0);
   if (copied) m_fd.reset();
   return copied;
 }

@@ -23,7 +23,7 @@ Result<void> write_new_file(const std::filesystem::path& path, ByteView contents
 Result<void> replace_file(const std::filesystem::path& path, ByteView contents, mode_t mode);
 
 // A file that is made, empty, before the work whose result it shall hold: what is in its way shows at once. It is gone
-// with this object unless it was filled.
+// with this object unless it was filled, or its name is another file's meanwhile.
 class NewFile {
  public:
   // Errc::conflict as above.
@@ -35,11 +35,14 @@ class NewFile {
 
   // Moves what a file holds here, of any length and from another file system too: whole and durable before the old name
   // goes, which goes as well when there is no room for it here. Whoever named the file to us is `owner`, and gets
-  // nothing moved but a regular file of its own, in a folder of its own or of root's: else Errc::not_permitted. Once.
+  // nothing moved but a regular file of its own, in a folder of its own or of root's: else Errc::not_permitted.
+  // Errc::conflict, and the old name stays, when our name is gone or another file's. Once.
   Result<void> move_from(const std::filesystem::path& from, uid_t owner);
 
  private:
   NewFile(std::filesystem::path path, UniqueFd fd) : m_path(std::move(path)), m_fd(std::move(fd)) {}
+
+  bool has_its_name() const;
 
   std::filesystem::path m_path;
   UniqueFd m_fd;  // until it is filled

@@ -49,6 +49,29 @@ TEST_F(MovedFile, OfSomebodyElseStaysWhereItIs) {
   EXPECT_FALSE(exists(folder / "to"));
 }
 
+// FILE may be the very name that the daemon gives what it makes.
+TEST_F(MovedFile, StaysWhereItIsWhenTheNewNameIsAnotherFiles) {
+  {
+    auto to = NewFile::create(folder / "to", 0600);
+    ASSERT_TRUE(to);
+    std::filesystem::rename(make("from"), folder / "to");
+    const auto moved = to->move_from(folder / "to", ::geteuid());
+    ASSERT_FALSE(moved);
+    EXPECT_EQ(moved.error().code, Errc::conflict);
+  }
+  EXPECT_EQ(file_size(folder / "to"), 7U);
+}
+
+TEST_F(MovedFile, StaysWhereItIsWhenTheNewNameIsGone) {
+  auto to = NewFile::create(folder / "to", 0600);
+  ASSERT_TRUE(to);
+  std::filesystem::remove(folder / "to");
+  const auto moved = to->move_from(make("from"), ::geteuid());
+  ASSERT_FALSE(moved);
+  EXPECT_EQ(moved.error().code, Errc::conflict);
+  EXPECT_EQ(file_size(folder / "from"), 7U);
+}
+
 TEST_F(MovedFile, IsNoPipeAndNoLink) {
   const auto pipe = folder / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
