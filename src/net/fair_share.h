@@ -19,9 +19,9 @@ struct HeldConnection {
   TimePoint since{};        // its last answer was sent, or it came
 };
 
-// The one whose place it takes: of the caller that holds most, who may be the newcomer itself, and strangers before
-// all others; the one that waits longest for a request. A busy one gives way only to a caller that will still hold
-// fewer. Empty: the newcomer has to go.
+// The one whose place it takes: a stranger's before all others; then one that waits for a request, longest, of the
+// caller that holds most, or else of the newcomer's own; then a busy one of the caller that holds most, where the
+// newcomer's will still hold fewer. Empty: the newcomer has to go.
 std::optional<std::uint64_t> gives_way_to(std::string_view newcomer, std::span<const HeldConnection> held);
 
 }  // namespace quipu::net
