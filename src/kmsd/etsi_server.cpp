@@ -70,7 +70,8 @@ EtsiServer::EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& sa
     : m_sae_id_from(sae_id_from),
       m_on_call(std::move(on_call)),
       m_strangers(loop, log, event::kEtsi014Refused, "a connection to the ETSI 014 server was refused"),
-      m_unknown(loop, log, event::kSaeUnknown, "a certificate of our authority names no SAE of this KME") {
+      m_unknown(loop, log, event::kSaeUnknown,
+                "a certificate of our authority names no SAE of this KME, or has ended") {
   for (const config::SaeConfig& sae : saes)
     m_saes.push_back(sae.id);
 }
@@ -93,8 +94,8 @@ void EtsiServer::handle(net::HttpRequest request, net::Responder responder) {
   }
   // The handshake has looked at it, which may be long ago.
   if (request.peer->not_after < service::wall_now()) {
-    m_strangers.note(request.remote, {Errc::authentication,
-                                      "the certificate of SAE " + caller->value() + " has ended since it connected"});
+    m_unknown.note(request.remote, {Errc::authentication,
+                                    "the certificate of SAE " + caller->value() + " has ended since it connected"});
     return refuse(std::move(responder), kms::unauthorised());
   }
   auto call = etsi::parse_call(request.method, request.target, request.body.view());

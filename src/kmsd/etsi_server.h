@@ -43,7 +43,7 @@ class EtsiServer {
 
   void stop(Duration grace, net::Callback<void()> done) { m_server->stop(grace, std::move(done)); }
 
-  // Connections that ended in TLS, or by what is no HTTP request: no SAE's request was taken.
+  // Connections that ended in TLS, by what is no HTTP request, or as too many: no SAE's request was taken.
   std::uint64_t refused_connections() const { return m_strangers.total(); }
 
   std::uint64_t requests() const { return m_last_request; }

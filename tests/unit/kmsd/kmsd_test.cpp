@@ -194,7 +194,14 @@ TEST_F(KmsdTest, AKeptConnectionServesNoLongerThanItsCertificate) {
     status = ask(kStatus);
   while (status == "HTTP/1.1 200");
   EXPECT_EQ(status, "HTTP/1.1 401");
+  const auto refused_connections = [this] {
+    const auto reply = control::parse_reply(ask_control(control::StatusRequest{}));
+    return control::kms_status_from_json(std::get<std::string>(*reply))->refused_connections;
+  };
+  const auto refused = refused_connections();
   EXPECT_EQ(ask(kEncKeys), "HTTP/1.1 401");
+  EXPECT_EQ(refused_connections(), refused) << "this one is a request";
+  EXPECT_THAT(sink.values("sae_unknown", "error"), testing::ElementsAre(testing::HasSubstr("has ended since")));
 }
 
 // Nor does it serve a request that came before the end, and waits for keys.
