@@ -15,8 +15,8 @@ void print(std::string_view what, const std::vector<std::string>& names) {
 }
 
 // A configuration that the daemon refuses leaves the old one in force.
-ExitCode reload(const std::string& socket, bool as_json) {
-  const auto reply = ask(socket, control::ReloadRequest{}, kWorkPatience);
+ExitCode reload(const std::string& socket, std::chrono::milliseconds patience, bool as_json) {
+  const auto reply = ask(socket, control::ReloadRequest{}, patience);
   if (!reply) return report(reply.error());
   const auto json = result_of(*reply);
   if (!json) {
@@ -49,8 +49,11 @@ void add_reload(CLI::App& program, Invocation& invocation) {
   auto as_json = std::make_shared<bool>(false);
   verb.add_flag("--kms", *kms, "Ask quipu-kmsd instead");
   verb.add_flag("--json", *as_json, "As one line of JSON");
-  on_run(verb, invocation,
-         [&invocation, kms, as_json] { return reload(*kms ? invocation.kms_socket : invocation.socket, *as_json); });
+  on_run(verb, invocation, [&invocation, kms, as_json] {
+    // With a new store key the KMS works through its store first.
+    return *kms ? reload(invocation.kms_socket, kWorkPatience, *as_json)
+                : reload(invocation.socket, kControlPatience, *as_json);
+  });
 }
 
 }  // namespace quipu::cli
