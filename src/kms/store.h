@@ -123,7 +123,7 @@ class Store {
   virtual ~Store() = default;
 
   // Durable and atomic when it returns (see the head of this file). Errc::storage: the file is damaged, or cannot be
-  // used; Errc::io: the disk failed; Errc::exhausted: no space.
+  // used; Errc::not_permitted: it may not be written; Errc::io: the disk failed; Errc::exhausted: no space.
   virtual Result<void> commit(const Transaction& transaction) = 0;
 
   // An empty pool when nothing was ever committed for it.
