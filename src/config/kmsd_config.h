@@ -32,11 +32,11 @@ struct KmeConfig {
 // Where an application's certificate names its SAE id.
 enum class SaeIdFrom : std::uint8_t { san_or_cn, uri_san, dns_san, cn };
 
-// The ETSI GS QKD 014 server.
 // What one request can be given. Each of its keys takes whole parts of kKeyPartBit.
 inline constexpr std::uint32_t kMaxRequestBit = 262'144;
 inline constexpr std::uint32_t kKeyPartBit = 256;
 
+// The ETSI GS QKD 014 server.
 struct Etsi014Config {
   Endpoint listen{};  // port 0: any free one
   TlsFiles tls{};

@@ -25,8 +25,6 @@ class GatheredBlocks {
     m_blocks.push_back(std::move(block));
   }
 
-  bool empty() const { return m_blocks.empty(); }
-
   // When they are to be handed over; empty when there are none.
   std::optional<TimePoint> due() const {
     if (m_blocks.empty()) return std::nullopt;
