@@ -80,7 +80,7 @@ class Database {
   ~Database();
 
   // Opens or creates `path` (mode 0600) for this process alone: Errc::busy when another has it. WAL,
-  // synchronous = FULL, secure_delete, foreign keys, no temporary files. Proves that it is sound.
+  // synchronous = FULL, secure_delete, foreign keys, no temporary files.
   Result<void> open(const std::string& path);
 
   const std::string& path() const { return m_path; }

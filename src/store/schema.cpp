@@ -110,7 +110,22 @@ Result<std::int64_t> read_pragma(Database& database, const char* sql) {
   return row ? query.integer(0) : 0;
 }
 
+// One table at a time: the whole file can only be checked with all of its tables. The free pages are checked with the
+// schema.
+constexpr const char* kCheck =
+    "SELECT name FROM (SELECT 'sqlite_schema' AS name UNION ALL SELECT name FROM sqlite_schema WHERE type = 'table' AND "
+    "name != 'audit') CROSS JOIN pragma_quick_check(name) WHERE quick_check != 'ok' LIMIT 1";
+
 }  // namespace
+
+Result<void> check(Database& database) {
+  QUIPU_TRY_ASSIGN(Query query, database.query(kCheck));
+  QUIPU_TRY_ASSIGN(const bool row, query.step());
+  if (!row) return {};
+  return fail(Errc::storage, fmt::format("{}: its table {} is damaged: move the file away, the pools fill again from "
+                                         "their links",
+                                         database.path(), query.text(0)));
+}
 
 Result<void> migrate(Database& database) {
   QUIPU_TRY_ASSIGN(const std::int64_t application, read_pragma(database, "PRAGMA application_id"));

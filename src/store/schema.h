@@ -6,6 +6,10 @@
 
 namespace quipu::store {
 
+// Reads all of the file but the audit log, and proves that SQLite can: Errc::storage when it is damaged. The audit log
+// may be many times the rest, and a start needs its newest page alone; damage in it shows where it is read.
+Result<void> check(Database& database);
+
 // Brings a store of any earlier version, or an empty file, to today's, in one transaction. Errc::unsupported for a
 // store of a later version (nothing is changed), Errc::storage for a database that is something else.
 Result<void> migrate(Database& database);

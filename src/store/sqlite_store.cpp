@@ -77,6 +77,7 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, 
                                                        std::optional<Secret<32>> previous_key) {
   auto connection = std::make_unique<Connection>(rng);
   QUIPU_TRY(connection->database.open(path));
+  QUIPU_TRY(check(connection->database));
   if (auto done = migrate(connection->database); !done) return fail_at(path, std::move(done).error());
   std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(connection)));
   auto sealed = store->seal_with(std::move(store_key), std::move(previous_key));

@@ -16,6 +16,8 @@ namespace {
 using test::Scratch;
 using testing::HasSubstr;
 
+constexpr std::size_t kPageSize = 4096;  // of the file
+
 class SqliteStoreTest : public testing::Test {
  protected:
   Result<std::unique_ptr<SqliteStore>> try_open(std::uint8_t key = 1) {
@@ -36,6 +38,16 @@ class SqliteStoreTest : public testing::Test {
     ASSERT_TRUE(database.open(path).has_value());
     const auto done = database.execute(sql);
     ASSERT_TRUE(done.has_value()) << done.error().text;
+  }
+
+  // Of the file, from 1.
+  std::size_t root_page(std::string_view table) {
+    Database database;
+    EXPECT_TRUE(database.open(path).has_value());
+    auto query = database.query("SELECT rootpage FROM sqlite_schema WHERE name = ?");
+    query->bind(table);
+    EXPECT_EQ(query->step(), true);
+    return static_cast<std::size_t>(query->integer(0));
   }
 
   static kms::Transaction one_block(const BlockId& id, ByteView material) {
@@ -314,6 +326,41 @@ TEST_F(SqliteStoreTest, ADamagedFileIsAnErrorOrNoMatter) {
     }
   }
   EXPECT_GT(refused, 0);
+}
+
+// What is damaged of it shows when it is read.
+TEST_F(SqliteStoreTest, AStartDoesNotReadTheAuditLog) {
+  for (const char text : {'x', 'y'})
+    ASSERT_TRUE(open()->audit().append(std::string(100'000, text), WallTime{}).has_value());
+  std::string file = scratch.read("kms.db");
+  int cut = 0;
+  // What leads to the next page of the file.
+  for (std::size_t page = 0; page < file.size(); page += kPageSize)
+    if (file.substr(page + 4, kPageSize - 4) == std::string(kPageSize - 4, 'x') && ++cut > 0)
+      file.replace(page, 4, "\xff\xff\xff\xff");
+  ASSERT_GT(cut, 10);
+  scratch.write("kms.db", file);
+  const auto store = open();
+  ASSERT_NE(store, nullptr);
+  EXPECT_EQ(store->audit().read(0, 1).error().code, Errc::storage);
+  EXPECT_EQ(store->audit().read(1, 1)->at(0).text, std::string(100'000, 'y'));
+  EXPECT_TRUE(store->audit().append("z", WallTime{}).has_value());
+}
+
+TEST_F(SqliteStoreTest, AStartReadsEveryOtherTable) {
+  ASSERT_TRUE(open()->commit(one_block(block, Bytes(64, 7))).has_value());
+  const std::string whole = scratch.read("kms.db");
+  for (const char* const table :
+       {"store_key", "pools", "blocks", "chunks", "leases", "retired_instances", "source_marks"}) {
+    std::string damaged = whole;
+    damaged.replace(kPageSize * (root_page(table) - 1), kPageSize, kPageSize, '\0');
+    scratch.write("kms.db", damaged);
+    const auto store = try_open();
+    ASSERT_FALSE(store.has_value()) << table;
+    EXPECT_EQ(store.error().code, Errc::storage);
+    EXPECT_THAT(store.error().text, HasSubstr(path));
+    scratch.write("kms.db", whole);
+  }
 }
 
 }  // namespace
