@@ -3,6 +3,8 @@
 
 #include <fmt/chrono.h>
 
+#include <utility>
+
 #include "base/encoding.h"
 #include "kmsd/event_names.h"
 
@@ -63,17 +65,11 @@ Result<void> AuditWriter::write(WallTime now) {
   if (m_text.empty()) return {};
   QUIPU_TRY_ASSIGN(m_head, m_log.append(m_text, now));
   m_text.clear();
-  // The clock may have been set back.
-  if (now < m_next_head && m_next_head - now <= kHeadInterval) return {};
-  const bool first = m_next_head == WallTime();
-  m_next_head = now + kHeadInterval;
-  tell_head();
-  // Not by each start: it may be one of many, and the clock not set yet.
-  if (first) return {};
-  return m_log.drop_before(now - m_keep);
+  return {};
 }
 
 void AuditWriter::tell_head() {
+  if (std::exchange(m_told, m_head.number) == m_head.number) return;
   m_sink.info(event::kAuditHead, "whoever notes this can tell later that nothing before it was changed or taken out",
               {{"page", fmt::to_string(m_head.number)}, {"hash", to_hex(m_head.hash)}});
 }

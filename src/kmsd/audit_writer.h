@@ -3,7 +3,6 @@
 // much as the key. A run that is killed loses the last second of it, and shows: its "started" has no "stopped".
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -19,8 +18,8 @@ namespace quipu::kmsd {
 
 class AuditWriter {
  public:
-  // `keep`: pages written longer ago are dropped. `log` and `sink` outlive this.
-  AuditWriter(store::AuditLog& log, std::chrono::days keep, LogSink& sink) : m_log(log), m_keep(keep), m_sink(sink) {}
+  // Both outlive this.
+  AuditWriter(store::AuditLog& log, LogSink& sink) : m_log(log), m_sink(sink) {}
 
   void add(const kms::AuditDelivery& delivery, WallTime now);
   // Something else that an auditor wants to know; `text` says it in words.
@@ -29,27 +28,25 @@ class AuditWriter {
   // So much waits that it should be written at once.
   bool is_full() const { return m_text.size() >= kPageSize || m_line_keys >= kMaxLineKeys; }
 
-  // Durable when it returns; nothing is written where nothing waits. To be called once a second, when is_full(), and
-  // before the process ends. Says the newest page in the log (`audit_head`), once an hour.
+  // Durable when it returns, or with the transaction that it is called in; nothing is written where nothing waits. To
+  // be called once a second, when is_full(), and before the process ends.
   Result<void> write(WallTime now);
-  // Says it now.
+  // Says the newest page of this run in the log (`audit_head`), once.
   void tell_head();
 
  private:
   static constexpr std::size_t kPageSize = std::size_t{256} * 1024;  // octets
   static constexpr std::size_t kMaxLineKeys = 4'096;                 // some 160 KiB
-  static constexpr std::chrono::hours kHeadInterval{1};
 
   void end_line();
 
   store::AuditLog& m_log;
-  std::chrono::days m_keep;
   LogSink& m_sink;
   std::string m_text;                         // whole lines
   std::optional<control::AuditEntry> m_line;  // which the next delivery may go on with
   std::size_t m_line_keys = 0;
   store::AuditHead m_head;  // as last written in this run
-  WallTime m_next_head{};
+  std::uint64_t m_told = 0;
 };
 
 }  // namespace quipu::kmsd

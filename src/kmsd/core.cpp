@@ -19,7 +19,7 @@ Result<Core> open_core(Configuration& configuration, const MachineSource& machin
                                                         std::move(configuration.previous_store_key)));
   QUIPU_TRY_ASSIGN(core.kme, kms::Kme::start(core_configuration(values), *core.store, *core.rng, service::wall_now(),
                                              net::Loop::now()));
-  core.audit = std::make_unique<AuditWriter>(core.store->audit(), std::chrono::days(values.kme.audit_keep_days), log);
+  core.audit = std::make_unique<AuditWriter>(core.store->audit(), log);
   core.audit->add("started", fmt::format("quipu-kmsd {} of {}", kVersion, values.kme.id.value()), service::wall_now());
   QUIPU_TRY(core.audit->write(service::wall_now()));
   return core;

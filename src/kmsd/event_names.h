@@ -16,6 +16,7 @@ inline constexpr std::string_view kOutOfService = "out_of_service";
 inline constexpr std::string_view kListening = "listening";
 inline constexpr std::string_view kListenAddressAbsent = "listen_address_absent";
 inline constexpr std::string_view kAuditHead = "audit_head";
+inline constexpr std::string_view kAuditDropFailed = "audit_drop_failed";
 inline constexpr std::string_view kScrubFailed = "scrub_failed";
 inline constexpr std::string_view kStoreKeyChanged = "store_key_changed";
 inline constexpr std::string_view kStoreKeyChangeFailed = "store_key_change_failed";

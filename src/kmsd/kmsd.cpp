@@ -44,7 +44,8 @@ Kmsd::Kmsd(net::Loop& loop, Configuration configuration, Core core, service::Sig
       m_rng(std::move(core.rng)),
       m_store(std::move(core.store)),
       m_audit(std::move(core.audit)),
-      m_store_care(loop, *m_store, *m_audit, log, [this](Error error) { stop(std::move(error)); }),
+      m_store_care(loop, *m_store, *m_audit, std::chrono::days(m_configuration.values.kme.audit_keep_days), log,
+                   [this](Error error) { stop(std::move(error)); }),
       m_certificates(log),
       m_kme(std::move(core.kme)),
       m_turn_end(loop, [this] { end_turn(); }),
@@ -234,7 +235,7 @@ void Kmsd::on_second() {
   service::notify_watchdog();
   m_certificates.check(service::wall_now());
   write_audit();
-  if (is_same_machine()) m_store_care.on_second();
+  if (is_same_machine()) m_store_care.on_second(net::Loop::now(), service::wall_now());
 }
 
 // Without a disk for the record no keys are handed out. A process that is killed takes the last second's record with it.

@@ -12,13 +12,15 @@ namespace quipu::kmsd {
 namespace {
 
 constexpr Duration kScrubInterval = std::chrono::seconds(20);
+constexpr Duration kAuditInterval = std::chrono::hours(1);
 
 }  // namespace
 
-StoreCare::StoreCare(net::Loop& loop, store::SqliteStore& store, AuditWriter& audit, LogSink& log,
-                     net::Callback<void(Error)> on_failure)
+StoreCare::StoreCare(net::Loop& loop, store::SqliteStore& store, AuditWriter& audit, std::chrono::days keep_audit,
+                     LogSink& log, net::Callback<void(Error)> on_failure)
     : m_store(store),
       m_audit(audit),
+      m_keep_audit(keep_audit),
       m_log(log),
       m_on_failure(std::move(on_failure)),
       m_changing_key(store.key_changing()),
@@ -42,7 +44,8 @@ Result<bool> StoreCare::change_key(Secret<32> store_key, std::optional<Secret<32
 void StoreCare::work() {
   if (m_backup_done) advance_backup();
   if (m_changing_key) advance_key_change();
-  if (m_backup_done || m_changing_key) m_part.want();
+  if (m_drop) drop_old_pages();
+  if (m_backup_done || m_changing_key || m_drop) m_part.want();
 }
 
 void StoreCare::advance_backup() {
@@ -82,12 +85,30 @@ void StoreCare::tell_key_waiters(const Result<void>& done) {
     each(done);
 }
 
-void StoreCare::on_second() {
-  if (net::Loop::now() >= m_next_scrub) scrub();
+// Keys go on being handed out: what is to be kept is not touched.
+void StoreCare::drop_old_pages() {
+  const auto done = m_store.audit().drop(*m_drop);
+  if (!done)
+    m_log.error(event::kAuditDropFailed, "old pages of the audit log cannot be dropped; tried again in an hour",
+                {error_field(done.error())});
+  if (!done || *done) m_drop.reset();
+}
+
+void StoreCare::on_second(TimePoint now, WallTime wall_now) {
+  if (now >= m_next_scrub) {
+    m_next_scrub = now + kScrubInterval;
+    scrub();
+  }
+  if (m_next_hour && now < *m_next_hour) return;
+  m_audit.tell_head();
+  // Not by each start: it may be one of many, and the clock not set yet.
+  if (std::exchange(m_next_hour, now + kAuditInterval) && !m_drop) {
+    m_drop = store::AuditDrop{.now = wall_now, .before = wall_now - m_keep_audit};
+    m_part.want();
+  }
 }
 
 void StoreCare::scrub() {
-  m_next_scrub = net::Loop::now() + kScrubInterval;
   if (const auto scrubbed = m_store.scrub(); !scrubbed)
     m_log.error(event::kScrubFailed, "what was left of used key material could not be removed from the store's log",
                 {error_field(scrubbed.error())});

@@ -3,6 +3,7 @@
 // left. What may take long is done a part in each turn of the loop, so that SAEs and peers are served meanwhile.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,9 +20,10 @@ class StoreCare {
   // Called once, in a later turn of the loop; not after the end of this.
   using Done = net::Callback<void(Result<void>)>;
 
-  // Goes on with a change of the store's key that is under way. All outlive this; `on_failure` hears that the store or
-  // its audit log cannot be written any more.
-  StoreCare(net::Loop& loop, store::SqliteStore& store, AuditWriter& audit, LogSink& log,
+  // Goes on with a change of the store's key that is under way. All outlive this. `keep_audit`: pages of the audit log
+  // that were written longer ago are dropped. `on_failure` hears that the store or its audit log cannot be written any
+  // more.
+  StoreCare(net::Loop& loop, store::SqliteStore& store, AuditWriter& audit, std::chrono::days keep_audit, LogSink& log,
             net::Callback<void(Error)> on_failure);
 
   // Begins to copy all but key material to `file`. Errc::busy while another copy is made.
@@ -36,8 +38,9 @@ class StoreCare {
   // Hears how the change that is under way ends.
   void when_key_changed(Done done) { m_await_key.push_back(std::move(done)); }
 
-  // To be called once a second; scrubs when it is time.
-  void on_second();
+  // To be called once a second. Scrubs when it is time; once an hour says the newest page of the audit log and, from
+  // the second time on, begins to drop its old ones.
+  void on_second(TimePoint now, WallTime wall_now);
   // Removes from the disk what deleted or wrapped keys left.
   void scrub();
 
@@ -46,16 +49,20 @@ class StoreCare {
   void advance_backup();
   void advance_key_change();
   void key_changed(const store::KeyChanged& changed);
+  void drop_old_pages();
   void tell_key_waiters(const Result<void>& done);
 
   store::SqliteStore& m_store;
   AuditWriter& m_audit;
+  std::chrono::days m_keep_audit;
   LogSink& m_log;
   net::Callback<void(Error)> m_on_failure;
   std::optional<Done> m_backup_done;  // while one is made
   bool m_changing_key;
   std::vector<Done> m_await_key;
+  std::optional<store::AuditDrop> m_drop;  // while old pages are dropped
   TimePoint m_next_scrub{};
+  std::optional<TimePoint> m_next_hour;
   net::Deferred m_part;
 };
 

@@ -9,6 +9,9 @@
 namespace quipu::store {
 namespace {
 
+// Pages that are dropped in a part: some 50 ms where they are of 256 KiB.
+constexpr std::int64_t kPart = 16;
+
 Result<AuditHash> read_hash(const Query& query, int column) {
   const ByteView octets = query.blob(column);
   AuditHash out{};
@@ -24,6 +27,25 @@ Result<AuditPage> read_page(const Query& query) {
   page.text = query.text(2);
   QUIPU_TRY_ASSIGN(page.hash, read_hash(query, 3));
   return page;
+}
+
+// Some pages further.
+Result<void> look(Database& database, AuditDrop& pass) {
+  QUIPU_TRY_ASSIGN(Query query,
+                   database.query("SELECT number, written FROM audit WHERE number > ? ORDER BY number LIMIT ?"));
+  query.bind(static_cast<std::int64_t>(pass.seen), kPart);
+  for (std::int64_t n = 0; n < kPart && !pass.all; ++n) {
+    QUIPU_TRY_ASSIGN(const bool row, query.step());
+    pass.all = !row;
+    if (!row) break;
+    pass.seen = static_cast<std::uint64_t>(query.integer(0));
+    const WallTime written{std::chrono::milliseconds(query.integer(1))};
+    if (written > pass.now) continue;
+    pass.before = std::min(pass.before, written + std::chrono::days(1));
+    pass.all = written >= pass.before;
+    if (!pass.all) pass.old = pass.seen;
+  }
+  return {};
 }
 
 }  // namespace
@@ -66,15 +88,13 @@ Result<std::vector<AuditPage>> AuditLog::read(std::uint64_t after, std::size_t o
   return out;
 }
 
-Result<void> AuditLog::drop_before(WallTime written) {
-  constexpr std::chrono::milliseconds kMost = std::chrono::days(1);
-  QUIPU_TRY_ASSIGN(Query query,
-                   m_database.query("DELETE FROM audit WHERE number < (SELECT coalesce(min(number), (SELECT "
-                                    "max(number) FROM audit)) FROM audit WHERE written >= min(?, ? + (SELECT written "
-                                    "FROM audit ORDER BY number LIMIT 1)))"));
-  query.bind(std::int64_t{written.time_since_epoch().count()}, std::int64_t{kMost.count()});
-  QUIPU_TRY(query.run());
-  return {};
+Result<bool> AuditLog::drop(AuditDrop& pass) {
+  if (!pass.all) QUIPU_TRY(look(m_database, pass));
+  QUIPU_TRY_ASSIGN(Query query, m_database.query("DELETE FROM audit WHERE number < min(?, (SELECT min(number) FROM "
+                                                 "audit) + ?, (SELECT max(number) FROM audit))"));
+  query.bind(static_cast<std::int64_t>(pass.old + 1), kPart);
+  QUIPU_TRY_ASSIGN(const std::int64_t dropped, query.run());
+  return pass.all && dropped < kPart;
 }
 
 }  // namespace quipu::store

@@ -32,6 +32,15 @@ struct AuditHead {
   AuditHash hash{};
 };
 
+// One pass over the oldest pages that drops those of before some time: in parts, since what is dropped is overwritten.
+struct AuditDrop {
+  WallTime now{};
+  WallTime before{};
+  std::uint64_t seen = 0;  // the last page that was looked at
+  std::uint64_t old = 0;   // the last that goes
+  bool all = false;        // there is no page to go behind it
+};
+
 class AuditLog {
  public:
   explicit AuditLog(Database& database) : m_database(database) {}
@@ -41,9 +50,11 @@ class AuditLog {
   Result<AuditHead> append(std::string_view text, WallTime written);
   // The pages behind page `after`, in order, until they hold `octets` of text; at least one if there is one.
   Result<std::vector<AuditPage>> read(std::uint64_t after, std::size_t octets);
-  // Drops the oldest pages, up to the first that was written later, or a day after the oldest: by a clock that is wrong
-  // nobody loses the log at once. Never the newest. The rest still holds together.
-  Result<void> drop_before(WallTime written);
+  // Goes on with the pass, durably, by some pages; true when it is done. The oldest go, up to the first that was not
+  // written before `before`, or a day after the oldest: by a clock that is wrong nobody loses the log at once. A page
+  // of later than `now` is of a clock that was wrong, and as old as the next one that is not. The newest stays. What is
+  // left holds together.
+  Result<bool> drop(AuditDrop& pass);
 
  private:
   Database& m_database;

@@ -9,6 +9,67 @@
 namespace quipu::kmsd {
 namespace {
 
+constexpr WallTime kNow{std::chrono::milliseconds(1'700'000'000'000)};
+constexpr TimePoint kStart{std::chrono::hours(1)};
+
+// Without the rest of the daemon.
+class StoreCareTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto opened = store::SqliteStore::open(scratch.path("kms.db"), Secret<32>(), rng);
+    ASSERT_TRUE(opened.has_value()) << opened.error().text;
+    store = *std::move(opened);
+    audit.emplace(store->audit(), sink);
+    care.emplace(loop, *store, *audit, std::chrono::days(30), sink, [](const Error& error) { FAIL() << error.text; });
+  }
+
+  void append(WallTime written) {
+    audit->add("event", "text", written);
+    ASSERT_TRUE(audit->write(written).has_value());
+  }
+
+  std::vector<std::uint64_t> pages() {
+    std::vector<std::uint64_t> out;
+    const auto all = store->audit().read(0, SIZE_MAX);
+    for (const auto& page : all.value())
+      out.push_back(page.number);
+    return out;
+  }
+
+  // And what is wanted after that.
+  void on_second(int minutes, int days) {
+    care->on_second(kStart + std::chrono::minutes(minutes), kNow + std::chrono::days(days));
+    loop.post([&] { loop.stop(); });
+    loop.run();
+  }
+
+  test::Scratch scratch;
+  crypto::SystemRng rng;
+  net::Loop loop;
+  RecordedLog sink;
+  std::unique_ptr<store::SqliteStore> store;
+  std::optional<AuditWriter> audit;
+  std::optional<StoreCare> care;
+};
+
+TEST_F(StoreCareTest, LooksAfterTheAuditLogOnceAnHour) {
+  for (int day = 0; day < 4; ++day)
+    append(kNow + std::chrono::days(day));
+  on_second(0, 31);
+  on_second(59, 31);
+  EXPECT_EQ(pages().size(), 4U);
+  EXPECT_EQ(sink.values("audit_head", "page"), std::vector<std::string>{"4"});
+  append(kNow);
+  on_second(60, 31);
+  EXPECT_EQ(pages(), (std::vector<std::uint64_t>{2, 3, 4, 5}));
+  EXPECT_EQ(sink.values("audit_head", "page"), (std::vector<std::string>{"4", "5"}));
+  on_second(119, 33);
+  EXPECT_EQ(pages().size(), 4U);
+  on_second(120, 33);
+  EXPECT_EQ(pages().front(), 3U);
+  EXPECT_EQ(sink.count("audit_head"), 2U);
+}
+
 TEST_F(KmsdTest, APoolIsVoidedByHand) {
   const auto peer = connect_leased_peer();
   const auto client = connect_sae();

@@ -354,8 +354,10 @@ TEST_F(SealedTest, ABackupIsMadeInPartsWhileTheStoreIsInUse) {
   other.add(kms::Books{.received = 64, .stock = 32, .delivered = 32});
   ASSERT_TRUE(store->commit(other).has_value());
   set(kms::BlockState::usable, {});
-  for (int day = 0; day < 3; ++day)
-    ASSERT_TRUE(store->audit().drop_before(WallTime(std::chrono::days(3))).has_value());
+  for (int day = 0; day < 3; ++day) {
+    AuditDrop pass{.now = WallTime(std::chrono::days(4)), .before = WallTime(std::chrono::days(3))};
+    ASSERT_EQ(store->audit().drop(pass), true);
+  }
   const std::uint64_t last = log_page(4);
   ASSERT_TRUE(store->scrub().has_value());
   EXPECT_EQ(contents(copy), "an older one");
