@@ -45,8 +45,7 @@ Result<void> Pool::adopt(StoredPool stored) {
 }
 
 std::unexpected<Error> Pool::damaged(std::string_view what) const {
-  return fail(Errc::storage, "the store's " + std::string(what) + " of the pool with " + m_peer.value() +
-                                 "; move the store away, the pools fill again from their links");
+  return fail(Errc::storage, "the store's " + std::string(what) + " of the pool with " + m_peer.value());
 }
 
 // Slots that are taken twice would break the books at some later change.

@@ -122,8 +122,8 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // Durable and atomic when it returns (see the head of this file). Errc::storage: the file is damaged, or cannot be
-  // used; Errc::not_permitted: it may not be written; Errc::io: the disk failed; Errc::exhausted: no space.
+  // Durable and atomic when it returns (see the head of this file). Errc::storage: the file is damaged; Errc::io: the
+  // disk failed; Errc::exhausted: no space, or no memory; Errc::not_permitted: it may not be written any more.
   virtual Result<void> commit(const Transaction& transaction) = 0;
 
   // An empty pool when nothing was ever committed for it.

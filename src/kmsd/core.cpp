@@ -9,8 +9,9 @@
 #include "service/wall_clock.h"
 
 namespace quipu::kmsd {
+namespace {
 
-Result<Core> open_core(Configuration& configuration, const MachineSource& machine, LogSink& log) {
+Result<Core> open_parts(Configuration& configuration, const MachineSource& machine, LogSink& log) {
   const config::KmsdConfig& values = configuration.values;
   Core core;
   QUIPU_TRY_ASSIGN(core.machine, machine.read());
@@ -22,6 +23,19 @@ Result<Core> open_core(Configuration& configuration, const MachineSource& machin
   core.audit = std::make_unique<AuditWriter>(core.store->audit(), log);
   core.audit->add("started", fmt::format("quipu-kmsd {} of {}", kVersion, values.kme.id.value()), service::wall_now());
   QUIPU_TRY(core.audit->write(service::wall_now()));
+  return core;
+}
+
+}  // namespace
+
+// Whoever finds the damage, there is one thing to do.
+Result<Core> open_core(Configuration& configuration, const MachineSource& machine, LogSink& log) {
+  auto core = open_parts(configuration, machine, log);
+  if (!core && core.error().code == Errc::storage)
+    core.error().text += fmt::format(
+        "; the store is damaged: stop quipu-kmsd, move {}* away or put a backup without keys in their place, and start "
+        "it: the pools fill again from their links",
+        configuration.values.kme.store);
   return core;
 }
 

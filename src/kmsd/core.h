@@ -30,9 +30,11 @@ struct Core {
 };
 
 // Takes the store keys out of `configuration`. The audit log has the start when this returns. `log` outlives the core.
+// Errors say what to do.
 Result<Core> open_core(Configuration& configuration, const MachineSource& machine, LogSink& log);
 
-// Whether open_core() failed with this because of what is in the store, which no further start will mend.
+// Whether open_core() failed with this because of what is in the store, which no further start will mend: that it is
+// damaged, sealed with another key, or not one that this program knows.
 bool is_for_the_operator(const Error& error);
 
 }  // namespace quipu::kmsd

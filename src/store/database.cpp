@@ -40,7 +40,7 @@ Result<void> create_private(const std::string& path) {
 Result<std::string> with_real_folder(const std::filesystem::path& path) {
   std::error_code error;
   const auto folder = std::filesystem::canonical(path.has_parent_path() ? path.parent_path() : ".", error);
-  if (error) return fail(Errc::storage, path.string() + ": its folder: " + error.message());
+  if (error) return fail_system(path.string() + ": its folder", error.value());
   return (folder / path.filename()).string();
 }
 
@@ -61,17 +61,22 @@ Error Database::error(int code, std::string_view what) const {
   const std::string where = fmt::format("{}: {}: {}", m_path, what, reason);
   switch (code & 0xff) {
     case SQLITE_FULL: return {Errc::exhausted, where + "; free some space on that file system"};
+    case SQLITE_NOMEM: return {Errc::exhausted, where + "; free some memory, or give the daemon more"};
     case SQLITE_BUSY:
     case SQLITE_LOCKED: return {Errc::busy, where + "; another process has the store open, stop it first"};
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
       return {Errc::not_permitted, where + "; the store and its folder have to belong to the daemon's user"};
+    // The contents of the file are not what we wrote, which is so the next time, too.
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return {Errc::storage, where + "; the file is damaged: move it away, the pools fill again from their links"};
-    case SQLITE_IOERR: return {Errc::io, where};
-    default: return {Errc::storage, where};
+    case SQLITE_FORMAT:
+    case SQLITE_ERROR:
+    case SQLITE_SCHEMA:
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH: return {Errc::storage, where};
+    default: return {Errc::io, where};
   }
 }
 

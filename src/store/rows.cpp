@@ -11,9 +11,7 @@ constexpr std::size_t kIdSize = 16;
 constexpr std::size_t kExtentSize = kIdSize + kRangeSize;
 
 std::unexpected<Error> damaged(std::string_view what) {
-  return fail(Errc::storage, "a " + std::string(what) +
-                                 " of the store is damaged; move the file away, the pools fill "
-                                 "again from their links");
+  return fail(Errc::storage, "a " + std::string(what) + " of the store is damaged");
 }
 
 bool is_whole_slots(kms::Range range, std::uint32_t length) {

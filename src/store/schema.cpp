@@ -113,8 +113,9 @@ Result<std::int64_t> read_pragma(Database& database, const char* sql) {
 // One table at a time: the whole file can only be checked with all of its tables. The free pages are checked with the
 // schema.
 constexpr const char* kCheck =
-    "SELECT name FROM (SELECT 'sqlite_schema' AS name UNION ALL SELECT name FROM sqlite_schema WHERE type = 'table' AND "
-    "name != 'audit') CROSS JOIN pragma_quick_check(name) WHERE quick_check != 'ok' LIMIT 1";
+    "SELECT name, quick_check FROM (SELECT 'sqlite_schema' AS name UNION ALL "
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name != 'audit') "
+    "CROSS JOIN pragma_quick_check(name) WHERE quick_check != 'ok' LIMIT 1";
 
 }  // namespace
 
@@ -122,9 +123,11 @@ Result<void> check(Database& database) {
   QUIPU_TRY_ASSIGN(Query query, database.query(kCheck));
   QUIPU_TRY_ASSIGN(const bool row, query.step());
   if (!row) return {};
-  return fail(Errc::storage, fmt::format("{}: its table {} is damaged: move the file away, the pools fill again from "
-                                         "their links",
-                                         database.path(), query.text(0)));
+  const std::string where = fmt::format("{}: its table {}", database.path(), query.text(0));
+  // A page that could not be read, for want of memory or because of the disk, counts as a finding as well: "failed to
+  // get page 7", "unable to get the page".
+  if (query.text(1).contains(" to get ")) return fail(Errc::io, where + " cannot be read; look after memory and disk");
+  return fail(Errc::storage, where + " is damaged");
 }
 
 Result<void> migrate(Database& database) {
@@ -133,7 +136,7 @@ Result<void> migrate(Database& database) {
   QUIPU_TRY_ASSIGN(const std::int64_t tables, read_pragma(database, "SELECT count(*) FROM sqlite_schema"));
   const bool fresh = application == 0 && version == 0 && tables == 0;
   if (!fresh && application != kApplicationId)
-    return fail(Errc::storage, "the file is a database of another program; name another file as the store");
+    return fail(Errc::unsupported, "the file is a database of another program; name another file as the store");
   constexpr auto kVersion = static_cast<std::int64_t>(kMigrations.size());
   if (version < 0 || version > kVersion)
     return fail(Errc::unsupported,

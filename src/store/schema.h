@@ -11,7 +11,7 @@ namespace quipu::store {
 Result<void> check(Database& database);
 
 // Brings a store of any earlier version, or an empty file, to today's, in one transaction. Errc::unsupported for a
-// store of a later version (nothing is changed), Errc::storage for a database that is something else.
+// store of a later version and for a database that is something else; nothing is changed then.
 Result<void> migrate(Database& database);
 
 }  // namespace quipu::store

@@ -23,10 +23,10 @@ struct KeyChanged {
 
 class SqliteStore final : public kms::Store {
  public:
-  // Opens or creates the file, for this process alone. `rng` outlives the store. Errors say what to do:
+  // Opens or creates the file, for this process alone. `rng` outlives the store. Errors:
   // Errc::bad_key (another store key sealed this store), busy (another process has it open), unsupported (a later
-  // version wrote it), storage (damaged, not a store), not_permitted (not writable), io, exhausted (no
-  // space).
+  // version wrote it, or another program), storage (damaged), not_permitted (not writable), io, exhausted (no
+  // space, no memory).
   // With `previous_key` as seal_with() has it.
   static Result<std::unique_ptr<SqliteStore>> open(const std::string& path, Secret<32> store_key, crypto::Rng& rng,
                                                    std::optional<Secret<32>> previous_key = std::nullopt);

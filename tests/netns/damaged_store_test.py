@@ -77,6 +77,7 @@ class DamagedStore(unittest.TestCase):
         self.start_a()
         status = self.a.kms_control.result("status")
         self.assertIn(why, status["reason"])
+        self.assertIn(f"the store is damaged: stop quipu-kmsd, move {self.a.folder / 'kms.db'}* away", status["reason"])
         self.assertEqual(status["pools"], [])
         shown = subprocess.run([PROGRAMS / "quipu", "--kms-socket", self.a.kms_control.path, "status"], capture_output=True, text=True)
         self.assertEqual(shown.returncode, 4, shown.stderr)
@@ -108,6 +109,11 @@ class DamagedStore(unittest.TestCase):
         self.assertEqual(self.a.stop_kms(), 0)
         self.change_store("UPDATE pools SET stock = stock - 32, burnt = burnt + 32 WHERE kme = 'kme-c'")
         self.expect_out_of_service("books contradict")
+
+    def test_an_audit_log_without_an_end_puts_the_kms_out_of_service(self):
+        self.assertEqual(self.a.stop_kms(), 0)
+        self.change_store("UPDATE audit SET hash = x'00' WHERE number = (SELECT max(number) FROM audit)")
+        self.expect_out_of_service("a page of the audit log is damaged")
 
 
 if __name__ == "__main__":

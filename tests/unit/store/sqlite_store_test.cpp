@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 
 #include "model.h"
@@ -224,6 +225,7 @@ TEST_F(SqliteStoreTest, AVersion3FileKeepsItsBooks) {
 TEST_F(SqliteStoreTest, RefusesFilesThatAreNoStore) {
   tamper("CREATE TABLE t (x)");
   EXPECT_THAT(try_open().error().text, HasSubstr("another program"));
+  EXPECT_EQ(try_open().error().code, Errc::unsupported);
   path = scratch.write("text", std::string(10'000, 'x'), 0600);
   EXPECT_EQ(try_open().error().code, Errc::storage);
 }
@@ -234,6 +236,23 @@ TEST_F(SqliteStoreTest, RefusesWhatItCannotOpenAsAFile) {
   EXPECT_EQ(try_open().error().code, Errc::io);
   path = scratch.path("absent/kms.db");
   EXPECT_EQ(try_open().error().code, Errc::io);
+}
+
+TEST_F(SqliteStoreTest, ShortOfMemoryItIsNotTakenForDamaged) {
+  ASSERT_TRUE(open()->commit(one_block(block, Bytes(kms::kMaxBlockSize, 7))).has_value());
+  int exhausted = 0;
+  int unread = 0;
+  for (sqlite3_int64 octets = 1'000;; octets += octets / 4) {
+    ::sqlite3_hard_heap_limit64(octets);
+    const auto store = try_open();
+    ::sqlite3_hard_heap_limit64(0);
+    if (store) break;
+    EXPECT_THAT(store.error().code, testing::AnyOf(Errc::exhausted, Errc::io)) << octets << ": " << store.error().text;
+    exhausted += store.error().code == Errc::exhausted ? 1 : 0;
+    unread += store.error().code == Errc::io ? 1 : 0;
+  }
+  EXPECT_GT(exhausted, 0);
+  EXPECT_GT(unread, 0);
 }
 
 TEST_F(SqliteStoreTest, KnowsTheBlocksOfOtherPools) {
