@@ -36,7 +36,9 @@ Result<control::VoidResult> Kmsd::void_pool(const KmeId& peer) {
   m_audit->add("pool_voided", fmt::format("{}: {} bit", peer.value(), result.voided_bits), service::wall_now());
   write_audit();
   if (m_failure) return std::unexpected(*m_failure);
-  m_store_care.scrub();
+  if (auto scrubbed = m_store_care.scrub(); !scrubbed)
+    return fail_at("the pool is void, but its material is on the disk until a further try succeeds",
+                   std::move(scrubbed).error());
   return result;
 }
 

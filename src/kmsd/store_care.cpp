@@ -37,8 +37,10 @@ Result<void> StoreCare::back_up(const std::string& file, Done done) {
 
 Result<bool> StoreCare::change_key(Secret<32> store_key, std::optional<Secret<32>> previous_key) {
   QUIPU_TRY_ASSIGN(m_changing_key, m_store.seal_with(std::move(store_key), std::move(previous_key)));
-  if (m_changing_key) m_part.want();
-  return m_changing_key;
+  if (!m_changing_key) return false;
+  m_key_changed.reset();  // this one's end is the other's, too
+  m_part.want();
+  return true;
 }
 
 void StoreCare::work() {
@@ -64,7 +66,10 @@ void StoreCare::advance_key_change() {
   });
   if (changed && !*changed) return;
   m_changing_key = false;
-  if (changed) return key_changed(**changed);
+  if (changed) {
+    m_key_changed = **changed;
+    return end_key_change();
+  }
   m_log.error(event::kStoreKeyChangeFailed,
               "the store is sealed in part with the key before, and needs both until a reload or restart went on",
               {error_field(changed.error())});
@@ -73,10 +78,15 @@ void StoreCare::advance_key_change() {
   if (ending) m_on_failure(std::move(changed).error());
 }
 
-void StoreCare::key_changed(const store::KeyChanged& changed) {
-  scrub();
+void StoreCare::end_key_change() {
+  if (auto scrubbed = scrub(); !scrubbed)
+    return tell_key_waiters(fail_at(
+        "the store is sealed with the new key, but what the old one opens is on the disk until store_key_changed is in "
+        "the log",
+        std::move(scrubbed).error()));
   m_log.info(event::kStoreKeyChanged, "the store is sealed with another key than before, which no longer opens it",
-             {{"damaged_chunks", fmt::to_string(changed.damaged_chunks)}});
+             {{"damaged_chunks", fmt::to_string(m_key_changed->damaged_chunks)}});
+  m_key_changed.reset();
   tell_key_waiters({});
 }
 
@@ -97,7 +107,10 @@ void StoreCare::drop_old_pages() {
 void StoreCare::on_second(TimePoint now, WallTime wall_now) {
   if (now >= m_next_scrub) {
     m_next_scrub = now + kScrubInterval;
-    scrub();
+    if (m_key_changed)
+      end_key_change();
+    else
+      static_cast<void>(scrub());
   }
   if (m_next_hour && now < *m_next_hour) return;
   m_audit.tell_head();
@@ -108,10 +121,12 @@ void StoreCare::on_second(TimePoint now, WallTime wall_now) {
   }
 }
 
-void StoreCare::scrub() {
-  if (const auto scrubbed = m_store.scrub(); !scrubbed)
+Result<void> StoreCare::scrub() {
+  auto scrubbed = m_store.scrub();
+  if (!scrubbed)
     m_log.error(event::kScrubFailed, "what was left of used key material could not be removed from the store's log",
                 {error_field(scrubbed.error())});
+  return scrubbed;
 }
 
 }  // namespace quipu::kmsd

@@ -33,22 +33,23 @@ class StoreCare {
   // SqliteStore::seal_with().
   Result<bool> change_key(Secret<32> store_key, std::optional<Secret<32>> previous_key);
 
-  bool changing_key() const { return m_changing_key; }
+  // Until the key before opens nothing that is on the disk.
+  bool changing_key() const { return m_changing_key || m_key_changed; }
 
-  // Hears how the change that is under way ends.
+  // Hears how the change that is under way ends. After an error it goes on by itself where changing_key().
   void when_key_changed(Done done) { m_await_key.push_back(std::move(done)); }
 
   // To be called once a second. Scrubs when it is time; once an hour says the newest page of the audit log and, from
   // the second time on, begins to drop its old ones.
   void on_second(TimePoint now, WallTime wall_now);
-  // Removes from the disk what deleted or wrapped keys left.
-  void scrub();
+  // Removes from the disk what deleted or wrapped keys left. An error is in the log, and on_second() tries again.
+  Result<void> scrub();
 
  private:
   void work();
   void advance_backup();
   void advance_key_change();
-  void key_changed(const store::KeyChanged& changed);
+  void end_key_change();
   void drop_old_pages();
   void tell_key_waiters(const Result<void>& done);
 
@@ -59,6 +60,7 @@ class StoreCare {
   net::Callback<void(Error)> m_on_failure;
   std::optional<Done> m_backup_done;  // while one is made
   bool m_changing_key;
+  std::optional<store::KeyChanged> m_key_changed;  // while what the key before opens may be on the disk
   std::vector<Done> m_await_key;
   std::optional<store::AuditDrop> m_drop;  // while old pages are dropped
   TimePoint m_next_scrub{};

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 
 #include "unit/kmsd/kmsd_fixture.h"
 
@@ -11,6 +12,27 @@ namespace {
 
 constexpr WallTime kNow{std::chrono::milliseconds(1'700'000'000'000)};
 constexpr TimePoint kStart{std::chrono::hours(1)};
+
+constexpr std::size_t kMuch = std::size_t{8} << 20U;  // octets
+
+// What was written to the end of a larger file stays in the write-ahead log.
+class FileSizeLimit {
+ public:
+  FileSizeLimit() {
+    ::signal(SIGXFSZ, SIG_IGN);
+    EXPECT_EQ(::getrlimit(RLIMIT_FSIZE, &m_before), 0);
+    const rlimit limit{.rlim_cur = kMuch / 2, .rlim_max = m_before.rlim_max};
+    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+  }
+
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+  ~FileSizeLimit() { EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &m_before), 0); }
+
+ private:
+  rlimit m_before{};
+};
 
 // Without the rest of the daemon.
 class StoreCareTest : public testing::Test {
@@ -68,6 +90,49 @@ TEST_F(StoreCareTest, LooksAfterTheAuditLogOnceAnHour) {
   on_second(120, 33);
   EXPECT_EQ(pages().front(), 3U);
   EXPECT_EQ(sink.count("audit_head"), 2U);
+}
+
+// The operator puts the old key away when he is told that it is done.
+TEST_F(StoreCareTest, AStoreKeyIsChangedWhenTheOldOneOpensNothingOnTheDisk) {
+  ASSERT_TRUE(store->audit().append(std::string(kMuch, 'x'), kNow));
+  kms::Transaction transaction(KmeId("kme-a"));
+  kms::BlockRecord record;
+  record.length = kms::kMaxBlockSize;
+  const Bytes material(kms::kMaxBlockSize, 7);
+  transaction.add(kms::AddBlock{record, material});
+  ASSERT_TRUE(store->commit(transaction));
+  ASSERT_TRUE(care->scrub());
+  Secret<32> key;
+  key.mutable_view()[0] = 2;
+  ASSERT_EQ(care->change_key(std::move(key), Secret<32>()), true);
+  std::vector<Result<void>> heard;
+  const auto hear = [&](const Result<void>& done) { heard.push_back(done); };
+  {
+    const FileSizeLimit limit;
+    care->when_key_changed(hear);
+    run_until(loop, [&] { return !heard.empty(); });
+  }
+  ASSERT_FALSE(heard[0].has_value());
+  EXPECT_THAT(heard[0].error().text, testing::HasSubstr("what the old one opens is on the disk"));
+  EXPECT_EQ(sink.count("scrub_failed"), 1U);
+  EXPECT_EQ(sink.count("store_key_changed"), 0U);
+  ASSERT_TRUE(care->changing_key());
+  care->when_key_changed(hear);
+  on_second(0, 0);
+  ASSERT_EQ(heard.size(), 2U);
+  EXPECT_TRUE(heard[1].has_value());
+  EXPECT_EQ(sink.count("store_key_changed"), 1U);
+  EXPECT_FALSE(care->changing_key());
+}
+
+TEST_F(KmsdTest, WhoVoidsAPoolIsToldOfWhatIsLeftOnTheDisk) {
+  daemon.reset();
+  std::filesystem::remove(scratch.path("kms.db"));
+  ASSERT_TRUE(open_store()->audit().append(std::string(kMuch, 'x'), kNow));
+  stock_store();
+  start(configuration_values());
+  const FileSizeLimit limit;
+  EXPECT_THAT(ask_control(control::VoidPoolRequest{"kme-a"}), testing::HasSubstr("the pool is void, but"));
 }
 
 TEST_F(KmsdTest, APoolIsVoidedByHand) {
