@@ -42,14 +42,18 @@ Result<control::VoidResult> Kmsd::void_pool(const KmeId& peer) {
   return result;
 }
 
-std::optional<std::string> Kmsd::back_up(service::ControlServer::ClientId client) {
-  const control::BackupResult result{m_configuration.values.kme.store + ".backup"};
+// The audit log tells of copies that were made.
+std::string Kmsd::backed_up(const Result<void>& done, const control::BackupResult& result) {
+  if (!done) return control::encode_error(done.error());
   m_audit->add("backup", result.file, service::wall_now());
   write_audit();
-  if (m_failure) return control::encode_error(*m_failure);
+  return m_failure ? control::encode_error(*m_failure) : control::encode_ok(control::to_json(result));
+}
+
+std::optional<std::string> Kmsd::back_up(service::ControlServer::ClientId client) {
+  const control::BackupResult result{m_configuration.values.kme.store + ".backup"};
   const auto begun = m_store_care.back_up(result.file, [this, client, result](const Result<void>& done) {
-    m_control->answer(client,
-                      done ? control::encode_ok(control::to_json(result)) : control::encode_error(done.error()));
+    m_control->answer(client, backed_up(done, result));
   });
   if (!begun) return control::encode_error(begun.error());
   return std::nullopt;

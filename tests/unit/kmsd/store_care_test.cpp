@@ -305,6 +305,14 @@ TEST_F(SmallDisk, ABackupThatDoesNotFitIsAnErrorAndLeavesNothing) {
   resize("16m");
   EXPECT_THAT(ask_control(control::BackupRequest{}), testing::Not(testing::HasSubstr("error")));
   expect_key(*client);
+  daemon.reset();
+  std::string written;
+  const auto pages = open_store()->audit().read(0, SIZE_MAX);
+  for (const auto& page : pages.value())
+    written += page.text;
+  const std::string line = "\"event\":\"backup\"";
+  EXPECT_NE(written.find(line), std::string::npos);
+  EXPECT_EQ(written.find(line), written.rfind(line)) << "of the one that was made";
 }
 
 }  // namespace
