@@ -75,7 +75,7 @@ class Kmsd {
   Result<control::VoidResult> void_pool(const KmeId& peer);
   // The reply, or nothing when it is given later.
   std::optional<std::string> back_up(service::ControlServer::ClientId client);
-  std::string backed_up(const Result<void>& done, const control::BackupResult& result);
+  std::string backed_up(const Result<void>& done);
   std::optional<std::string> reload(service::ControlServer::ClientId client);
   Result<control::ReloadResult> reload();
   bool names_this_run(const service::TlsEnd& km_link) const;

@@ -43,18 +43,17 @@ Result<control::VoidResult> Kmsd::void_pool(const KmeId& peer) {
 }
 
 // The audit log tells of copies that were made.
-std::string Kmsd::backed_up(const Result<void>& done, const control::BackupResult& result) {
+std::string Kmsd::backed_up(const Result<void>& done) {
   if (!done) return control::encode_error(done.error());
+  const control::BackupResult result{m_store->backup_path()};
   m_audit->add("backup", result.file, service::wall_now());
   write_audit();
   return m_failure ? control::encode_error(*m_failure) : control::encode_ok(control::to_json(result));
 }
 
 std::optional<std::string> Kmsd::back_up(service::ControlServer::ClientId client) {
-  const control::BackupResult result{m_configuration.values.kme.store + ".backup"};
-  const auto begun = m_store_care.back_up(result.file, [this, client, result](const Result<void>& done) {
-    m_control->answer(client, backed_up(done, result));
-  });
+  const auto begun =
+      m_store_care.back_up([this, client](const Result<void>& done) { m_control->answer(client, backed_up(done)); });
   if (!begun) return control::encode_error(begun.error());
   return std::nullopt;
 }

@@ -28,8 +28,8 @@ StoreCare::StoreCare(net::Loop& loop, store::SqliteStore& store, AuditWriter& au
   if (m_changing_key) m_part.want();
 }
 
-Result<void> StoreCare::back_up(const std::string& file, Done done) {
-  QUIPU_TRY(m_store.begin_backup(file));
+Result<void> StoreCare::back_up(Done done) {
+  QUIPU_TRY(m_store.begin_backup());
   m_backup_done = std::move(done);
   m_part.want();
   return {};

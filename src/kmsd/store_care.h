@@ -26,8 +26,8 @@ class StoreCare {
   StoreCare(net::Loop& loop, store::SqliteStore& store, AuditWriter& audit, std::chrono::days keep_audit, LogSink& log,
             net::Callback<void(Error)> on_failure);
 
-  // Begins to copy all but key material to `file`. Errc::busy while another copy is made.
-  Result<void> back_up(const std::string& file, Done done);
+  // Begins to copy all but key material, to the store's backup_path(). Errc::busy while another copy is made.
+  Result<void> back_up(Done done);
 
   // Begins to seal the store with another key; false when there is nothing to change. Errors as with
   // SqliteStore::seal_with().

@@ -94,8 +94,13 @@ Result<void> without_journal(Database& database) {
 
 }  // namespace
 
-Result<std::unique_ptr<Backup>> Backup::begin(Database& database, std::string path) {
-  std::unique_ptr<Backup> backup(new Backup(database, std::move(path)));
+void Backup::discard(Database& database) {
+  const Backup left(database);  // never finished
+  ::unlink(left.m_path.c_str());
+}
+
+Result<std::unique_ptr<Backup>> Backup::begin(Database& database) {
+  std::unique_ptr<Backup> backup(new Backup(database));
   QUIPU_TRY(backup->create());
   QUIPU_TRY(backup->attach());
   return backup;
@@ -115,10 +120,8 @@ void Backup::remove() const {
 
 // An empty store, with the same tables.
 Result<void> Backup::create() {
-  remove();  // of a process that was killed
   Database fresh;
   QUIPU_TRY(fresh.open(m_unfinished));
-  m_unfinished = fresh.path();
   return migrate(fresh);
 }
 

@@ -14,23 +14,27 @@ namespace quipu::store {
 // are those of the moment of the last part; blocks that came meanwhile may be missing, as if they had come later.
 class Backup {
  public:
+  // Where the one of `database` will stand, beside it.
+  static std::string path_of(const Database& database) { return database.path() + ".backup"; }
+
+  // Removes the one that nobody has fetched, and what a process that was killed has left of one.
+  static void discard(Database& database);
+
   // `database` outlives this, and has one at a time.
-  static Result<std::unique_ptr<Backup>> begin(Database& database, std::string path);
+  static Result<std::unique_ptr<Backup>> begin(Database& database);
 
   Backup(const Backup&) = delete;
   Backup& operator=(const Backup&) = delete;
   // Leaves nothing of a copy that is not complete.
   ~Backup();
 
-  // Copies a part. True when it was the last: the copy stands in `path` (mode 0600; a file there is replaced), durably.
-  // After an error it goes no further.
+  // Copies a part. True when it was the last: the copy stands where it belongs (mode 0600; a file there is replaced),
+  // durably. After an error it goes no further.
   Result<bool> advance();
 
-  const std::string& path() const { return m_path; }
-
  private:
-  Backup(Database& database, std::string path)
-      : m_database(database), m_path(std::move(path)), m_unfinished(m_path + ".new") {}
+  explicit Backup(Database& database)
+      : m_database(database), m_path(path_of(database)), m_unfinished(m_path + ".new") {}
 
   Result<void> create();
   Result<void> attach();

@@ -77,6 +77,8 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, 
                                                        std::optional<Secret<32>> previous_key) {
   auto connection = std::make_unique<Connection>(rng);
   QUIPU_TRY(connection->database.open(path));
+  // First of all: the disk may be full of it.
+  Backup::discard(connection->database);
   QUIPU_TRY(check(connection->database));
   if (auto done = migrate(connection->database); !done) return fail_at(path, std::move(done).error());
   std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(connection)));
@@ -116,20 +118,23 @@ Result<std::optional<KeyChanged>> SqliteStore::advance_key_change(const std::fun
   return std::optional(changed);
 }
 
-Result<void> SqliteStore::begin_backup(const std::string& path) {
+Result<void> SqliteStore::begin_backup() {
   if (m_connection->backup) return fail(Errc::busy, "a backup is being made already; wait for it");
-  auto begun = Backup::begin(m_connection->database, path);
-  if (!begun) return fail_at(path, std::move(begun).error());
+  auto begun = Backup::begin(m_connection->database);
+  if (!begun) return fail_at(backup_path(), std::move(begun).error());
   m_connection->backup = *std::move(begun);
   return {};
 }
 
 Result<bool> SqliteStore::advance_backup() {
   auto complete = m_connection->backup->advance();
-  const std::string path = m_connection->backup->path();
   if (!complete || *complete) m_connection->backup.reset();
-  if (!complete) return fail_at(path, std::move(complete).error());
+  if (!complete) return fail_at(backup_path(), std::move(complete).error());
   return complete;
+}
+
+std::string SqliteStore::backup_path() const {
+  return Backup::path_of(m_connection->database);
 }
 
 Result<void> SqliteStore::scrub() {

@@ -56,13 +56,14 @@ class SqliteStore final : public kms::Store {
   // What the old key had wrapped is gone from the disk with the next scrub(). An error leaves it where it was.
   Result<std::optional<KeyChanged>> advance_key_change(const std::function<Result<void>()>& at_end);
 
-  // Begins a copy of all but key material in `path`, replaced where it is there when the copy is complete (mode 0600):
-  // a store of its own, which any store key opens. Its pools are empty, what was in them counts as voided or burnt.
-  // What could have been used when the copy was made is void at both ends once a KME with that store has made contact.
-  // Errc::busy while one is made.
-  Result<void> begin_backup(const std::string& path);
+  // Begins a copy of all but key material in backup_path(), replaced where it is there when the copy is complete (mode
+  // 0600), and removed by the next open(): a store of its own, which any store key opens. Its pools are empty, what was
+  // in them counts as voided or burnt. What could have been used when the copy was made is void at both ends once a KME
+  // with that store has made contact. Errc::busy while one is made.
+  Result<void> begin_backup();
   // Goes on with it. True when it is complete and durable. An error ends it, and leaves nothing of it.
   Result<bool> advance_backup();
+  std::string backup_path() const;
 
   // Removes what deleted chunks left in the write-ahead log; cheap when nothing was deleted since the last call. To be
   // called at least twice a minute, and before the process ends.

@@ -92,8 +92,8 @@ class SealedTest : public testing::Test {
   }
 
   // In how many parts.
-  Result<int> back_up(const std::string& to) {
-    QUIPU_TRY(store->begin_backup(to));
+  Result<int> back_up() {
+    QUIPU_TRY(store->begin_backup());
     for (int parts = 1;; ++parts) {
       QUIPU_TRY_ASSIGN(const bool complete, store->advance_backup());
       if (complete) return parts;
@@ -226,9 +226,9 @@ TEST_F(SealedTest, ABackupHasAllButKeyMaterial) {
   transaction.add(kms::Books{.received = 16480, .held = 16384, .stock = 32, .leased = 32, .burnt = 32});
   ASSERT_TRUE(store->commit(transaction).has_value());
   const auto page = store->audit().append("who had what", WallTime{});
-  const std::string copy = scratch.path("copy");
+  const std::string copy = store->backup_path();
   for (int again = 0; again < 2; ++again)
-    ASSERT_TRUE(back_up(copy).has_value());
+    ASSERT_TRUE(back_up().has_value());
   ASSERT_TRUE(store->commit(kms::Transaction(pool)).has_value()) << "in use as before";
   EXPECT_TRUE(*store->read(pool, block, {0, 16384}) == SecretBytes::copy_of(material));
   EXPECT_EQ(std::filesystem::status(copy).permissions(),
@@ -335,9 +335,9 @@ TEST_F(SealedTest, TheFolderMayBeReachedByALink) {
   auto opened = SqliteStore::open(scratch.path("link/kms.db"), key_of(1), rng);
   ASSERT_TRUE(opened.has_value()) << opened.error().text;
   store = *std::move(opened);
-  ASSERT_TRUE(back_up(scratch.path("link/copy")).has_value());
+  ASSERT_TRUE(back_up().has_value());
   EXPECT_TRUE(std::filesystem::exists(folder + "/kms.db"));
-  EXPECT_TRUE(std::filesystem::exists(folder + "/copy"));
+  EXPECT_TRUE(std::filesystem::exists(folder + "/kms.db.backup"));
 }
 
 TEST_F(SealedTest, ABackupIsMadeInPartsWhileTheStoreIsInUse) {
@@ -346,9 +346,9 @@ TEST_F(SealedTest, ABackupIsMadeInPartsWhileTheStoreIsInUse) {
   };
   for (int day = 0; day < 4; ++day)
     log_page(day);
-  const std::string copy = scratch.write("copy", "an older one");
-  ASSERT_TRUE(store->begin_backup(copy).has_value());
-  EXPECT_EQ(store->begin_backup(copy).error().code, Errc::busy);
+  const std::string copy = scratch.write("kms.db.backup", "an older one");
+  ASSERT_TRUE(store->begin_backup().has_value());
+  EXPECT_EQ(store->begin_backup().error().code, Errc::busy);
   EXPECT_EQ(store->advance_backup(), false);
   kms::Transaction other(KmeId("kme-c"));
   other.add(kms::Books{.received = 64, .stock = 32, .delivered = 32});
@@ -377,10 +377,26 @@ TEST_F(SealedTest, ABackupIsMadeInPartsWhileTheStoreIsInUse) {
 }
 
 TEST_F(SealedTest, ABackupThatIsNotFinishedLeavesNothing) {
-  ASSERT_TRUE(store->begin_backup(scratch.path("copy")).has_value());
+  ASSERT_TRUE(store->begin_backup().has_value());
   store.reset();
-  EXPECT_FALSE(std::filesystem::exists(scratch.path("copy")));
-  EXPECT_FALSE(std::filesystem::exists(scratch.path("copy.new")));
+  EXPECT_FALSE(std::filesystem::exists(scratch.path("kms.db.backup")));
+  EXPECT_FALSE(std::filesystem::exists(scratch.path("kms.db.backup.new")));
+}
+
+// Of a process that was killed, or that nobody has fetched.
+TEST_F(SealedTest, AStartRemovesWhatIsLeftOfABackup) {
+  const auto left = {"kms.db.backup", "kms.db.backup.new", "kms.db.backup.new-wal", "kms.db.backup.new-journal"};
+  for (const char* const file : left)
+    scratch.write(file, "octets");
+  EXPECT_EQ(open(2), nullptr);
+  EXPECT_EQ(error.code, Errc::busy) << "another process may be making it";
+  for (const char* const file : left)
+    EXPECT_TRUE(std::filesystem::exists(scratch.path(file))) << file;
+  store.reset();
+  store = open(1);
+  for (const char* const file : left)
+    EXPECT_FALSE(std::filesystem::exists(scratch.path(file))) << file;
+  EXPECT_TRUE(store->read(pool, block, {0, 32}).has_value());
 }
 
 }  // namespace
