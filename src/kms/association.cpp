@@ -305,14 +305,6 @@ void Association::ask_closes() {
       m_link.request(wire::Close{{}, id}, CloseSent{id});
 }
 
-// What does not open is voided first, and then others are taken in its place.
-Result<void> Association::take_leases() {
-  QUIPU_TRY(m_own.refill(waiting()));
-  QUIPU_TRY_ASSIGN(const bool voided, m_opened.void_damaged());
-  if (voided) touch();
-  return {};
-}
-
 Result<void> Association::go_on_merging() {
   if (!m_contact.merging()) return {};
   QUIPU_TRY(m_contact.merge_part());

@@ -147,8 +147,6 @@ class Association {
   Result<void> dispatch(const wire::KeyTransfer& m);
   Result<void> dispatch(const wire::KeyTransferVoid& m);
 
-  Result<void> dispatch(const wire::BlockVoid& m) { return m_opened.receive(m); }
-
   Result<void> dispatch(const wire::LinkState& m);
   Result<void> dispatch(const wire::RelayFailed& m);
   Result<void> dispatch_if_allowed(const wire::Message& message);

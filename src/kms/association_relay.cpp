@@ -69,10 +69,7 @@ bool Association::has_pad(std::uint32_t slots) {
 std::optional<CarvedPad> Association::carve_pad(std::uint32_t slots) {
   if (!has_pad(slots)) return std::nullopt;
   auto pad = m_own.carve_pad(slots);
-  if (!pad) {
-    want_pad(slots);
-    return pad;
-  }
+  QUIPU_ASSERT(pad);
   m_pad_slots = 0;
   touch();
   return pad;

@@ -238,7 +238,9 @@ void ContactExchange::merge_block(const wire::InventoryBlock& theirs) {
     return void_block(theirs.id, "the two ends hold different octets");
   if (theirs.state != BlockState::usable) return;
   if (mine->record.state == BlockState::held) m_pool.make_usable(theirs.id);
-  m_pool.spend_free(theirs.id, RangeSet(theirs.spent));
+  const RangeSet spent(theirs.spent);
+  m_own.give_way(theirs.id, spent);
+  m_pool.spend_free(theirs.id, spent);
 }
 
 // The peer could use it and we did not have it when the lists were made.

@@ -336,12 +336,6 @@ void put(Out& out, const KeyTransferVoid& m) {
   put(out, m.id);
 }
 
-template <class Out>
-void put(Out& out, const BlockVoid& m) {
-  put(out, MessageType::block_void);
-  put(out, m.block);
-}
-
 // Octets of what `write` puts.
 template <class Write>
 Bytes written(Write write) {

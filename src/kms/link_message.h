@@ -67,7 +67,6 @@ enum class MessageType : std::uint8_t {
   link_state = 0x33,
   relay_failed = 0x34,
   key_transfer_void = 0x35,
-  block_void = 0x36,
 };
 
 // --- contact ---
@@ -396,18 +395,9 @@ struct KeyTransferVoid {
   bool operator==(const KeyTransferVoid&) const = default;
 };
 
-// The sender has voided a block that both ends could use, because its own copy is damaged: to be voided by the
-// receiver.
-struct BlockVoid {
-  BlockId block;
-
-  bool operator==(const BlockVoid&) const = default;
-};
-
-using Message =
-    std::variant<Hello, Contact, InventoryBlocks, InventoryLeases, InventoryEnd, Merged, Goodbye, Offer, VoidRequest,
-                 Lease, Open, Close, Ping, RelayHop, KeyTransfer, BlockStates, Ack, Refused, Closed, Binding,
-                 BindingAck, DriverMessage, LinkState, RelayFailed, KeyTransferVoid, BlockVoid>;
+using Message = std::variant<Hello, Contact, InventoryBlocks, InventoryLeases, InventoryEnd, Merged, Goodbye, Offer,
+                             VoidRequest, Lease, Open, Close, Ping, RelayHop, KeyTransfer, BlockStates, Ack, Refused,
+                             Closed, Binding, BindingAck, DriverMessage, LinkState, RelayFailed, KeyTransferVoid>;
 
 // The message's octets. What is encoded must be within the limits that decode() checks (asserted).
 SecretBytes encode(const Message& message);

@@ -378,10 +378,6 @@ Message key_transfer_void(FieldReader& r) {
   return KeyTransferVoid{r.uuid<TransferId>()};
 }
 
-Message block_void(FieldReader& r) {
-  return BlockVoid{r.uuid<BlockId>()};
-}
-
 // Empty for an unknown type.
 std::optional<Message> read_body(MessageType type, FieldReader& r) {
   switch (type) {
@@ -410,7 +406,6 @@ std::optional<Message> read_body(MessageType type, FieldReader& r) {
     case MessageType::link_state: return link_state(r);
     case MessageType::relay_failed: return relay_failed(r);
     case MessageType::key_transfer_void: return key_transfer_void(r);
-    case MessageType::block_void: return block_void(r);
   }
   return std::nullopt;
 }

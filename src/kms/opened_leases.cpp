@@ -95,11 +95,7 @@ Result<void> OpenedLeases::receive(const wire::Lease& message, bool brought) {
     return {};
   }
   QUIPU_TRY_ASSIGN(const bool adopted, adopt(message));
-  if (!adopted) {
-    QUIPU_TRY(void_damaged());
-    m_link.send(wire::Refused{message.number, wire::RefusalReason::no_block});
-    return {};
-  }
+  if (!adopted) return {};
   m_link.send(wire::Ack{message.number});
   ask(message.id);
   return {};
@@ -324,34 +320,11 @@ void OpenedLeases::burn_all() {
 
 void OpenedLeases::void_block(const BlockId& id) {
   for (const LeaseId& lease : m_pool.leases_on(id)) {
+    if (m_own.is_pending(lease)) m_own.give_way(lease);  // its slots of other blocks may be free at the peer
     m_own.burn(lease);
     burn(lease);
   }
   if (m_pool.find(id) != nullptr) m_pool.void_block(id);  // else those leases were the last of it
-}
-
-Result<bool> OpenedLeases::void_damaged() {
-  const std::set<BlockId> damaged = m_pool.take_damaged();
-  for (const BlockId& id : damaged) {
-    m_site.alarm("block_damaged",
-                 "Sealed key material does not open: the store's file was damaged or changed. The block was voided at "
-                 "both ends, all else goes on. Look after the disk, and after who may write to the store.",
-                 {{"peer", m_pool.peer().value()}, {"block", id.value().text()}});
-    void_block(id);
-  }
-  QUIPU_TRY(m_pool.commit());
-  for (const BlockId& id : damaged)
-    m_link.send(wire::BlockVoid{id});
-  return !damaged.empty();
-}
-
-Result<void> OpenedLeases::receive(const wire::BlockVoid& message) {
-  if (m_pool.find(message.block) == nullptr) return {};
-  m_site.report(LogLevel::warning, "block_voided_there",
-                "The peer voided a block whose material is damaged there; it was voided here too.",
-                {{"peer", m_pool.peer().value()}, {"block", message.block.value().text()}});
-  void_block(message.block);
-  return m_pool.commit();
 }
 
 }  // namespace quipu::kms

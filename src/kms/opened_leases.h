@@ -41,7 +41,8 @@ class OpenedLeases {
   // The key, once for this slave: look_up() just granted it.
   SecretBytes fetch(const Uuid& key_id, const SaeId& slave);
 
-  // Each gives exactly one answer on the link. `brought`: a transfer has brought a key under one of its key_IDs.
+  // Gives exactly one answer on the link, or none where material of the lease does not open: Pool::burn_damaged() and
+  // the end of the connection have to follow. `brought`: a transfer has brought a key under one of its key_IDs.
   Result<void> receive(const wire::Lease& message, bool brought);
   // Answers to our requests to open.
   void open_acknowledged(const LeaseId& id);
@@ -82,12 +83,9 @@ class OpenedLeases {
   // Staged only: closed now, the rest burnt. Harmless when the lease is not open here.
   void burn(const LeaseId& id);
   void burn_all();
-  // Staged only: leases of either holder on that block are burnt, then it is voided.
+  // Staged only: leases of either holder on that block are burnt, or cancelled while they are pending; then it is
+  // voided.
   void void_block(const BlockId& id);
-  // Blocks whose material did not open here are voided, durably, and the peer is told to do the same. False when there
-  // were none.
-  Result<bool> void_damaged();
-  Result<void> receive(const wire::BlockVoid& message);
 
  private:
   struct Bound {

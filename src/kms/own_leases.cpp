@@ -11,6 +11,7 @@ constexpr std::size_t kLeasesAhead = 2;
 constexpr std::ptrdiff_t kMaxPending = 4;
 // With rests that are too short for what is asked for.
 constexpr std::size_t kMaxWithRests = 16;
+static_assert(kMaxWithRests <= wire::kMaxPadParts);  // whatever is ready, one pad can be made of it
 constexpr std::uint64_t kStockFraction = 16;
 // So that a small stock still serves more than one key per lease.
 constexpr std::uint64_t kLeastSlots = 4;
@@ -83,7 +84,8 @@ std::optional<CarvedPad> OwnLeases::carve_pad(std::uint32_t slots) {
     from.emplace_back(&lease, std::min(missing, lease.left()));
     missing -= from.back().second;
   }
-  if (missing != 0 || from.size() > wire::kMaxPadParts) return std::nullopt;
+  if (missing != 0) return std::nullopt;
+  QUIPU_ASSERT(from.size() <= wire::kMaxPadParts);
   CarvedPad pad{{}, SecretBytes(std::size_t{slots} * kSlotSize)};
   ByteWriter writer(pad.octets.mutable_view());
   for (const auto& [lease, part] : from) {
@@ -210,6 +212,12 @@ void OwnLeases::give_way(const LeaseId& id) {
   QUIPU_ASSERT(is_pending(id));
   m_pool.cancel_lease(id);
   m_leases.remove_if([&](const Lease& lease) { return lease.id == id; });
+}
+
+void OwnLeases::give_way(const BlockId& block, const RangeSet& spent) {
+  const auto is_spent = [&](const Extent& extent) { return extent.block == block && spent.overlaps(extent.range); };
+  for (const LeaseId& id : m_pool.leases_on(block))
+    if (is_pending(id) && std::ranges::any_of(m_pool.find(id)->extents, is_spent)) give_way(id);
 }
 
 Result<void> OwnLeases::receive(const wire::Open& message) {

@@ -32,7 +32,7 @@ class OwnLeases {
 
   // All the keys of a demand, taken out of the leases; empty when there are not enough. Never waits, never writes.
   std::optional<std::vector<CarvedKey>> carve(const Demand& demand);
-  // So many slots, in at most wire::kMaxPadParts runs; empty, and nothing is taken, when there are not enough.
+  // So many slots; empty, and nothing is taken, when not as many are ready.
   std::optional<CarvedPad> carve_pad(std::uint32_t slots);
 
   // Octets of key that SAEs got out of them in this run, and that went into pads.
@@ -48,15 +48,17 @@ class OwnLeases {
   // Whether a demand could be met once leases on their way and the stock are ours.
   bool could_meet(const Demand& demand) const;
 
-  // Takes leases ahead of need, and for a demand that waits. Only in contact. To be called again once blocks that do
-  // not open (Pool::take_damaged) were voided.
+  // Takes leases ahead of need, and for a demand that waits. Only in contact. To be called again when
+  // Pool::burn_damaged() has burnt anything.
   Result<void> refill(const std::optional<Demand>& waiting);
   // Asks again for what was not acknowledged before the connection broke.
   void repeat();
 
   bool is_pending(const LeaseId& id) const;
-  // A crossing request of the lower id stands against ours, which its sender is refusing. Staged only.
+  // A lease that is pending, and that the peer does not know or is refusing: its slots are free again. Staged only.
   void give_way(const LeaseId& id);
+  // Likewise all over slots that the peer has spent.
+  void give_way(const BlockId& block, const RangeSet& spent);
   // The peer told which run of it opened a lease of ours. Gives exactly one answer on the link.
   Result<void> receive(const wire::Open& message);
   // The peer has it durably.
@@ -94,7 +96,7 @@ class OwnLeases {
   // For another lease, if need be at the cost of the shortest one with less than so many slots.
   bool make_room(std::uint32_t slots);
   std::uint32_t ahead_slots() const;
-  // Up to so many keys. False when material of theirs does not open: its blocks are to be voided first.
+  // Up to so many keys. False when material of theirs does not open.
   Result<bool> take(std::uint32_t slots_per_key, std::uint32_t number);
   void ask(const Lease& lease);
   void close(std::list<Lease>::iterator lease);

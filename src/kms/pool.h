@@ -111,6 +111,8 @@ class Pool {
   void void_block(const BlockId& id);
   // Free slots that the other end knows to be gone. Slots that are taken already are left as they are.
   void spend_free(const BlockId& id, const RangeSet& ranges);
+  // Spends what is free of the blocks whose material did not open since the last call; tells which these are.
+  std::set<BlockId> burn_damaged();
 
   void add_lease(LeaseRecord lease);
   // Never acknowledged: its slots are free again.
@@ -128,12 +130,9 @@ class Pool {
   void forget_blocks(WallTime arrived_before, std::string source = {});
 
   Result<void> commit();
-  // Opens the slots of key of a lease, one after the other. Empty when the material of some block does not open:
-  // take_damaged() tells of which.
+  // Opens the slots of key of a lease, one after the other. Empty when the material of some block does not open: then
+  // burn_damaged() is to be called.
   Result<std::optional<SecretBytes>> read(const LeaseRecord& lease);
-
-  // Blocks whose material did not open since the last call. They are to be voided.
-  std::set<BlockId> take_damaged() { return std::exchange(m_damaged, {}); }
 
  private:
   // Order of the stock, the same at both ends: by the source's count, then by id.

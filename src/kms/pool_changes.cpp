@@ -84,6 +84,13 @@ void Pool::spend_free(const BlockId& id, const RangeSet& ranges) {
   spend(id, fresh);
 }
 
+std::set<BlockId> Pool::burn_damaged() {
+  std::set<BlockId> damaged = std::exchange(m_damaged, {});
+  for (const BlockId& id : damaged)
+    if (const Block* block = find(id)) spend_free(id, RangeSet({{0, block->record.length}}));
+  return damaged;
+}
+
 void Pool::spend(const BlockId& id, const RangeSet& ranges) {
   const auto found = m_blocks.find(id);
   if (found == m_blocks.end()) return;  // voided meanwhile

@@ -60,7 +60,7 @@ class DamagedStore(unittest.TestCase):
             database.execute(sql)
             database.commit()
 
-    def test_damaged_blocks_are_voided_and_all_else_goes_on(self):
+    def test_damaged_blocks_are_burnt_and_all_else_goes_on(self):
         self.assertEqual(self.a.stop_kms(), 0)
         self.change_store("UPDATE chunks SET sealed = zeroblob(length(sealed)) WHERE pool = (SELECT id FROM pools WHERE kme = 'kme-b')")
         self.start_a()
@@ -68,10 +68,9 @@ class DamagedStore(unittest.TestCase):
         wait_until(lambda: self.shares_a_key(self.b), "keys of the damaged pool flow again")
         self.assertIsNone(self.a.kms.poll(), self.kms_log(self.a))
         self.assertIn("event=block_damaged", self.kms_log(self.a))
-        wait_until(lambda: "event=block_voided_there" in self.kms_log(self.b), "the other end has voided them too")
-        self.assertGreater(self.pool(self.a, self.b)["books"]["voided_bits"], 0)
-        self.assertGreater(self.pool(self.b, self.a)["books"]["voided_bits"], 0)
-        self.assertEqual(self.pool(self.a, self.c)["books"]["voided_bits"], 0)
+        wait_until(lambda: self.pool(self.b, self.a)["books"]["voided_bits"] > 0, "the other end has given them up too")
+        self.assertIn("event=block_voided", self.kms_log(self.b))
+        self.assertEqual(self.pool(self.c, self.a)["books"]["voided_bits"], 0)
 
     def expect_out_of_service(self, why):
         self.start_a()

@@ -92,7 +92,7 @@ std::vector<CarvedPad> RelaySource::carve_pads(const Route& route, std::uint32_t
   m_key_awaited.reset();
   for (const RelayPath& path : route.paths) {
     auto pad = m_associations.at(path.front())->carve_pad(slots);
-    if (!pad) return {};
+    QUIPU_ASSERT(pad);  // no two paths begin with one node
     pads.push_back(*std::move(pad));
   }
   return pads;

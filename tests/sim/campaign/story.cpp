@@ -57,7 +57,13 @@ Tally Story::tally() const {
   }
   all.masters = m_world.ledger().masters();
   all.slaves = m_world.ledger().slaves();
+  all.damaged = damage_found();
   return all;
+}
+
+std::size_t Story::damage_found() const {
+  const auto found = m_world.reports().find("block_damaged");
+  return found == m_world.reports().end() ? 0 : static_cast<std::size_t>(found->second);
 }
 
 void Story::feed() {
@@ -154,6 +160,8 @@ void Story::disaster() {
     restore();
   } else if (m_menu.clones && !m_clone && rng().chance(30)) {
     clone();
+  } else if (m_menu.damage && rng().chance(40)) {
+    damage(at);
   } else if (m_menu.crashes) {
     power_loss(at);
   }
@@ -188,6 +196,39 @@ void Story::clone() {
   m_world.start(*m_clone);
 }
 
+void Story::damage(std::size_t at) {
+  MemoryStore& store = m_world.node(at).store;
+  for (const auto& [pool, disk] : store.disk())
+    for (const auto& [id, material] : disk.material)
+      if (rng().chance(20)) store.alter(pool, id);
+}
+
+void Story::connect_all() {
+  for (std::size_t i = 0; i < m_menu.sites; ++i)
+    for (std::size_t j = i + 1; j < m_menu.sites; ++j)
+      if (!m_world.connected(i, j)) m_world.connect(i, j);
+}
+
+// A site that finds damage ends the connection; it is dialled again.
+void Story::go_on(Duration by) {
+  std::size_t before = 0;
+  do {
+    before = damage_found();
+    connect_all();
+    m_world.advance(by);
+  } while (damage_found() != before);
+}
+
+// An order that finds damage in place of a lease may be refused.
+std::shared_ptr<Outcome> Story::healed_keys(std::size_t from, std::size_t to, const etsi::KeyRequest& request) {
+  for (;;) {
+    const std::size_t before = damage_found();
+    auto outcome = m_world.enc_keys(from, World::sae(from), World::sae(to), request);
+    go_on(seconds(1));
+    if (outcome->ok() || damage_found() == before) return outcome;
+  }
+}
+
 void Story::heal_and_check() {
   if (m_clone) m_world.kill(*m_clone);
   for (std::size_t i = 0; i < m_menu.sites; ++i) {
@@ -202,15 +243,14 @@ void Story::heal_and_check() {
       for (unsigned n = 0; n < 4 * m_menu.devices; ++n)
         m_world.make_block(i, j, 1024, true, true, n % m_menu.devices);
     }
-  m_world.advance(seconds(2));
+  go_on(seconds(2));
   for (std::size_t i = 0; i < m_menu.sites; ++i)
     for (std::size_t j = 0; j < m_menu.sites; ++j) {
       if (i == j) continue;
-      const auto enc = m_world.enc_keys(i, World::sae(i), World::sae(j));
-      m_world.advance(seconds(1));
+      const auto enc = healed_keys(i, j);
       ASSERT_TRUE(enc->ok()) << "no key from " << i << " to " << j << ": " << enc->error();
       const auto dec = m_world.dec_keys(j, World::sae(j), World::sae(i), enc->ids());
-      m_world.advance(seconds(1));
+      go_on(seconds(1));
       ASSERT_TRUE(dec->ok()) << "key of " << i << " not found at " << j << ": " << dec->error();
     }
   check_multicasts();
@@ -218,7 +258,7 @@ void Story::heal_and_check() {
     EXPECT_FALSE(outcome->ok()) << "a key for an SAE that was not named, or under another master";
   // The ends agree on what is left, once offers that the other end never gets, and keys that nobody fetches, have been
   // given up.
-  m_world.advance(std::chrono::minutes(13));
+  go_on(std::chrono::minutes(13));
   for (std::size_t i = 0; i < m_menu.sites; ++i)
     for (std::size_t j = i + 1; j < m_menu.sites; ++j) {
       const PoolStatus here = m_world.pool(i, j);
@@ -240,12 +280,11 @@ void Story::check_multicasts() {
     const std::size_t further = (i + 2) % m_menu.sites;
     etsi::KeyRequest request;
     request.additional_slave_sae_ids = {SaeId(World::sae(further))};
-    const auto enc = m_world.enc_keys(i, World::sae(i), World::sae(to), request);
-    m_world.advance(seconds(1));
+    const auto enc = healed_keys(i, to, request);
     ASSERT_TRUE(enc->ok()) << "no key from " << i << " to both others: " << enc->error();
     for (const std::size_t at : {to, further}) {
       const auto dec = m_world.dec_keys(at, World::sae(at), World::sae(i), enc->ids());
-      m_world.advance(seconds(1));
+      go_on(seconds(1));
       ASSERT_TRUE(dec->ok()) << "key of " << i << " for both others not found at " << at << ": " << dec->error();
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One random life of several sites, by seed: keys are asked for and fetched while links break, sites crash, and one
-// site is restored or cloned.
+// One random life of several sites, by seed: keys are asked for and fetched while links break, sites crash, one site is
+// restored or cloned, and stored key material is damaged.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +22,7 @@ struct Menu {
   bool crashes = false;   // kill -9 and loss of power, at any site, also in the middle of a commit
   bool restores = false;  // an old copy of site a's disk is put back
   bool clones = false;    // a copy of site a runs beside it
+  bool damage = false;    // stored material no longer opens, at any site
   unsigned devices = 1;   // of each link; each key has a part of every one
 };
 
@@ -57,7 +58,7 @@ class Story {
   // Of the disasters.
   Tally tally() const;
 
-  // Ends all faults, then wants keys in both directions of each pool.
+  // Ends all faults but the damage that nobody has found, then wants keys in both directions of each pool.
   void heal_and_check();
 
   void expect_no_half_closed_lease(std::size_t site) {
@@ -96,6 +97,7 @@ class Story {
   void power_loss(std::size_t at);
   void restore();
   void clone();
+  void damage(std::size_t at);
 
   struct Issued {
     std::size_t from, to;
@@ -106,6 +108,10 @@ class Story {
     bool connected;                      // with each of them
   };
 
+  std::size_t damage_found() const;
+  void connect_all();
+  void go_on(Duration by);
+  std::shared_ptr<Outcome> healed_keys(std::size_t from, std::size_t to, const etsi::KeyRequest& request = {});
   void fetch_as_stranger(const Issued& issued, std::vector<KeyId> ids);
   void check_multicasts();
 

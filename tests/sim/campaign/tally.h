@@ -37,6 +37,7 @@ struct Tally {
   std::size_t crashes = 0;
   std::size_t restores = 0;
   std::size_t clones = 0;
+  std::size_t damaged = 0;  // blocks that did not open when they were wanted
 
   Tally& operator+=(const Tally& other) {
     keys += other.keys;
@@ -46,6 +47,7 @@ struct Tally {
     crashes += other.crashes;
     restores += other.restores;
     clones += other.clones;
+    damaged += other.damaged;
     return *this;
   }
 };

@@ -2,7 +2,7 @@
 // Sites under random disasters, by seed. The ledger sees every key that any copy of any site hands out; the stores
 // check their books against their rows; afterwards everything must work again by itself.
 //
-// QUIPU_SIM_SEEDS, QUIPU_SIM_SEED: see campaign/tally.h. Without them 1,667 of each kind, over 10,000 in all; a tenth
+// QUIPU_SIM_SEEDS, QUIPU_SIM_SEED: see campaign/tally.h. Without them 1,667 of each kind, over 13,000 in all; a tenth
 // under sanitizers.
 #include <gtest/gtest.h>
 
@@ -39,6 +39,7 @@ void run_all(const Menu& menu, std::uint64_t salt) {
   EXPECT_TRUE(!menu.crashes || all.crashes > seeds.count) << all.crashes;
   EXPECT_TRUE(!menu.restores || 2 * all.restores > seeds.count) << all.restores;
   EXPECT_TRUE(!menu.clones || 2 * all.clones > seeds.count) << all.clones;
+  EXPECT_TRUE(!menu.damage || 4 * all.damaged > seeds.count) << all.damaged;
 }
 
 TEST(Disasters, LinksBreak) {
@@ -61,12 +62,16 @@ TEST(Disasters, RestoredAndCloned) {
   run_all({.sites = 2, .crashes = true, .restores = true, .clones = true}, 5);
 }
 
+TEST(Disasters, BlocksAreDamaged) {
+  run_all({.sites = 2, .crashes = true, .damage = true}, 8);
+}
+
 TEST(Disasters, TwoDevicesCombined) {
-  run_all({.sites = 2, .crashes = true, .restores = true, .clones = true, .devices = 2}, 7);
+  run_all({.sites = 2, .crashes = true, .restores = true, .clones = true, .damage = true, .devices = 2}, 7);
 }
 
 TEST(Disasters, ThreeSites) {
-  run_all({.sites = 3, .crashes = true, .restores = true, .clones = true}, 6);
+  run_all({.sites = 3, .crashes = true, .restores = true, .clones = true, .damage = true}, 6);
 }
 
 }  // namespace

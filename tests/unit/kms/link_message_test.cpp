@@ -34,8 +34,7 @@ constexpr const char* kNames[] = {"hello",
                                   "driver_message",
                                   "link_state",
                                   "relay_failed",
-                                  "key_transfer_void",
-                                  "block_void"};
+                                  "key_transfer_void"};
 
 Bytes sample(const std::string& name) {
   std::ifstream in(QUIPU_SOURCE_DIR "/tests/fuzz/corpus/kms_link/" + name, std::ios::binary);
