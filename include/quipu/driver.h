@@ -126,7 +126,9 @@ struct quipu_option {
 
 /*
  * A block of secret key that the other end of the link gets too, under the same id and with the same octets. A driver
- * delivers each block once, and only blocks that both ends hold or can still come to hold.
+ * delivers each block once, and only blocks that both ends hold or can still come to hold. No device has the ids of
+ * another: where a device's own are mere counts, its driver makes UUIDs that both ends come to, of its serial number
+ * and the count, for instance.
  */
 struct quipu_block {
   uint32_t size;         /* sizeof(struct quipu_block) */

@@ -70,7 +70,7 @@ Result<bool> Accept::passes(const SourceBlock& block, const BlockDigest& digest)
   if (elsewhere)
     return refuse(block, true, "block_elsewhere",
                   "A block that the pool with another KME has had was refused: two KMEs must not share a key. Look at "
-                  "what delivers it: no device may feed two links.");
+                  "what delivers it: no device may feed two links, and no two may use the same block ids.");
   if (!has_room(block, false)) return refuse_for_want_of_room(block);
   if (has_room(block, true)) m_full.erase(block.source);
   return true;

@@ -23,12 +23,21 @@ std::uint32_t pad_slots_of(const Demand& demand) {
   return pad_slots(std::size_t{demand.number} * (demand.size_bits / 8));
 }
 
+// Fewer nodes together could know the pad than could know the key.
+bool goes_over_fewer_paths(const PeerConfig& further, const PeerConfig& target) {
+  return further.relay_target_octets != 0 && target.relay_target_octets != 0 &&
+         further.relay_paths < target.relay_paths;
+}
+
 }  // namespace
 
 std::optional<etsi::ApiError> Multicast::refusal(const KeyOrder& order, const PeerConfig& target) const {
   for (const auto& [peer, slaves] : order.further) {
     if (at(peer).config().min_sources < target.min_sources)
       return bad_request("fewer sources stand behind keys with KME " + peer.value() + " than with KME " +
+                         target.id.value());
+    if (goes_over_fewer_paths(at(peer).config(), target))
+      return bad_request("keys with KME " + peer.value() + " are relayed over fewer paths than those with KME " +
                          target.id.value());
     if (is_paused(peer, order.master))
       return unavailable("keys did not get to KME " + peer.value() + " a moment ago; ask again later");

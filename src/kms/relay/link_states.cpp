@@ -6,7 +6,7 @@
 namespace quipu::kms {
 namespace {
 
-// No KME comes this far by itself: what others say is ours beyond it is a lie, and going beyond that would leave no
+// No KME comes this far by itself: what others say is ours from here on is a lie, and going beyond that would leave no
 // sequence that a peer takes. It ages away.
 constexpr std::uint64_t kPlausible = wire::kMaxSequence / 2;
 
@@ -18,8 +18,8 @@ LinkStates::Reception LinkStates::receive(const wire::LinkState& state, TimePoin
   if (state.origin == m_own) {
     const wire::LinkState* own = find(m_own);
     if (own != nullptr && state.sequence < own->sequence) return Reception::older;
-    if (state.sequence > kPlausible) return Reception::forged;
     if (own != nullptr && *own == told.state) return Reception::same;
+    if (state.sequence >= kPlausible) return Reception::forged;
     m_sequence = std::max(m_sequence, state.sequence);
     return Reception::own_old;
   }

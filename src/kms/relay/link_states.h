@@ -51,6 +51,8 @@ class LinkStates {
   std::optional<wire::LinkState> aged(const KmeId& origin, TimePoint now) const;
   std::vector<KmeId> origins() const;
 
+  std::size_t count() const { return m_states.size(); }
+
   // Changes whenever a state does.
   std::uint64_t version() const { return m_version; }
 

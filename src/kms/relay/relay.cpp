@@ -27,7 +27,7 @@ Relay::Relay(Site& site, const Associations& associations)
   if (site.config.relay.entropy_source) m_entropy.emplace(site);
   for (const PeerConfig& peer : site.config.peers)
     if (peer.relay_target_octets != 0 && site.config.id < peer.id)
-      m_sources.try_emplace(peer.id, site, peer, associations, m_routes, entropy());
+      m_turns.push_back(&m_sources.try_emplace(peer.id, site, peer, associations, m_routes, entropy()).first->second);
   if (takes_part()) publish();
 }
 
@@ -68,10 +68,25 @@ Result<void> Relay::handle(std::vector<RelayEvent> events) {
   for (RelayEvent& event : events)
     QUIPU_TRY(std::visit([this](auto& each) { return on(each); }, event));
   QUIPU_TRY(m_transit.progress());
-  for (auto& [destination, source] : m_sources)
-    source.progress();
+  make_blocks();
   m_flooding.progress(m_site.now);
   return {};
+}
+
+// One block each in turn. Who lacks octets of the entropy source keeps its turn, or those with shorter blocks would
+// leave it none.
+void Relay::make_blocks() {
+  for (std::size_t idle = 0; idle < m_turns.size();) {
+    const RelaySource::Turn turn = m_turns.front()->take_turn();
+    if (turn == RelaySource::Turn::lacks_entropy) {
+      for (RelaySource* source : m_turns)
+        source->miss_turn();
+      return;
+    }
+    idle = turn == RelaySource::Turn::sent ? 0 : idle + 1;
+    m_turns.push_back(m_turns.front());
+    m_turns.pop_front();
+  }
 }
 
 Result<void> Relay::on(const ContactMade& event) {
@@ -172,8 +187,9 @@ RelayRouteStatus Relay::describe(const PeerConfig& peer) const {
   for (std::uint32_t i = 0; i < route->paths.size(); ++i) {
     const KmeId* from = &m_site.config.id;
     for (const KmeId& to : route->paths[i]) {
-      const wire::Neighbour& link = *m_routes.link(*from, to);
-      status.links.push_back({*std::exchange(from, &to), to, i + 1, link.octets, link.simulated});
+      const wire::Neighbour* link = m_routes.link(*from, to);  // it may be gone since the search
+      status.links.push_back({*std::exchange(from, &to), to, i + 1, link == nullptr ? 0 : link->octets,
+                              link != nullptr && link->simulated});
     }
   }
   return status;

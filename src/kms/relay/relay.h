@@ -3,6 +3,7 @@
 // under key of its own link (docs/km-link.md). Keeps the map of the network, and hands events to the part they are for.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <optional>
 #include <vector>
@@ -46,6 +47,8 @@ class Relay {
   bool differs_much(const std::vector<wire::Neighbour>& now) const;
   // At once, or when the last time is long enough ago.
   void publish();
+  // Of all sources, as far as they can be made now.
+  void make_blocks();
   RelayRouteStatus describe(const PeerConfig& peer) const;
 
   Site& m_site;
@@ -55,6 +58,7 @@ class Relay {
   Routes m_routes;
   std::optional<Entropy> m_entropy;
   std::map<KmeId, RelaySource> m_sources;  // by destination
+  std::deque<RelaySource*> m_turns;        // the first is whose turn it is
   RelayTransit m_transit;
   std::optional<TimePoint> m_next_look;  // at the own stocks; empty when it takes no part
   std::optional<TimePoint> m_published;  // last

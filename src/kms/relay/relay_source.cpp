@@ -41,23 +41,20 @@ bool RelaySource::is_wanted() const {
          far().relay_stock_octets() + m_in_flight_octets < m_peer.relay_target_octets;
 }
 
-void RelaySource::progress() {
-  while (m_site.now >= m_not_before && is_wanted()) {
-    const auto& route = m_routes.find(m_peer).route;
-    if (!route) m_key_awaited.reset();
-    if (!route || !send(*route)) return;
-  }
+RelaySource::Turn RelaySource::take_turn() {
+  if (m_site.now < m_not_before || !is_wanted()) return Turn::idle;
+  const auto& route = m_routes.find(m_peer).route;
+  if (route) return send(*route);
+  m_key_awaited.reset();
+  return Turn::idle;
 }
 
 // The block is the exclusive or of shares that are random for themselves: any of them but all say nothing of it.
-bool RelaySource::send(const Route& route) {
+RelaySource::Turn RelaySource::send(const Route& route) {
   const std::uint32_t octets = route.block_size();
-  if (!has_entropy(octets * route.paths.size())) {
-    m_key_awaited.reset();
-    return false;
-  }
+  if (!has_entropy(octets * route.paths.size())) return Turn::lacks_entropy;
   std::vector<CarvedPad> pads = carve_pads(route, pad_slots(octets));
-  if (pads.empty()) return false;
+  if (pads.empty()) return Turn::idle;
   SourceBlock block{std::string(kRelaySource), BlockId(m_site.random_uuid()), SecretBytes(octets), route.simulated, {}};
   InFlight entry{{}, octets, m_site.now};
   wire::RelayHop hop;
@@ -76,7 +73,7 @@ bool RelaySource::send(const Route& route) {
   m_in_flight.emplace(block.id, std::move(entry));
   m_in_flight_octets += octets;
   far().accept().await_relayed(std::move(block));
-  return true;
+  return Turn::sent;
 }
 
 // Of links that lack key leases are asked for, all at once; the pads of the others are not wasted meanwhile.
@@ -200,6 +197,7 @@ std::optional<TimePoint> RelaySource::next_deadline() const {
     consider(entry.due());
   if (!is_wanted()) return next;
   if (m_not_before > m_site.now) consider(m_not_before);
+  if (const auto search = m_routes.next_search(m_peer.id); search && *search > m_site.now) consider(*search);
   if (m_key_awaited && m_key_awaited->second > m_site.now) consider(m_key_awaited->second);
   return next;
 }

@@ -29,8 +29,13 @@ class RelaySource {
   RelaySource(Site& site, const PeerConfig& peer, const Associations& associations, Routes& routes, Entropy* entropy)
       : m_site(site), m_peer(peer), m_associations(associations), m_routes(routes), m_entropy(entropy) {}
 
-  // Sends what is missing, as far as key and paths allow now.
-  void progress();
+  enum class Turn { idle, sent, lacks_entropy };
+
+  // Sends one block, if the stock lacks one and key, paths and the entropy source allow it now.
+  Turn take_turn();
+
+  // Another one waits for entropy, and this one is not asked meanwhile: no link is to blame.
+  void miss_turn() { m_key_awaited.reset(); }
 
   // Each ignores blocks that are not this source's.
   void hop_answered(const RelayHopAnswered& answer);
@@ -68,8 +73,8 @@ class RelaySource {
   Association& far() const { return *m_associations.at(m_peer.id); }
 
   bool is_wanted() const;
-  // False when a first link lacks key, or the entropy source octets: then nothing is sent.
-  bool send(const Route& route);
+  // Idle when a first link lacks key.
+  Turn send(const Route& route);
 
   bool has_entropy(std::size_t octets) const { return m_entropy == nullptr || m_entropy->has(octets); }
 

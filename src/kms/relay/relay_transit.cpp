@@ -10,8 +10,13 @@ namespace {
 
 using enum wire::RefusalReason;
 
-// In locked memory, of all sources together: 2 MiB.
-constexpr std::size_t kMaxOnHand = 64;
+// That pass here, in locked memory: 2 MiB.
+constexpr std::ptrdiff_t kMaxOnHand = 64;
+// Of one source, blocks of which some share has not come, likewise: 1 MiB. It has half as many on their way, and those
+// of which a share has failed stay for a while.
+constexpr std::size_t kMaxIncomplete = 32;
+// From one neighbour, whose pads cannot be opened yet.
+constexpr std::ptrdiff_t kMaxArrivals = 64;
 // Answers that are remembered for repeated hops.
 constexpr std::size_t kMaxReceipts = 4'096;
 
@@ -81,7 +86,7 @@ bool RelayTransit::is_one_too_many(const KmeId& from, const wire::RelayHop& hop)
 
 bool RelayTransit::is_full() const {
   const auto carried = std::ranges::count_if(m_carried, [](const auto& each) { return !each.second.block.empty(); });
-  return static_cast<std::size_t>(carried) + m_arrivals.size() + m_shares.count() >= kMaxOnHand;
+  return carried >= kMaxOnHand;
 }
 
 bool RelayTransit::is_expected_destination(const wire::RelayHop& hop) const {
@@ -91,15 +96,16 @@ bool RelayTransit::is_expected_destination(const wire::RelayHop& hop) const {
 }
 
 std::optional<wire::RefusalReason> RelayTransit::judge(const KmeId& from, const wire::RelayHop& hop) const {
+  if (std::ranges::count(m_arrivals, from, &Arrival::from) >= kMaxArrivals) return full;
   if (is_one_too_many(from, hop)) return paths;
   if (hop.path.empty()) {
     if (hop.destination != m_site.config.id || !is_expected_destination(hop)) return not_trusted;
     if (hop.shares != m_associations.at(hop.source)->config().relay_paths) return paths;
-    return m_shares.is_first(hop) && is_full() ? std::optional(full) : std::nullopt;
+    return std::nullopt;
   }
   if (!m_site.config.relay.trusted_node || hop.source == m_site.config.id) return not_trusted;
   if (contact(hop.path.front()) == nullptr || hop.path.front() == from) return no_link;
-  return is_full() ? std::optional(full) : std::nullopt;
+  return std::nullopt;
 }
 
 Result<void> RelayTransit::receive(RelayHopReceived received) {
@@ -150,12 +156,10 @@ Result<bool> RelayTransit::open(Arrival& arrival) {
 Result<void> RelayTransit::take(const Arrival& arrival, SecretBytes share) {
   if (!arrival.hop.path.empty()) {
     // It may have waited for its pad, and the next node may have gone meanwhile.
-    if (contact(arrival.hop.path.front()) == nullptr) {
-      answer(arrival, no_link);
-      return {};
-    }
-    answer(arrival, std::nullopt);
-    carry(arrival, std::move(share));
+    const bool lost = contact(arrival.hop.path.front()) == nullptr;
+    const auto refused = lost ? std::optional(no_link) : is_full() ? std::optional(full) : std::nullopt;
+    answer(arrival, refused);
+    if (!refused) carry(arrival, std::move(share));
     return {};
   }
   QUIPU_TRY_ASSIGN(const auto refused, hold(arrival.hop, std::move(share)));
@@ -166,6 +170,7 @@ Result<void> RelayTransit::take(const Arrival& arrival, SecretBytes share) {
 // In memory until all shares are there, then durably.
 Result<std::optional<wire::RefusalReason>> RelayTransit::hold(const wire::RelayHop& hop, SecretBytes share) {
   if (!m_shares.fits(hop)) return not_taken;
+  if (m_shares.is_first(hop) && m_shares.count(hop.source) >= kMaxIncomplete) return full;
   std::optional<SourceBlock> block = m_shares.add(hop, std::move(share));
   if (!block) return std::nullopt;
   Association& source = *m_associations.at(hop.source);

@@ -94,14 +94,22 @@ bool Routes::add(Route& route, const RelayPath& path) const {
 }
 
 const Routes::Found& Routes::find(const PeerConfig& peer) const {
-  const auto [place, fresh] = m_found.try_emplace(peer.id);
-  Remembered& remembered = place->second;
-  if (fresh || remembered.version != m_states.version() || remembered.until <= m_site.now) {
-    remembered = {search(peer), m_states.version(), TimePoint::max()};
+  const auto due = next_search(peer.id);
+  Remembered& remembered = m_found[peer.id];
+  if (due && *due <= m_site.now) {
+    remembered = {search(peer), m_site.now, m_states.version(), TimePoint::max()};
     for (const auto& [link, until] : m_avoided)
       if (until > m_site.now) remembered.until = std::min(remembered.until, until);
   }
   return remembered.found;
+}
+
+std::optional<TimePoint> Routes::next_search(const KmeId& destination) const {
+  const auto found = m_found.find(destination);
+  if (found == m_found.end()) return m_site.now;
+  const Remembered& last = found->second;
+  if (last.version == m_states.version() && last.until > m_site.now) return std::nullopt;
+  return last.searched + kSearchInterval * static_cast<Duration::rep>(m_states.count() * m_found.size());
 }
 
 Routes::Found Routes::search(const PeerConfig& peer) const {

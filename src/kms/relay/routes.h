@@ -20,6 +20,9 @@ inline constexpr std::uint32_t kLeastRelayedBlock = 1'024;
 inline constexpr std::uint32_t kMostRelayedBlock = wire::kMaxRelayedBlock;
 // How long a link where a relayed block failed is the last choice.
 inline constexpr Duration kAvoidFailed = std::chrono::seconds(10);
+// Between two searches for one destination, for each origin of a link state and each destination. A search takes a
+// fraction of that for each origin, so all of them leave time for the rest, whatever a neighbour tells.
+inline constexpr Duration kSearchInterval = std::chrono::milliseconds(2);
 
 // After this KME; the last is the destination. At least one trusted node.
 using RelayPath = std::vector<KmeId>;
@@ -43,8 +46,11 @@ class Routes {
   };
 
   // To the KME of a pool that is fed by relay. Searched for again only when a link state or what is avoided has
-  // changed; the reference is good until the next call.
+  // changed, and when the last search is long enough ago: until then it may have links that are gone. The reference is
+  // good until the next call.
   const Found& find(const PeerConfig& peer) const;
+  // When find() searches again for that KME: it has changed since, or was not asked for yet. Else empty.
+  std::optional<TimePoint> next_search(const KmeId& destination) const;
   // As its first end says of it. Empty when there is no such link, or not enough key.
   const wire::Neighbour* link(const KmeId& from, const KmeId& to) const;
   // A relayed block failed on the link from one to the other.
@@ -55,6 +61,7 @@ class Routes {
 
   struct Remembered {
     Found found;
+    TimePoint searched;
     std::uint64_t version = 0;  // of the link states
     TimePoint until;            // a link is no longer avoided
   };

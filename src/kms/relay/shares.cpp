@@ -31,6 +31,11 @@ std::optional<SourceBlock> Shares::add(const wire::RelayHop& hop, SecretBytes sh
   return whole;
 }
 
+std::size_t Shares::count(const KmeId& source) const {
+  return static_cast<std::size_t>(
+      std::ranges::count(m_incomplete, source, [](const auto& each) { return each.second.source; }));
+}
+
 void Shares::handle_timeout() {
   std::erase_if(m_incomplete, [&](const auto& each) {
     if (m_site.now < each.second.due) return false;

@@ -35,8 +35,8 @@ class Shares {
   void handle_timeout();
   std::optional<TimePoint> next_deadline() const;
 
-  // Blocks of which some share has not come.
-  std::size_t count() const { return m_incomplete.size(); }
+  // Blocks of that source of which some share has not come.
+  std::size_t count(const KmeId& source) const;
 
  private:
   struct Incomplete {

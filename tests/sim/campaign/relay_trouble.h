@@ -23,10 +23,12 @@ class Trouble {
 
   int repeated() const { return m_repeated; }
 
+  std::size_t compared_blocks() const { return m_net.compared_blocks(); }
+
   // Of the steps.
   Tally tally();
 
-  // Rules that were broken: of single use, by keys and by slots of them, and of the books.
+  // Rules that were broken: of single use, by keys and by slots of them, of shares, and of the books.
   std::vector<std::string> take_violations() { return m_net.take_violations(); }
 
  private:

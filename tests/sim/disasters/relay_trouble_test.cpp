@@ -17,6 +17,7 @@ void run_all(unsigned sites, const Topology& topology) {
   const Seeds seeds(kSeeds);
   Tally all;
   int repeated = 0;
+  std::size_t compared = 0;
   for (std::uint64_t seed = seeds.first; seed < seeds.first + seeds.count && !::testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE("QUIPU_SIM_SEED=" + std::to_string(seed));
     Trouble trouble(seed, sites, topology);
@@ -24,9 +25,11 @@ void run_all(unsigned sites, const Topology& topology) {
     all += trouble.tally();
     if (!::testing::Test::HasFailure()) trouble.heal_and_check();
     repeated += trouble.repeated();
+    compared += trouble.compared_blocks();
   }
   // A run in which hardly a key was handed out, or hardly anything happened, proves nothing.
   EXPECT_GT(repeated, 0);
+  EXPECT_GT(compared, 4 * seeds.count) << "blocks with what their shares make";
   EXPECT_TRUE(all.keys.served_at_least(25)) << all.keys.served << " of " << all.keys.made;
   EXPECT_GT(all.masters, 4 * seeds.count);
   EXPECT_GT(all.crashes, seeds.count);

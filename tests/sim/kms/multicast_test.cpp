@@ -124,6 +124,24 @@ TEST_F(MulticastTest, KeysOfSeveralSourcesGoNowhereUnderKeyOfFewer) {
   EXPECT_EQ(ask({SaeId("sae-b2")})->error(), 503U);
 }
 
+// One node would know a key that no single node knows.
+TEST_F(MulticastTest, KeysRelayedOverSeveralPathsGoNowhereUnderKeyOfFewer) {
+  world.configure = [](KmeConfig& config) {
+    if (config.id != KmeId("a")) return;
+    for (PeerConfig& peer : config.peers) {
+      peer.relay_target_octets = peer.id == KmeId("d") ? 0 : 4'096;
+      peer.relay_paths = peer.id == KmeId("b") ? 2 : 1;
+    }
+  };
+  world.kill(kA);
+  world.start(kA);
+  EXPECT_EQ(ask({SaeId("sae-c")})->error(), 400U);
+  EXPECT_EQ(ask({SaeId("sae-d")})->error(), 503U);
+  etsi::KeyRequest request;
+  request.additional_slave_sae_ids = {SaeId("sae-b")};
+  EXPECT_EQ(world.enc_keys(kA, "sae-a", "sae-c", request)->error(), 503U);
+}
+
 TEST_F(MulticastTest, AnyNumberAndSizeThatEncKeysTakes) {
   stock(65'536);
   for (const auto& [number, bits] : {std::pair(3U, 64U), {2U, 264U}, {128U, 256U}, {32U, 8'192U}}) {

@@ -3,13 +3,14 @@
 #include "crypto/hash.h"
 #include "kms/relay/hop_seal.h"
 #include "kms/relay/link_states.h"
+#include "kms/relay/relay_source.h"
 #include "kms/relay/shares.h"
 #include "sim/kms/scripted_peer.h"
 
 namespace quipu::kms::sim {
 namespace {
 
-// "b", with its source "a" as the last node before it.
+// "b", with its source "a" as the last node before it. There is another neighbour, "c".
 class RelayHops : public ScriptedLowerPeer {
  protected:
   void adjust(KmeConfig& config) override {
@@ -22,18 +23,23 @@ class RelayHops : public ScriptedLowerPeer {
     ScriptedLowerPeer::SetUp();
     contact();
     answer_requests();  // there is room for link states
-    const BlockId block = stocked_block();
-    const wire::Lease theirs = lease(9, {{block, {0, 256}}}, instance);
-    m_lease = theirs.id;
-    ASSERT_TRUE(ask<wire::Ack>(theirs));
+    take_lease(1, 256);
     acknowledge_opening();
   }
 
-  void acknowledge_opening() {
-    if (const auto* open = last<wire::Open>()) say(wire::Ack{open->number});
+  // Of a block whose octets are all `filler`, but for the first slot: the key of the hops from here on.
+  void take_lease(std::uint8_t filler, std::uint32_t octets) {
+    const BlockId block = stocked_block(filler, peer_id() == "a" ? "link" : "link-c", octets);
+    const wire::Lease theirs = lease(static_cast<std::uint8_t>(filler + 8), {{block, {0, octets}}}, instance);
+    ASSERT_TRUE(ask<wire::Ack>(theirs));
+    m_lease = theirs.id;
+    m_filler = filler;
+    m_open = last<wire::Open>()->number;
   }
 
-  // Of `slots` slots, under key from `first` on. The block of stocked_block() is all 1.
+  void acknowledge_opening() { say(wire::Ack{m_open}); }
+
+  // Of `slots` slots, under key from `first` on.
   wire::RelayHop hop(std::uint8_t relay, std::uint16_t first, std::vector<KmeId> path = {}) const {
     wire::RelayHop out;
     out.relay = BlockId(uuid(relay));
@@ -41,15 +47,20 @@ class RelayHops : public ScriptedLowerPeer {
     out.destination = path.empty() ? KmeId("b") : path.back();
     out.path = std::move(path);
     out.pad = {{m_lease, first, 3}};
-    const Bytes block(64, relay);
-    const Bytes pad(96, 1);
-    seal_hop(out, block, pad);
+    seal_hop(out, Bytes(64, relay), Bytes(96, m_filler));
     return out;
+  }
+
+  // The n-th of many.
+  wire::RelayHop nth(std::uint8_t n, std::vector<KmeId> path = {}) const {
+    return hop(static_cast<std::uint8_t>(50 + n), static_cast<std::uint16_t>(1 + 3 * n), std::move(path));
   }
 
   bool is_trusted = false;
   std::uint32_t paths = 1;
   LeaseId m_lease;
+  std::uint8_t m_filler = 0;
+  wire::RequestNumber m_open;
 };
 
 TEST_F(RelayHops, OneThatFitsIsHeldThenOfferedForVoiding) {
@@ -132,6 +143,28 @@ TEST_F(RelayHops, KeyThatAnSaeHasIsNoPad) {
   EXPECT_EQ(ask<wire::Refused>(hop(51, 6))->reason, wire::RefusalReason::no_pad);  // past the lease
 }
 
+// A neighbour that does not answer Open, and goes on sending hops.
+TEST_F(RelayHops, NoMoreThanSoManyWaitForTheirPads) {
+  constexpr std::uint8_t kMax = 64;
+  take_lease(2, 8'192);
+  said.clear();
+  const auto send = [&](std::uint8_t n) {
+    wire::RelayHop out = nth(n);
+    out.number = wire::RequestNumber(++last_number);
+    say(out);
+  };
+  for (std::uint8_t n = 0; n < kMax; ++n)
+    send(n);
+  EXPECT_EQ(last<wire::Refused>(), nullptr);
+  send(kMax);
+  ASSERT_NE(last<wire::Refused>(), nullptr);
+  EXPECT_EQ(last<wire::Refused>()->reason, wire::RefusalReason::full);
+  said.clear();
+  acknowledge_opening();
+  EXPECT_EQ(std::ranges::count_if(said, [](const auto& m) { return std::holds_alternative<wire::Ack>(m); }), kMax);
+  EXPECT_TRUE(ask<wire::Ack>(nth(kMax + 1)));
+}
+
 TEST_F(RelayHops, WhoIsNoTrustedNodeRelaysNothing) {
   EXPECT_EQ(ask<wire::Refused>(hop(50, 1, {KmeId("c")}))->reason, wire::RefusalReason::not_trusted);
 }
@@ -163,11 +196,13 @@ class RelayOverTwoPaths : public RelayHops {
  protected:
   RelayOverTwoPaths() { paths = 2; }
 
-  wire::RelayHop share(std::uint8_t relay, std::uint16_t first, std::uint8_t number) const {
+  wire::RelayHop share(std::uint8_t relay, std::uint16_t first, std::uint8_t number, std::uint16_t slots = 2) const {
     wire::RelayHop out = hop(relay, first);
     out.share = number;
     out.shares = 2;
-    seal_hop(out, Bytes(64, relay), Bytes(96, 1));
+    out.pad = {{m_lease, first, static_cast<std::uint16_t>(slots + 1)}};
+    const std::size_t octets = std::size_t{slots} * kSlotSize;
+    seal_hop(out, Bytes(octets, number), Bytes(octets + kSlotSize, m_filler));
     return out;
   }
 };
@@ -183,6 +218,36 @@ TEST_F(RelayOverTwoPaths, ASecondShareOverTheSameNeighbourIsRefused) {
   ASSERT_TRUE(ask<wire::Ack>(share(50, 1, 1))) << "it was repeated only";
   EXPECT_EQ(ask<wire::Refused>(share(50, 4, 2))->reason, wire::RefusalReason::paths);
   EXPECT_EQ(pool().books.held, 0U);
+}
+
+TEST_F(RelayOverTwoPaths, ASecondShareOfAnotherLengthIsRefused) {
+  ASSERT_TRUE(ask<wire::Ack>(share(50, 1, 1)));
+  ASSERT_TRUE(ask<wire::Ack>(share(51, 4, 1)));
+  speak_as("c");
+  take_lease(2, 256);
+  acknowledge_opening();
+  EXPECT_EQ(ask<wire::Refused>(share(50, 1, 2, 1))->reason, wire::RefusalReason::not_taken);
+  EXPECT_TRUE(ask<wire::Ack>(share(51, 4, 2)));
+  speak_as("a");
+  EXPECT_EQ(pool().books.held, 64U);
+}
+
+// A source whose shares fail on one of its paths fills no more memory than is set aside for it.
+TEST_F(RelayOverTwoPaths, NoMoreThanSoManyBlocksLackAShare) {
+  constexpr std::uint8_t kMax = 32;
+  take_lease(3, 8'192);
+  acknowledge_opening();
+  for (std::uint8_t n = 0; n < kMax; ++n)
+    ASSERT_TRUE(ask<wire::Ack>(share(static_cast<std::uint8_t>(50 + n), static_cast<std::uint16_t>(1 + 3 * n), 1)));
+  EXPECT_EQ(ask<wire::Refused>(share(50 + kMax, 1 + 3 * kMax, 1))->reason, wire::RefusalReason::full);
+  speak_as("c");
+  take_lease(2, 256);
+  acknowledge_opening();
+  EXPECT_TRUE(ask<wire::Ack>(share(50, 1, 2))) << "with it a block is whole";
+  speak_as("a");
+  take_lease(4, 256);
+  acknowledge_opening();
+  EXPECT_TRUE(ask<wire::Ack>(share(51 + kMax, 1, 1)));
 }
 
 // The sum of those that came is in memory no longer than a trusted node may have a block.
@@ -204,6 +269,21 @@ class TrustedNode : public RelayHops {
 TEST_F(TrustedNode, SaysWhereItCannotGoOn) {
   EXPECT_EQ(ask<wire::Refused>(hop(50, 1, {KmeId("c")}))->reason, wire::RefusalReason::no_link);
   EXPECT_EQ(ask<wire::Refused>(hop(51, 4, {KmeId("x")}))->reason, wire::RefusalReason::no_link);
+}
+
+// There is no key of the next link, so each is on hand for a while.
+TEST_F(TrustedNode, HasNoMoreThanSoManyOnHand) {
+  constexpr std::uint8_t kMax = 64;
+  speak_as("c");
+  speak_as("a");
+  take_lease(2, 8'192);
+  acknowledge_opening();
+  for (std::uint8_t n = 0; n < kMax; ++n)
+    ASSERT_TRUE(ask<wire::Ack>(nth(n, {KmeId("c")})));
+  EXPECT_EQ(ask<wire::Refused>(nth(kMax, {KmeId("c")}))->reason, wire::RefusalReason::full);
+  now += kHopTime;
+  take(kme->handle_timeout(now));
+  EXPECT_TRUE(ask<wire::Ack>(nth(kMax + 1, {KmeId("c")})));
 }
 
 TEST_F(TrustedNode, SeesOneShareOfABlockOnly) {

@@ -8,6 +8,7 @@ namespace quipu::kms::sim {
 
 std::vector<std::string> Network::take_violations() {
   std::vector<std::string> all = take_slot_violations();
+  std::ranges::move(m_shares.take_violations(), std::back_inserter(all));
   std::ranges::move(m_world.ledger().take_violations(), std::back_inserter(all));
   std::ranges::move(m_world.take_violations(), std::back_inserter(all));
   return all;

@@ -92,12 +92,16 @@ class Network {
 
   std::size_t hops() const { return m_watch.hops(); }
 
-  bool is_violated() { return !m_world.ledger().violations().empty() || !m_watch.violations().empty(); }
+  std::size_t compared_blocks() const { return m_shares.compared(); }
+
+  bool is_violated() {
+    return !m_world.ledger().violations().empty() || !m_watch.violations().empty() || !m_shares.violations().empty();
+  }
 
   // Slots that were used twice.
   std::vector<std::string> take_slot_violations() { return m_watch.take_violations(); }
 
-  // Rules that were broken: of single use, by keys and by slots of them, and of the books.
+  // Rules that were broken: of single use, by keys and by slots of them, of shares, and of the books.
   std::vector<std::string> take_violations();
 
  private:

@@ -196,6 +196,37 @@ TEST(Relay, WithoutOctetsOfItsEntropySourceNoBlockIsMade) {
   EXPECT_EQ(net.hops(), hops);
 }
 
+// Blocks to c are short, for the link b-c has little key. Of a slow source they must not take all that those to d need.
+TEST(Relay, EachPoolHasItsShareOfTheEntropySource) {
+  Network net(18, 5, Topology::ring(5, {{kA, kC}, {kA, kD}}, 4 * kTarget));
+  World& world = net.world();
+  world.kill(kA);
+  world.configure = [](KmeConfig& config) { config.relay.entropy_source = config.id == KmeId("a"); };
+  world.start(kA);
+  net.connect_all();
+  world.make_block(kA, kB, 65'536);
+  world.make_block(kB, kC, 8'192);
+  for (int i = 0; i < 3; ++i) {
+    world.make_block(kA, kE, 65'536);
+    world.make_block(kE, kD, 65'536);
+  }
+  Bytes octets(kStartUpSamples);
+  world.rng().fill(octets);
+  world.feed_entropy(kA, octets);
+  octets.resize(1'024);
+  for (int i = 0; i < 40; ++i) {
+    world.advance(milliseconds(200));
+    world.rng().fill(octets);
+    world.feed_entropy(kA, octets);
+    world.make_block(kB, kC, 1'056);
+  }
+  world.advance(seconds(1));
+  const RelayStatus status = world.relay(kA);
+  EXPECT_GT(status.routes[0].relayed, 0U);
+  EXPECT_GT(status.routes[1].relayed, 0U);
+  EXPECT_EQ(status.routes[0].failed + status.routes[1].failed, 0U);
+}
+
 // b has relayed key of its own, so its links are known: nobody else's key goes over it.
 TEST(Relay, GoesOverTrustedNodesOnly) {
   Topology topology = Topology::ring(5, {{kA, kC}, {kB, kD}}, kTarget);
@@ -287,7 +318,8 @@ TEST(Relay, ABlockThatComesTooLateIsVoid) {
     return lost ? std::vector<SecretBytes>() : Network::one(std::move(octets));
   });
   net.feed();
-  net.world().advance(seconds(5));
+  // The stocks are told after a second; the path is searched for as soon as the last of them may be looked at.
+  net.world().advance(milliseconds(5'500));
   EXPECT_GT(net.world().relay(kA).routes[0].failed, 0U);
   EXPECT_GT(net.world().pool(kD, kA).books.held, 0U);
   hold_offers = false;

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
 
 #include "kms/delivery.h"
 #include "kms/kme.h"
@@ -21,6 +24,8 @@ inline Uuid uuid(std::uint8_t n) {
 
 class ScriptedPeer : public testing::Test {
  protected:
+  explicit ScriptedPeer(std::string peer = "b") : m_peer(std::move(peer)) {}
+
   void SetUp() override {
     KmeConfig config;
     config.id = KmeId(own_id());
@@ -31,20 +36,22 @@ class ScriptedPeer : public testing::Test {
     auto started = Kme::start(config, store, rng, WallTime{}, now);
     ASSERT_TRUE(started);
     kme = std::move(*started);
-    take(kme->link_connected(kLink, KmeId(peer_id()), now));
+    m_links.emplace(m_peer, kLink);
+    take(kme->link_connected(kLink, KmeId(m_peer), now));
   }
 
   virtual void adjust(KmeConfig& /*config*/) {}
 
   virtual std::string own_id() const { return "a"; }
 
-  virtual std::string peer_id() const { return m_speaks_as; }
+  const std::string& peer_id() const { return m_peer; }
 
-  // From here on it is that peer, on a connection of its own, in contact.
+  // From here on it is that peer, which makes contact over a connection of its own when it first speaks.
   void speak_as(const std::string& peer) {
-    m_speaks_as = peer;
-    m_link = LinkId(8);
-    take(kme->link_connected(m_link, KmeId(peer), now));
+    m_peer = peer;
+    const auto [link, is_new] = m_links.try_emplace(peer, kLink.value() + m_links.size());
+    if (!is_new) return;
+    take(kme->link_connected(link->second, KmeId(peer), now));
     contact();
   }
 
@@ -64,7 +71,7 @@ class ScriptedPeer : public testing::Test {
     }
   }
 
-  void say(const wire::Message& message) { take(kme->link_received(m_link, wire::encode(message).view(), now)); }
+  void say(const wire::Message& message) { take(kme->link_received(m_links.at(m_peer), wire::encode(message).view(), now)); }
 
   // Says something and returns the only thing that is answered to it, passing over the KME's own requests.
   template <class Answer, class Request>
@@ -195,16 +202,16 @@ class ScriptedPeer : public testing::Test {
   wire::OfferedBlock offered;
 
  private:
-  LinkId m_link = kLink;
-  std::string m_speaks_as = "b";
+  std::string m_peer;
+  std::map<std::string, LinkId> m_links;
   std::uint64_t m_last_binding = 0;
 };
 
 class ScriptedLowerPeer : public ScriptedPeer {
  protected:
-  std::string own_id() const override { return "b"; }
+  ScriptedLowerPeer() : ScriptedPeer("a") {}
 
-  std::string peer_id() const override { return "a"; }
+  std::string own_id() const override { return "b"; }
 };
 
 }  // namespace quipu::kms::sim

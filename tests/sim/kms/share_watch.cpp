@@ -57,6 +57,7 @@ void ShareWatch::note(const std::string& from, const std::string& to, const wire
 void ShareWatch::compare(const wire::OfferedBlock& held) {
   const auto found = m_shared.find(held.id);
   if (found == m_shared.end()) return;
+  ++m_compared;
   Bytes sum(held.length);
   for (const auto& [number, share] : found->second.shares)
     xor_into(sum, share);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sees the hops of relayed blocks: no node but the two ends gets a second share of a block, a share stays what it is,
 // and what the destination holds is the exclusive or of all shares. What breaks a rule fails the test at the watch's
-// end.
+// end, unless somebody took the violation.
 #pragma once
 
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kms/link_message.h"
@@ -26,6 +27,13 @@ class ShareWatch {
   // From one KME, by name, to another.
   void sent(const std::string& from, const std::string& to, const SecretBytes& octets);
 
+  const std::vector<std::string>& violations() const { return m_violations; }
+
+  std::vector<std::string> take_violations() { return std::exchange(m_violations, {}); }
+
+  // Blocks whose shares it has seen, each time that the destination said what it holds.
+  std::size_t compared() const { return m_compared; }
+
  private:
   // As its shares go over the links, in clear.
   struct Shared {
@@ -42,6 +50,7 @@ class ShareWatch {
   std::map<LeaseId, std::vector<Extent>> m_leases;
   std::map<BlockId, Shared> m_shared;
   std::vector<std::string> m_violations;
+  std::size_t m_compared = 0;
 };
 
 }  // namespace quipu::kms::sim

@@ -20,11 +20,21 @@ wire::LinkState state(const KmeId& origin, std::uint64_t sequence, std::uint8_t 
 // Whoever says that we were as far as a peer takes must not have us go beyond it: every peer would hang up.
 TEST(LinkStates, ALieAboutTheOwnSequenceIsNotOutdone) {
   LinkStates states(kOwn);
-  for (const std::uint64_t lie : {wire::kMaxSequence, wire::kMaxSequence - 1, wire::kMaxSequence / 2 + 1}) {
+  for (const std::uint64_t lie : {wire::kMaxSequence, wire::kMaxSequence - 1, wire::kMaxSequence / 2}) {
     EXPECT_EQ(states.receive(state(kOwn, lie), TimePoint{}), LinkStates::Reception::forged);
     states.publish(true, {}, TimePoint{});
     EXPECT_LT(states.find(kOwn)->sequence, 10U);
   }
+}
+
+// We went there once, as the last that is ours: who repeats that tells the truth.
+TEST(LinkStates, TheOwnStateIsNoLieHoweverFarALieHasBroughtIt) {
+  LinkStates states(kOwn);
+  EXPECT_EQ(states.receive(state(kOwn, wire::kMaxSequence / 2 - 1), TimePoint{}), own_old);
+  states.publish(true, {}, TimePoint{});
+  ASSERT_EQ(states.find(kOwn)->sequence, wire::kMaxSequence / 2);
+  EXPECT_EQ(states.receive(state(kOwn, wire::kMaxSequence / 2), TimePoint{}), same);
+  EXPECT_EQ(states.receive(state(kOwn, wire::kMaxSequence / 2 + 1), TimePoint{}), forged);
 }
 
 TEST(LinkStates, ARestartedKmeGoesBeyondWhatItSaidBefore) {

@@ -23,6 +23,11 @@ class RoutesOfALine : public testing::Test {
     states.receive({kC, 1, 0, false, {{kB, true, false, 50'000}}}, {});
   }
 
+  void wait_for_search() {
+    ASSERT_TRUE(routes.next_search(kC));
+    site.now = std::max(site.now, *routes.next_search(kC));
+  }
+
   test::ScriptedRng rng{{}};
   Site site{{kA, {}, {}, {}, {}}, rng, {}, {}, {}, SaeRates()};
   LinkStates states{kA};
@@ -41,7 +46,26 @@ TEST_F(RoutesOfALine, AreSearchedForAgainWhenAStateHasChanged) {
   EXPECT_EQ(route->paths.data(), path) << "the path was searched for again";
   states.receive({kB, 2, 0, true, {{kA, true, false, 100'000}, {kC, false, false, 50'000}}},
                  TimePoint{} + kStateInterval);
+  wait_for_search();
   EXPECT_FALSE(routes.find(to_c).route);
+}
+
+// Who tells of ever new states must not have all the time spent on paths.
+TEST_F(RoutesOfALine, AreSearchedForNoOftenerThanTheMapIsLarge) {
+  EXPECT_EQ(routes.next_search(kC), site.now);
+  ASSERT_TRUE(routes.find(to_c).route);
+  EXPECT_EQ(routes.next_search(kC), std::nullopt);
+  states.receive({kB, 2, 0, true, {{kA, true, false, 100'000}, {kC, false, false, 50'000}}},
+                 TimePoint{} + kStateInterval);
+  EXPECT_EQ(routes.next_search(kC), site.now + 3 * kSearchInterval);
+  site.now += 3 * kSearchInterval - Duration(1);
+  EXPECT_TRUE(routes.find(to_c).route);
+  site.now += Duration(1);
+  EXPECT_FALSE(routes.find(to_c).route);
+  EXPECT_EQ(routes.next_search(kC), std::nullopt);
+  routes.find({kB, {}});
+  states.receive({KmeId("d"), 1, 0, false, {}}, {});
+  EXPECT_EQ(routes.next_search(kC), site.now + 8 * kSearchInterval) << "for two destinations";
 }
 
 TEST_F(RoutesOfALine, AreSearchedForAgainWhenALinkIsAvoidedAndWhenItIsNoMore) {
@@ -53,8 +77,10 @@ TEST_F(RoutesOfALine, AreSearchedForAgainWhenALinkIsAvoidedAndWhenItIsNoMore) {
   const auto first = [&] { return routes.find(to_c).route->paths.front().front(); };
   EXPECT_EQ(first(), kB);
   routes.avoid(kB, kC);
+  wait_for_search();
   EXPECT_EQ(first(), d);
   site.now += kAvoidFailed;
+  wait_for_search();
   EXPECT_EQ(first(), kB);
 }
 
@@ -70,6 +96,7 @@ TEST_F(RoutesOfALine, AsManyPathsAsTheBlockHasSharesOrNone) {
                  later);
   states.receive({d, 1, 0, true, {{kA, true, false, 100'000}, {kC, true, true, 20'000}, {kB, true, false, 9'000}}}, {});
   states.receive({kC, 2, 0, false, {{kB, true, false, 50'000}, {d, true, false, 20'000}}}, later);
+  wait_for_search();
   const auto& found = routes.find(to_c);
   ASSERT_TRUE(found.route);
   EXPECT_EQ(found.paths, 2U);
@@ -77,7 +104,8 @@ TEST_F(RoutesOfALine, AsManyPathsAsTheBlockHasSharesOrNone) {
   EXPECT_EQ(found.route->octets, 20'000U);
   EXPECT_TRUE(found.route->simulated);
   to_c.relay_paths = 3;
-  routes.avoid(kB, kC);  // search again
+  routes.avoid(kB, kC);
+  wait_for_search();
   EXPECT_FALSE(routes.find(to_c).route);
   EXPECT_EQ(routes.find(to_c).paths, 2U);
 }
