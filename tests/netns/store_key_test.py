@@ -24,6 +24,10 @@ SEED = int(os.environ.get("QUIPU_CRASH_SEED", random.randrange(2**32)))
 INITIAL_BITS = 2**25  # 2,048 chunks: some parts
 
 
+def is_reloaded(kme):
+    return "event=reloaded " in kme.log()
+
+
 class StoreKey(unittest.TestCase):
     def setUp(self):
         print(f"QUIPU_CRASH_SEED={SEED}", flush=True)
@@ -31,6 +35,7 @@ class StoreKey(unittest.TestCase):
         self.addCleanup(self.story.close)
         self.story.begin(stock_bits=INITIAL_BITS // 2)
         self.kme = self.story.a
+        self.done = 0  # changes
 
     def on_disk(self):
         """Of a process that has ended: how many changes have ended, whether one is under way, and blocks whose material is missing."""
@@ -45,12 +50,37 @@ class StoreKey(unittest.TestCase):
         shutil.rmtree(copy)
         return seen
 
-    def kill_while_it_changes(self):
+    def strike(self, moment=is_reloaded):
+        """Kills it around a change of the key. Whether the change is under way."""
         self.kme.make_store_key()
-        pairs = self.story.ledger.pairs + self.story.rng.randrange(64)
         self.kme.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: self.story.ledger.pairs >= pairs, "keys flow", PATIENCE_S)
+        wait_until(lambda: self.kme.lives() and moment(self.kme), "the moment of the kill", PATIENCE_S)
         self.kme.kill()
+        ended, under_way, missing = self.on_disk()
+        self.assertEqual(missing, 0)
+        self.assertIn(ended, (self.done, self.done + 1))
+        self.assertFalse(under_way and ended > self.done)
+        self.has_ended = ended > self.done
+        return under_way
+
+    def go_on(self):
+        """Starts it, which makes the change where it has not ended."""
+        self.kme.start()
+        if not self.has_ended:
+            self.wait_for_the_change()
+            self.assertIn("damaged_chunks=0", self.kme.log())
+        self.done += 1
+        self.story.wait_for_keys()
+
+    def wait_for_the_change(self):
+        wait_until(lambda: self.kme.lives() and "event=store_key_changed " in self.kme.log(), "the change goes on", PATIENCE_S)
+
+    def some_moment(self):
+        """While the change is under way, as a rule; or after some keys, which may be before it or after it."""
+        if self.story.rng.random() < 0.5:
+            return is_reloaded
+        pairs = self.story.ledger.pairs + self.story.rng.randrange(64)
+        return lambda _: self.story.ledger.pairs >= pairs
 
     def expect_refusal(self, why):
         self.kme.start()
@@ -59,32 +89,19 @@ class StoreKey(unittest.TestCase):
         self.assertEqual(self.kme.kill(signal.SIGTERM), 0)
 
     def test_killed_around_a_change(self):
-        done = interrupted = 0
-        while done < CHANGES or interrupted < LEAST_INTERRUPTED:
-            self.assertLess(done, MOST, "it is never struck between")
-            self.kill_while_it_changes()
-            ended, under_way, missing = self.on_disk()
-            self.assertEqual(missing, 0)
-            self.assertIn(ended, (done, done + 1))
-            self.assertFalse(under_way and ended > done)
-            interrupted += under_way
-            self.kme.start()
-            if ended == done:
-                wait_until(lambda: self.kme.lives() and "event=store_key_changed " in self.kme.log(), "the change goes on", PATIENCE_S)
-                self.assertIn("damaged_chunks=0", self.kme.log())
-            done += 1
-            self.story.wait_for_keys()
+        interrupted = 0
+        while self.done < CHANGES or interrupted < LEAST_INTERRUPTED:
+            self.assertLess(self.done, MOST, "it is never struck between")
+            interrupted += self.strike(self.some_moment())
+            self.go_on()
         self.assertEqual(self.story.ledger.violations, [])
         self.story.end()
-        self.assertEqual(self.on_disk(), (done, 0, 0))
+        self.assertEqual(self.on_disk(), (self.done, 0, 0))
 
     def test_one_key_is_not_enough_until_the_change_has_ended(self):
-        for _ in range(MOST):
-            self.kill_while_it_changes()
-            if self.on_disk()[1]:
-                break
-            self.kme.start()
-            self.story.wait_for_keys()
+        while not self.strike():
+            self.assertLess(self.done, MOST, "it is never struck between")
+            self.go_on()
         previous = self.kme.folder.joinpath("previous.key").read_bytes()
         self.kme.forget_previous_key()
         self.expect_refusal("both keys are needed")
@@ -92,7 +109,7 @@ class StoreKey(unittest.TestCase):
         self.kme.folder.joinpath("previous.key").chmod(0o600)
         self.kme.configure()
         self.kme.start()
-        wait_until(lambda: self.kme.lives() and "event=store_key_changed " in self.kme.log(), "the change goes on", PATIENCE_S)
+        self.wait_for_the_change()
         self.assertEqual(self.kme.kill(signal.SIGTERM), 0)
         self.kme.forget_previous_key()
         self.kme.start()
