@@ -10,6 +10,7 @@ import collections
 import contextlib
 import http.client
 import json
+import os
 import pathlib
 import secrets
 import shutil
@@ -37,7 +38,7 @@ class Ledger:
         self.pairs = 0  # keys that both ends have
         self.delivered = collections.Counter()  # keys that each SAE got
         self.unanswered = collections.Counter()  # keys that it asked for without an answer: perhaps delivered
-        self.fetches = self.lost_fetches = 0  # dec_keys of keys that the master got; keys that the slave's KMS does not have
+        self.fetches = self.lost_fetches = 0  # requests with dec_keys for what the master got; those that the slave's KMS refused
         self._keys = {}  # key_ID -> (key, SAEs that have it)
         self._ids = {}  # key -> key_ID
         self._lock = threading.Lock()
@@ -199,6 +200,11 @@ class Kme:
         self.process = None
         return code
 
+    def stand_still(self):
+        """Until SIGCONT. When this returns, no thread of it is within a write any more."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
     def log(self):
         path = self.folder / "log"
         return path.read_text(errors="replace") if path.exists() else ""
@@ -206,6 +212,8 @@ class Kme:
     def lives(self):
         if self.process.poll() is not None:
             raise AssertionError(f"quipu-kmsd {self.letter} ended by itself:\n{self.log()[-4000:]}")
+        if "event=out_of_service " in self.log():
+            raise AssertionError(f"quipu-kmsd {self.letter} is out of service:\n{self.log()[-4000:]}")
         return True
 
     def stock_bits(self):
@@ -227,7 +235,8 @@ class Kme:
             shutil.copy(path, self.folder / path.name)
 
     def expect_sound(self):
-        """Of a process that has ended: the books agree with the rows, and with what SAEs got here."""
+        """Of a process that has ended: the books agree with the rows, and have no more as delivered than SAEs can have got here. In
+        octets what they have."""
         with contextlib.closing(sqlite3.connect(self.folder / "kms.db")) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             database.row_factory = sqlite3.Row
@@ -243,6 +252,7 @@ class Kme:
         # delivered only where the answer was lost.
         ledger = self.story.ledger
         assert books["delivered"] <= SLOT * (ledger.delivered[self.sae] + ledger.unanswered[self.sae]), what
+        return books["delivered"]
 
 
 class Story:
@@ -292,19 +302,24 @@ class Story:
         self.wait_for_keys()
 
     def end(self):
-        """In order, and then nothing is missing."""
+        """In order, and then nothing is missing. The octets that each KMS has delivered by its books."""
         for load in self.loads:
             load.stop()
             load.join()
         for kme in self.kmes:
             assert kme.kill(signal.SIGTERM) == 0, kme.log()[-4000:]
-            kme.expect_sound()
+        return [kme.expect_sound() for kme in self.kmes]
 
     def wait_for_keys(self):
         """In both directions, from now on."""
         before = [load.pairs for load in self.loads]
         wait_until(lambda: all(kme.lives() for kme in self.kmes)
                    and all(load.pairs > pairs for load, pairs in zip(self.loads, before)), "keys flow", PATIENCE_S)
+
+    def wait_for_fetches(self, number):
+        """So many more requests with dec_keys."""
+        fetches = self.ledger.fetches + number
+        wait_until(lambda: all(kme.lives() for kme in self.kmes) and self.ledger.fetches >= fetches, "keys are fetched", PATIENCE_S)
 
     # --- disasters ---
 
@@ -353,11 +368,11 @@ class Story:
 
     def _fall_silent(self):
         self.wait_for_keys()
-        self.a.process.send_signal(signal.SIGSTOP)
+        self.a.stand_still()
         self._keep_copy()
         self.a.process.send_signal(signal.SIGCONT)
         self.wait_for_keys()
-        self.b.process.send_signal(signal.SIGSTOP)
+        self.b.stand_still()
         in_namespace(self.namespace.name, self._drain)
         self.a.kill()
 
@@ -380,7 +395,7 @@ class Story:
         """A copy of a's disk runs beside it: b refuses both, until the operator has stopped one and restarted the other."""
         self.wait_for_keys()
         clone = Kme(self, "a", "127.0.0.3", self.folder / "clone")
-        self.a.process.send_signal(signal.SIGSTOP)
+        self.a.stand_still()
         self.a.copy_disk(clone.folder)
         shutil.copy(self.a.folder / "store.key", clone.folder / "store.key")
         self.a.process.send_signal(signal.SIGCONT)
