@@ -5,7 +5,6 @@
 
 #include "kms/request_rules.h"
 #include "kmsd/event_names.h"
-#include "service/wall_clock.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -40,9 +39,10 @@ net::HttpResponse to_http(const kms::EtsiReply& reply) {
 Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const config::Etsi014Config& config,
                                                      const std::vector<config::SaeConfig>& saes,
                                                      std::shared_ptr<const net::TlsContext> context,
-                                                     CallHandler on_call, LogSink& log) {
+                                                     CallHandler on_call, LogSink& log,
+                                                     std::function<WallTime()> wall_now) {
   std::unique_ptr<EtsiServer> server(
-      new EtsiServer(loop, saes, name_rule(config.sae_id_from), std::move(on_call), log));
+      new EtsiServer(loop, saes, name_rule(config.sae_id_from), std::move(on_call), log, std::move(wall_now)));
   EtsiServer* const self = server.get();
   net::HttpsServerLimits limits;
   limits.max_body = etsi::kMaxRequestBody;
@@ -66,9 +66,10 @@ Result<std::unique_ptr<EtsiServer>> EtsiServer::open(net::Loop& loop, const conf
 }
 
 EtsiServer::EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& saes, net::NameRule sae_id_from,
-                       CallHandler on_call, LogSink& log)
+                       CallHandler on_call, LogSink& log, std::function<WallTime()> wall_now)
     : m_sae_id_from(sae_id_from),
       m_on_call(std::move(on_call)),
+      m_wall_now(std::move(wall_now)),
       m_strangers(loop, log, event::kEtsi014Refused, "a connection to the ETSI 014 server was refused"),
       m_unknown(loop, log, event::kSaeUnknown,
                 "a certificate of our authority names no SAE of this KME, or has ended") {
@@ -93,7 +94,7 @@ void EtsiServer::handle(net::HttpRequest request, net::Responder responder) {
     return refuse(std::move(responder), kms::unauthorised());
   }
   // The handshake has looked at it, which may be long ago.
-  if (request.peer->not_after < service::wall_now()) {
+  if (request.peer->not_after < m_wall_now()) {
     m_unknown.note(request.remote, {Errc::authentication,
                                     "the certificate of SAE " + caller->value() + " has ended since it connected"});
     return refuse(std::move(responder), kms::unauthorised());
@@ -125,7 +126,7 @@ void EtsiServer::reply(kms::RequestId request, const kms::EtsiReply& reply) {
 std::vector<kms::RequestId> EtsiServer::take_abandoned() {
   std::vector<kms::RequestId> abandoned;
   if (m_pending.empty()) return abandoned;
-  const WallTime now = service::wall_now();
+  const WallTime now = m_wall_now();
   for (auto it = m_pending.begin(); it != m_pending.end();) {
     const auto current = it++;
     const bool is_over = current->second.until < now;

@@ -13,6 +13,7 @@
 #include "kms/actions.h"
 #include "kmsd/refusal_log.h"
 #include "net/https_server.h"
+#include "service/wall_clock.h"
 
 namespace quipu::kmsd {
 
@@ -24,7 +25,7 @@ class EtsiServer {
   static Result<std::unique_ptr<EtsiServer>> open(net::Loop& loop, const config::Etsi014Config& config,
                                                   const std::vector<config::SaeConfig>& saes,
                                                   std::shared_ptr<const net::TlsContext> context, CallHandler on_call,
-                                                  LogSink& log);
+                                                  LogSink& log, std::function<WallTime()> wall_now = service::wall_now);
   EtsiServer(const EtsiServer&) = delete;
   EtsiServer& operator=(const EtsiServer&) = delete;
 
@@ -53,7 +54,7 @@ class EtsiServer {
 
  private:
   EtsiServer(net::Loop& loop, const std::vector<config::SaeConfig>& saes, net::NameRule sae_id_from,
-             CallHandler on_call, LogSink& log);
+             CallHandler on_call, LogSink& log, std::function<WallTime()> wall_now);
 
   struct Pending {
     net::Responder responder;
@@ -69,6 +70,7 @@ class EtsiServer {
   std::vector<SaeId> m_saes;
   net::NameRule m_sae_id_from;
   CallHandler m_on_call;
+  std::function<WallTime()> m_wall_now;
   RefusalLog m_strangers;
   RefusalLog m_unknown;
   std::uint64_t m_last_request = 0;

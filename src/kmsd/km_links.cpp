@@ -7,7 +7,6 @@
 #include "kms/link_message.h"
 #include "kmsd/backoff.h"
 #include "kmsd/event_names.h"
-#include "service/wall_clock.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -46,8 +45,8 @@ Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::Km
                                                const std::vector<config::PeerKmeConfig>& peers,
                                                std::shared_ptr<const net::TlsContext> context,
                                                const std::function<bool(const KmeId&)>& dials, Events events,
-                                               LogSink& log, Duration patience) {
-  std::unique_ptr<KmLinks> links(new KmLinks(loop, peers, std::move(events), log, patience));
+                                               LogSink& log, Duration patience, std::function<WallTime()> wall_now) {
+  std::unique_ptr<KmLinks> links(new KmLinks(loop, peers, std::move(events), log, patience, std::move(wall_now)));
   KmLinks* const self = links.get();
   links->m_context = std::move(context);
   auto listener = net::TlsListener::open(
@@ -69,13 +68,14 @@ Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::Km
 }
 
 KmLinks::KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log,
-                 Duration patience)
+                 Duration patience, std::function<WallTime()> wall_now)
     : m_loop(loop),
       m_log(log),
       m_strangers(loop, log, event::kKmLinkRefused, "a KM link was refused"),
       m_certified(loop, log, event::kKmLinkRefused, "a KM link was refused whose certificate is of our authority"),
       m_events(std::move(events)),
-      m_patience(patience) {
+      m_patience(patience),
+      m_wall_now(std::move(wall_now)) {
   for (const config::PeerKmeConfig& peer : peers)
     m_peers.push_back(peer.id);
 }
@@ -118,7 +118,7 @@ void KmLinks::received(kms::LinkId link, const KmeId& peer, ByteView message) {
   const auto found = m_streams.find(link);
   if (found == m_streams.end()) return;  // given up, and about to end
   // Peers are heard every few seconds for as long as a link stands.
-  if (found->second->peer().not_after < service::wall_now())
+  if (found->second->peer().not_after < m_wall_now())
     return give_up(link, {Errc::authentication, "the peer's certificate has ended since it connected"});
   if (m_unanswered.erase(link) > 0) stands(link, peer);
   m_events.received(link, message);

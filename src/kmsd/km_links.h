@@ -18,6 +18,7 @@
 #include "kms/actions.h"
 #include "kmsd/refusal_log.h"
 #include "net/tls_stream.h"
+#include "service/wall_clock.h"
 
 namespace quipu::kmsd {
 
@@ -42,7 +43,8 @@ class KmLinks {
                                                const std::vector<config::PeerKmeConfig>& peers,
                                                std::shared_ptr<const net::TlsContext> context,
                                                const std::function<bool(const KmeId&)>& dials, Events events,
-                                               LogSink& log, Duration patience = kPatience);
+                                               LogSink& log, Duration patience = kPatience,
+                                               std::function<WallTime()> wall_now = service::wall_now);
   KmLinks(const KmLinks&) = delete;
   KmLinks& operator=(const KmLinks&) = delete;
   ~KmLinks();
@@ -73,7 +75,7 @@ class KmLinks {
   struct Awaited;
 
   KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log,
-          Duration patience);
+          Duration patience, std::function<WallTime()> wall_now);
 
   void accept(std::unique_ptr<net::TlsStream> stream);
   kms::LinkId keep(std::unique_ptr<net::TlsStream> stream, const KmeId& peer);
@@ -100,6 +102,7 @@ class KmLinks {
   std::shared_ptr<const net::TlsContext> m_context;
   std::unique_ptr<net::TlsListener> m_listener;
   Duration m_patience;
+  std::function<WallTime()> m_wall_now;
   std::map<KmeId, std::unique_ptr<Dialer>> m_dialers;
   std::map<KmeId, std::unique_ptr<Awaited>> m_awaited;  // all other peers
   std::map<kms::LinkId, std::unique_ptr<net::TlsStream>> m_streams;

@@ -45,7 +45,7 @@ class KmLinksTest : public ::testing::Test {
                            .sent = [this] { ++sent; }};
     auto opened = KmLinks::open(
         loop, own, {other}, pki.context("kme-m"), [dials](const KmeId&) { return dials; }, std::move(events), log,
-        patience);
+        patience, [this] { return wall_now; });
     ASSERT_TRUE(opened.has_value()) << opened.error().text;
     links = std::move(*opened);
   }
@@ -70,6 +70,7 @@ class KmLinksTest : public ::testing::Test {
   net::TestPki pki;
   net::Loop loop;
   RecordedLog log;
+  WallTime wall_now = service::wall_now();
   std::unique_ptr<KmLinks> links;
   std::function<void(kms::LinkId)> on_connected;
   std::function<void()> on_received;
@@ -318,18 +319,14 @@ TEST_F(KmLinksTest, AMessageBeyondTheProtocolsLimitEndsTheLink) {
 TEST_F(KmLinksTest, ALinkEndsWithThePeersCertificate) {
   open("kme-a", false);
   Peer peer;
-  while (connected == 0) {  // again where it had ended before its handshake
-    peer = {};
-    const net::TlsConnector connector(loop, pki.context_ending_soon("kme-a"), {}, {"127.0.0.1", links->local().port},
-                                      "kme-m", [&](auto result) { peer.stream = std::move(*result); });
-    run_until(loop, [&] { return peer.stream != nullptr; });
-    peer.stream->start({.on_message = [](ByteView) {}, .on_closed = [&](const Error&) { peer.closed = true; }});
-    run_until(loop, [&] { return connected == 1 || peer.closed; });
-  }
-  on_received = [&] { std::ignore = peer.stream->send(kWord); };
+  connect(peer, "kme-a");
+  ASSERT_TRUE(peer.stream->send(kWord).has_value());
+  run_until(loop, [&] { return received == 1; });
+  wall_now = pki.end() + std::chrono::seconds(1);
   ASSERT_TRUE(peer.stream->send(kWord).has_value());
   run_until(loop, [&] { return !ended.empty(); }, "the end of the certificate");
   EXPECT_EQ(ended, std::vector{Errc::authentication});
+  EXPECT_EQ(received, 1);
 }
 
 // Nor is anything heard any more that had come before.

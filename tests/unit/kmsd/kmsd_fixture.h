@@ -259,11 +259,9 @@ class KmsdTest : public ::testing::Test {
     return peer;
   }
 
-  std::unique_ptr<RawClient> connect_sae(const std::string& name = "sae-b") { return connect_sae(pki.context(name)); }
-
-  std::unique_ptr<RawClient> connect_sae(std::shared_ptr<const net::TlsContext> context) {
+  std::unique_ptr<RawClient> connect_sae(const std::string& name = "sae-b") {
     std::unique_ptr<RawClient> client;
-    const net::TlsConnect connect(loop, std::move(context), {"127.0.0.1", port_of("etsi014")}, "kme-b",
+    const net::TlsConnect connect(loop, pki.context(name), {"127.0.0.1", port_of("etsi014")}, "kme-b",
                                   std::chrono::seconds(30),
                                   [&](auto socket) { client = std::make_unique<RawClient>(std::move(*socket)); });
     run_until(loop, [&] { return client != nullptr; });

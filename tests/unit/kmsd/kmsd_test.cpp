@@ -177,51 +177,6 @@ TEST_F(KmsdTest, AStrangersBodyIsNotWaitedFor) {
   EXPECT_EQ(sink.values("sae_unknown", "error").size(), 1U);
 }
 
-TEST_F(KmsdTest, AKeptConnectionServesNoLongerThanItsCertificate) {
-  const auto peer = connect_leased_peer();
-  std::unique_ptr<RawClient> client;
-  const auto ask = [&](std::string_view request) {
-    client->received.clear();
-    client->say(request);
-    run_until(loop, [&] { return client->received.find("\r\n\r\n") != std::string::npos || client->closed; });
-    return client->received.substr(0, std::string_view("HTTP/1.1 200").size());
-  };
-  do  // again where it had ended before its handshake
-    client = connect_sae(pki.context_ending_soon("sae-b"));
-  while (ask(kEncKeys) != "HTTP/1.1 200");
-  std::string status;
-  do
-    status = ask(kStatus);
-  while (status == "HTTP/1.1 200");
-  EXPECT_EQ(status, "HTTP/1.1 401");
-  const auto refused_connections = [this] {
-    const auto reply = control::parse_reply(ask_control(control::StatusRequest{}));
-    return control::kms_status_from_json(std::get<std::string>(*reply))->refused_connections;
-  };
-  const auto refused = refused_connections();
-  EXPECT_EQ(ask(kEncKeys), "HTTP/1.1 401");
-  EXPECT_EQ(refused_connections(), refused) << "this one is a request";
-  EXPECT_THAT(sink.values("sae_unknown", "error"), testing::ElementsAre(testing::HasSubstr("has ended since")));
-}
-
-// Nor does it serve a request that came before the end, and waits for keys.
-TEST_F(KmsdTest, NoKeyIsSpentOnACertificateThatHasEndedMeanwhile) {
-  const auto peer = connect_peer();
-  bool ended_meanwhile = false;
-  for (int i = 0; i < 50 && !ended_meanwhile; ++i) {  // again where it ended before or after
-    const auto client = connect_sae(pki.context_ending_soon("sae-b"));
-    client->say(kEncKeys);
-    answer_another_client();
-    const bool waits = client->received.empty() && !client->closed;
-    run_until(loop, [&] { return !client->received.empty() || client->closed; });
-    ended_meanwhile = waits && client->received.starts_with("HTTP/1.1 401");
-  }
-  EXPECT_TRUE(ended_meanwhile);
-  acknowledge_leases(*peer);
-  exchange_ping(*peer);
-  EXPECT_TRUE(peer->heard<wire::Binding>().empty());
-}
-
 // ETSI GS QKD 014 clause 6.5 has a message with each error, also with what HTTP itself refuses.
 TEST_F(KmsdTest, WhatIsNoHttpGetsAMessage) {
   const std::pair<std::string, std::string_view> cases[] = {

@@ -53,11 +53,8 @@ class TestPki {
     return issue(name, {m_validity.not_before, m_validity.not_before + std::chrono::days(10)});
   }
 
-  // Which is not valid any more a second from now, or a little before.
-  std::shared_ptr<const TlsContext> context_ending_soon(const std::string& name) const {
-    const auto now = std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
-    return load(issue(name, {m_validity.not_before, now + std::chrono::seconds(1)}));
-  }
+  // Of what is issued without a word about it.
+  WallTime end() const { return m_validity.not_after; }
 
   TlsFiles issue(const std::string& name, const crypto::Validity& validity) const {
     const crypto::CertificateNames names{.common_name = name,
