@@ -117,7 +117,7 @@ class Network {
       for (Peer& peer : m_peers)
         if (peer.link == link) std::visit([&](const auto& each) { hear(peer, each); }, message);
     }
-    m_said.clear();
+    must(m_said.empty());  // it comes to rest
   }
 
   template <class M>
@@ -271,6 +271,7 @@ class Network {
       take(m_kme->handle_timeout(m_now));
       settle();
     }
+    must(false);  // it does not come to rest
   }
 
   static wire::RequestNumber next(Peer& peer) { return wire::RequestNumber(++peer.number); }

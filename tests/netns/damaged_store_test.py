@@ -6,8 +6,8 @@
 """
 
 import contextlib
-import json
 import os
+import signal
 import sqlite3
 import subprocess
 import unittest
@@ -15,17 +15,6 @@ import unittest
 import support
 from sites import World
 from support import PROGRAMS, wait_until
-
-
-def ask(site, path, body):
-    """Status and decoded body of one request of this site's SAE to its KME."""
-    pki = site.world.authority.folder
-    name = f"sae-{site.letter}"
-    out = site.namespace.run("curl", "-sS", "--max-time", "10", "--cacert", pki / "ca.pem", "--cert", pki / f"{name}.pem",
-                             "--key", pki / f"{name}.key", "-H", "Content-Type: application/json", "-d", json.dumps(body),
-                             "-w", "\n%{http_code}", f"https://127.0.0.1:8014/api/v1/keys/{path}")
-    text, _, status = out.rpartition("\n")
-    return int(status), json.loads(text) if text else None
 
 
 class DamagedStore(unittest.TestCase):
@@ -41,11 +30,11 @@ class DamagedStore(unittest.TestCase):
 
     def shares_a_key(self, other):
         """Whether sae-a gets a key, and the other site's SAE the same."""
-        status, issued = ask(self.a, f"sae-{other.letter}/enc_keys", {})
+        status, issued = self.a.ask(f"sae-{other.letter}/enc_keys", {})
         if status != 200:
             return False
         wanted = {"key_IDs": [{"key_ID": key["key_ID"]} for key in issued["keys"]]}
-        status, fetched = ask(other, "sae-a/dec_keys", wanted)
+        status, fetched = other.ask("sae-a/dec_keys", wanted)
         return status == 200 and fetched["keys"] == issued["keys"]
 
     def pool(self, site, peer):
@@ -72,30 +61,37 @@ class DamagedStore(unittest.TestCase):
         self.assertIn("event=block_voided", self.kms_log(self.b))
         self.assertEqual(self.pool(self.c, self.a)["books"]["voided_bits"], 0)
 
+    def expect_503(self):
+        for path, body in (("sae-b/enc_keys", {}), ("sae-c/dec_keys", {"key_IDs": [{"key_ID": "0a0b0c0d-1111-4222-8333-444455556666"}]})):
+            code, answer = self.a.ask(path, body)
+            self.assertEqual(code, 503)
+            self.assertIn("out of service", answer["message"])
+            self.assertNotIn("kms.db", answer["message"])
+
     def expect_out_of_service(self, why):
         self.start_a()
         status = self.a.kms_control.result("status")
         self.assertIn(why, status["reason"])
-        self.assertIn(f"the store is damaged: stop quipu-kmsd, move {self.a.folder / 'kms.db'}* away", status["reason"])
         self.assertEqual(status["pools"], [])
         shown = subprocess.run([PROGRAMS / "quipu", "--kms-socket", self.a.kms_control.path, "status"], capture_output=True, text=True)
         self.assertEqual(shown.returncode, 4, shown.stderr)
         self.assertIn("OUT OF SERVICE", shown.stdout)
         self.assertIn(why, shown.stdout)
         self.assertFalse(self.a.kms_control.ask("void_pool", peer="kme-b")["ok"])
-        for path, body in (("sae-b/enc_keys", {}), ("sae-c/dec_keys", {"key_IDs": [{"key_ID": "0a0b0c0d-1111-4222-8333-444455556666"}]})):
-            code, answer = ask(self.a, path, body)
-            self.assertEqual(code, 503)
-            self.assertIn("out of service", answer["message"])
-            self.assertNotIn("kms.db", answer["message"])
+        self.expect_503()
         self.assertEqual(self.kms_log(self.a).count("event=out_of_service"), 1)
+
+    def expect_damaged(self, why):
+        self.expect_out_of_service(why)
+        self.assertIn(f"the store is damaged: stop quipu-kmsd, move {self.a.folder / 'kms.db'}* away",
+                      self.a.kms_control.result("status")["reason"])
 
     def test_a_store_that_does_not_open_puts_the_kms_out_of_service(self):
         self.assertEqual(self.a.stop_kms(), 0)
         store = self.a.folder / "kms.db"
         os.truncate(store, store.stat().st_size // 8192 * 4096)
         damaged = store.read_bytes()
-        self.expect_out_of_service("is damaged")
+        self.expect_damaged("is damaged")
         self.assertEqual(self.a.stop_kms(), 0)
         self.assertEqual(store.read_bytes(), damaged, "it is left as it was")
         for file in self.a.folder.glob("kms.db*"):
@@ -107,12 +103,33 @@ class DamagedStore(unittest.TestCase):
     def test_books_that_contradict_the_store_put_the_kms_out_of_service(self):
         self.assertEqual(self.a.stop_kms(), 0)
         self.change_store("UPDATE pools SET stock = stock - 32, burnt = burnt + 32 WHERE kme = 'kme-c'")
-        self.expect_out_of_service("books contradict")
+        self.expect_damaged("books contradict")
 
     def test_an_audit_log_without_an_end_puts_the_kms_out_of_service(self):
         self.assertEqual(self.a.stop_kms(), 0)
         self.change_store("UPDATE audit SET hash = x'00' WHERE number = (SELECT max(number) FROM audit)")
-        self.expect_out_of_service("a page of the audit log is damaged")
+        self.expect_damaged("a page of the audit log is damaged")
+
+    def test_out_of_service_a_reload_is_refused(self):
+        self.assertEqual(self.a.stop_kms(), 0)
+        self.change_store("PRAGMA user_version = 1000")
+        self.expect_out_of_service("of version 1000")
+        refused = self.a.kms_control.ask("reload")
+        self.assertFalse(refused["ok"])
+        self.assertIn("of version 1000", refused["error"]["message"])
+        self.a.kms.send_signal(signal.SIGHUP)
+        wait_until(lambda: "event=reload_refused" in self.kms_log(self.a), "the reload is refused")
+        self.expect_503()
+
+    # Another start, as the service manager makes it, may find what is missing now.
+    def test_a_store_that_cannot_be_reached_ends_the_kms(self):
+        self.assertEqual(self.a.stop_kms(), 0)
+        configuration = self.a.folder / "kms.toml"
+        configuration.write_text(configuration.read_text().replace(f"{self.a.folder}/kms.db", f"{self.a.folder}/not-mounted/kms.db"))
+        self.a.start_kms()
+        self.assertEqual(self.a.kms.wait(timeout=30), 1)
+        self.assertIn("not-mounted", self.kms_log(self.a))
+        self.assertNotIn("event=out_of_service", self.kms_log(self.a))
 
 
 if __name__ == "__main__":

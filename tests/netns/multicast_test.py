@@ -5,24 +5,12 @@
   sae-b -> kme-b  <== KM link ==>  kme-a <- sae-a  <== KM link ==>  kme-c <- sae-c
 """
 
-import json
 import signal
 import unittest
 
 import support
 from sites import World
 from support import wait_until
-
-
-def ask(site, path, body, sae=None):
-    """Status and decoded body of one request of this site's SAE, or another one, to its KME."""
-    pki = site.world.authority.folder
-    name = sae or f"sae-{site.letter}"
-    out = site.namespace.run("curl", "-sS", "--max-time", "10", "--cacert", pki / "ca.pem", "--cert", pki / f"{name}.pem",
-                             "--key", pki / f"{name}.key", "-H", "Content-Type: application/json", "-d", json.dumps(body),
-                             "-w", "\n%{http_code}", f"https://127.0.0.1:8014/api/v1/keys/{path}")
-    text, _, status = out.rpartition("\n")
-    return int(status), json.loads(text) if text else None
 
 
 class Multicast(unittest.TestCase):
@@ -34,30 +22,30 @@ class Multicast(unittest.TestCase):
         cls.world.start_kmss([(cls.a, cls.b), (cls.a, cls.c)], second_sae=True)
 
     def request(self):
-        return ask(self.a, "sae-b/enc_keys", {"number": 3, "additional_slave_SAE_IDs": ["sae-c"]})
+        return self.a.ask("sae-b/enc_keys", {"number": 3, "additional_slave_SAE_IDs": ["sae-c"]})
 
     def test_slaves_at_two_kmes_fetch_the_same_key(self):
         status, issued = self.request()
         self.assertEqual(status, 200, issued)
         wanted = {"key_IDs": [{"key_ID": key["key_ID"]} for key in issued["keys"]]}
         for site in (self.b, self.c):
-            status, fetched = ask(site, "sae-a/dec_keys", wanted)
+            status, fetched = site.ask("sae-a/dec_keys", wanted)
             self.assertEqual(status, 200, fetched)
             self.assertEqual(fetched["keys"], issued["keys"])
-            self.assertEqual(ask(site, "sae-a/dec_keys", wanted)[0], 400)
+            self.assertEqual(site.ask("sae-a/dec_keys", wanted)[0], 400)
 
     def test_who_was_not_named_or_names_another_master_gets_no_key(self):
-        status, issued = ask(self.a, "sae-b/enc_keys", {})
+        status, issued = self.a.ask("sae-b/enc_keys", {})
         self.assertEqual(status, 200, issued)
         wanted = {"key_IDs": [{"key_ID": issued["keys"][0]["key_ID"]}]}
-        self.assertEqual(ask(self.b, "sae-a/dec_keys", wanted, sae="sae-b2"), (401, None))
-        self.assertEqual(ask(self.b, "sae-c/dec_keys", wanted), (401, None))
-        self.assertEqual(ask(self.b, "sae-a/dec_keys", wanted)[0], 200)
+        self.assertEqual(self.b.ask("sae-a/dec_keys", wanted, sae="sae-b2"), (401, None))
+        self.assertEqual(self.b.ask("sae-c/dec_keys", wanted), (401, None))
+        self.assertEqual(self.b.ask("sae-a/dec_keys", wanted)[0], 200)
 
     def test_without_one_of_the_kmes_nobody_gets_a_key(self):
         self.c.stop_kms(signal.SIGKILL)
         wait_until(lambda: self.request()[0] == 503, "the other KME is missed")
-        self.assertEqual(ask(self.a, "sae-b/enc_keys", {})[0], 200)
+        self.assertEqual(self.a.ask("sae-b/enc_keys", {})[0], 200)
         self.c.start_kms()
         wait_until(lambda: self.request()[0] == 200, "the other KME is back")
 

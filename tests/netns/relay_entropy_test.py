@@ -7,7 +7,6 @@ import subprocess
 import unittest
 
 import support
-from multicast_test import ask
 from sites import World
 from support import PROGRAMS, run, wait_until
 
@@ -47,7 +46,7 @@ class Entropy(unittest.TestCase):
         wait_until(lambda: self.entropy()["state"] == state, f"the entropy source is {state}")
 
     def draw(self):
-        return ask(self.a, "sae-c/enc_keys", {"number": 100})[0]
+        return self.a.ask("sae-c/enc_keys", {"number": 100})[0]
 
     def whole_log(self):
         return (self.a.folder / "quipu-kmsd.log").read_text()

@@ -11,7 +11,6 @@ import tempfile
 import unittest
 
 import support
-from multicast_test import ask
 from sites import Control, World
 from support import PROGRAMS, run, wait_until
 
@@ -109,9 +108,9 @@ class TwoPaths(unittest.TestCase):
 
     def draw(self):
         """A request, whose keys are fetched at the other end. The status."""
-        status, issued = ask(self.a, "sae-c/enc_keys", {"number": 100})
+        status, issued = self.a.ask("sae-c/enc_keys", {"number": 100})
         if status == 200:
-            fetched, theirs = ask(self.c, "sae-a/dec_keys", {"key_IDs": [{"key_ID": key["key_ID"]} for key in issued["keys"]]})
+            fetched, theirs = self.c.ask("sae-a/dec_keys", {"key_IDs": [{"key_ID": key["key_ID"]} for key in issued["keys"]]})
             self.assertEqual((fetched, theirs["keys"]), (200, issued["keys"]))
         return status
 

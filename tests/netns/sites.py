@@ -246,6 +246,16 @@ class Site:
                       for words in (("rule", "show", "pref", "81"), ("route", "show", "table", "all", "proto", "81"))
                       for line in self.namespace.ip(family, *words).splitlines())
 
+    def ask(self, path, body, sae=None):
+        """Status and decoded body of one request of this site's SAE, or another one, to its KME."""
+        pki = self.world.authority.folder
+        name = sae or f"sae-{self.letter}"
+        out = self.namespace.run("curl", "-sS", "--max-time", "10", "--cacert", pki / "ca.pem", "--cert", pki / f"{name}.pem",
+                                 "--key", pki / f"{name}.key", "-H", "Content-Type: application/json", "-d", json.dumps(body),
+                                 "-w", "\n%{http_code}", f"https://127.0.0.1:8014/api/v1/keys/{path}")
+        text, _, status = out.rpartition("\n")
+        return int(status), json.loads(text) if text else None
+
     # --- what it says ---
 
     def status(self):

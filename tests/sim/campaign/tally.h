@@ -56,12 +56,14 @@ struct Tally {
 struct Seeds {
   std::uint64_t first = 1;
   std::uint64_t count = 0;
+  bool one = false;  // and it is not asked whether enough happens
 
   explicit Seeds(std::uint64_t usual) : count(usual) {
     if (const char* many = std::getenv("QUIPU_SIM_SEEDS")) count = std::strtoull(many, nullptr, 10);
-    if (const char* one = std::getenv("QUIPU_SIM_SEED")) {
-      first = std::strtoull(one, nullptr, 10);
+    if (const char* only = std::getenv("QUIPU_SIM_SEED")) {
+      first = std::strtoull(only, nullptr, 10);
       count = 1;
+      one = true;
     }
   }
 };

@@ -29,6 +29,7 @@ void run_all(const Menu& menu, std::uint64_t salt) {
     if (!story.failed()) story.heal_and_check();
     if (story.failed()) return;
   }
+  if (seeds.one) return;
   // A run in which hardly a key was handed out, or hardly anything happened, proves nothing.
   // With two devices, or for slaves at two sites, the stock of one of the two is often not there.
   EXPECT_TRUE(all.keys.served_at_least(menu.devices > 1 ? 30 : 50)) << all.keys.served << " of " << all.keys.made;

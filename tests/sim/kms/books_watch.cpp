@@ -83,7 +83,10 @@ void BooksWatch::see(const Books& change, const KmeId& pool) {
 void BooksWatch::handed_out(const KeyId& id, std::size_t octets) {
   const auto uuid = Uuid::parse(id.value());
   const auto lease = uuid ? m_lease_of.find(*uuid) : m_lease_of.end();
-  if (lease != m_lease_of.end()) m_leases.at(lease->second).handed_out[*uuid] = whole_slots(octets);
+  if (lease == m_lease_of.end()) return;
+  Lease& of = m_leases.at(lease->second);
+  const bool is_first = of.handed_out.insert_or_assign(*uuid, whole_slots(octets)).second;
+  expect(!of.checked || !is_first, "key " + id.value() + " left this site after its lease was closed", of.pool);
 }
 
 void BooksWatch::sent(const SecretBytes& message) {
@@ -134,8 +137,11 @@ void BooksWatch::check() {
   for (const auto& [pool, books] : m_now) {
     if (books == m_checked[pool]) continue;
     std::vector<const Lease*> closed;
-    for (const LeaseId& id : std::exchange(m_closed[pool], {}))
-      closed.push_back(&m_leases.at(id));
+    for (const LeaseId& id : std::exchange(m_closed[pool], {})) {
+      Lease& lease = m_leases.at(id);
+      lease.checked = true;
+      closed.push_back(&lease);
+    }
     const Books delta = books - std::exchange(m_checked[pool], books);
     expect(is_usual(delta, closed),
            "closed leases are booked as " + std::to_string(delta.delivered) + " octets delivered, " +

@@ -49,6 +49,7 @@ class BooksWatch {
     std::uint64_t pads = 0;
     std::map<std::uint16_t, std::uint64_t> bound;  // by slot
     bool closed = false;
+    bool checked = false;  // after it was closed
   };
 
   static bool is_usual(const Books& delta, const std::vector<const Lease*>& closed);

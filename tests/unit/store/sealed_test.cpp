@@ -327,7 +327,6 @@ TEST_F(SealedTest, AChunkThatDoesNotOpenIsLeftByAChangeOfTheStoreKey) {
   EXPECT_EQ(store->read(pool, block, {8192, 32}).error().code, Errc::authentication);
 }
 
-// Blocks come and go, and the log loses its oldest pages, while it is made.
 TEST_F(SealedTest, TheFolderMayBeReachedByALink) {
   const std::string folder = scratch.path("folder");
   std::filesystem::create_directory(folder);
@@ -340,6 +339,7 @@ TEST_F(SealedTest, TheFolderMayBeReachedByALink) {
   EXPECT_TRUE(std::filesystem::exists(folder + "/kms.db.backup"));
 }
 
+// Blocks come and go, and the log loses its oldest pages, while it is made.
 TEST_F(SealedTest, ABackupIsMadeInPartsWhileTheStoreIsInUse) {
   const auto log_page = [&](int day) {
     return store->audit().append(std::string(std::size_t{1} << 20U, 'x'), WallTime(std::chrono::days(day)))->number;
