@@ -65,7 +65,10 @@ class TwoSites:
             certificate = self.a.pki / f"kme-{site.letter}"
             self.bare.append(subprocess.Popen([self.programs / "quipu-bench-bare", self.a.pki / "ca.pem", f"{certificate}.pem", f"{certificate}.key"],
                                               stdout=subprocess.PIPE, text=True))
-        return [int(responder.stdout.readline()) for responder in self.bare]
+        ports = [responder.stdout.readline() for responder in self.bare]
+        if "" in ports:
+            raise Failure("quipu-bench-bare ended before it listened")
+        return [int(port) for port in ports]
 
     def stop_bare(self):
         for responder in self.bare:

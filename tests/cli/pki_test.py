@@ -64,7 +64,7 @@ class Pki(program.ProgramTest):
 
     def test_refuses_bad_names(self):
         pki = self.make()
-        for arguments in (["../x"], ["a/b"], [".x"], ["x", "--san", "IP:300.1.1.1"], ["x", "--san", "URI:nothing"], ["x", "--san", "a:b"], ["x-"], ["192.0.2.1"]):
+        for arguments in (["../x"], ["a/b"], [".x"], ["x", "--san", "IP:300.1.1.1"], ["x", "--san", "URI:nothing"], ["x", "--san", "a:b"], ["x-"], ["192.0.2.1"], ["crl"]):
             self.quipu("pki", "issue", "pki", *arguments, expect=program.ERROR)
         for name in ("300.1.1.1", "DNS:192.0.2.1", "IP:kms.example", "DNS:", ""):
             done = self.quipu("pki", "issue", "pki", "x", "--san", name, expect=program.ERROR)

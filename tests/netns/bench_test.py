@@ -16,7 +16,8 @@ SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib"
 RESULT = {"case", "contestant", "unit", "median", "min", "max", "runs"}
 CASES = {"kms_pairs", "kms_pairs_p99", "kms_pairs_compared", "kms_pairs_cpu", "kms_pairs_fsyncs", "kms_single_enc_keys_p50",
          "kms_single_dec_keys_p50", "kms_single_fsyncs", "kms_ingest", "kms_stock", "kms_stock_start", "kms_stock_rss"}
-
+# Taken of a responder that does nothing, too.
+COMPARED = {"kms_pairs", "kms_single_enc_keys_p50", "kms_single_dec_keys_p50"}
 
 RELAY_CASES = {"relay_rate", "relay_cpu", "relay_fsyncs", "relay_failed", "relay_reroute"}
 
@@ -28,7 +29,7 @@ def bench(what, *options):
 
 class Bench(unittest.TestCase):
     def figures_of(self, what, *options):
-        """By case, of the form that they have to have."""
+        """Of ours by case, of others, and the ratios: of the form that they have to have."""
         with tempfile.TemporaryDirectory() as folder:
             figures = pathlib.Path(folder) / "figures.json"
             done = bench(what, "--json", figures, *options)
@@ -37,22 +38,27 @@ class Bench(unittest.TestCase):
         self.assertEqual(set(document), {"bench", "machine", "results", "ratios"})
         self.assertEqual(document["bench"], what)
         results = {result["case"]: result for result in document["results"] if result["contestant"] == "quipu"}
+        others = {(result["case"], result["contestant"]): result for result in document["results"] if result["contestant"] != "quipu"}
         for result in document["results"]:
             self.assertEqual(set(result), RESULT)
             self.assertLessEqual(result["min"], result["median"])
             self.assertLessEqual(result["median"], result["max"])
-        return results
+        return results, others, document["ratios"]
 
     def test_every_pair_is_compared(self):
-        results = self.figures_of("kms", "--runs", "2", "--seconds", "0.2", "--stock-keys", "8000")
+        results, others, ratios = self.figures_of("kms", "--runs", "2", "--seconds", "0.2", "--stock-keys", "8000")
         self.assertEqual(set(results), CASES)
+        self.assertEqual(set(others), {(case, "bare responder") for case in COMPARED})
+        self.assertEqual(set(ratios), {f"{case}/bare" for case in COMPARED})
+        for ratio in ratios.values():
+            self.assertGreater(ratio, 0)
         self.assertEqual(results["kms_pairs"]["runs"], 2)
         self.assertGreater(results["kms_pairs_compared"]["min"], 0)
         self.assertGreater(results["kms_pairs_fsyncs"]["min"], 0, "a stock that comes in is durable")
         self.assertGreaterEqual(results["kms_stock"]["min"], 8000)
 
     def test_relayed_key_comes_in_and_goes_another_way(self):
-        results = self.figures_of("relay", "--runs", "1", "--seconds", "1", "--link-bits", "50000000")
+        results, _, _ = self.figures_of("relay", "--runs", "1", "--seconds", "1", "--link-bits", "50000000")
         self.assertEqual(set(results), RELAY_CASES)
         for case in ("relay_rate", "relay_cpu", "relay_fsyncs", "relay_reroute"):
             self.assertGreater(results[case]["min"], 0)

@@ -409,5 +409,22 @@ TEST(Relay, RecordsOfUsedBlocksAreDroppedAfterAnHour) {
   net.expect_key(kA, kC);
 }
 
+TEST(RelayConfiguration, TakesNoMorePathsThanThereCanBe) {
+  MemoryStore store;
+  SeededRng rng(1);
+  KmeConfig config{.id = KmeId("a"), .saes = {}, .peers = {}, .sources = {}, .limits = {}};
+  config.peers.push_back({.id = KmeId("b"), .saes = {}, .relay_target_octets = kTarget});
+  const auto starts = [&](std::uint32_t paths) {
+    config.peers[0].relay_paths = paths;
+    return Kme::start(config, store, rng, {}, {}).has_value();
+  };
+  EXPECT_FALSE(starts(0));
+  EXPECT_TRUE(starts(wire::kMaxRelayPaths));
+  EXPECT_FALSE(starts(wire::kMaxRelayPaths + 1));
+  config.relay.routes = {{KmeId("b"), {KmeId("c")}}};
+  EXPECT_TRUE(starts(1));
+  EXPECT_FALSE(starts(2)) << "a static route is one path";
+}
+
 }  // namespace
 }  // namespace quipu::kms::sim

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "support/file_size_limit.h"
 #include "support/scratch.h"
 
 namespace quipu::cli {
@@ -70,6 +71,17 @@ TEST_F(MovedFile, StaysWhereItIsWhenTheNewNameIsGone) {
   ASSERT_FALSE(moved);
   EXPECT_EQ(moved.error().code, Errc::conflict);
   EXPECT_EQ(file_size(folder / "from"), 7U);
+}
+
+// Nobody else would remove it, and it may be large.
+TEST_F(MovedFile, IsNowhereWhenItCannotBeCopied) {
+  const auto from = make("from");
+  {
+    const test::FileSizeLimit limit(3);
+    EXPECT_EQ(move(from).error().code, Errc::io);
+  }
+  EXPECT_FALSE(exists(from));
+  EXPECT_FALSE(exists(folder / "to"));
 }
 
 TEST_F(MovedFile, IsNoPipeAndNoLink) {

@@ -309,6 +309,31 @@ TEST(Judge, AnEntropySourceThatIsNotGoodIsDegraded) {
   EXPECT_THAT(to_text(status), HasSubstr("/dev/qrandom0  ABSENT  used 0 bit  ready 0 bit\n  reason no such device\n"));
 }
 
+TEST(StatusText, SaysWhoWasRefused) {
+  KmsStatus status = kms(LinkState::up, "running");
+  EXPECT_THAT(to_text(status), Not(HasSubstr("refused")));
+  status.pools[0].refused_blocks = 2;
+  status.pools[0].violations = 1;
+  status.refused_connections = {{"etsi014", 4}, {"km_link", 0}};
+  EXPECT_THAT(to_text(status), AllOf(HasSubstr("  refused: blocks 2, violations of the peer 1\n"),
+                                     HasSubstr("  connections refused: etsi014 4\n")));
+}
+
+TEST(StatusText, TellsThePathsOfARelayedPoolApart) {
+  control::RelayStatus relay;
+  relay.routes.resize(1);
+  control::RelayRouteStatus& route = relay.routes[0];
+  route.paths = 3;
+  route.paths_found = 2;
+  EXPECT_THAT(to_text(relay),
+              HasSubstr("of 3 paths without a node in common, with enough key on every link, there are 2\n"));
+  route.links = {{.from = "kme-a", .to = "kme-b", .path = 1}, {.from = "kme-a", .to = "kme-d", .path = 2}};
+  EXPECT_THAT(to_text(relay),
+              AllOf(HasSubstr("  path 1  link kme-a to kme-b"), HasSubstr("  path 2  link kme-a to kme-d")));
+  route.paths = 1;
+  EXPECT_THAT(to_text(relay), Not(HasSubstr("path 1")));
+}
+
 TEST(Judge, KmsNeedsItsLinks) {
   EXPECT_EQ(judge(kms(LinkState::connecting, "running")), ExitCode::down);
   EXPECT_EQ(judge(kms(LinkState::up, "failed: exit 1")), ExitCode::degraded);

@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 
+#include "support/file_size_limit.h"
 #include "unit/kmsd/kmsd_fixture.h"
 
 namespace quipu::kmsd {
@@ -13,26 +13,8 @@ namespace {
 constexpr WallTime kNow{std::chrono::milliseconds(1'700'000'000'000)};
 constexpr TimePoint kStart{std::chrono::hours(1)};
 
-constexpr std::size_t kMuch = std::size_t{8} << 20U;  // octets
-
-// What was written to the end of a larger file stays in the write-ahead log.
-class FileSizeLimit {
- public:
-  FileSizeLimit() {
-    ::signal(SIGXFSZ, SIG_IGN);
-    EXPECT_EQ(::getrlimit(RLIMIT_FSIZE, &m_before), 0);
-    const rlimit limit{.rlim_cur = kMuch / 2, .rlim_max = m_before.rlim_max};
-    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
-  }
-
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-
-  ~FileSizeLimit() { EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &m_before), 0); }
-
- private:
-  rlimit m_before{};
-};
+// Octets. What was to go to the end of a file that was as long stays in the write-ahead log under a lesser limit.
+constexpr std::size_t kMuch = std::size_t{8} << 20U;
 
 // Without the rest of the daemon.
 class StoreCareTest : public testing::Test {
@@ -108,7 +90,7 @@ TEST_F(StoreCareTest, AStoreKeyIsChangedWhenTheOldOneOpensNothingOnTheDisk) {
   std::vector<Result<void>> heard;
   const auto hear = [&](const Result<void>& done) { heard.push_back(done); };
   {
-    const FileSizeLimit limit;
+    const test::FileSizeLimit limit(kMuch / 2);
     care->when_key_changed(hear);
     run_until(loop, [&] { return !heard.empty(); });
   }
@@ -131,7 +113,7 @@ TEST_F(KmsdTest, WhoVoidsAPoolIsToldOfWhatIsLeftOnTheDisk) {
   ASSERT_TRUE(open_store()->audit().append(std::string(kMuch, 'x'), kNow));
   stock_store();
   start(configuration_values());
-  const FileSizeLimit limit;
+  const test::FileSizeLimit limit(kMuch / 2);
   EXPECT_THAT(ask_control(control::VoidPoolRequest{"kme-a"}), testing::HasSubstr("the pool is void, but"));
 }
 
