@@ -238,7 +238,8 @@ void Kmsd::on_second() {
   if (is_same_machine()) m_store_care.on_second(net::Loop::now(), service::wall_now());
 }
 
-// Without a disk for the record no keys are handed out. A process that is killed takes the last second's record with it.
+// Without a disk for the record no keys are handed out. A process that is killed takes the last second's record with
+// it.
 void Kmsd::write_audit() {
   if (const auto written = m_audit->write(service::wall_now()); !written)
     stop(Error{written.error().code, "the audit log cannot be written: " + written.error().text});

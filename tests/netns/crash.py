@@ -193,6 +193,7 @@ class Kme:
         """The exit code."""
         if self.process is None:
             return None
+        self.story.interruptions += 1
         self.process.send_signal(how)
         if how == signal.SIGKILL:
             self.process.send_signal(signal.SIGCONT)
@@ -202,6 +203,7 @@ class Kme:
 
     def stand_still(self):
         """Until SIGCONT. When this returns, no thread of it is within a write any more."""
+        self.story.interruptions += 1
         self.process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
@@ -264,6 +266,7 @@ class Story:
         self.ledger = Ledger()
         self.loads = []
         self.kmes = []
+        self.interruptions = 0  # times that a KMS was killed or stood still, or was refused by its peer
         self._copies = []  # of a's disk, the newest last
         name = fresh_name()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-"))
@@ -400,6 +403,7 @@ class Story:
         shutil.copy(self.a.folder / "store.key", clone.folder / "store.key")
         self.a.process.send_signal(signal.SIGCONT)
         clone.start()
+        self.interruptions += 2  # b refuses both
         load = Load(self, self.a, self.b, clone.address)
         try:
             wait_until(lambda: any("event=this_kme_cloned " in kme.log() for kme in (self.a, clone)), "the clone is noticed", PATIENCE_S)

@@ -71,7 +71,9 @@ class ScriptedPeer : public testing::Test {
     }
   }
 
-  void say(const wire::Message& message) { take(kme->link_received(m_links.at(m_peer), wire::encode(message).view(), now)); }
+  void say(const wire::Message& message) {
+    take(kme->link_received(m_links.at(m_peer), wire::encode(message).view(), now));
+  }
 
   // Says something and returns the only thing that is answered to it, passing over the KME's own requests.
   template <class Answer, class Request>
