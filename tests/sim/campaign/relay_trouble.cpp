@@ -38,7 +38,11 @@ void Trouble::heal_and_check() {
   }
   m_net.connect_all();
   m_net.feed();
-  m_net.world().advance(seconds(20));
+  // A message that was lost before may still end a connection, which is dialled again.
+  for (int i = 0; i < 20; ++i) {
+    m_net.connect_all();
+    m_net.world().advance(seconds(1));
+  }
   for (const auto& [a, b] : m_topology.relayed) {
     m_net.expect_key(a, b);
     m_net.expect_key(b, a);
@@ -55,7 +59,7 @@ void Trouble::heal_and_check() {
 std::vector<SecretBytes> Trouble::meddled(SecretBytes octets) {
   constexpr std::uint8_t kRepeated = 0x80;  // in the first octet of a request's number
   if ((is<wire::Ack>(octets) || is<wire::Refused>(octets)) && (octets.view()[1] & kRepeated) != 0) return {};
-  if (!m_hostile || !is<wire::RelayHop>(octets) || !rng().chance(15)) return Network::one(std::move(octets));
+  if (!m_hostile || !is<wire::RelayHop>(octets) || !rng().chance(25)) return Network::one(std::move(octets));
   if (rng().chance(33)) return {};
   if (rng().chance(50)) {
     octets.mutable_view()[octets.size() - 1 - rng().below(64)] ^= 1;

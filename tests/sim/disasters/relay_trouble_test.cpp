@@ -6,9 +6,9 @@ namespace quipu::kms::sim {
 namespace {
 
 #ifdef QUIPU_SANITIZED
-constexpr std::uint64_t kSeeds = 5;
-#else
 constexpr std::uint64_t kSeeds = 20;
+#else
+constexpr std::uint64_t kSeeds = 60;
 #endif
 constexpr int kSteps = 300;
 constexpr std::uint64_t kTarget = 16'384;
