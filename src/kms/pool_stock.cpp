@@ -121,6 +121,7 @@ std::vector<const Pool::Stream*> Pool::by_stock() const {
 
 std::vector<std::uint64_t> Pool::parts(const std::vector<const Stream*>& streams, std::uint32_t slots_per_key) {
   std::vector<std::uint64_t> parts;
+  parts.reserve(streams.size());
   for (const Stream* stream : streams)
     parts.push_back(stream->stock.free / (std::uint64_t{slots_per_key} * kSlotSize));
   return parts;

@@ -109,8 +109,8 @@ void StoreCare::on_second(TimePoint now, WallTime wall_now) {
     m_next_scrub = now + kScrubInterval;
     if (m_key_changed)
       end_key_change();
-    else
-      static_cast<void>(scrub());
+    else [[maybe_unused]]
+      const auto scrubbed = scrub();
   }
   if (m_next_hour && now < *m_next_hour) return;
   m_audit.tell_head();

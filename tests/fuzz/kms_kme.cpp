@@ -198,7 +198,7 @@ class Network {
     for (std::uint32_t i = 0; i < slots; ++i)
       lease.key_ids.push_back(uuid());
     const auto begin = octets.begin() + offset;
-    peer.leases[lease.id] = Bytes(begin, begin + slots * kSlotSize);
+    peer.leases[lease.id] = Bytes(begin, begin + std::ptrdiff_t{slots} * kSlotSize);
     say(peer, lease);
   }
 

@@ -179,17 +179,19 @@ RelayRouteStatus Relay::describe(const PeerConfig& peer) const {
   status.target_octets = peer.relay_target_octets;
   status.stock_octets = m_associations.at(peer.id)->relay_stock_octets();
   if (const auto source = m_sources.find(peer.id); source != m_sources.end()) source->second.describe(status);
-  const auto& [route, found] = m_routes.find(peer);
+  const Routes::Found& found = m_routes.find(peer);
   status.paths = peer.relay_paths;
-  status.paths_found = static_cast<std::uint32_t>(found);
-  if (!route) return status;
-  status.configured = route->configured;
-  for (std::uint32_t i = 0; i < route->paths.size(); ++i) {
+  status.paths_found = static_cast<std::uint32_t>(found.paths);
+  if (!found.route) return status;
+  const Route& route = *found.route;
+  status.configured = route.configured;
+  for (std::uint32_t i = 0; i < route.paths.size(); ++i) {
     const KmeId* from = &m_site.config.id;
-    for (const KmeId& to : route->paths[i]) {
+    for (const KmeId& to : route.paths[i]) {
       const wire::Neighbour* link = m_routes.link(*from, to);  // it may be gone since the search
-      status.links.push_back({*std::exchange(from, &to), to, i + 1, link == nullptr ? 0 : link->octets,
-                              link != nullptr && link->simulated});
+      const bool is_there = link != nullptr;
+      status.links.push_back(
+          {*std::exchange(from, &to), to, i + 1, is_there ? link->octets : 0, is_there && link->simulated});
     }
   }
   return status;

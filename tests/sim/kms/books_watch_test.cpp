@@ -11,21 +11,23 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
+constexpr std::uint32_t kBoth = 2 * kSlotSize;
+
 class BooksWatchTest : public ::testing::Test {
  protected:
   BooksWatchTest() {
     LeaseRecord record;
     record.id = LeaseId(Uuid{{1}});
-    record.extents = {{BlockId(Uuid{{2}}), {0, 2 * kSlotSize}}};
+    record.extents = {{BlockId(Uuid{{2}}), {0, kBoth}}};
     record.key_ids = {kFirst, kSecond};
-    commit({AddLease{record}, Books{.received = 2 * kSlotSize, .leased = 2 * kSlotSize}});
+    commit({AddLease{record}, Books{.received = kBoth, .leased = kBoth}});
     watch.check();
   }
 
   // With so much of it booked as delivered, and the rest burnt.
   void close(std::uint64_t delivered) {
     commit({SetLease{LeaseId(Uuid{{1}}), {}, true, false},
-            Books{.received = 2 * kSlotSize, .delivered = delivered, .burnt = 2 * kSlotSize - delivered}});
+            Books{.received = kBoth, .delivered = delivered, .burnt = kBoth - delivered}});
   }
 
   void hand_out(const Uuid& key) { watch.handed_out(KeyId(key.text()), kSlotSize); }

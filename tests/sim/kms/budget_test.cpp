@@ -114,6 +114,7 @@ TEST_F(Budget, KeysThatNobodyFetchesAreLimited) {
 // A peer that never says who it lets fetch fills no memory here, and all that it missed fits into one connection.
 TEST(UnacknowledgedBindings, EndWhatIsHandedOut) {
   std::vector<SaeId> slaves;
+  slaves.reserve(9);
   for (int i = 0; i < 9; ++i)
     slaves.emplace_back(std::string(250, 'x') + std::to_string(i));
   World world(32, 2);

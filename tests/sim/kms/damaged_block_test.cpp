@@ -16,10 +16,11 @@ class DamagedBlock : public TwoSites {
   DamagedBlock() : TwoSites(83) { contact(); }
 
   // Both ends have them, and none of them is leased. In the order in which they will be leased from the low end.
-  std::vector<BlockId> unleased_blocks(int number = 8, std::uint32_t size = kBlock) {
+  std::vector<BlockId> unleased_blocks(std::size_t number = 8, std::uint32_t size = kBlock) {
     world.hold_timers(true);
     std::vector<BlockId> ids;
-    for (int i = 0; i < number; ++i)
+    ids.reserve(number);
+    for (std::size_t i = 0; i < number; ++i)
       ids.push_back(world.make_block(kA, kB, size));
     world.settle();
     std::ranges::sort(ids);
@@ -80,7 +81,7 @@ TEST_F(DamagedBlock, OfALeaseIsBurntAtBothEnds) {
   const std::vector<BlockId> ids = unleased_blocks();
   alter(kA, ids[0]);
   find_damage();
-  expect_all_that_is_good(7 * kBlock);
+  expect_all_that_is_good(std::uint64_t{7} * kBlock);
   EXPECT_TRUE(is_gone(ids[0]));
   EXPECT_FALSE(is_gone(ids[1]));
   expect_keys();
@@ -92,14 +93,14 @@ TEST_F(DamagedBlock, NobodyLooksAtItBeforeItIsWanted) {
   find_damage();
   EXPECT_EQ(reported("block_damaged"), 0);
   EXPECT_EQ(m_reconnected, 0);
-  EXPECT_EQ(books(kA).stock + books(kA).leased, 8 * kBlock);
+  EXPECT_EQ(books(kA).stock + books(kA).leased, std::uint64_t{8} * kBlock);
 }
 
 TEST_F(DamagedBlock, OfAPeersLeaseIsBurntAtBothEnds) {
   const std::vector<BlockId> ids = unleased_blocks();
   alter(kA, ids.back());  // where the higher id leases from
   find_damage();
-  expect_all_that_is_good(7 * kBlock);
+  expect_all_that_is_good(std::uint64_t{7} * kBlock);
   EXPECT_TRUE(is_gone(ids.back()));
   expect_keys();
 }
@@ -112,7 +113,7 @@ TEST_F(DamagedBlock, CostsNothingOfTheOthersInTheLease) {
   alter(kA, ids[ids.size() - 3]);   // in b's lease, at its opener
   alter(kB, ids[ids.size() - 10]);  // in b's own lease
   find_damage();
-  expect_all_that_is_good(396 * 256);
+  expect_all_that_is_good(std::uint64_t{396} * 256);
   expect_keys();
 }
 

@@ -85,9 +85,9 @@ TEST_F(Quota, CountsKeysThatWaitAtTheFurtherKme) {
 
 TEST_F(Quota, CountsWhatIsOnItsWay) {
   world.hold_messages(true);
-  std::vector<std::shared_ptr<Outcome>> keys;
-  for (int i = 0; i < 4; ++i)
-    keys.push_back(begin_both());
+  std::array<std::shared_ptr<Outcome>, 4> keys;
+  for (auto& each : keys)
+    each = begin_both();
   EXPECT_EQ(world.enc_keys(kA, "sae-a", "sae-b")->error(), 503U);
   EXPECT_EQ(world.enc_keys(kA, "sae-a", "sae-c")->error(), 503U);
   world.hold_messages(false);
@@ -175,7 +175,7 @@ class CountedBindings : public ScriptedPeer {
 
   // One key of each master.
   void bind_all(bool counted) {
-    const BlockId block = stocked_block(1, "link", kMasters * kSlotSize);
+    const BlockId block = stocked_block(1, "link", std::size_t{kMasters} * kSlotSize);
     const wire::Lease theirs = lease(101, {{block, {0, kMasters * kSlotSize}}}, instance);
     m_first = theirs.key_ids[0];
     ASSERT_TRUE(ask<wire::Ack>(theirs));

@@ -104,6 +104,7 @@ TEST(Relay, EachBlockComesOverTwoPathsWithoutANodeInCommon) {
   EXPECT_EQ(route.paths_found, 2U);
   EXPECT_EQ(route.failed + route.voided, 0U);
   std::vector<std::string> links;
+  links.reserve(route.links.size());
   for (const RelayLinkStatus& link : route.links)
     links.push_back(std::to_string(link.path) + link.from.value() + link.to.value());
   EXPECT_EQ(links, (std::vector<std::string>{"1ab", "1bc", "2ae", "2ed", "2dc"}));

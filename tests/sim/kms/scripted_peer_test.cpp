@@ -275,6 +275,7 @@ TEST_F(ScriptedPeer, SlavesThatNeverFetchCostTheirMasterAlone) {
   const auto use_up_block = [&](std::uint8_t n, const std::string& master) {
     const BlockId block = stocked_block(n);
     std::vector<Uuid> key_ids;
+    key_ids.reserve(8);
     for (std::uint32_t slot = 0; slot < 8; ++slot)
       key_ids.push_back(use_up({block, {slot * kSlotSize, kSlotSize}}, master).key_ids.front());
     return key_ids;

@@ -345,7 +345,8 @@ TEST(Refusals, RepeatNoKeyThatAMessageTells) {
       std::string words(before, 'x');
       for (std::size_t i = 0; i < before; i += 5)
         words[before - 1 - i] = ' ';
-      const std::string body = R"({"message":")" + words + key + R"(: refused"})";
+      std::string body = R"({"message":")";
+      body.append(words).append(key).append(R"(: refused"})");
       const std::string text = parse_status_reply(500, as_bytes(body)).error().text;
       EXPECT_EQ(text.find(key.substr(0, 2)), std::string::npos) << text;
     }

@@ -137,7 +137,8 @@ TEST(KmsStatus, CountsDeliveredBitsAndKeysAlike) {
   ASSERT_EQ(status.pools.size(), 1U);
   EXPECT_TRUE(status.pools[0].simulated);
   EXPECT_EQ(status.pools[0].min_sources, 2U);
-  EXPECT_EQ(status.pools[0].sources.at(0), (control::SourceStockStatus{.source = "a-b", .stock_bits = 4096 * 8U}));
+  EXPECT_EQ(status.pools[0].sources.at(0),
+            (control::SourceStockStatus{.source = "a-b", .stock_bits = std::uint64_t{4096} * 8}));
   EXPECT_EQ(status.pools[0].sources.at(1).source, "a-b-2");
   EXPECT_EQ(status.pools[0].stock_bits, 3584 * 8U);
   EXPECT_EQ(status.pools[0].leased_bits, 512 * 8U);

@@ -133,7 +133,7 @@ class SealedTest : public testing::Test {
   std::string path = scratch.path("kms.db");
   crypto::SystemRng rng;
   std::array<std::uint8_t, 32> key{};
-  Bytes material = Bytes(4 * kms::kChunkSize);
+  Bytes material = Bytes(std::size_t{4} * kms::kChunkSize);
   KmeId pool{"kme-b"};
   BlockId block{Uuid{{1}}};
   std::unique_ptr<SqliteStore> store;
