@@ -40,10 +40,16 @@ bool Relay::is_neighbour(const KmeId& peer) const {
   return std::ranges::find(m_site.config.sources, peer, &SourceConfig::peer) != m_site.config.sources.end();
 }
 
+// Key that came over trusted nodes is no pad for a hop: they would know the block, and of several shares perhaps two.
+// Combined with key of a link it is.
+bool Relay::has_pads_for_hops(const PeerConfig& peer) const {
+  return is_neighbour(peer.id) && (peer.relay_target_octets == 0 || peer.min_sources > 1);
+}
+
 std::vector<wire::Neighbour> Relay::neighbours() const {
   std::vector<wire::Neighbour> out;
   for (const auto& [id, association] : m_associations)
-    if (is_neighbour(id) && out.size() < wire::kMaxNeighbours)
+    if (has_pads_for_hops(association->config()) && out.size() < wire::kMaxNeighbours)
       out.push_back({id, association->is_up(), association->is_simulated(), association->obtainable_octets()});
   return out;
 }

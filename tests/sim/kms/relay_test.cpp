@@ -239,6 +239,30 @@ TEST(Relay, GoesOverTrustedNodesOnly) {
   EXPECT_EQ(net.world().relay(kA).routes[0].links.size(), 3U);
 }
 
+// A pad out of it could be key that e, d and c know.
+TEST(Relay, GoesOverNoLinkWhosePoolIsFedByRelayToo) {
+  for (const bool combined : {false, true}) {
+    Topology topology = Topology::ring(5, {{kA, kC}, {kA, kB}}, kTarget);
+    Network net(21, 5, topology);
+    World& world = net.world();
+    for (const std::size_t site : {kA, kB})
+      world.kill(site);
+    world.configure = [&](KmeConfig& config) {
+      for (PeerConfig& peer : config.peers)
+        if (peer.relay_target_octets != 0 && (config.id == KmeId("b") || peer.id == KmeId("b")))
+          peer.min_sources = combined ? 2 : 1;
+    };
+    for (const std::size_t site : {kA, kB})
+      world.start(site);
+    net.begin();
+    const RelayStatus status = world.relay(kA);
+    const auto route = std::ranges::find(status.routes, KmeId("c"), &RelayRouteStatus::peer);
+    ASSERT_NE(route, status.routes.end());
+    EXPECT_EQ(route->links.size(), combined ? 2U : 3U);
+    EXPECT_GT(net.stock(kA, kC), 0U);
+  }
+}
+
 World::Meddler speaking_for_b(std::size_t liar, std::size_t to_whom) {
   return [liar, to_whom](std::size_t from, std::size_t to, SecretBytes octets) {
     std::vector<SecretBytes> out = Network::one(std::move(octets));
