@@ -13,6 +13,9 @@ namespace {
 constexpr std::size_t kMaxBody = std::size_t{16} * 1024;  // what is longer is no message
 constexpr std::size_t kMaxMessage = 200;                  // octets of a server's text that are repeated, or searched
 constexpr std::size_t kShortestKey = 12;                  // characters: 64 bit in base64
+// ETSI GS QKD 014 clause 6: what messages are about.
+constexpr std::array<std::string_view, 6> kFields = {"master_SAE_ID", "slave_SAE_ID",  "additional_slave_SAE_IDs",
+                                                     "source_KME_ID", "target_KME_ID", "max_SAE_ID_count"};
 constexpr std::array<std::string_view, 3> kNames = {"message", "detail", "error"};
 
 bool is_within(char c, char first, char last) {
@@ -31,7 +34,8 @@ bool may_be_key(std::string_view word) {
   const auto has = [word](char first, char last) {
     return std::ranges::any_of(word.substr(1), [=](char c) { return is_within(c, first, last); });
   };
-  if (word.size() < kShortestKey || Uuid::parse(word)) return false;
+  if (word.size() < kShortestKey || Uuid::parse(word) || std::ranges::find(kFields, word) != kFields.end())
+    return false;
   return has('0', '9') || (has('a', 'z') && has('A', 'Z'));
 }
 

@@ -300,6 +300,8 @@ TEST(Refusals, RepeatTheServersWordsCleaned) {
   EXPECT_EQ(text(R"({"error":"e","message":"m","x":{"message":"y"}})"), "KME answered HTTP 500: m");
   EXPECT_EQ(text(R"({"message":"SAE \"b\" is \u0061 \u00e9 \/"})"), "KME answered HTTP 500: SAE b is a /");
   EXPECT_EQ(text("plain words"), "KME answered HTTP 500");
+  EXPECT_EQ(text(R"({"message":"slave_SAE_ID is not known, or master_SAE_ID"})"),
+            "KME answered HTTP 500: slave_SAE_ID is not known, or master_SAE_ID");
   EXPECT_EQ(text("<html><body>x</body></html>"), "KME answered HTTP 500");
   EXPECT_EQ(text(R"({"message":"cut)"), "KME answered HTTP 500");
   std::string words;
