@@ -187,6 +187,7 @@ std::string to_text(const PoolStatus& pool) {
                                 pool.serving ? "" : "  STOPPED", pool.simulated ? "  SIMULATED" : "",
                                 pool.relayed ? "  by relay" : "");
   if (!pool.km_link_reason.empty()) out += fmt::format("  reason {}\n", pool.km_link_reason);
+  if (!pool.relay_reason.empty()) out += fmt::format("  NOTHING IS RELAYED  reason {}\n", pool.relay_reason);
   out += fmt::format("  stock {}  leased {}  delivered {} in {} keys  burnt {}\n", bits_text(pool.stock_bits),
                      bits_text(pool.leased_bits), bits_text(pool.delivered_bits), pool.delivered_keys,
                      bits_text(pool.burnt_bits));
@@ -295,7 +296,9 @@ ExitCode judge(const KmsStatus& status) {
     return std::ranges::all_of(pool.links, [](const KeyLinkStatus& link) { return link.state == "running"; });
   };
   if (!status.reason.empty() || (!pools.empty() && std::ranges::none_of(pools, is_up))) return ExitCode::down;
-  const bool all_well = std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run);
+  const auto is_fed = [](const PoolStatus& pool) { return pool.relay_reason.empty(); };
+  const bool all_well =
+      std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run) && std::ranges::all_of(pools, is_fed);
   return all_well && all_are_valid(status.certificates) && is_good(status.relay_entropy) ? ExitCode::ok
                                                                                          : ExitCode::degraded;
 }

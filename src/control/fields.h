@@ -144,6 +144,7 @@ void each_field(S& s, F&& f) {
   f("serving", s.serving);
   f("simulated", s.simulated);
   f("relayed", s.relayed);
+  f("relay_reason", s.relay_reason);
   f("min_sources", s.min_sources);
   f("sources", s.sources);
   f("stock_bits", s.stock_bits);

@@ -188,6 +188,7 @@ struct PoolStatus {
   bool serving = true;                       // requests are answered with keys
   bool simulated = false;                    // some material that this run had came from a simulated device
   bool relayed = false;                      // fed by relay over trusted nodes
+  std::string relay_reason{};                // why it is not fed by relay now
   std::uint64_t min_sources = 1;             // that each key is combined from (xor); 1: keys are not combined (any)
   std::vector<SourceStockStatus> sources{};  // where keys are combined
   // Of key, but for burnt_bits:

@@ -102,7 +102,8 @@ std::string Kmsd::status_json() const {
                                            .store_syncs = store::syncs_so_far(),
                                            .uptime = now - m_started,
                                            .certificates = m_certificates.status(service::wall_now()),
-                                           .relay_entropy = entropy_status()}));
+                                           .relay_entropy = entropy_status(),
+                                           .relay = m_kme->relay_status()}));
 }
 
 }  // namespace quipu::kmsd

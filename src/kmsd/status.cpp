@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kmsd/status.h"
 
+#include <algorithm>
+
 #include "base/version.h"
 
 namespace quipu::kmsd {
@@ -86,6 +88,15 @@ bool is_relayed(const config::KmsdConfig& config, const KmeId& peer) {
   return found != nullptr && found->relay_stock_bit != 0;
 }
 
+// Of the pool with that KME.
+std::string relay_reason(const kms::RelayStatus& relay, const KmeId& peer) {
+  const auto route = std::ranges::find(relay.routes, peer, &kms::RelayRouteStatus::peer);
+  if (route == relay.routes.end() || !route->links.empty()) return "";
+  if (route->paths == 1) return "no path over trusted nodes has enough key on every link";
+  return "fewer paths over trusted nodes than configured have enough key on every link: " +
+         std::to_string(route->paths_found) + " of " + std::to_string(route->paths);
+}
+
 control::RelayRouteStatus route_status(const kms::RelayRouteStatus& route) {
   control::RelayRouteStatus status{.peer_kme = route.peer.value(),
                                    .source = route.source,
@@ -159,6 +170,7 @@ control::KmsStatus make_status(const config::KmsdConfig& config, const Reports& 
   for (const kms::PoolStatus& pool : reports.pools) {
     status.pools.push_back(pool_status(pool, reports.attempts));
     status.pools.back().relayed = is_relayed(config, pool.peer);
+    status.pools.back().relay_reason = relay_reason(reports.relay, pool.peer);
     for (const config::LinkConfig& link : config.links)
       if (const auto report = reports.links.find(link.name);
           link.peer_kme == pool.peer && report != reports.links.end())

@@ -27,6 +27,7 @@ struct Reports {
   Duration uptime{};
   std::vector<control::CertificateStatus> certificates{};
   std::optional<control::EntropyStatus> relay_entropy{};
+  kms::RelayStatus relay{};
 };
 
 // `problem`: why it cannot be read; empty while it can.

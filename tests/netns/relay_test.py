@@ -136,6 +136,10 @@ class TwoPaths(unittest.TestCase):
         self.assertIn("nothing is relayed: of 2 paths without a node in common, with enough key on every link, there is 1\n",
                       told.stdout)
         self.assertEqual(told.returncode, 3)
+        status = subprocess.run([PROGRAMS / "quipu", "--kms-socket", self.a.kms_control.path, "--socket", "/absent", "status"],
+                                capture_output=True, text=True)
+        self.assertIn("NOTHING IS RELAYED  reason fewer paths over trusted nodes than configured have enough key on every link: 1 of 2\n",
+                      status.stdout)
         self.b.start_kms()
         wait_until(lambda: self.draw() == 200, "both paths are there again")
 

@@ -334,6 +334,15 @@ TEST(StatusText, TellsThePathsOfARelayedPoolApart) {
   EXPECT_THAT(to_text(relay), Not(HasSubstr("path 1")));
 }
 
+TEST(Judge, APoolThatNothingIsRelayedIntoIsDegraded) {
+  KmsStatus status = kms(LinkState::up, "running");
+  status.pools[0].relayed = true;
+  EXPECT_EQ(judge(status), ExitCode::ok);
+  status.pools[0].relay_reason = "no path";
+  EXPECT_EQ(judge(status), ExitCode::degraded);
+  EXPECT_THAT(to_text(status), HasSubstr("  NOTHING IS RELAYED  reason no path\n"));
+}
+
 TEST(Judge, KmsNeedsItsLinks) {
   EXPECT_EQ(judge(kms(LinkState::connecting, "running")), ExitCode::down);
   EXPECT_EQ(judge(kms(LinkState::up, "failed: exit 1")), ExitCode::degraded);

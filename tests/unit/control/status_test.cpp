@@ -87,6 +87,7 @@ KmsStatus full_kms() {
                      .serving = false,
                      .simulated = true,
                      .relayed = true,
+                     .relay_reason = "p",
                      .min_sources = 2,
                      .sources = {{.source = "a-b", .stock_bits = 13}},
                      .stock_bits = 1,

@@ -121,6 +121,24 @@ TEST(KmsStatus, TellsAPoolThatGivesNoKeys) {
   }
 }
 
+TEST(KmsStatus, SaysWhyNothingIsRelayedIntoAPool) {
+  const auto told = [](const kms::RelayRouteStatus& route) {
+    return make_status(configuration(), {.pools = {pool()}, .relay = {.routes = {route}}}).pools.at(0).relay_reason;
+  };
+  kms::RelayRouteStatus route;
+  route.peer = pool().peer;
+  route.paths = 1;
+  EXPECT_EQ(told(route), "no path over trusted nodes has enough key on every link");
+  route.paths = 3;
+  route.paths_found = 2;
+  EXPECT_THAT(told(route), testing::EndsWith("2 of 3"));
+  route.links.push_back({KmeId("a"), KmeId("b"), 1, 4'096, false});
+  EXPECT_EQ(told(route), "");
+  route.links.clear();
+  route.peer = KmeId("another");
+  EXPECT_EQ(told(route), "");
+}
+
 TEST(KmsStatus, CountsDeliveredBitsAndKeysAlike) {
   kms::PoolStatus busy = pool();
   busy.simulated = true;
