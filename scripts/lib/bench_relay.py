@@ -138,4 +138,4 @@ def measure(figures, programs, folder, arguments):
 
 
 if __name__ == "__main__":
-    benchmark("relay", measure, 2, [("--link-bits", LINK_BITS, "in stock at each link before the relay begins")])
+    benchmark("relay", measure, 1, [("--link-bits", LINK_BITS, "in stock at each link before the relay begins")])
