@@ -104,8 +104,8 @@ bool Delivery::serve(RequestId request, KeyOrder& order, bool last) {
 
 std::optional<std::expected<std::vector<CarvedKey>, etsi::ApiError>> Delivery::carve(const KeyOrder& order, bool last) {
   if (!m_availability.serving(m_site.now)) return std::unexpected(not_serving());
-  const std::size_t binding_size = wire::encoded_size(binding_of({}, order));
-  if (m_unacknowledged_octets + order.demand.number * binding_size > kMaxUnacknowledged)
+  const std::size_t bindings = order.demand.number * wire::binding_size(order.master, order.slaves);
+  if (m_unacknowledged_octets + bindings > kMaxUnacknowledged)
     return std::unexpected(
         unavailable("no keys now: KME " + m_peer.id.value() + " does not acknowledge who may fetch them"));
   if (auto error = over_budget(order)) return std::unexpected(*std::move(error));
@@ -147,8 +147,9 @@ void Delivery::give_up_kept(const KeyOrder& order, const std::vector<CarvedKey>&
   m_site.quotas.settle(order.master, m_peer.id, order.demand.number);
 }
 
-wire::Binding Delivery::binding_of(const CarvedKey& key, const KeyOrder& order) const {
+void Delivery::bind(const CarvedKey& key, const KeyOrder& order) {
   wire::Binding binding;
+  binding.number = wire::BindingNumber(++m_last_binding);
   binding.lease = key.lease;
   binding.slot = key.slot;
   binding.slots = key.slots;
@@ -156,14 +157,8 @@ wire::Binding Delivery::binding_of(const CarvedKey& key, const KeyOrder& order) 
   binding.master = order.master;
   binding.slaves = order.slaves;
   binding.is_counted = m_site.quotas.limits(order.master);
-  return binding;
-}
-
-void Delivery::bind(const CarvedKey& key, const KeyOrder& order) {
-  wire::Binding binding = binding_of(key, order);
-  binding.number = wire::BindingNumber(++m_last_binding);
   if (m_link.up()) m_link.send(binding);
-  const std::size_t octets = wire::encoded_size(binding);
+  const std::size_t octets = wire::binding_size(order.master, order.slaves);
   m_unacknowledged_octets += octets;
   m_unacknowledged.push_back({std::move(binding), octets, m_site.now});
 }

@@ -118,7 +118,6 @@ class Delivery {
   // A container that is about to be handed out: counted, and told to the audit log.
   EtsiReply hand_out(etsi::KeyContainer container, AuditDelivery audit);
   EtsiReply hand_out(const KeyOrder& order, std::vector<CarvedKey>& keys, bool simulated);
-  wire::Binding binding_of(const CarvedKey& key, const KeyOrder& order) const;  // without its number
   void bind(const CarvedKey& key, const KeyOrder& order);
   void acknowledge_bindings();
   void forget_acknowledged(wire::BindingNumber up_to);

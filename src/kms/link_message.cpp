@@ -290,12 +290,18 @@ void put(Out& out, const Closed& m) {
   out.u32(m.number.value()).u8(m.closed_here ? 1 : 0);
 }
 
+// All but the ids of SAEs.
 template <class Out>
-void put(Out& out, const Binding& m) {
+void put_head(Out& out, const Binding& m) {
   put(out, MessageType::binding);
   out.u64(m.number.value());
   put(out, m.lease);
   out.u16(m.slot).u16(m.slots).u32(m.size_bits).u8(m.is_counted ? 1 : 0);
+}
+
+template <class Out>
+void put(Out& out, const Binding& m) {
+  put_head(out, m);
   put(out, m.master);
   put_list(out, m.slaves);
 }
@@ -428,9 +434,11 @@ std::size_t encoded_size(const LinkState& state) {
   return counter.size();
 }
 
-std::size_t encoded_size(const Binding& binding) {
+std::size_t binding_size(const SaeId& master, const std::vector<SaeId>& slaves) {
   SizeCounter counter;
-  put(counter, binding);
+  put_head(counter, Binding{});
+  put(counter, master);
+  put_list(counter, slaves);
   return counter.size();
 }
 

@@ -416,6 +416,8 @@ Bytes associated_data(const KeyTransfer& transfer);
 std::size_t encoded_size(const InventoryBlock& block);
 std::size_t encoded_size(const InventoryLease& lease);
 std::size_t encoded_size(const LinkState& state);
-std::size_t encoded_size(const Binding& binding);
+
+// Octets of a Binding, whatever its key.
+std::size_t binding_size(const SaeId& master, const std::vector<SaeId>& slaves);
 
 }  // namespace quipu::kms::wire

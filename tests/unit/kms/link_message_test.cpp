@@ -187,6 +187,14 @@ TEST(LinkMessage, ATransferHasAPadForItsKeysAndItsKeyOfTheTag) {
   EXPECT_FALSE(decodes());
 }
 
+TEST(LinkMessage, ABindingIsAsLongAsItsIdsMakeIt) {
+  Binding binding{BindingNumber(9), LeaseId(Uuid{{1}}), 3, 4, 1000, SaeId("master"), {}, true};
+  for (const char* const slave : {"s", "sae-b", "urn:sae:c"}) {
+    binding.slaves.emplace_back(slave);
+    EXPECT_EQ(binding_size(binding.master, binding.slaves), encode(binding).size());
+  }
+}
+
 TEST(LinkMessage, ACountAloneCostsNoMemory) {
   // An offer of 1,024 blocks in 7 octets.
   EXPECT_FALSE(decode(Bytes{0x10, 0, 0, 0, 1, 4, 0}));
