@@ -107,10 +107,11 @@ void StoreCare::drop_old_pages() {
 void StoreCare::on_second(TimePoint now, WallTime wall_now) {
   if (now >= m_next_scrub) {
     m_next_scrub = now + kScrubInterval;
-    if (m_key_changed)
+    if (m_key_changed) {
       end_key_change();
-    else [[maybe_unused]]
-      const auto scrubbed = scrub();
+    } else {
+      [[maybe_unused]] const auto scrubbed = scrub();
+    }
   }
   if (m_next_hour && now < *m_next_hour) return;
   m_audit.tell_head();
