@@ -233,7 +233,8 @@ std::string to_text(const control::RelayRouteStatus& route) {
   if (route.source)
     out += fmt::format("  blocks relayed {}  voided {}  failed {}  on their way {}\n", route.relayed, route.voided,
                        route.failed, route.in_flight);
-  if (!route.last_failure.empty()) out += fmt::format("  last failure {}\n", route.last_failure);
+  if (!route.last_failure.empty())
+    out += fmt::format("  {}last failure {}\n", route.failing ? "FAILING  " : "", route.last_failure);
   return out;
 }
 
@@ -304,8 +305,8 @@ ExitCode judge(const KmsStatus& status) {
 }
 
 ExitCode judge(const control::RelayStatus& status) {
-  const auto has_path = [](const control::RelayRouteStatus& route) { return !route.links.empty(); };
-  return std::ranges::all_of(status.routes, has_path) && is_good(status.entropy) ? ExitCode::ok : ExitCode::degraded;
+  const auto is_fed = [](const control::RelayRouteStatus& route) { return !route.links.empty() && !route.failing; };
+  return std::ranges::all_of(status.routes, is_fed) && is_good(status.entropy) ? ExitCode::ok : ExitCode::degraded;
 }
 
 ExitCode graver(ExitCode a, ExitCode b) {

@@ -210,6 +210,7 @@ void each_field(S& s, F&& f) {
   f("voided", s.voided);
   f("failed", s.failed);
   f("last_failure", s.last_failure);
+  f("failing", s.failing);
 }
 
 template <Is<RelayStatus> S, class F>

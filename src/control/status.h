@@ -267,6 +267,7 @@ struct RelayRouteStatus {
   std::uint64_t voided = 0;     // blocks that arrived with other octets
   std::uint64_t failed = 0;     // blocks that did not arrive
   std::string last_failure{};   // why and where; empty before the first
+  bool failing = false;         // no block has arrived since then
 
   bool operator==(const RelayRouteStatus&) const = default;
 };

@@ -71,7 +71,7 @@ class Kmsd {
   void stop(std::optional<Error> failure);
   void write_audit();
   Result<control::AuditPages> read_audit(std::uint64_t after);
-  std::uint64_t octets_in(const KmeId& pool) const;
+  std::uint64_t lost_octets(const KmeId& pool) const;
   Result<control::VoidResult> void_pool(const KmeId& peer);
   // The reply, or nothing when it is given later.
   std::optional<std::string> back_up(service::ControlServer::ClientId client);

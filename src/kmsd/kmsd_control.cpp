@@ -19,20 +19,21 @@ Result<control::AuditPages> Kmsd::read_audit(std::uint64_t after) {
   return out;
 }
 
-// That may still be used.
-std::uint64_t Kmsd::octets_in(const KmeId& pool) const {
+// That nobody will have.
+std::uint64_t Kmsd::lost_octets(const KmeId& pool) const {
   for (const kms::PoolStatus& status : m_kme->status(service::wall_now(), net::Loop::now()))
-    if (status.peer == pool) return status.books.held + status.books.stock + status.books.leased;
+    if (status.peer == pool) return status.books.voided + status.books.burnt;
   return 0;
 }
 
 Result<control::VoidResult> Kmsd::void_pool(const KmeId& peer) {
   if (m_configuration.values.find_peer_kme(peer) == nullptr)
     return fail(Errc::not_found, "there is no pool with a KME " + peer.value());
-  const control::VoidResult result{octets_in(peer) * 8};
+  const std::uint64_t lost_before = lost_octets(peer);
   perform(m_kme->void_pool(peer, net::Loop::now()));
   end_turn();  // at once: whoever hears that it is void shall find it so
   if (m_failure) return std::unexpected(*m_failure);
+  const control::VoidResult result{(lost_octets(peer) - lost_before) * 8};
   m_audit->add("pool_voided", fmt::format("{}: {} bit", peer.value(), result.voided_bits), service::wall_now());
   write_audit();
   if (m_failure) return std::unexpected(*m_failure);

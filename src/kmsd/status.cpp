@@ -91,7 +91,8 @@ bool is_relayed(const config::KmsdConfig& config, const KmeId& peer) {
 // Of the pool with that KME.
 std::string relay_reason(const kms::RelayStatus& relay, const KmeId& peer) {
   const auto route = std::ranges::find(relay.routes, peer, &kms::RelayRouteStatus::peer);
-  if (route == relay.routes.end() || !route->links.empty()) return "";
+  if (route == relay.routes.end()) return "";
+  if (!route->links.empty()) return route->failing ? "blocks do not arrive: " + route->last_failure : "";
   if (route->paths == 1) return "no path over trusted nodes has enough key on every link";
   return "fewer paths over trusted nodes than configured have enough key on every link: " +
          std::to_string(route->paths_found) + " of " + std::to_string(route->paths);
@@ -110,7 +111,8 @@ control::RelayRouteStatus route_status(const kms::RelayRouteStatus& route) {
                                    .relayed = route.relayed,
                                    .voided = route.voided,
                                    .failed = route.failed,
-                                   .last_failure = route.last_failure};
+                                   .last_failure = route.last_failure,
+                                   .failing = route.failing};
   for (const kms::RelayLinkStatus& link : route.links)
     status.links.push_back({.from = link.from.value(),
                             .to = link.to.value(),

@@ -132,6 +132,12 @@ class KmsInterface(unittest.TestCase):
         fetched, = wait_until(lambda: self.audit(self.b, "--key-id", key["key_ID"]), "and in that of b")
         self.assertRegex(fetched, f"^[0-9TZ:.-]+ dec_keys {key['key_ID']} sae=sae-b master=sae-a kme=kme-a$")
         self.assertEqual(self.audit(self.b, "--key-id", key["key_ID"], "--sae", "sae-x"), [])
+        for options, code, said in ((["--sae", "nobody"], 0, "nothing in the log is what was asked for\n"),
+                                    (["--key-id", "xyz"], 2, "--key-id wants a UUID")):
+            done = subprocess.run([PROGRAMS / "quipu", "--kms-socket", self.b.folder / "kms.sock", "keys", "audit", *options],
+                                  capture_output=True, text=True)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(said, done.stderr)
         for site in (self.a, self.b):
             entries = [json.loads(line) for line in self.audit(site, "--json")]
             self.assertEqual(entries[0]["event"], "started")

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/ids.h"
 #include "cli/audit_chain.h"
 #include "cli/control_client.h"
 #include "cli/files.h"
@@ -47,32 +48,39 @@ void print(const control::AuditEntry& entry, const AuditOptions& options) {
                  entry.event == "enc_keys" ? "slaves" : "master", fmt::join(entry.named, ","), entry.kme);
 }
 
-Result<void> show(const control::AuditPage& page, const AuditOptions& options) {
+// How many entries are of those that are asked for.
+Result<std::size_t> show(const control::AuditPage& page, const AuditOptions& options) {
+  std::size_t shown = 0;
   std::string_view rest = page.text;
   while (!rest.empty()) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     QUIPU_TRY_ASSIGN(const control::AuditEntry entry, control::audit_entry_from_json(line));
     if (!is_wanted(entry, options)) continue;
+    ++shown;
     if (options.json)
       fmt::print("{}\n", line);
     else
       print(entry, options);
   }
-  return {};
+  return shown;
 }
 
 // What holds together is shown; the first page that does not ends it.
-Result<void> audit(const std::string& socket, const AuditOptions& options, AuditChain& chain) {
+Result<std::size_t> audit(const std::string& socket, const AuditOptions& options, AuditChain& chain) {
+  std::size_t shown = 0;
   for (;;) {
     QUIPU_TRY_ASSIGN(auto reply, ask(socket, control::AuditRequest{chain.last()}));
     QUIPU_TRY_ASSIGN(const std::string json, result_of(std::move(reply)));
     QUIPU_TRY_ASSIGN(const control::AuditPages part, control::audit_pages_from_json(json));
     for (const control::AuditPage& page : part.pages) {
       QUIPU_TRY(chain.add(page));
-      QUIPU_TRY(show(page, options));
+      QUIPU_TRY_ASSIGN(const std::size_t of_page, show(page, options));
+      shown += of_page;
     }
-    if (part.pages.empty()) return chain.end();
+    if (!part.pages.empty()) continue;
+    QUIPU_TRY(chain.end());
+    return shown;
   }
 }
 
@@ -86,11 +94,17 @@ ExitCode run_audit(const std::string& socket, AuditOptions options) {
     }
   }
   options.key_id = lower_case(std::move(options.key_id));
-  AuditChain chain(std::move(noted));
-  if (const auto done = audit(socket, options, chain); !done) {
-    report(done.error());
-    return done.error().code == Errc::conflict ? ExitCode::degraded : ExitCode::error;
+  if (!options.key_id.empty() && !Uuid::parse(options.key_id)) {
+    complain("quipu: --key-id wants a UUID, as ETSI GS QKD 014 has them\n");
+    return ExitCode::usage;
   }
+  AuditChain chain(std::move(noted));
+  const auto shown = audit(socket, options, chain);
+  if (!shown) {
+    report(shown.error());
+    return shown.error().code == Errc::conflict ? ExitCode::degraded : ExitCode::error;
+  }
+  if (*shown == 0) complain("nothing in the log is what was asked for\n");
   complain("pages {} to {} hold together; note {}:{}\n", chain.first(), chain.last(), chain.last(), chain.hash());
   return ExitCode::ok;
 }

@@ -209,6 +209,7 @@ void RelaySource::describe(RelayRouteStatus& status) const {
   status.voided = m_voided;
   status.failed = m_failed;
   status.last_failure = m_last_failure;
+  status.failing = m_pause != Duration{};
 }
 
 }  // namespace quipu::kms

@@ -35,6 +35,7 @@ struct RelayRouteStatus {
   std::uint64_t voided = 0;     // likewise: arrived with other octets than were sent
   std::uint64_t failed = 0;     // likewise: did not arrive
   std::string last_failure;     // in words; empty before the first
+  bool failing = false;         // no block of this source has arrived since then
 };
 
 enum class EntropyState : std::uint8_t {

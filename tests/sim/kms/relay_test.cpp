@@ -168,6 +168,7 @@ TEST(Relay, BothEndsHaveToBeConfiguredForAsManyPaths) {
   const RelayRouteStatus route = net.world().relay(kA).routes[0];
   EXPECT_GT(route.failed, 0U);
   EXPECT_THAT(route.last_failure, testing::StartsWith("paths from "));
+  EXPECT_TRUE(route.failing);
 }
 
 // Over two paths each block takes as many octets of the source for each share.

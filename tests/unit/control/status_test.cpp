@@ -202,7 +202,8 @@ TEST(Status, OfTheRelaySurvivesTheJson) {
                   .relayed = 8,
                   .voided = 9,
                   .failed = 10,
-                  .last_failure = "no_key"}},
+                  .last_failure = "no_key",
+                  .failing = true}},
       .entropy = EntropyStatus{
           .source = "/dev/qrandom0", .state = "absent", .reason = "it has ended", .used_bits = 12, .ready_bits = 13}};
   const auto read = relay_status_from_json(to_json(full));

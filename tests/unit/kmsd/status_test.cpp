@@ -134,6 +134,9 @@ TEST(KmsStatus, SaysWhyNothingIsRelayedIntoAPool) {
   EXPECT_THAT(told(route), testing::EndsWith("2 of 3"));
   route.links.push_back({KmeId("a"), KmeId("b"), 1, 4'096, false});
   EXPECT_EQ(told(route), "");
+  route.failing = true;
+  route.last_failure = "paths from kme-b to kme-c";
+  EXPECT_EQ(told(route), "blocks do not arrive: paths from kme-b to kme-c");
   route.links.clear();
   route.peer = KmeId("another");
   EXPECT_EQ(told(route), "");
