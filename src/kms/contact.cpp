@@ -11,9 +11,9 @@ constexpr std::size_t kListRoom = wire::kMaxMessageSize - 16;
 // Of the peer's list, besides the blocks that a pool may hold: memory that the peer fills at will until both have
 // merged.
 constexpr std::size_t kMaxListedLeases = 4'096;
-// Spent ranges and extents of leases together. Leases are taken from the two ends of the stock: a full pool of which
-// each block is spent at both ends, with all the leases open that two KMEs keep (16 and 64, of 1,024 slots apart from
-// each other and of four sources, which cut what is spent there as often), has less than four fifths of it.
+// Spent ranges and extents of leases together. Leases are runs of slots from the two ends of the stock: a full pool of
+// which each block is spent at both ends, with the 1,024 leases open at each KME that it keeps, of four sources, has
+// less than a quarter of it.
 constexpr std::size_t kMaxListedRanges = std::size_t{1} << 20;
 // Blocks and leases that one transaction takes: SAEs and other peers wait for it.
 constexpr std::size_t kMergedTogether = 128;

@@ -46,6 +46,7 @@ void OpenedLeases::retire(Lease& lease, std::map<std::uint16_t, Bound>::iterator
   wipe(octets.data(), octets.size());
   close_slot(lease, slot);
   if (key.is_counted) m_counts.remove(key.master);
+  if (lease.holder_closed && --lease.unfetched.at(key.master) == 0) lease.unfetched.erase(key.master);
   lease.bound.erase(bound);
 }
 
@@ -204,65 +205,13 @@ void OpenedLeases::bind(Lease& lease, std::uint16_t slot, Bound bound) {
   lease.bound.emplace(slot, std::move(bound));
 }
 
-bool OpenedLeases::bind_pad(const std::vector<wire::PadPart>& parts) {
-  std::set<LeaseId> named;  // each once, so that parts cannot overlap
-  for (const wire::PadPart& part : parts) {
-    const auto lease = m_leases.find(part.lease);
-    const std::size_t end = std::size_t{part.slot} + part.slots;
-    if (lease == m_leases.end() || end > lease->second.key_ids.size() || !named.insert(part.lease).second ||
-        !is_unbound(lease->second, part.slot, end))
-      return false;
-  }
-  for (const wire::PadPart& part : parts) {
-    Bound bound;
-    bound.slots = part.slots;
-    Lease& lease = m_leases.at(part.lease);
-    bind(lease, part.slot, std::move(bound));
-    close_slot(lease, part.slot);  // no SAE's
-  }
-  return true;
-}
-
-OpenedLeases::Bound* OpenedLeases::find_pad(const wire::PadPart& part) {
-  const auto lease = m_leases.find(part.lease);
-  if (lease == m_leases.end()) return nullptr;
-  const auto bound = lease->second.bound.find(part.slot);
-  return bound == lease->second.bound.end() || !bound->second.named.empty() ? nullptr : &bound->second;
-}
-
-OpenedLeases::PadFinding OpenedLeases::take_pad(const std::vector<wire::PadPart>& parts, SecretBytes& octets) {
-  if (std::ranges::any_of(parts, [&](const wire::PadPart& part) { return find_pad(part) == nullptr; })) {
-    give_up_pad(parts);
-    return PadFinding::gone;
-  }
-  std::size_t slots = 0;
-  for (const wire::PadPart& part : parts) {
-    if (!m_leases.at(part.lease).acknowledged) return PadFinding::waiting;
-    slots += part.slots;
-  }
-  octets = SecretBytes(slots * kSlotSize);
-  ByteWriter writer(octets.mutable_view());
-  for (const wire::PadPart& part : parts) {
-    Lease& lease = m_leases.at(part.lease);
-    const std::size_t size = std::size_t{part.slots} * kSlotSize;
-    writer.bytes(lease.keys.view().subspan(std::size_t{part.slot} * kSlotSize, size));
-    lease.use.consumed += size;
-    retire(lease, lease.bound.find(part.slot));
-  }
-  m_used_octets += octets.size();
-  return PadFinding::taken;
-}
-
-void OpenedLeases::give_up_pad(const std::vector<wire::PadPart>& parts) {
-  for (const wire::PadPart& part : parts)
-    if (find_pad(part) != nullptr) retire(m_leases.at(part.lease), m_leases.at(part.lease).bound.find(part.slot));
-}
-
 void OpenedLeases::holder_closed(const LeaseId& id) {
   const auto found = m_leases.find(id);
-  if (found == m_leases.end()) return;
+  if (found == m_leases.end() || found->second.holder_closed) return;
   Lease& lease = found->second;
   lease.holder_closed = true;
+  for (const auto& [slot, bound] : lease.bound)
+    ++lease.unfetched[bound.master];
   for (std::size_t slot = 0; slot < lease.key_ids.size(); ++slot) {
     if (!is_open(lease, slot) || lease.bound.contains(static_cast<std::uint16_t>(slot))) continue;
     forget(lease, slot, slot + 1);

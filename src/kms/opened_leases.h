@@ -108,6 +108,8 @@ class OpenedLeases {
     std::vector<Uuid> key_ids;
     SecretBytes keys;
     std::map<std::uint16_t, Bound> bound;  // by first slot; gone when all have fetched
+    // Once the holder has closed it: of those, how many each master has. Nobody's are pads.
+    std::map<SaeId, std::size_t> unfetched;
   };
 
   struct Place {
@@ -120,7 +122,9 @@ class OpenedLeases {
   std::optional<wire::RefusalReason> judge(const wire::Lease& message, bool brought);
   bool has_room(std::size_t slots) const;
   bool make_room(std::size_t slots);
-  bool close_an_old_one();
+  // Which get no more bindings, the oldest first.
+  std::vector<Lease*> closed_leases();
+  std::size_t retire_all(Lease& lease, const SaeId& master);
   bool is_served_there(const SaeId& master) const;
   // Empty when it is not bound as a pad, or burnt.
   Bound* find_pad(const wire::PadPart& part);

@@ -153,7 +153,7 @@ void TransferredKeys::hold(const wire::KeyTransfer& message, ByteView keys) {
     transfer.keys[message.key_ids[i]] = {SecretBytes::copy_of(keys.subspan(i * size, size)), slaves};
   if (const auto loser = m_held.add(std::move(transfer)))
     m_site.report(LogLevel::warning, "unfetched_burnt", "Keys that their slaves did not fetch were burnt to make room.",
-                  {{"peer", m_peer.id.value()}, {"sae", loser->value()}});
+                  {{"peer", m_peer.id.value()}, {"master", loser->value()}});
 }
 
 void TransferredKeys::receive(const wire::KeyTransferVoid& message) {
