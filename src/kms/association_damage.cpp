@@ -3,21 +3,14 @@
 #include "kms/association.h"
 
 namespace quipu::kms {
-namespace {
-
-// Leases in one turn that come to nothing because of it: SAEs and other peers wait meanwhile, and each turn that finds
-// damage costs a connection.
-constexpr int kMaxAttempts = 64;
-
-}  // namespace
 
 // Other blocks are taken in the place of what does not open. Open leases live on: their octets were opened when they
 // were taken.
 Result<void> Association::take_leases() {
   bool damaged = false;
-  for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
+  for (;;) {
     QUIPU_TRY(m_own.refill(waiting()));
-    const std::set<BlockId> burnt = m_pool.burn_damaged();
+    QUIPU_TRY_ASSIGN(const std::set<BlockId> burnt, m_pool.burn_damaged());
     if (burnt.empty()) break;
     damaged = true;
     for (const BlockId& id : burnt)

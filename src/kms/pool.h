@@ -111,8 +111,9 @@ class Pool {
   void void_block(const BlockId& id);
   // Free slots that the other end knows to be gone. Slots that are taken already are left as they are.
   void spend_free(const BlockId& id, const RangeSet& ranges);
-  // Spends what is free of the blocks whose material did not open since the last call; tells which these are.
-  std::set<BlockId> burn_damaged();
+  // When material did not open since the last call, opens all that is free, for where one block is damaged others may
+  // be; spends what is free of those that do not open, and tells which these are.
+  Result<std::set<BlockId>> burn_damaged();
 
   void add_lease(LeaseRecord lease);
   // Never acknowledged: its slots are free again.
@@ -169,6 +170,8 @@ class Pool {
   Result<void> check(const LeaseRecord& lease) const;
   Result<void> check_books() const;
   std::unexpected<Error> damaged(std::string_view what) const;
+  // Empty when it does not open: then the block is one for burn_damaged().
+  Result<std::optional<SecretBytes>> read(const Extent& extent);
   void index(Block& block);
   void take(const LeaseRecord& lease);
   void stage(Block& block);

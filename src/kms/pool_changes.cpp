@@ -84,7 +84,13 @@ void Pool::spend_free(const BlockId& id, const RangeSet& ranges) {
   spend(id, fresh);
 }
 
-std::set<BlockId> Pool::burn_damaged() {
+Result<std::set<BlockId>> Pool::burn_damaged() {
+  if (m_damaged.empty()) return std::set<BlockId>();
+  for (const auto& [id, block] : m_blocks) {
+    if (block.record.state != BlockState::usable) continue;
+    for (const Range gap : block.taken.missing_from({0, block.record.length}))
+      QUIPU_TRY(read({id, gap}));
+  }
   std::set<BlockId> damaged = std::exchange(m_damaged, {});
   for (const BlockId& id : damaged)
     if (const Block* block = find(id)) spend_free(id, RangeSet({{0, block->record.length}}));

@@ -180,20 +180,28 @@ void Pool::choose_from(const Stream& stream, std::uint64_t octets, bool from_low
       take_from(*it);
 }
 
+Result<std::optional<SecretBytes>> Pool::read(const Extent& extent) {
+  auto material = m_store->read(m_peer, extent.block, extent.range);
+  if (!material && !is_damage(material.error().code)) return std::unexpected(std::move(material).error());
+  if (!material) {
+    m_damaged.insert(extent.block);
+    return std::nullopt;
+  }
+  if (material->size() != extent.range.length) return fail(Errc::storage, "the store returned a part of a block");
+  return std::optional(*std::move(material));
+}
+
 Result<std::optional<SecretBytes>> Pool::read(const LeaseRecord& lease) {
   SecretBytes keys(lease.key_octets());
   const MutableBytes out = keys.mutable_view();
   std::size_t at = 0;
   bool all_open = true;
   for (const Extent& extent : lease.extents) {
-    const auto material = m_store->read(m_peer, extent.block, extent.range);
-    if (!material && !is_damage(material.error().code)) return std::unexpected(material.error());
+    QUIPU_TRY_ASSIGN(const auto material, read(extent));
     if (!material) {
-      m_damaged.insert(extent.block);
       all_open = false;
       continue;
     }
-    if (material->size() != extent.range.length) return fail(Errc::storage, "the store returned a part of a block");
     for (const std::uint8_t octet : material->view()) {
       out[at] ^= octet;
       if (++at == out.size()) at = 0;

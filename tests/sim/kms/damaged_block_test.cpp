@@ -144,11 +144,11 @@ TEST_F(DamagedBlock, LeavesKeysOfItThatWereLeasedBefore) {
 }
 
 // All of a pool, down to the last block: it is empty then, and fills again.
-TEST_F(DamagedBlock, OneAfterTheOtherUntilNothingIsLeft) {
+TEST_F(DamagedBlock, AllOfAPoolIsBurntTogether) {
   for (const BlockId& id : unleased_blocks(200))
     alter(kA, id);
   find_damage();
-  EXPECT_LT(m_reconnected, 20);
+  EXPECT_LE(m_reconnected, 2) << "each costs time";
   expect_all_that_is_good(0);
   stock();
   expect_keys();
