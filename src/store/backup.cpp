@@ -122,6 +122,7 @@ void Backup::remove() const {
 Result<void> Backup::create() {
   Database fresh;
   QUIPU_TRY(fresh.open(m_unfinished));
+  QUIPU_TRY(fresh.begin_wal());
   return migrate(fresh);
 }
 

@@ -91,12 +91,16 @@ Result<void> Database::open(const std::string& path) {
   ::sqlite3_extended_result_codes(connection, 1);
   for (const char* const pragma : kPragmas)
     QUIPU_TRY(execute(pragma));
+  return {};
+}
+
+Result<void> Database::begin_wal() {
   {
     QUIPU_TRY_ASSIGN(Query mode, query("PRAGMA journal_mode = WAL"));
     QUIPU_TRY_ASSIGN(const bool row, mode.step());
     if (!row || mode.text(0) != "wal")
       return fail(Errc::not_permitted,
-                  path + ": this file system cannot hold a write-ahead log; put the store on a local one");
+                  m_path + ": this file system cannot hold a write-ahead log; put the store on a local one");
   }
   // Takes the exclusive lock now, and not at the first commit.
   QUIPU_TRY(execute("BEGIN EXCLUSIVE"));

@@ -79,9 +79,11 @@ class Database {
   Database& operator=(const Database&) = delete;
   ~Database();
 
-  // Opens or creates `path` (mode 0600) for this process alone: Errc::busy when another has it. WAL,
-  // synchronous = FULL, secure_delete, foreign keys, no temporary files.
+  // Opens or creates `path` (mode 0600): synchronous = FULL, secure_delete, foreign keys, no temporary files. Nothing
+  // is written yet into a file that is there.
   Result<void> open(const std::string& path);
+  // The file is this process's alone from here on, and has a WAL: Errc::busy when another has it open.
+  Result<void> begin_wal();
 
   const std::string& path() const { return m_path; }
 

@@ -111,11 +111,14 @@ Result<std::int64_t> read_pragma(Database& database, const char* sql) {
 }
 
 // One table at a time: the whole file can only be checked with all of its tables. The free pages are checked with the
-// schema.
+// schema. The index of the chunks is compared with them, for what it does not name is never erased; that of the blocks'
+// records, of which there may be millions, shows damage when it is used.
 constexpr const char* kCheck =
-    "SELECT name, quick_check FROM (SELECT 'sqlite_schema' AS name UNION ALL "
-    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name != 'audit') "
-    "CROSS JOIN pragma_quick_check(name) WHERE quick_check != 'ok' LIMIT 1";
+    "SELECT name, quick_check AS finding FROM (SELECT 'sqlite_schema' AS name UNION ALL "
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('audit', 'chunks')) "
+    "CROSS JOIN pragma_quick_check(name) WHERE finding != 'ok' UNION ALL "
+    "SELECT name, integrity_check AS finding FROM sqlite_schema CROSS JOIN pragma_integrity_check(name) "
+    "WHERE type = 'table' AND name = 'chunks' AND finding != 'ok' LIMIT 1";
 
 }  // namespace
 
@@ -130,13 +133,18 @@ Result<void> check(Database& database) {
   return fail(Errc::storage, where + " is damaged");
 }
 
-Result<void> migrate(Database& database) {
+Result<void> refuse_foreign(Database& database) {
   QUIPU_TRY_ASSIGN(const std::int64_t application, read_pragma(database, "PRAGMA application_id"));
   QUIPU_TRY_ASSIGN(const std::int64_t version, read_pragma(database, "PRAGMA user_version"));
   QUIPU_TRY_ASSIGN(const std::int64_t tables, read_pragma(database, "SELECT count(*) FROM sqlite_schema"));
   const bool fresh = application == 0 && version == 0 && tables == 0;
   if (!fresh && application != kApplicationId)
     return fail(Errc::unsupported, "the file is a database of another program; name another file as the store");
+  return {};
+}
+
+Result<void> migrate(Database& database) {
+  QUIPU_TRY_ASSIGN(const std::int64_t version, read_pragma(database, "PRAGMA user_version"));
   constexpr auto kVersion = static_cast<std::int64_t>(kMigrations.size());
   if (version < 0 || version > kVersion)
     return fail(Errc::unsupported,

@@ -77,7 +77,9 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, 
                                                        std::optional<Secret<32>> previous_key) {
   auto connection = std::make_unique<Connection>(rng);
   QUIPU_TRY(connection->database.open(path));
-  // First of all: the disk may be full of it.
+  if (auto ours = refuse_foreign(connection->database); !ours) return fail_at(path, std::move(ours).error());
+  QUIPU_TRY(connection->database.begin_wal());
+  // Before anything is written: the disk may be full of it.
   Backup::discard(connection->database);
   QUIPU_TRY(check(connection->database));
   if (auto done = migrate(connection->database); !done) return fail_at(path, std::move(done).error());

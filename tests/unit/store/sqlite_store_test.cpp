@@ -6,6 +6,8 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include <fstream>
+
 #include "model.h"
 #include "store/counting_vfs.h"
 #include "store/database.h"
@@ -224,8 +226,12 @@ TEST_F(SqliteStoreTest, AVersion3FileKeepsItsBooks) {
 
 TEST_F(SqliteStoreTest, RefusesFilesThatAreNoStore) {
   tamper("CREATE TABLE t (x)");
+  std::ofstream(path + ".backup") << "theirs";
+  const std::string before = scratch.read("kms.db");
   EXPECT_THAT(try_open().error().text, HasSubstr("another program"));
   EXPECT_EQ(try_open().error().code, Errc::unsupported);
+  EXPECT_EQ(scratch.read("kms.db"), before);
+  EXPECT_TRUE(std::filesystem::exists(path + ".backup"));
   path = scratch.write("text", std::string(10'000, 'x'), 0600);
   EXPECT_EQ(try_open().error().code, Errc::storage);
 }
@@ -380,6 +386,21 @@ TEST_F(SqliteStoreTest, AStartReadsEveryOtherTable) {
     EXPECT_THAT(store.error().text, HasSubstr(path));
     scratch.write("kms.db", whole);
   }
+}
+
+// Octets that the index does not name would never be erased.
+TEST_F(SqliteStoreTest, AStartComparesTheIndexOfTheMaterial) {
+  ASSERT_TRUE(open()->commit(one_block(block, Bytes(64, 7))).has_value());
+  std::string file = scratch.read("kms.db");
+  const std::string id(block.value().octets.begin(), block.value().octets.end());
+  const std::size_t entry = file.find(id, kPageSize * (root_page("sqlite_autoindex_chunks_1") - 1));
+  ASSERT_LT(entry, kPageSize * root_page("sqlite_autoindex_chunks_1"));
+  file[entry + 1] = 1;
+  scratch.write("kms.db", file);
+  const auto store = try_open();
+  ASSERT_FALSE(store.has_value());
+  EXPECT_EQ(store.error().code, Errc::storage);
+  EXPECT_THAT(store.error().text, HasSubstr("chunks"));
 }
 
 }  // namespace
