@@ -28,14 +28,18 @@ Result<Core> open_parts(Configuration& configuration, const MachineSource& machi
 
 }  // namespace
 
-// Whoever finds the damage, there is one thing to do.
-Result<Core> open_core(Configuration& configuration, const MachineSource& machine, LogSink& log) {
-  auto core = open_parts(configuration, machine, log);
-  if (!core && core.error().code == Errc::storage)
-    core.error().text += fmt::format(
+Error with_advice(Error error, const std::string& store) {
+  if (error.code == Errc::storage)
+    error.text += fmt::format(
         "; the store is damaged: stop quipu-kmsd, move {}* away or put a backup without keys in their place, and start "
         "it: the pools fill again from their links",
-        configuration.values.kme.store);
+        store);
+  return error;
+}
+
+Result<Core> open_core(Configuration& configuration, const MachineSource& machine, LogSink& log) {
+  auto core = open_parts(configuration, machine, log);
+  if (!core) return std::unexpected(with_advice(std::move(core).error(), configuration.values.kme.store));
   return core;
 }
 

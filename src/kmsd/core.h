@@ -33,6 +33,9 @@ struct Core {
 // Errors say what to do.
 Result<Core> open_core(Configuration& configuration, const MachineSource& machine, LogSink& log);
 
+// Errc::storage, whoever has met it, with what there is to do; any other error as it is.
+Error with_advice(Error error, const std::string& store);
+
 // Whether open_core() failed with this because of what is in the store, which no further start will mend: that it is
 // damaged, sealed with another key, or not one that this program knows.
 bool is_for_the_operator(const Error& error);

@@ -249,13 +249,14 @@ void Kmsd::stop(std::optional<Error> failure) {
   if (m_failure || (m_stopping && !failure)) return;
   m_failure = std::move(failure);
   if (!std::exchange(m_stopping, true)) {
-    service::notify_stopping();
+    if (!m_failure) service::notify_stopping();
     if (m_links) m_links->stop();
   }
   // What has failed answers nobody any more; else requests under way get their answers.
   if (m_failure || !m_etsi) return m_loop.stop();
   m_etsi->stop(kStopGrace, [this] {
     perform(m_kme->end(net::Loop::now()));
+    end_turn();  // there is no other: the record of the last keys, and whether the store could be closed
     m_loop.stop();
   });
 }

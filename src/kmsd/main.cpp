@@ -78,20 +78,30 @@ Result<void> serve(kmsd::Configuration configuration, service::SignalSource sign
   if (!core) return std::unexpected(std::move(core).error());
   net::Loop loop;
   const std::string kme = configuration.values.kme.id.value();
+  const std::string store = configuration.values.kme.store;
   QUIPU_TRY_ASSIGN(const auto daemon, kmsd::Kmsd::start(loop, std::move(configuration), *std::move(core),
                                                         std::move(signals), log, std::move(machine)));
   log.info(kmsd::event::kStarted, "the KME is ready", {{"kme", kme}, {"version", kVersion}});
   service::notify_ready();
   loop.run();
   log.info(kmsd::event::kStopped, "the KME has stopped", {{"kme", kme}});
-  if (daemon->failure()) return std::unexpected(*daemon->failure());
+  if (daemon->failure()) return std::unexpected(kmsd::with_advice(*daemon->failure(), store));
   return {};
+}
+
+// Damage that a start does not see and the next one would run into again.
+Result<void> end_in_damage(const std::string& file, Error damage, service::FilteringSink& log) {
+  QUIPU_TRY_ASSIGN(auto configuration, kmsd::load_configuration(file));
+  QUIPU_TRY_ASSIGN(auto signals, service::SignalSource::create());
+  return stay_out_of_service(std::move(configuration), std::move(damage), std::move(signals), log);
 }
 
 int run(kmsd::Configuration configuration, service::SignalSource signals) {
   const auto sink = service::make_default_sink("quipu-kmsd", service::LogFormat::text);
   service::FilteringSink log(*sink, configuration.values.kme.log_level, net::Loop::now);
-  const auto outcome = serve(std::move(configuration), std::move(signals), log);
+  const std::string file = configuration.file;
+  auto outcome = serve(std::move(configuration), std::move(signals), log);
+  if (!outcome && outcome.error().code == Errc::storage) outcome = end_in_damage(file, std::move(outcome).error(), log);
   if (outcome) return 0;
   log.error(kmsd::event::kFailed, "quipu-kmsd ends", {error_field(outcome.error())});
   return service::kExitFailure;

@@ -105,6 +105,24 @@ class DamagedStore(unittest.TestCase):
         self.change_store("UPDATE pools SET stock = stock - 32, burnt = burnt + 32 WHERE kme = 'kme-c'")
         self.expect_damaged("books contradict")
 
+    def test_damage_that_shows_later_puts_the_kms_out_of_service_too(self):
+        self.assertEqual(self.a.stop_kms(), 0)
+        with contextlib.closing(sqlite3.connect(self.a.folder / "kms.db")) as database:
+            size = database.execute("PRAGMA page_size").fetchone()[0]
+            page = database.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'blocks_live'").fetchone()[0]
+            live = database.execute("SELECT id FROM blocks WHERE pool = (SELECT id FROM pools WHERE kme = 'kme-b') AND state = 2").fetchone()[0]
+        store = self.a.folder / "kms.db"
+        octets = bytearray(store.read_bytes())
+        entry = octets.index(live, (page - 1) * size, page * size)
+        octets[entry + len(live) - 1] ^= 1
+        store.write_bytes(octets)
+        self.start_a()
+        self.a.kms_control.ask("void_pool", peer="kme-b")
+        wait_until(lambda: "event=out_of_service" in self.kms_log(self.a), "the damage was met")
+        wait_until(lambda: self.a.kms_control.ask("status"), "it answers")
+        self.assertIn(f"the store is damaged: stop quipu-kmsd, move {store}* away", self.a.kms_control.result("status")["reason"])
+        self.expect_503()
+
     def test_an_audit_log_without_an_end_puts_the_kms_out_of_service(self):
         self.assertEqual(self.a.stop_kms(), 0)
         self.change_store("UPDATE audit SET hash = x'00' WHERE number = (SELECT max(number) FROM audit)")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kmsd/kmsd.h"
 
+#include "support/file_size_limit.h"
 #include "unit/kmsd/kmsd_fixture.h"
 
 namespace quipu::kmsd {
@@ -71,6 +72,18 @@ TEST_F(KmsdTest, WhatWasHandedOutIsInTheAuditLogWhenTheDaemonHasEnded) {
   for (const store::AuditPage& page : *pages)
     text += page.text;
   EXPECT_THAT(text, testing::MatchesRegex(".*\"started\".*\"enc_keys\".*" + key_id + ".*\"stopped\".*"));
+}
+
+// An orderly end closes the leases, durably.
+TEST_F(KmsdTest, AnEndThatCouldNotBeWrittenDownIsNoOrderlyOne) {
+  const auto peer = connect_leased_peer();
+  ASSERT_EQ(::raise(SIGTERM), 0);
+  {
+    const test::FileSizeLimit limit(0);
+    loop.run();
+  }
+  ASSERT_TRUE(daemon->failure().has_value());
+  EXPECT_THAT(daemon->failure()->text, testing::HasSubstr("kms.db"));
 }
 
 TEST_F(KmsdTest, ADriversMessagesWaitForAPeerThatDoesNotRead) {
