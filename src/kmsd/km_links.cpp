@@ -45,8 +45,8 @@ Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::Km
                                                const std::vector<config::PeerKmeConfig>& peers,
                                                std::shared_ptr<const net::TlsContext> context,
                                                const std::function<bool(const KmeId&)>& dials, Events events,
-                                               LogSink& log, Duration patience, std::function<WallTime()> wall_now) {
-  std::unique_ptr<KmLinks> links(new KmLinks(loop, peers, std::move(events), log, patience, std::move(wall_now)));
+                                               LogSink& log, Duration patience, Clocks clocks) {
+  std::unique_ptr<KmLinks> links(new KmLinks(loop, peers, std::move(events), log, patience, std::move(clocks)));
   KmLinks* const self = links.get();
   links->m_context = std::move(context);
   auto listener = net::TlsListener::open(
@@ -68,14 +68,14 @@ Result<std::unique_ptr<KmLinks>> KmLinks::open(net::Loop& loop, const config::Km
 }
 
 KmLinks::KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log,
-                 Duration patience, std::function<WallTime()> wall_now)
+                 Duration patience, Clocks clocks)
     : m_loop(loop),
       m_log(log),
       m_strangers(loop, log, event::kKmLinkRefused, "a KM link was refused"),
       m_certified(loop, log, event::kKmLinkRefused, "a KM link was refused whose certificate is of our authority"),
       m_events(std::move(events)),
       m_patience(patience),
-      m_wall_now(std::move(wall_now)) {
+      m_clocks(std::move(clocks)) {
   for (const config::PeerKmeConfig& peer : peers)
     m_peers.push_back(peer.id);
 }
@@ -118,7 +118,7 @@ void KmLinks::received(kms::LinkId link, const KmeId& peer, ByteView message) {
   const auto found = m_streams.find(link);
   if (found == m_streams.end()) return;  // given up, and about to end
   // Peers are heard every few seconds for as long as a link stands.
-  if (found->second->peer().not_after < m_wall_now())
+  if (found->second->peer().not_after < m_clocks.wall_now())
     return give_up(link, {Errc::authentication, "the peer's certificate has ended since it connected"});
   if (m_unanswered.erase(link) > 0) stands(link, peer);
   m_events.received(link, message);
@@ -249,16 +249,15 @@ std::map<KmeId, std::string> KmLinks::attempts() const {
 }
 
 void KmLinks::dial_again(Dialer& dialer) {
-  const TimePoint now = net::Loop::now();
-  const Duration delay = dialer.backoff.next(now, m_rng);
+  const Duration delay = dialer.backoff.next(m_clocks.now(), m_rng);
   m_log.debug(event::kKmLinkDialsAgain, "a peer KME will be dialled again",
               {{"peer", dialer.peer.value()}, {"delay_ms", delay_text(delay)}});
-  dialer.retry.set(now + delay);
+  dialer.retry.set(net::Loop::now() + delay);
 }
 
 void KmLinks::in_contact(const KmeId& peer) {
   if (const auto found = m_dialers.find(peer); found != m_dialers.end())
-    found->second->backoff.contact_made(net::Loop::now());
+    found->second->backoff.contact_made(m_clocks.now());
 }
 
 Endpoint KmLinks::local() const {

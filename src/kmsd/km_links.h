@@ -33,6 +33,12 @@ class KmLinks {
     std::function<void()> sent;
   };
 
+  // As the daemon has them, or a test.
+  struct Clocks {
+    std::function<TimePoint()> now = net::Loop::now;  // for how long there was contact
+    std::function<WallTime()> wall_now = service::wall_now;
+  };
+
   // How long a peer that has to call us may be missing before that is logged.
   static constexpr Duration kPatience = std::chrono::seconds(30);
   // Octets that wait for a peer, from which on there is no room for what can wait.
@@ -43,8 +49,7 @@ class KmLinks {
                                                const std::vector<config::PeerKmeConfig>& peers,
                                                std::shared_ptr<const net::TlsContext> context,
                                                const std::function<bool(const KmeId&)>& dials, Events events,
-                                               LogSink& log, Duration patience = kPatience,
-                                               std::function<WallTime()> wall_now = service::wall_now);
+                                               LogSink& log, Duration patience, Clocks clocks);
   KmLinks(const KmLinks&) = delete;
   KmLinks& operator=(const KmLinks&) = delete;
   ~KmLinks();
@@ -75,7 +80,7 @@ class KmLinks {
   struct Awaited;
 
   KmLinks(net::Loop& loop, const std::vector<config::PeerKmeConfig>& peers, Events events, LogSink& log,
-          Duration patience, std::function<WallTime()> wall_now);
+          Duration patience, Clocks clocks);
 
   void accept(std::unique_ptr<net::TlsStream> stream);
   kms::LinkId keep(std::unique_ptr<net::TlsStream> stream, const KmeId& peer);
@@ -102,7 +107,7 @@ class KmLinks {
   std::shared_ptr<const net::TlsContext> m_context;
   std::unique_ptr<net::TlsListener> m_listener;
   Duration m_patience;
-  std::function<WallTime()> m_wall_now;
+  Clocks m_clocks;
   std::map<KmeId, std::unique_ptr<Dialer>> m_dialers;
   std::map<KmeId, std::unique_ptr<Awaited>> m_awaited;  // all other peers
   std::map<kms::LinkId, std::unique_ptr<net::TlsStream>> m_streams;

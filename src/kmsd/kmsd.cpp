@@ -74,9 +74,9 @@ Result<void> Kmsd::open_sockets() {
           [this] {
             if (m_links) m_links->send_waiting();
           }};
-  QUIPU_TRY_ASSIGN(m_km_links, KmLinks::open(
-                                   m_loop, values.km_link, values.peer_kmes, m_configuration.km_link.context,
-                                   [this](const KmeId& peer) { return m_kme->dials(peer); }, std::move(events), m_log));
+  QUIPU_TRY_ASSIGN(m_km_links, KmLinks::open(m_loop, values.km_link, values.peer_kmes, m_configuration.km_link.context,
+                                             [this](const KmeId& peer) { return m_kme->dials(peer); },
+                                             std::move(events), m_log, KmLinks::kPatience, {}));
   QUIPU_TRY_ASSIGN(m_etsi, EtsiServer::open(
                                m_loop, values.etsi014, values.saes, m_configuration.etsi014.context,
                                [this](kms::RequestId id, const SaeId& caller, etsi::Call call) {

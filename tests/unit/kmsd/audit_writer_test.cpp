@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kmsd/audit_writer.h"
 
-#include <gtest/gtest.h>
-
-#include "crypto/rng.h"
-#include "store/sqlite_store.h"
-#include "support/recorded_log.h"
-#include "support/scratch.h"
+#include "unit/kmsd/store_fixture.h"
 
 namespace quipu::kmsd {
 namespace {
 
 constexpr WallTime kNow{std::chrono::milliseconds(1'700'000'000'123)};
 
-class AuditWriterTest : public testing::Test {
+class AuditWriterTest : public StoreFixture {
  protected:
   void SetUp() override {
-    auto opened = store::SqliteStore::open(scratch.path("kms.db"), Secret<32>(), rng);
-    ASSERT_TRUE(opened.has_value()) << opened.error().text;
-    store = *std::move(opened);
+    ASSERT_NO_FATAL_FAILURE(StoreFixture::SetUp());
     writer.emplace(store->audit(), sink);
   }
 
@@ -40,10 +33,6 @@ class AuditWriterTest : public testing::Test {
     return out;
   }
 
-  test::Scratch scratch;
-  crypto::SystemRng rng;
-  test::RecordedLog sink;
-  std::unique_ptr<store::SqliteStore> store;
   std::optional<AuditWriter> writer;
 };
 

@@ -6,6 +6,7 @@
 
 #include "support/file_size_limit.h"
 #include "unit/kmsd/kmsd_fixture.h"
+#include "unit/kmsd/store_fixture.h"
 
 namespace quipu::kmsd {
 namespace {
@@ -17,12 +18,10 @@ constexpr TimePoint kStart{std::chrono::hours(1)};
 constexpr std::size_t kMuch = std::size_t{8} << 20U;
 
 // Without the rest of the daemon.
-class StoreCareTest : public testing::Test {
+class StoreCareTest : public StoreFixture {
  protected:
   void SetUp() override {
-    auto opened = store::SqliteStore::open(scratch.path("kms.db"), Secret<32>(), rng);
-    ASSERT_TRUE(opened.has_value()) << opened.error().text;
-    store = *std::move(opened);
+    ASSERT_NO_FATAL_FAILURE(StoreFixture::SetUp());
     audit.emplace(store->audit(), sink);
     care.emplace(loop, *store, *audit, std::chrono::days(30), sink, [](const Error& error) { FAIL() << error.text; });
   }
@@ -47,11 +46,7 @@ class StoreCareTest : public testing::Test {
     loop.run();
   }
 
-  test::Scratch scratch;
-  crypto::SystemRng rng;
   net::Loop loop;
-  RecordedLog sink;
-  std::unique_ptr<store::SqliteStore> store;
   std::optional<AuditWriter> audit;
   std::optional<StoreCare> care;
 };
