@@ -13,6 +13,8 @@ namespace {
 constexpr std::size_t kMaxBody = std::size_t{16} * 1024;  // what is longer is no message
 constexpr std::size_t kMaxMessage = 200;                  // octets of a server's text that are repeated, or searched
 constexpr std::size_t kShortestKey = 12;                  // characters: 64 bit in base64
+// Of shorter words that may be pieces of one, together: some SAE ids and a number.
+constexpr std::size_t kMaxPieces = 24;
 // ETSI GS QKD 014 clause 6: what messages are about.
 constexpr std::array<std::string_view, 6> kFields = {"master_SAE_ID", "slave_SAE_ID",  "additional_slave_SAE_IDs",
                                                      "source_KME_ID", "target_KME_ID", "max_SAE_ID_count"};
@@ -29,26 +31,32 @@ bool is_of_word(char c) {
 }
 
 // A key of 64 bit or more, in base64 or hex, has all but certainly digits or letters of both cases behind its first
-// character.
-bool may_be_key(std::string_view word) {
-  const auto has = [word](char first, char last) {
-    return std::ranges::any_of(word.substr(1), [=](char c) { return is_within(c, first, last); });
+// character; of its pieces, most have.
+bool may_be_of_key(std::string_view word) {
+  const auto has = [&word](char first, char last) {
+    return std::ranges::any_of(word, [=](char c) { return is_within(c, first, last); });
   };
-  if (word.size() < kShortestKey || Uuid::parse(word) || std::ranges::find(kFields, word) != kFields.end())
-    return false;
-  return has('0', '9') || (has('a', 'z') && has('A', 'Z'));
+  if (Uuid::parse(word) || std::ranges::find(kFields, word) != kFields.end()) return false;
+  if (has('0', '9')) return true;
+  word.remove_prefix(1);
+  return has('a', 'z') && has('A', 'Z');
 }
 
 // One line of ASCII, each run of anything else as one space, and what may be a key as "...". Cut between words.
 std::string clean(std::string_view text) {
   std::string out;
+  std::size_t pieces = 0;
   while (!text.empty()) {
     const auto word_end = std::ranges::find_if_not(text, is_of_word);
     const auto word_size = static_cast<std::size_t>(word_end - text.begin());
     std::string_view part = text.substr(0, std::max<std::size_t>(word_size, 1));
     text.remove_prefix(part.size());
     if (!is_within(part[0], '!', '~')) part = " ";
-    if (may_be_key(part)) part = "...";
+    if (may_be_of_key(part)) {
+      pieces += part.size();
+      if (part.size() >= kShortestKey || pieces > kMaxPieces) part = "...";
+    }
+    if (part == "..." && out.ends_with(part)) continue;
     if (part == " " && (out.empty() || out.ends_with(' '))) continue;
     if (out.size() + part.size() > kMaxMessage) break;
     out += part;

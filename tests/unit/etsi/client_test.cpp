@@ -340,6 +340,10 @@ TEST(Refusals, NeverRepeatAKey) {
   EXPECT_EQ(parse_enc_keys_reply(206, as_bytes(message), 1, 256).error().text, "KME answered HTTP 206");
 }
 
+bool is_alphanumeric(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 TEST(Refusals, RepeatNoKeyThatAMessageTells) {
   for (const std::string key : {"dGhlIGtleSBvZiB0aGlydHktdHdvIG9jdGV0cyBsb25n", "dGhlIGtleSBvZiB0d2VudHktc2V2ZW4gb2N0",
                                 "dGhlIGtleQo=", "746865206b657920"}) {
@@ -352,6 +356,18 @@ TEST(Refusals, RepeatNoKeyThatAMessageTells) {
       const std::string text = parse_status_reply(500, as_bytes(body)).error().text;
       EXPECT_EQ(text.find(key.substr(0, 2)), std::string::npos) << text;
     }
+  }
+}
+
+// As programs print octets.
+TEST(Refusals, RepeatLittleOfAKeyInPieces) {
+  for (const std::string piece : {"b3:", "a7 ", "d4-9 ", "170, ", "dGhlIGt.", "74 68 65 ", "0x7f, "}) {
+    std::string body = R"({"message":"key )";
+    for (int i = 0; i < 32; ++i)
+      body += piece;
+    const std::string text = parse_status_reply(500, as_bytes(body + R"("})")).error().text;
+    const auto shown = std::ranges::count_if(text.substr(text.find("key ")), is_alphanumeric);
+    EXPECT_LE(shown, 3 + 24) << text;
   }
 }
 
