@@ -48,12 +48,15 @@ Result<void> fill_and_name(const std::string& fresh, const std::string& path, By
   return fail_system(path);
 }
 
-Result<void> copy_all(int from, int to, const std::string& name) {
-  for (;;) {
-    const ssize_t n = ::sendfile(to, from, nullptr, std::size_t{1} << 20);
+// So many octets, for whoever has the file may go on writing it; fewer when it ends before.
+Result<void> copy(int from, int to, std::size_t size, const std::string& name) {
+  while (size != 0) {
+    const ssize_t n = ::sendfile(to, from, nullptr, std::min(size, std::size_t{1} << 20));
     if (n < 0 && errno != EINTR) return fail_system(name);
     if (n == 0) return {};
+    if (n > 0) size -= static_cast<std::size_t>(n);
   }
+  return {};
 }
 
 // A name is durable when its folder is.
@@ -125,7 +128,10 @@ Result<void> NewFile::move_from(const std::filesystem::path& from, uid_t owner) 
     return fail_system(from.string());
   if (!S_ISREG(of_source.st_mode) || of_source.st_uid != owner || (of_folder.st_uid != owner && of_folder.st_uid != 0))
     return fail(Errc::not_permitted, from.string() + ": no file of the daemon's own; nothing was moved");
-  auto copied = copy_all(source.get(), m_fd.get(), m_path.string());
+  if (is_name_of(source.get(), AT_FDCWD, m_path.c_str()))
+    return fail(Errc::conflict,
+                m_path.string() + " is the daemon's own name for it, which the next one takes: name another");
+  auto copied = copy(source.get(), m_fd.get(), static_cast<std::size_t>(of_source.st_size), m_path.string());
   if (copied && ::fsync(m_fd.get()) != 0) copied = fail_system(m_path.string());
   if (copied) copied = sync_folder_of(m_path);
   if (copied && !has_its_name())
