@@ -218,23 +218,15 @@ std::string to_text(const control::RelayRouteStatus& route) {
   std::string out =
       fmt::format("pool with {}  {}  stock {} of {}\n", route.peer_kme, route.source ? "source here" : "source there",
                   bits_text(route.stock_bits), bits_text(route.target_bits));
-  if (route.links.empty())
-    out += route.paths == 1
-               ? "  no path with enough key on every link\n"
-               : fmt::format(
-                     "  nothing is relayed: of {} paths without a node in common, with enough key on "
-                     "every link, there {}\n",
-                     route.paths, route.paths_found == 1 ? "is 1" : fmt::format("are {}", route.paths_found));
-  else if (route.configured)
-    out += "  configured path\n";
+  if (!route.reason.empty()) out += fmt::format("  NOTHING IS RELAYED  reason {}\n", route.reason);
+  if (route.configured) out += "  configured path\n";
   for (const control::RelayLinkStatus& link : route.links)
     out += fmt::format("  {}link {} to {}  stock {}{}\n", route.paths == 1 ? "" : fmt::format("path {}  ", link.path),
                        link.from, link.to, bits_text(link.stock_bits), link.simulated ? "  SIMULATED" : "");
   if (route.source)
     out += fmt::format("  blocks relayed {}  voided {}  failed {}  on their way {}\n", route.relayed, route.voided,
                        route.failed, route.in_flight);
-  if (!route.last_failure.empty())
-    out += fmt::format("  {}last failure {}\n", route.failing ? "FAILING  " : "", route.last_failure);
+  if (!route.last_failure.empty()) out += fmt::format("  last failure {}\n", route.last_failure);
   return out;
 }
 
@@ -305,7 +297,7 @@ ExitCode judge(const KmsStatus& status) {
 }
 
 ExitCode judge(const control::RelayStatus& status) {
-  const auto is_fed = [](const control::RelayRouteStatus& route) { return !route.links.empty() && !route.failing; };
+  const auto is_fed = [](const control::RelayRouteStatus& route) { return route.reason.empty(); };
   return std::ranges::all_of(status.routes, is_fed) && is_good(status.entropy) ? ExitCode::ok : ExitCode::degraded;
 }
 

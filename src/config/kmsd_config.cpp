@@ -243,9 +243,13 @@ RelayRouteConfig read_route(const Section& section, const KmsdConfig& config) {
       section.add_at(item.position, "via", fmt::format("\"{}\" is an end of the path", item.text),
                      "name only what is between");
     nodes.take_at(section, item.position, "via", item.text);
-    if (route.via.empty() && !config.is_linked_with(KmeId(item.text)))
-      section.add_at(item.position, "via", fmt::format("there is no [[link]] with \"{}\"", item.text),
-                     "begin with a KME that shares a QKD link with this one");
+    if (route.via.empty() && !config.carries_hops(KmeId(item.text)))
+      section.add_at(
+          item.position, "via",
+          config.is_linked_with(KmeId(item.text))
+              ? fmt::format("keys with \"{}\" may be relayed ones, which carry no others", item.text)
+              : fmt::format("there is no [[link]] with \"{}\"", item.text),
+          "begin with a KME that shares a QKD link with this one, and has no relay_stock_bit or combines it");
     route.via.emplace_back(item.text);
   }
   return route;
@@ -260,16 +264,20 @@ void check_relayed(const Section& section, const KmsdConfig& config, const PeerK
   }
   std::set<KmeId> first;
   for (const LinkConfig& link : config.links)
-    if (link.peer_kme != peer.id) first.insert(link.peer_kme);
+    if (link.peer_kme != peer.id && config.carries_hops(link.peer_kme)) first.insert(link.peer_kme);
   if (first.empty())
-    section.add("relay_stock_bit", "no key can be relayed: there is no [[link]] with another KME than this",
-                "add the link with the first trusted node, or remove the setting");
-  else if (first.size() < peer.relay_paths)
     section.add(
-        "relay_paths",
-        fmt::format("{} paths begin with as many nodes, and there {} with other KMEs than this", peer.relay_paths,
-                    first.size() == 1 ? "is one [[link]]" : fmt::format("are [[link]]s with {}", first.size())),
-        "add the missing link, or lower it");
+        "relay_stock_bit",
+        "no key can be relayed: there is no [[link]] with another KME than this, whose own keys are not relayed",
+        "add the link with the first trusted node, remove that one's relay_stock_bit or combine it, or remove "
+        "the setting");
+  else if (first.size() < peer.relay_paths)
+    section.add("relay_paths",
+                fmt::format("{} paths begin with as many nodes, and there {} with other KMEs than this, whose own keys "
+                            "are not relayed",
+                            peer.relay_paths,
+                            first.size() == 1 ? "is one [[link]]" : fmt::format("are [[link]]s with {}", first.size())),
+                "add the missing link, or lower it");
 }
 
 void read_relay(const Section& root, KmsdConfig& config) {
@@ -296,6 +304,11 @@ void read_relay(const Section& root, KmsdConfig& config) {
 
 bool KmsdConfig::is_linked_with(const KmeId& id) const {
   return std::ranges::find(links, id, &LinkConfig::peer_kme) != links.end();
+}
+
+bool KmsdConfig::carries_hops(const KmeId& id) const {
+  const PeerKmeConfig* const peer = find_peer_kme(id);
+  return is_linked_with(id) && peer != nullptr && (peer->relay_stock_bit == 0 || peer->min_sources > 1);
 }
 
 const PeerKmeConfig* KmsdConfig::find_peer_kme(const KmeId& id) const {
@@ -327,8 +340,8 @@ Parsed<KmsdConfig> parse_kmsd(std::string_view text) {
   }
   read_peers(root, config, saes);
   read_links(root, config);
-  read_relay(root, config);
   read_combiners(root, config);
+  read_relay(root, config);
   if (!problems.empty()) return std::unexpected(std::move(problems).sorted());
   return config;
 }

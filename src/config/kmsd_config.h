@@ -132,6 +132,9 @@ struct KmsdConfig {
   const PeerKmeConfig* find_peer_kme(const KmeId& id) const;
   // By a [[link]].
   bool is_linked_with(const KmeId& id) const;
+  // Whether that link's key may carry relayed blocks: not where keys may be relayed ones themselves (docs/km-link.md,
+  // section 10).
+  bool carries_hops(const KmeId& id) const;
 };
 
 // Never throws, reads nothing but `text`. All problems are reported at once.

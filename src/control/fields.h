@@ -203,6 +203,7 @@ void each_field(S& s, F&& f) {
   f("paths", s.paths);
   f("paths_found", s.paths_found);
   f("links", s.links);
+  f("reason", s.reason);
   f("stock_bits", s.stock_bits);
   f("target_bits", s.target_bits);
   f("in_flight", s.in_flight);
@@ -210,7 +211,6 @@ void each_field(S& s, F&& f) {
   f("voided", s.voided);
   f("failed", s.failed);
   f("last_failure", s.last_failure);
-  f("failing", s.failing);
 }
 
 template <Is<RelayStatus> S, class F>

@@ -259,6 +259,7 @@ struct RelayRouteStatus {
   std::uint32_t paths = 1;               // that each block takes, in as many shares
   std::uint32_t paths_found = 0;         // that there are now: with enough key, and no node on two
   std::vector<RelayLinkStatus> links{};  // of each path, from here to the peer; empty: there are not enough paths
+  std::string reason{};                  // why nothing is relayed; empty when key is
   std::uint64_t stock_bits = 0;          // of the pool
   std::uint64_t target_bits = 0;         // that relay keeps it at
   // Of a source. Since the daemon was started, but for the first:
@@ -267,7 +268,6 @@ struct RelayRouteStatus {
   std::uint64_t voided = 0;     // blocks that arrived with other octets
   std::uint64_t failed = 0;     // blocks that did not arrive
   std::string last_failure{};   // why and where; empty before the first
-  bool failing = false;         // no block has arrived since then
 
   bool operator==(const RelayRouteStatus&) const = default;
 };

@@ -27,6 +27,17 @@ std::size_t count_shares(const KmeConfig& config, const PeerConfig& peer) {
   return peer.min_sources > 1 ? config.sources_of(peer).size() : 1;
 }
 
+bool has_only_key_of_links(const PeerConfig& peer, const Pool& pool) {
+  return peer.relay_target_octets == 0 && std::ranges::none_of(pool.blocks(), [](const auto& each) {
+           return each.second.record.source == kRelaySource;
+         });
+}
+
+bool is_pool_for_hops(const KmeConfig& config, const PeerConfig& peer, const Pool& pool) {
+  return std::ranges::find(config.sources, peer.id, &SourceConfig::peer) != config.sources.end() &&
+         (peer.min_sources > 1 || has_only_key_of_links(peer, pool));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Association>> Association::open(Site& site, const PeerConfig& config, Store& store) {
@@ -40,6 +51,8 @@ Association::Association(Site& site, const PeerConfig& config, Pool pool)
     : m_site(site),
       m_config(config),
       m_pool(std::move(pool)),
+      m_carries_hops(is_pool_for_hops(site.config, config, m_pool)),
+      m_relayed(site.now),
       m_link(site, config.id),
       m_own(site, m_pool, m_link),
       m_opened(site, m_pool, m_link, m_own, m_counts),

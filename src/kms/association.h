@@ -45,6 +45,17 @@ class Association {
 
   bool is_simulated() const { return m_pool.simulated(); }
 
+  // Whether its key may be a pad for a hop of relay. Not without a QKD link with that peer; nor where keys may be of
+  // what came over trusted nodes, in this run or before it: those nodes would know the block, and of several shares
+  // perhaps two. Combined with key of a link it is.
+  bool carries_hops() const { return m_carries_hops; }
+
+  // A relayed block has become stock.
+  void note_relayed() { m_relayed = m_site.now; }
+
+  // When the last one did; at first, when this run began.
+  TimePoint last_relayed() const { return m_relayed; }
+
   // Of what came by relay; of all sources together where keys are not combined.
   std::uint64_t relay_stock_octets() const { return m_pool.stock_of(kRelaySource).free; }
 
@@ -168,6 +179,8 @@ class Association {
   Site& m_site;
   const PeerConfig& m_config;
   Pool m_pool;
+  bool m_carries_hops;
+  TimePoint m_relayed;
   KmLink m_link;
   OwnLeases m_own;
   UnfetchedCounts m_counts;

@@ -83,7 +83,8 @@ class Kmsd {
   void tell_tls(const Configuration& fresh, const config::KmsdDiff& difference, control::ReloadResult& result) const;
   void adopt(Configuration fresh);
   std::optional<std::string> answer(const control::Request& request, service::ControlServer::ClientId client);
-  std::optional<control::EntropyStatus> entropy_status() const;
+  std::optional<control::EntropyStatus> entropy_status(const kms::RelayStatus& relay) const;
+  std::string relay_json() const;
   std::string status_json() const;
 
   net::Loop& m_loop;

@@ -83,15 +83,19 @@ std::optional<std::string> Kmsd::answer(const control::Request& request, service
     const auto pages = read_audit(audit->after);
     return pages ? control::encode_ok(control::to_json(*pages)) : control::encode_error(pages.error());
   }
-  if (std::holds_alternative<control::RelayRoutesRequest>(request))
-    return control::encode_ok(
-        control::to_json(make_relay_status(m_configuration.values.kme.id, m_kme->relay_status(), entropy_status())));
+  if (std::holds_alternative<control::RelayRoutesRequest>(request)) return control::encode_ok(relay_json());
   return control::encode_error(
       Error{Errc::unsupported, "quipu-kmsd knows the verbs status, reload, audit, relay_routes, void_pool and backup"});
 }
 
+std::string Kmsd::relay_json() const {
+  const kms::RelayStatus relay = m_kme->relay_status();
+  return control::to_json(make_relay_status(m_configuration.values.kme.id, relay, entropy_status(relay)));
+}
+
 std::string Kmsd::status_json() const {
   const TimePoint now = net::Loop::now();
+  kms::RelayStatus relay = m_kme->relay_status();
   return control::to_json(
       make_status(m_configuration.values, {.pools = m_kme->status(service::wall_now(), now),
                                            .attempts = m_km_links->attempts(),
@@ -103,8 +107,8 @@ std::string Kmsd::status_json() const {
                                            .store_syncs = store::syncs_so_far(),
                                            .uptime = now - m_started,
                                            .certificates = m_certificates.status(service::wall_now()),
-                                           .relay_entropy = entropy_status(),
-                                           .relay = m_kme->relay_status()}));
+                                           .relay_entropy = entropy_status(relay),
+                                           .relay = std::move(relay)}));
 }
 
 }  // namespace quipu::kmsd

@@ -16,10 +16,9 @@ void Kmsd::start_entropy() {
   m_entropy->wake();
 }
 
-std::optional<control::EntropyStatus> Kmsd::entropy_status() const {
-  const auto entropy = m_kme->relay_status().entropy;
-  if (!entropy || !m_entropy) return std::nullopt;
-  return make_entropy_status(*entropy, m_entropy->path(), m_entropy->problem());
+std::optional<control::EntropyStatus> Kmsd::entropy_status(const kms::RelayStatus& relay) const {
+  if (!relay.entropy || !m_entropy) return std::nullopt;
+  return make_entropy_status(*relay.entropy, m_entropy->path(), m_entropy->problem());
 }
 
 }  // namespace quipu::kmsd

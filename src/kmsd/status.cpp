@@ -88,14 +88,21 @@ bool is_relayed(const config::KmsdConfig& config, const KmeId& peer) {
   return found != nullptr && found->relay_stock_bit != 0;
 }
 
+// Why nothing is relayed; empty when key is, or need not be.
+std::string reason_of(const kms::RelayRouteStatus& route) {
+  if (!route.starved) return "";
+  if (!route.links.empty()) return route.failing ? "blocks do not arrive: " + route.last_failure : "";
+  const std::string found = route.paths == 1 ? "no path over trusted nodes has enough key on every link"
+                                             : "of " + std::to_string(route.paths) +
+                                                   " paths over trusted nodes, without a node in common, " +
+                                                   std::to_string(route.paths_found) + " have enough key on every link";
+  return route.missing.empty() ? found : found + ": " + route.missing;
+}
+
 // Of the pool with that KME.
 std::string relay_reason(const kms::RelayStatus& relay, const KmeId& peer) {
   const auto route = std::ranges::find(relay.routes, peer, &kms::RelayRouteStatus::peer);
-  if (route == relay.routes.end()) return "";
-  if (!route->links.empty()) return route->failing ? "blocks do not arrive: " + route->last_failure : "";
-  if (route->paths == 1) return "no path over trusted nodes has enough key on every link";
-  return "fewer paths over trusted nodes than configured have enough key on every link: " +
-         std::to_string(route->paths_found) + " of " + std::to_string(route->paths);
+  return route == relay.routes.end() ? "" : reason_of(*route);
 }
 
 control::RelayRouteStatus route_status(const kms::RelayRouteStatus& route) {
@@ -105,14 +112,14 @@ control::RelayRouteStatus route_status(const kms::RelayRouteStatus& route) {
                                    .paths = route.paths,
                                    .paths_found = route.paths_found,
                                    .links = {},
+                                   .reason = reason_of(route),
                                    .stock_bits = route.stock_octets * 8,
                                    .target_bits = route.target_octets * 8,
                                    .in_flight = route.in_flight,
                                    .relayed = route.relayed,
                                    .voided = route.voided,
                                    .failed = route.failed,
-                                   .last_failure = route.last_failure,
-                                   .failing = route.failing};
+                                   .last_failure = route.last_failure};
   for (const kms::RelayLinkStatus& link : route.links)
     status.links.push_back({.from = link.from.value(),
                             .to = link.to.value(),

@@ -26,9 +26,9 @@ ExitCode routes(const std::string& socket, bool as_json) {
 void add_relay(CLI::App& program, Invocation& invocation) {
   CLI::App& verb = add_verb(program, "relay", "Key that comes over trusted nodes");
   verb.require_subcommand(1);
-  CLI::App& shown = add_verb(
-      verb, "routes", "Show the path of each pool that is fed by relay, and the links' stocks",
-      "Exit code: 0 every pool has a path; 3 some pool has none with enough key, or the entropy source is not good.");
+  CLI::App& shown =
+      add_verb(verb, "routes", "Show the path of each pool that is fed by relay, and the links' stocks",
+               "Exit code: 0 all is well; 3 nothing is relayed into some pool, or the entropy source is not good.");
   auto as_json = std::make_shared<bool>(false);
   shown.add_flag("--json", *as_json, "As one line of JSON");
   on_run(shown, invocation, [&invocation, as_json] { return routes(invocation.kms_socket, *as_json); });

@@ -9,6 +9,8 @@ namespace {
 
 // How often the stocks are looked at, to tell the others when one has changed much.
 constexpr Duration kLookInterval = std::chrono::seconds(1);
+// Without a block: links with little key have none for a block now and then.
+constexpr Duration kStarvedAfter = std::chrono::seconds(10);
 
 // Equal for stocks that are not worth a message: each is twice the one before.
 int magnitude(std::uint64_t octets) {
@@ -40,16 +42,10 @@ bool Relay::is_neighbour(const KmeId& peer) const {
   return std::ranges::find(m_site.config.sources, peer, &SourceConfig::peer) != m_site.config.sources.end();
 }
 
-// Key that came over trusted nodes is no pad for a hop: they would know the block, and of several shares perhaps two.
-// Combined with key of a link it is.
-bool Relay::has_pads_for_hops(const PeerConfig& peer) const {
-  return is_neighbour(peer.id) && (peer.relay_target_octets == 0 || peer.min_sources > 1);
-}
-
 std::vector<wire::Neighbour> Relay::neighbours() const {
   std::vector<wire::Neighbour> out;
   for (const auto& [id, association] : m_associations)
-    if (has_pads_for_hops(association->config()) && out.size() < wire::kMaxNeighbours)
+    if (association->carries_hops() && out.size() < wire::kMaxNeighbours)
       out.push_back({id, association->is_up(), association->is_simulated(), association->obtainable_octets()});
   return out;
 }
@@ -80,13 +76,13 @@ Result<void> Relay::handle(std::vector<RelayEvent> events) {
 }
 
 // One block each in turn. Who lacks octets of the entropy source keeps its turn, or those with shorter blocks would
-// leave it none.
+// leave it none; the others look after key for theirs meanwhile.
 void Relay::make_blocks() {
   for (std::size_t idle = 0; idle < m_turns.size();) {
     const RelaySource::Turn turn = m_turns.front()->take_turn();
     if (turn == RelaySource::Turn::lacks_entropy) {
       for (RelaySource* source : m_turns)
-        source->miss_turn();
+        source->has_key();
       return;
     }
     idle = turn == RelaySource::Turn::sent ? 0 : idle + 1;
@@ -149,6 +145,7 @@ Result<void> Relay::on(const RelayFailedReceived& event) {
 }
 
 Result<void> Relay::on(const RelayEnded& event) {
+  if (event.relayed) m_associations.at(event.destination)->note_relayed();
   if (const auto source = m_sources.find(event.destination); source != m_sources.end()) source->second.ended(event);
   return {};
 }
@@ -182,13 +179,19 @@ std::optional<TimePoint> Relay::next_deadline() const {
 RelayRouteStatus Relay::describe(const PeerConfig& peer) const {
   RelayRouteStatus status;
   status.peer = peer.id;
+  const Association& association = *m_associations.at(peer.id);
   status.target_octets = peer.relay_target_octets;
-  status.stock_octets = m_associations.at(peer.id)->relay_stock_octets();
+  status.stock_octets = association.relay_stock_octets();
+  status.starved =
+      status.stock_octets < status.target_octets && m_site.now >= association.last_relayed() + kStarvedAfter;
   if (const auto source = m_sources.find(peer.id); source != m_sources.end()) source->second.describe(status);
   const Routes::Found& found = m_routes.find(peer);
   status.paths = peer.relay_paths;
   status.paths_found = static_cast<std::uint32_t>(found.paths);
-  if (!found.route) return status;
+  if (!found.route) {
+    status.missing = m_routes.missing(peer);
+    return status;
+  }
   const Route& route = *found.route;
   status.configured = route.configured;
   for (std::uint32_t i = 0; i < route.paths.size(); ++i) {

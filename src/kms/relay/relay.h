@@ -43,7 +43,6 @@ class Relay {
   bool takes_part() const;
   // A QKD link joins the two: only such peers are told link states, and heard.
   bool is_neighbour(const KmeId& peer) const;
-  bool has_pads_for_hops(const PeerConfig& peer) const;
   std::vector<wire::Neighbour> neighbours() const;
   bool differs_much(const std::vector<wire::Neighbour>& now) const;
   // At once, or when the last time is long enough ago.

@@ -41,20 +41,29 @@ bool RelaySource::is_wanted() const {
          far().relay_stock_octets() + m_in_flight_octets < m_peer.relay_target_octets;
 }
 
-RelaySource::Turn RelaySource::take_turn() {
-  if (m_site.now < m_not_before || !is_wanted()) return Turn::idle;
+const Route* RelaySource::wanted_route() {
+  if (m_site.now < m_not_before || !is_wanted()) return nullptr;
   const auto& route = m_routes.find(m_peer).route;
-  if (route) return send(*route);
-  m_key_awaited.reset();
-  return Turn::idle;
+  if (!route) m_key_awaited.reset();
+  return route ? &*route : nullptr;
+}
+
+RelaySource::Turn RelaySource::take_turn() {
+  const Route* const route = wanted_route();
+  return route != nullptr ? send(*route) : Turn::idle;
+}
+
+bool RelaySource::has_key() {
+  const Route* const route = wanted_route();
+  return route != nullptr && has_key(*route);
 }
 
 // The block is the exclusive or of shares that are random for themselves: any of them but all say nothing of it.
 RelaySource::Turn RelaySource::send(const Route& route) {
   const std::uint32_t octets = route.block_size();
   if (!has_entropy(octets * route.paths.size())) return Turn::lacks_entropy;
+  if (!has_key(route)) return Turn::idle;
   std::vector<CarvedPad> pads = carve_pads(route, pad_slots(octets));
-  if (pads.empty()) return Turn::idle;
   SourceBlock block{std::string(kRelaySource), BlockId(m_site.random_uuid()), SecretBytes(octets), route.simulated, {}};
   InFlight entry{{}, octets, m_site.now};
   wire::RelayHop hop;
@@ -76,17 +85,21 @@ RelaySource::Turn RelaySource::send(const Route& route) {
   return Turn::sent;
 }
 
-// Of links that lack key leases are asked for, all at once; the pads of the others are not wasted meanwhile.
-std::vector<CarvedPad> RelaySource::carve_pads(const Route& route, std::uint32_t slots) {
-  std::vector<CarvedPad> pads;
+// All links are asked at once; the pads of those that have some are not wasted meanwhile.
+bool RelaySource::has_key(const Route& route) {
+  const std::uint32_t slots = pad_slots(route.block_size());
   std::vector<KmeId> lacking;
   for (const RelayPath& path : route.paths)
     if (!m_associations.at(path.front())->has_pad(slots)) lacking.push_back(path.front());
-  if (!lacking.empty()) {
+  if (lacking.empty())
+    m_key_awaited.reset();
+  else
     wait_for_key(lacking);
-    return pads;
-  }
-  m_key_awaited.reset();
+  return lacking.empty();
+}
+
+std::vector<CarvedPad> RelaySource::carve_pads(const Route& route, std::uint32_t slots) {
+  std::vector<CarvedPad> pads;
   for (const RelayPath& path : route.paths) {
     auto pad = m_associations.at(path.front())->carve_pad(slots);
     QUIPU_ASSERT(pad);  // no two paths begin with one node
@@ -141,6 +154,7 @@ void RelaySource::ended(const RelayEnded& end) {
   } else {
     ++m_relayed;
     m_pause = {};
+    m_failing = false;
   }
   m_in_flight_octets -= entry->second.octets;
   m_in_flight.erase(entry);
@@ -170,9 +184,11 @@ void RelaySource::back_off(wire::RefusalReason reason, const std::vector<Link>& 
       m_routes.avoid(from, to);
   m_last_failure = std::string(wire::to_string(reason)) + " from " + suspects.front().first.value() + " to " +
                    suspects.back().second.value();
+  m_failing = true;
   if (m_site.now < m_not_before) return;
   m_pause = std::clamp(2 * m_pause, kFirstPause, kLongestPause);
-  m_not_before = m_site.now + m_pause;
+  // Nor over the path of before.
+  m_not_before = std::max(m_site.now + m_pause, m_routes.next_search(m_peer.id).value_or(m_site.now));
   m_site.report(LogLevel::warning, "relay_failed", "A relayed block did not arrive; others are sent.",
                 {{"peer", m_peer.id.value()},
                  {"from", suspects.front().first.value()},
@@ -209,7 +225,7 @@ void RelaySource::describe(RelayRouteStatus& status) const {
   status.voided = m_voided;
   status.failed = m_failed;
   status.last_failure = m_last_failure;
-  status.failing = m_pause != Duration{};
+  status.failing = m_failing;
 }
 
 }  // namespace quipu::kms

@@ -34,8 +34,9 @@ class RelaySource {
   // Sends one block, if the stock lacks one and key, paths and the entropy source allow it now.
   Turn take_turn();
 
-  // Another one waits for entropy, and this one is not asked meanwhile: no link is to blame.
-  void miss_turn() { m_key_awaited.reset(); }
+  // Whether all first links have key for the block that it would send now. Of those that lack it leases are asked for;
+  // one that stays without is avoided.
+  bool has_key();
 
   // Each ignores blocks that are not this source's.
   void hop_answered(const RelayHopAnswered& answer);
@@ -73,13 +74,16 @@ class RelaySource {
   Association& far() const { return *m_associations.at(m_peer.id); }
 
   bool is_wanted() const;
+  // For the next block; nullptr when none is wanted, or there is none. Good until the next call of Routes::find().
+  const Route* wanted_route();
   // Idle when a first link lacks key.
   Turn send(const Route& route);
 
   bool has_entropy(std::size_t octets) const { return m_entropy == nullptr || m_entropy->has(octets); }
 
   SecretBytes make_share(std::size_t octets);
-  // One for each path, or none at all.
+  bool has_key(const Route& route);
+  // One for each path.
   std::vector<CarvedPad> carve_pads(const Route& route, std::uint32_t slots);
   void send_share(const RelayPath& path, CarvedPad pad, ByteView share, wire::RelayHop hop) const;
   // For want of key of the links with these nodes; a link that stays without is avoided.
@@ -99,6 +103,7 @@ class RelaySource {
   std::optional<std::pair<KmeId, TimePoint>> m_key_awaited;  // of the link with that node, until then
   TimePoint m_not_before;                                    // after a failure
   Duration m_pause{};
+  bool m_failing = false;  // no block has arrived since the last failure
   std::uint64_t m_relayed = 0;
   std::uint64_t m_voided = 0;
   std::uint64_t m_failed = 0;

@@ -28,6 +28,7 @@ struct RelayRouteStatus {
   std::uint32_t paths = 1;             // that each block takes, in as many shares
   std::uint32_t paths_found = 0;       // with enough key, none of whose nodes is on two; at most so many
   std::vector<RelayLinkStatus> links;  // of each path, from here to the peer; empty when there are not enough paths
+  std::string missing;                 // in words, why there are not enough
   std::uint64_t target_octets = 0;
   std::uint64_t stock_octets = 0;
   std::uint64_t in_flight = 0;  // blocks of this source on their way
@@ -36,6 +37,7 @@ struct RelayRouteStatus {
   std::uint64_t failed = 0;     // likewise: did not arrive
   std::string last_failure;     // in words; empty before the first
   bool failing = false;         // no block of this source has arrived since then
+  bool starved = false;         // below the target, and no block has come for a while
 };
 
 enum class EntropyState : std::uint8_t {

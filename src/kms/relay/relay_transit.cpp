@@ -12,6 +12,8 @@ using enum wire::RefusalReason;
 
 // That pass here, in locked memory: 2 MiB.
 constexpr std::ptrdiff_t kMaxOnHand = 64;
+// Of these, from one neighbour.
+constexpr std::ptrdiff_t kMaxOnHandOfOne = kMaxOnHand / 2;
 // Of one source, blocks of which some share has not come, likewise: 1 MiB. It has half as many on their way, and those
 // of which a share has failed stay for a while.
 constexpr std::size_t kMaxIncomplete = 32;
@@ -84,9 +86,15 @@ bool RelayTransit::is_one_too_many(const KmeId& from, const wire::RelayHop& hop)
   return std::ranges::any_of(m_arrivals, [&](const Arrival& a) { return forbids(share_of(a.hop), a.from); });
 }
 
-bool RelayTransit::is_full() const {
-  const auto carried = std::ranges::count_if(m_carried, [](const auto& each) { return !each.second.block.empty(); });
-  return carried >= kMaxOnHand;
+bool RelayTransit::is_full_for(const KmeId& from) const {
+  std::ptrdiff_t all = 0;
+  std::ptrdiff_t of_one = 0;
+  for (const auto& [id, carried] : m_carried) {
+    if (carried.block.empty()) continue;
+    ++all;
+    if (carried.from == from) ++of_one;
+  }
+  return all >= kMaxOnHand || of_one >= kMaxOnHandOfOne;
 }
 
 bool RelayTransit::is_expected_destination(const wire::RelayHop& hop) const {
@@ -104,8 +112,8 @@ std::optional<wire::RefusalReason> RelayTransit::judge(const KmeId& from, const 
     return std::nullopt;
   }
   if (!m_site.config.relay.trusted_node || hop.source == m_site.config.id) return not_trusted;
-  if (contact(hop.path.front()) == nullptr || hop.path.front() == from) return no_link;
-  return std::nullopt;
+  const Association* const next = contact(hop.path.front());
+  return next == nullptr || !next->carries_hops() || hop.path.front() == from ? std::optional(no_link) : std::nullopt;
 }
 
 Result<void> RelayTransit::receive(RelayHopReceived received) {
@@ -157,7 +165,7 @@ Result<void> RelayTransit::take(const Arrival& arrival, SecretBytes share) {
   if (!arrival.hop.path.empty()) {
     // It may have waited for its pad, and the next node may have gone meanwhile.
     const bool lost = contact(arrival.hop.path.front()) == nullptr;
-    const auto refused = lost ? std::optional(no_link) : is_full() ? std::optional(full) : std::nullopt;
+    const auto refused = lost ? std::optional(no_link) : is_full_for(arrival.from) ? std::optional(full) : std::nullopt;
     answer(arrival, refused);
     if (!refused) carry(arrival, std::move(share));
     return {};
@@ -176,6 +184,7 @@ Result<std::optional<wire::RefusalReason>> RelayTransit::hold(const wire::RelayH
   Association& source = *m_associations.at(hop.source);
   QUIPU_TRY_ASSIGN(const bool held, source.accept().add_relayed(*std::move(block)));
   source.touch();
+  if (held) source.note_relayed();
   return held ? std::nullopt : std::optional(not_taken);
 }
 

@@ -76,7 +76,7 @@ class RelayTransit {
   Result<void> take(const Arrival& arrival, SecretBytes share);
   // At the destination.
   Result<std::optional<wire::RefusalReason>> hold(const wire::RelayHop& hop, SecretBytes share);
-  bool is_full() const;
+  bool is_full_for(const KmeId& from) const;
   void answer(const Arrival& arrival, std::optional<wire::RefusalReason> refused);
   void send_answer(const KmeId& to, wire::RequestNumber number, std::optional<wire::RefusalReason> refused) const;
   void carry(const Arrival& arrival, SecretBytes block);

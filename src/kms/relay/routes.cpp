@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "kms/relay/disjoint_paths.h"
 #include "kms/relay/hop_seal.h"
 
 namespace quipu::kms {
@@ -23,16 +22,19 @@ std::uint32_t Route::block_size() const {
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(share, kLeastRelayedBlock, kMostRelayedBlock));
 }
 
+const wire::Neighbour* Routes::told(const KmeId& from, const KmeId& to) const {
+  const wire::LinkState* state = m_states.find(from);
+  if (state == nullptr) return nullptr;
+  const auto found = std::ranges::find(state->neighbours, to, &wire::Neighbour::id);
+  return found == state->neighbours.end() ? nullptr : &*found;
+}
+
 // Both ends have to say that it is up: one that has died says nothing new.
 const wire::Neighbour* Routes::link(const KmeId& from, const KmeId& to) const {
-  const auto entry = [&](const KmeId& at, const KmeId& towards) -> const wire::Neighbour* {
-    const wire::LinkState* state = m_states.find(at);
-    if (state == nullptr) return nullptr;
-    const auto found = std::ranges::find(state->neighbours, towards, &wire::Neighbour::id);
-    return found == state->neighbours.end() || !found->up ? nullptr : &*found;
-  };
-  const wire::Neighbour* there = entry(from, to);
-  return there == nullptr || there->octets < kLeastOctets || entry(to, from) == nullptr ? nullptr : there;
+  const wire::Neighbour* there = told(from, to);
+  const wire::Neighbour* back = told(to, from);
+  const bool up = there != nullptr && there->up && back != nullptr && back->up;
+  return up && there->octets >= kLeastOctets ? there : nullptr;
 }
 
 bool Routes::is_trusted(const KmeId& node) const {
@@ -53,30 +55,16 @@ void Routes::avoid(const KmeId& from, const KmeId& to) {
     remembered.until = m_site.now;
 }
 
-// Where the nodes are numbered, in the order of their ids: this KME, the destination, and the trusted nodes.
+// Of this KME, the destination, and the trusted nodes.
 std::vector<RelayPath> Routes::cheapest(const KmeId& destination, std::size_t count) const {
   const KmeId& own = m_site.config.id;
   std::vector<KmeId> nodes = m_states.origins();
   std::erase_if(nodes, [&](const KmeId& node) { return node != own && node != destination && !is_trusted(node); });
-  const auto number = [&](const KmeId& node) {
-    return static_cast<std::size_t>(std::ranges::lower_bound(nodes, node) - nodes.begin());
-  };
-  if (!std::ranges::binary_search(nodes, own) || !std::ranges::binary_search(nodes, destination)) return {};
-  WeightedLinks links(nodes.size());
-  for (const KmeId& from : nodes) {
-    if (from == destination) continue;
+  LinkMap map(nodes, own, destination);
+  for (const KmeId& from : nodes)
     for (const wire::Neighbour& to : m_states.find(from)->neighbours)
-      if (std::ranges::binary_search(nodes, to.id) && !(from == own && to.id == destination) &&
-          link(from, to.id) != nullptr)
-        links[number(from)].push_back({number(to.id), cost(from, to)});
-  }
-  std::vector<RelayPath> paths;
-  for (const std::vector<std::size_t>& found : disjoint_paths(links, number(own), number(destination), count)) {
-    RelayPath& path = paths.emplace_back();
-    for (const std::size_t node : found)
-      path.push_back(nodes[node]);
-  }
-  return paths;
+      if (link(from, to.id) != nullptr) map.add(from, to.id, cost(from, to));
+  return map.paths(count);
 }
 
 bool Routes::add(Route& route, const RelayPath& path) const {
@@ -112,18 +100,22 @@ std::optional<TimePoint> Routes::next_search(const KmeId& destination) const {
   return last.searched + kSearchInterval * static_cast<Duration::rep>(m_states.count() * m_found.size());
 }
 
+std::vector<RelayPath> Routes::configured(const KmeId& destination) const {
+  std::vector<RelayPath> paths;
+  for (const StaticRoute& each : m_site.config.relay.routes) {
+    if (each.to != destination) continue;
+    paths.push_back(each.via);
+    paths.back().push_back(destination);
+  }
+  return paths;
+}
+
 Routes::Found Routes::search(const PeerConfig& peer) const {
   Route route{{}, UINT64_MAX, false, false};
-  for (const StaticRoute& each : m_site.config.relay.routes) {
-    if (each.to != peer.id) continue;
-    RelayPath path = each.via;
-    path.push_back(peer.id);
-    route.configured = true;
+  const std::vector<RelayPath> fixed = configured(peer.id);
+  route.configured = !fixed.empty();
+  for (const RelayPath& path : route.configured ? fixed : cheapest(peer.id, peer.relay_paths))
     add(route, path);
-  }
-  if (!route.configured)
-    for (const RelayPath& path : cheapest(peer.id, peer.relay_paths))
-      add(route, path);
   const std::size_t paths = route.paths.size();
   return {paths == peer.relay_paths ? std::optional(std::move(route)) : std::nullopt, paths};
 }

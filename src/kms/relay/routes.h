@@ -6,9 +6,11 @@
 
 #include <map>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "kms/relay/link_map.h"
 #include "kms/relay/link_states.h"
 #include "kms/site.h"
 
@@ -23,9 +25,6 @@ inline constexpr Duration kAvoidFailed = std::chrono::seconds(10);
 // Between two searches for one destination, for each origin of a link state and each destination. A search takes a
 // fraction of that for each origin, so all of them leave time for the rest, whatever a neighbour tells.
 inline constexpr Duration kSearchInterval = std::chrono::milliseconds(2);
-
-// After this KME; the last is the destination. At least one trusted node.
-using RelayPath = std::vector<KmeId>;
 
 struct Route {
   std::vector<RelayPath> paths;  // one for each share of a block: no node but the destination is on two
@@ -53,6 +52,9 @@ class Routes {
   std::optional<TimePoint> next_search(const KmeId& destination) const;
   // As its first end says of it. Empty when there is no such link, or not enough key.
   const wire::Neighbour* link(const KmeId& from, const KmeId& to) const;
+  // In words, why there are not as many paths to that KME as there shall be: what is wrong with the first link or node
+  // of the configured path, or of those that lack least. For those who look: as long as a search, and not remembered.
+  std::string missing(const PeerConfig& peer) const;
   // A relayed block failed on the link from one to the other.
   void avoid(const KmeId& from, const KmeId& to);
 
@@ -67,6 +69,12 @@ class Routes {
   };
 
   Found search(const PeerConfig& peer) const;
+  std::vector<RelayPath> configured(const KmeId& destination) const;
+  // As its first end says of it, whether or not it can be used. Empty when that says nothing.
+  const wire::Neighbour* told(const KmeId& from, const KmeId& to) const;
+  std::string fault(const KmeId& from, const KmeId& to) const;
+  std::string first_fault(const std::vector<RelayPath>& paths) const;
+  std::vector<RelayPath> imagined(const KmeId& destination, std::size_t count) const;
   bool is_trusted(const KmeId& node) const;
   std::uint64_t cost(const KmeId& from, const wire::Neighbour& to) const;
   std::vector<RelayPath> cheapest(const KmeId& destination, std::size_t count) const;

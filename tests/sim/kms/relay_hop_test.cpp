@@ -29,7 +29,7 @@ class RelayHops : public ScriptedLowerPeer {
 
   // Of a block whose octets are all `filler`, but for the first slot: the key of the hops from here on.
   void take_lease(std::uint8_t filler, std::uint32_t octets) {
-    const BlockId block = stocked_block(filler, peer_id() == "a" ? "link" : "link-c", octets);
+    const BlockId block = stocked_block(filler, peer_id() == "a" ? "link" : "link-" + peer_id(), octets);
     const wire::Lease theirs = lease(static_cast<std::uint8_t>(filler + 8), {{block, {0, octets}}}, instance);
     ASSERT_TRUE(ask<wire::Ack>(theirs));
     m_lease = theirs.id;
@@ -261,9 +261,31 @@ TEST_F(RelayOverTwoPaths, AShareThatStaysAloneIsErased) {
   EXPECT_EQ(std::ranges::count(reports, "relay_incomplete"), 1);
 }
 
+class TrustedNodeFedByRelay : public RelayHops {
+ protected:
+  TrustedNodeFedByRelay() { is_trusted = true; }
+};
+
+// Whoever is on the way of relayed key would know what is sealed with it.
+TEST_F(TrustedNodeFedByRelay, SealsNothingWithKeyThatMayBeRelayed) {
+  speak_as("c");
+  take_lease(2, 256);
+  acknowledge_opening();
+  EXPECT_EQ(ask<wire::Refused>(hop(50, 1, {KmeId("a")}))->reason, wire::RefusalReason::no_link);
+}
+
+// Between "a", "c" and "d": none of these pools is fed by relay.
 class TrustedNode : public RelayHops {
  protected:
   TrustedNode() { is_trusted = true; }
+
+  void adjust(KmeConfig& config) override {
+    RelayHops::adjust(config);
+    config.peers[0].relay_target_octets = 0;
+    config.peers[0].relay_paths = 1;
+    config.peers.push_back({KmeId("d"), {}});
+    config.sources.push_back({"link-d", KmeId("d")});
+  }
 };
 
 TEST_F(TrustedNode, SaysWhereItCannotGoOn) {
@@ -271,19 +293,31 @@ TEST_F(TrustedNode, SaysWhereItCannotGoOn) {
   EXPECT_EQ(ask<wire::Refused>(hop(51, 4, {KmeId("x")}))->reason, wire::RefusalReason::no_link);
 }
 
-// There is no key of the next link, so each is on hand for a while.
+// There is no key of the next link, so each is on hand for a while. One neighbour has half of the room.
 TEST_F(TrustedNode, HasNoMoreThanSoManyOnHand) {
-  constexpr std::uint8_t kMax = 64;
+  constexpr std::uint8_t kMaxOfOne = 32;
+  const std::vector<KmeId> to_c{KmeId("c")};
+  const auto fill = [&](const std::string& neighbour, std::uint8_t first) {
+    speak_as(neighbour);
+    take_lease(first, 8'192);
+    acknowledge_opening();
+    for (std::uint8_t n = first; n < first + kMaxOfOne; ++n)
+      ASSERT_TRUE(ask<wire::Ack>(nth(n, to_c)));
+  };
+  const auto is_refused = [&](std::uint8_t n, const std::vector<KmeId>& path) {
+    const auto refused = ask<wire::Refused>(nth(n, path));
+    return refused && refused->reason == wire::RefusalReason::full;
+  };
   speak_as("c");
-  speak_as("a");
   take_lease(2, 8'192);
   acknowledge_opening();
-  for (std::uint8_t n = 0; n < kMax; ++n)
-    ASSERT_TRUE(ask<wire::Ack>(nth(n, {KmeId("c")})));
-  EXPECT_EQ(ask<wire::Refused>(nth(kMax, {KmeId("c")}))->reason, wire::RefusalReason::full);
+  fill("d", 3);
+  EXPECT_TRUE(is_refused(3 + kMaxOfOne, to_c));
+  fill("a", 4 + kMaxOfOne);
+  EXPECT_TRUE(is_refused(4 + 2 * kMaxOfOne, to_c));
   now += kHopTime;
   take(kme->handle_timeout(now));
-  EXPECT_TRUE(ask<wire::Ack>(nth(kMax + 1, {KmeId("c")})));
+  EXPECT_TRUE(ask<wire::Ack>(nth(5 + 2 * kMaxOfOne, to_c)));
 }
 
 TEST_F(TrustedNode, SeesOneShareOfABlockOnly) {

@@ -169,6 +169,10 @@ TEST(Relay, BothEndsHaveToBeConfiguredForAsManyPaths) {
   EXPECT_GT(route.failed, 0U);
   EXPECT_THAT(route.last_failure, testing::StartsWith("paths from "));
   EXPECT_TRUE(route.failing);
+  EXPECT_FALSE(route.starved);
+  net.world().advance(seconds(10));
+  EXPECT_TRUE(net.world().relay(kA).routes[0].starved);
+  EXPECT_TRUE(net.world().relay(kC).routes[0].starved);
 }
 
 // Over two paths each block takes as many octets of the source for each share.
@@ -262,6 +266,40 @@ TEST(Relay, GoesOverNoLinkWhosePoolIsFedByRelayToo) {
     EXPECT_EQ(route->links.size(), combined ? 2U : 3U);
     EXPECT_GT(net.stock(kA, kC), 0U);
   }
+}
+
+// What of it is in stock stays relayed key when nothing more is relayed into that pool.
+TEST(Relay, GoesOverNoLinkWhosePoolWasFedByRelayBefore) {
+  Network net(21, 5, Topology::ring(5, {{kA, kC}, {kA, kB}}, kTarget));
+  World& world = net.world();
+  net.begin();
+  while (net.stock(kA, kB) >= kTarget)  // of the link's key there is more
+    net.take_keys(kA, kB);
+  const auto links = [&] {
+    const RelayStatus status = world.relay(kA);
+    return std::ranges::find(status.routes, KmeId("c"), &RelayRouteStatus::peer)->links.size();
+  };
+  world.advance(seconds(3));
+  ASSERT_EQ(links(), 3U);
+  world.configure = [](KmeConfig& config) {
+    for (PeerConfig& peer : config.peers)
+      if (config.id == KmeId("b") || peer.id == KmeId("b")) peer.relay_target_octets = 0;
+  };
+  const auto restart = [&] {
+    for (const std::size_t site : {kA, kB})
+      world.kill(site);
+    for (const std::size_t site : {kA, kB})
+      world.start(site);
+    net.connect_all();
+    net.feed();
+    world.advance(seconds(5));
+  };
+  restart();
+  EXPECT_EQ(links(), 3U);
+  world.void_pool(kA, kB);
+  net.connect_all();  // voiding ends the connection, and the next contact tells the other end
+  restart();
+  EXPECT_EQ(links(), 2U);
 }
 
 World::Meddler speaking_for_b(std::size_t liar, std::size_t to_whom) {

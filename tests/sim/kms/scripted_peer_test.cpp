@@ -33,10 +33,11 @@ TEST_F(ScriptedPeer, NoRequestBeforeContactAndNoContactAfterIt) {
 }
 
 TEST_F(ScriptedPeer, TwoCopiesAreNotToldBeforeContact) {
-  const wire::Hello hello{1, KmeId("b"), KmeId("a"), instance, {}};
+  const wire::Hello hello{wire::kVersion, KmeId("b"), KmeId("a"), instance, {}};
   const auto alarms = [&] { return std::ranges::count(reports, "this_kme_cloned"); };
   for (const bool greeted : {false, true}) {
     if (greeted) say(hello);
+    ASSERT_FALSE(closed);
     say(wire::Goodbye{wire::GoodbyeReason::two_copies});
     EXPECT_TRUE(closed);
     EXPECT_EQ(pool().link, LinkState::down);

@@ -324,9 +324,11 @@ TEST(StatusText, TellsThePathsOfARelayedPoolApart) {
   relay.routes.resize(1);
   control::RelayRouteStatus& route = relay.routes[0];
   route.paths = 3;
-  route.paths_found = 2;
-  EXPECT_THAT(to_text(relay),
-              HasSubstr("of 3 paths without a node in common, with enough key on every link, there are 2\n"));
+  route.reason = "no path";
+  EXPECT_THAT(to_text(relay), HasSubstr("  NOTHING IS RELAYED  reason no path\n"));
+  EXPECT_EQ(judge(relay), ExitCode::degraded);
+  route.reason.clear();
+  EXPECT_EQ(judge(relay), ExitCode::ok);
   route.links = {{.from = "kme-a", .to = "kme-b", .path = 1}, {.from = "kme-a", .to = "kme-d", .path = 2}};
   EXPECT_THAT(to_text(relay),
               AllOf(HasSubstr("  path 1  link kme-a to kme-b"), HasSubstr("  path 2  link kme-a to kme-d")));

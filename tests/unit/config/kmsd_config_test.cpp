@@ -230,6 +230,12 @@ TEST(KmsdConfig, RefusesMorePathsThanCanBegin) {
   EXPECT_EQ(both->peer_kmes.at(2).relay_paths, 2U);
   EXPECT_THAT(problems_of(relayed(second, "relay_stock_bit = 8192\nrelay_paths = 3\n")),
               HasSubstr("are [[link]]s with 2"));
+  // The pool with kme-e may hold relayed key, unless each key takes some of the link.
+  const std::string fed = with(second, "saes = []\n", "saes = []\nrelay_stock_bit = 8192\n");
+  EXPECT_THAT(problems_of(relayed(fed, "relay_stock_bit = 8192\nrelay_paths = 2\n")), HasSubstr("is one [[link]]"));
+  const auto combined =
+      relayed(with(fed, "saes = []\n", "saes = []\ncombiner = \"xor\"\n"), "relay_stock_bit = 8192\nrelay_paths = 2\n");
+  EXPECT_TRUE(combined.has_value()) << problems_of(combined);
   EXPECT_THAT(problems_of(relayed("[[peer_kme]]\nid = \"kme-c\"", "relay_stock_bit = 8192\nrelay_paths = 2\n")),
               HasSubstr("is one [[link]]"));
   EXPECT_THAT(problems_of(relayed(second, "relay_paths = 2\n")), HasSubstr("has no meaning without relay_stock_bit"));

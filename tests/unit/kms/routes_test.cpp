@@ -110,5 +110,33 @@ TEST_F(RoutesOfALine, AsManyPathsAsTheBlockHasSharesOrNone) {
   EXPECT_EQ(routes.find(to_c).paths, 2U);
 }
 
+// An administrator has to find the node where something is to be done.
+TEST_F(RoutesOfALine, SayWhichLinkOrNodeLacks) {
+  const KmeId d("d");
+  TimePoint now;
+  std::uint64_t sequence = 1;
+  const auto told = [&](bool b_trusted, std::vector<wire::Neighbour> of_b, std::vector<wire::Neighbour> of_c) {
+    now += kStateInterval;
+    ++sequence;
+    states.receive({kB, sequence, 0, b_trusted, std::move(of_b)}, now);
+    states.receive({kC, sequence, 0, false, std::move(of_c)}, now);
+    return routes.missing(to_c);
+  };
+  const wire::Neighbour a{kA, true, false, 100'000};
+  const wire::Neighbour b{kB, true, false, 100'000};
+  const wire::Neighbour c{kC, true, false, 100'000};
+  EXPECT_EQ(told(true, {a, c}, {b}), "");
+  EXPECT_EQ(told(false, {a, c}, {b}), "b is no trusted node");
+  EXPECT_EQ(told(true, {a, {kC, true, false, 64}}, {b}), "the link b to c has too little key, 512 bit");
+  EXPECT_EQ(told(true, {a, c}, {{kB, false, false, 100'000}}), "the link b to c is down");
+  EXPECT_EQ(told(true, {a, c}, {}), "the link b to c is down");
+  EXPECT_EQ(told(true, {a}, {{d, true, false, 1}}), "no node tells of a way to c");
+  EXPECT_EQ(told(true, {a, {d, true, false, 100'000}}, {{d, true, false, 1}}), "nothing is heard of d");
+  to_c.relay_paths = 2;
+  EXPECT_EQ(told(true, {a, c}, {b}), "the nodes tell of no further one");
+  site.config.relay.routes = {{kC, {kB, d}}};
+  EXPECT_EQ(told(true, {a, c}, {b}), "there is no link b to d");
+}
+
 }  // namespace
 }  // namespace quipu::kms

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kmsd/status.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 namespace quipu::kmsd {
 namespace {
@@ -128,10 +128,15 @@ TEST(KmsStatus, SaysWhyNothingIsRelayedIntoAPool) {
   kms::RelayRouteStatus route;
   route.peer = pool().peer;
   route.paths = 1;
+  EXPECT_EQ(told(route), "") << "it has what it shall have";
+  route.starved = true;
   EXPECT_EQ(told(route), "no path over trusted nodes has enough key on every link");
+  route.missing = "the link b to c is down";
+  EXPECT_EQ(told(route), "no path over trusted nodes has enough key on every link: the link b to c is down");
+  EXPECT_EQ(make_relay_status(KmeId("a"), {.routes = {route}}, {}).routes.at(0).reason, told(route));
   route.paths = 3;
   route.paths_found = 2;
-  EXPECT_THAT(told(route), testing::EndsWith("2 of 3"));
+  EXPECT_THAT(told(route), testing::HasSubstr("of 3 paths over trusted nodes, without a node in common, 2 have"));
   route.links.push_back({KmeId("a"), KmeId("b"), 1, 4'096, false});
   EXPECT_EQ(told(route), "");
   route.failing = true;
