@@ -437,15 +437,29 @@ etsi::Status Association::status_reply(const SaeId& master, const SaeId& slave) 
   return status;
 }
 
+LinkState Association::link_state() const {
+  if (m_availability.refused() || m_contact.peer_is_cloned()) return LinkState::refused;
+  if (!m_link.connected()) return LinkState::down;
+  return m_link.up() ? LinkState::up : LinkState::contacting;
+}
+
+// Connections that are made after copies were seen end at once, for reasons that tell nothing of it.
+std::string Association::link_reason() const {
+  if (m_availability.refused())
+    return "two copies of this KME are running, and both are refused: stop one of them for good, then restart the "
+           "other";
+  if (m_contact.peer_is_cloned())
+    return "two copies of the peer KME are running, and both are refused: stop one of them for good, then restart the "
+           "other";
+  return m_link.reason_down();
+}
+
 PoolStatus Association::status(WallTime wall, TimePoint now) const {
   const std::uint32_t size_bits = m_site.config.limits.key_size_bits;
   PoolStatus status;
   status.peer = m_config.id;
-  if (m_availability.refused())
-    status.link = LinkState::refused;
-  else if (m_link.connected())
-    status.link = m_link.up() ? LinkState::up : LinkState::contacting;
-  status.link_reason = m_link.reason_down();
+  status.link = link_state();
+  status.link_reason = link_reason();
   status.contacted = m_availability.contacted();
   status.serving = m_availability.serving(now);
   status.books = m_pool.books();

@@ -121,6 +121,8 @@ class Association {
 
  private:
   Result<void> close_dead_leases();
+  LinkState link_state() const;
+  std::string link_reason() const;
 
   // By the message's kind; each handler asks for what it needs.
   Result<void> dispatch(const wire::Hello& m) { return m_contact.receive(m); }

@@ -93,6 +93,7 @@ Result<void> ContactExchange::receive(const wire::Hello& message) {
 Result<bool> ContactExchange::admit_run() {
   const std::optional<InstanceId> before = m_pool.peer_instance();
   QUIPU_TRY_ASSIGN(const bool retired, m_pool.is_retired(m_claimed));
+  m_peer_is_cloned = retired;
   if (!retired) {
     if (before == m_claimed) return true;
     m_peer_restarted = true;

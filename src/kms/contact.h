@@ -42,6 +42,9 @@ class ContactExchange {
   // Whether the peer's Contact has come on this connection, with our nonce: its run is alive.
   bool peer_is_alive() const { return m_step > Step::contact; }
 
+  // Two copies of the peer run, and both are refused: until a run comes that is none of them.
+  bool peer_is_cloned() const { return m_peer_is_cloned; }
+
   // Once after each contact: whether the peer's run is another one than at the contact before. A connection that ended
   // between the two does not count.
   bool take_peer_restarted() { return std::exchange(m_peer_restarted, false); }
@@ -72,6 +75,7 @@ class ContactExchange {
   wire::Nonce m_nonce{};
   InstanceId m_claimed;  // by the peer's Hello
   bool m_peer_restarted = false;
+  bool m_peer_is_cloned = false;
   BlockDigest m_digest{};  // of our inventory, as sent
   // As sent and received, and not merged yet.
   std::set<BlockId> m_listed;

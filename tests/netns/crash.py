@@ -218,9 +218,12 @@ class Kme:
             raise AssertionError(f"quipu-kmsd {self.letter} is out of service:\n{self.log()[-4000:]}")
         return True
 
-    def stock_bits(self):
+    def pool(self):
         status = self.control.ask("status")
-        return status["result"]["pools"][0]["stock_bits"] if status else -1
+        return status["result"]["pools"][0] if status else {"stock_bits": -1, "km_link_reason": ""}
+
+    def stock_bits(self):
+        return self.pool()["stock_bits"]
 
     # --- its disk ---
 
@@ -413,5 +416,7 @@ class Story:
             load.stop()
             load.join()
             shutil.rmtree(clone.folder)
+        reason = self.b.pool()["km_link_reason"]
+        assert "two copies of the peer KME are running" in reason, reason
         self.a.kill()
         self.a.start()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One rule each, between two sites: what is refused, what waits, what ends.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "kms/delivery.h"
@@ -364,6 +365,12 @@ TEST_F(Rules, ACloneIsNoticedAndBothCopiesRefused) {
   world.connect(copy, kB);
   world.settle();
   EXPECT_EQ(reported("this_kme_cloned"), 2);
+  // A refused copy that calls again takes nothing back of what its site and the one that refused it say.
+  world.connect(kA, kB);
+  world.settle();
+  EXPECT_EQ(world.pool(kB, kA).link, LinkState::refused);
+  EXPECT_THAT(world.pool(kB, kA).link_reason, testing::HasSubstr("two copies of the peer KME"));
+  EXPECT_THAT(world.pool(kA, kB).link_reason, testing::HasSubstr("two copies of this KME"));
   EXPECT_EQ(world.enc_keys(copy, "sae-a", "sae-b")->error(), 503U);
   // That says it: what the refused do not serve for half a minute is no further alarm.
   EXPECT_EQ(reported("pool_stopped"), 0);
@@ -374,6 +381,8 @@ TEST_F(Rules, ACloneIsNoticedAndBothCopiesRefused) {
   world.kill(kA);
   world.start(kA);
   contact();
+  EXPECT_EQ(world.pool(kB, kA).link, LinkState::up);
+  EXPECT_EQ(world.pool(kB, kA).link_reason, "");
   EXPECT_TRUE(world.enc_keys(kA, "sae-a", "sae-b")->ok());
 }
 
