@@ -40,11 +40,13 @@ KmeConfig read_kme(const Section& section) {
   kme.id = KmeId(read_id(section, "id"));
   kme.id_position = section.position_of("id");
   kme.store = section.parsed("store", parse_absolute_path, "an absolute path").value_or("");
+  kme.store_position = section.position_of("store");
   kme.store_key_file = section.file("store_key_file");
   kme.previous_store_key_file = section.file("previous_store_key_file");
   kme.audit_keep_days = unsigned_value(section, "audit_keep_days");
   kme.control_socket =
       section.parsed("control_socket", parse_socket_path, "an absolute path of at most 107 octets").value_or("");
+  kme.control_socket_position = section.position_of("control_socket");
   kme.log_level = read_log_level(section);
   return kme;
 }
@@ -285,6 +287,7 @@ void read_relay(const Section& root, KmsdConfig& config) {
     config.relay.trusted_node = section->boolean("trusted_node").value_or(false);
     config.relay.entropy_source =
         section->parsed("entropy_source", parse_absolute_path, "an absolute path").value_or("");
+    config.relay.entropy_source_position = section->position_of("entropy_source");
     if (!config.relay.entropy_source.empty() &&
         std::ranges::all_of(config.peer_kmes, [](const PeerKmeConfig& peer) { return peer.relay_stock_bit == 0; }))
       section->add("entropy_source", "nothing is made of it: no [[peer_kme]] has a relay_stock_bit",

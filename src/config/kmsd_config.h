@@ -20,10 +20,12 @@ struct KmeConfig {
   KmeId id{};
   Position id_position{};
   std::string store{};  // database file
+  Position store_position{};
   FileName store_key_file{};
   FileName previous_store_key_file{};  // without a name: none
   std::uint32_t audit_keep_days = 0;
   std::string control_socket{};
+  Position control_socket_position{};
   LogLevel log_level = LogLevel::info;
 
   bool operator==(const KmeConfig&) const = default;
@@ -114,6 +116,7 @@ struct RelayConfig {
   bool trusted_node = false;
   std::vector<RelayRouteConfig> routes{};
   std::string entropy_source{};  // a device or FIFO; empty: none but the kernel
+  Position entropy_source_position{};
 
   bool operator==(const RelayConfig&) const = default;
 };

@@ -17,7 +17,20 @@ constexpr int kChunksAtOnce = 16;      // between which nothing else is done
 constexpr Duration kInterval = std::chrono::milliseconds(50);
 constexpr Duration kOpenAgain = std::chrono::seconds(1);
 
+Result<void> check_kind(const std::string& path, mode_t mode) {
+  if (S_ISCHR(mode) || S_ISFIFO(mode)) return {};
+  return fail(Errc::unsupported, path + " is neither a character device nor a FIFO");
+}
+
 }  // namespace
+
+Result<void> EntropyReader::check(const std::string& path) {
+  struct stat about{};
+  if (::lstat(path.c_str(), &about) != 0) return fail_system(path);
+  QUIPU_TRY(check_kind(path, about.st_mode));
+  if (::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) != 0) return fail_system(path);
+  return {};
+}
 
 EntropyReader::EntropyReader(net::Loop& loop, std::string path, Events events, LogSink& log)
     : m_path(std::move(path)), m_events(std::move(events)), m_log(log), m_chunk(kChunk), m_timer(loop, [this] {
@@ -50,8 +63,7 @@ Result<void> EntropyReader::open() {
   if (!fd) return fail_system(m_path);
   struct stat about{};
   if (::fstat(fd.get(), &about) != 0) return fail_system(m_path);
-  if (!S_ISCHR(about.st_mode) && !S_ISFIFO(about.st_mode))
-    return fail(Errc::unsupported, m_path + " is neither a character device nor a FIFO");
+  QUIPU_TRY(check_kind(m_path, about.st_mode));
   m_fd = std::move(fd);
   m_open = true;
   return {};

@@ -27,6 +27,9 @@ class EntropyReader {
   EntropyReader(const EntropyReader&) = delete;
   EntropyReader& operator=(const EntropyReader&) = delete;
 
+  // Whether `path` is such a source, and may be read. It is not opened: who writes to a FIFO would take notice.
+  static Result<void> check(const std::string& path);
+
   // There may be room again.
   void wake();
 

@@ -49,7 +49,7 @@ config::Problem problem_of(const driver::CheckRefusal& refusal, const config::Li
   return {link.driver_position, where + ".driver", refusal.reason, {}};
 }
 
-void check_link(const DriverFiles& files, const config::LinkConfig& link, const std::string& where, LinkCheck& out) {
+void check_link(const DriverFiles& files, const config::LinkConfig& link, const std::string& where, Findings& out) {
   if (auto problem = find_no_driver(files, link, where)) return out.problems.push_back(*std::move(problem));
   const auto checked = driver::check_driver(host_config(files, link));
   if (!checked) return out.problems.push_back(problem_of(checked.error(), link, where));
@@ -61,8 +61,8 @@ void check_link(const DriverFiles& files, const config::LinkConfig& link, const 
 
 }  // namespace
 
-LinkCheck check_links(const DriverFiles& files, const std::vector<config::LinkConfig>& links) {
-  LinkCheck out;
+Findings check_links(const DriverFiles& files, const std::vector<config::LinkConfig>& links) {
+  Findings out;
   for (std::size_t i = 0; i < links.size(); ++i)
     check_link(files, links[i], fmt::format("link[{}]", i + 1), out);
   return out;

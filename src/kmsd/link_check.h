@@ -5,18 +5,13 @@
 #include <vector>
 
 #include "config/kmsd_config.h"
+#include "kmsd/findings.h"
 #include "kmsd/links.h"
 
 namespace quipu::kmsd {
 
-struct LinkCheck {
-  std::vector<config::Problem> problems;
-  // What could not be checked, each with its place and why.
-  std::vector<config::Problem> notes;
-};
-
 // Starts each link's driver, in its sandbox, and asks it about its options. Blocks; no device is touched, so the daemon
 // may be using them.
-LinkCheck check_links(const DriverFiles& files, const std::vector<config::LinkConfig>& links);
+Findings check_links(const DriverFiles& files, const std::vector<config::LinkConfig>& links);
 
 }  // namespace quipu::kmsd

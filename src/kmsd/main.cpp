@@ -9,6 +9,7 @@
 #include "kmsd/event_names.h"
 #include "kmsd/kmsd.h"
 #include "kmsd/link_check.h"
+#include "kmsd/machine_check.h"
 #include "kmsd/out_of_service.h"
 #include "service/notify.h"
 #include "service/program.h"
@@ -33,18 +34,20 @@ std::optional<int> read_options(int argc, char** argv, Options& options) {
   CLI::App app("The key management system of one Quipu site (ETSI GS QKD 014)", "quipu-kmsd");
   app.add_option("--config", options.file, "Configuration file")->capture_default_str();
   app.add_flag("--check", options.check,
-               "Read the configuration and every file it names, ask the drivers about their options (no device is "
-               "touched), say what is wrong, and end: 0 when all is good, 5 when not");
+               "Read the configuration and every file it names, look at the store, the control socket and the entropy "
+               "source, ask the drivers about their options (nothing is changed, no device is touched), say what is "
+               "wrong, and end: 0 when all is good, 5 when not");
   return service::parse_options(app, argc, argv);
 }
 
-int check(const kmsd::Configuration& configuration) {
+int check(kmsd::Configuration configuration, const service::UnitUser* reader) {
   const config::KmsdConfig& values = configuration.values;
-  const kmsd::LinkCheck links = kmsd::check_links(kmsd::find_driver_files(), values.links);
-  for (const config::Problem& note : links.notes)
+  kmsd::Findings found = kmsd::check_links(kmsd::find_driver_files(), values.links);
+  kmsd::check_machine(configuration, reader, found);
+  for (const config::Problem& note : found.notes)
     std::printf("%s\n", note.text(configuration.file).c_str());
-  if (!links.problems.empty())
-    return complain(config::to_error(configuration.file, links.problems), service::kExitConfigurationInvalid);
+  if (!found.problems.empty())
+    return complain(config::to_error(configuration.file, found.problems), service::kExitConfigurationInvalid);
   const auto notes =
       service::check_certificates(configuration.file, kmsd::certificates_of(configuration), service::wall_now());
   if (!notes) return complain(notes.error(), service::kExitConfigurationInvalid);
@@ -115,12 +118,13 @@ int main(int argc, char** argv) {
   if (const auto code = read_options(argc, argv, options)) return *code;
   if (const auto ready = options.check ? service::prepare_for_check() : service::prepare_for_secrets(); !ready)
     return complain(ready.error(), service::kExitFailure);
-  const auto reader = options.check ? service::UnitUser::find(config::kKmsdUnit, options.file) : std::nullopt;
-  auto configuration = kmsd::load_configuration(options.file, reader ? &*reader : nullptr);
+  const auto user = options.check ? service::UnitUser::find(config::kKmsdUnit, options.file) : std::nullopt;
+  const service::UnitUser* const reader = user ? &*user : nullptr;
+  auto configuration = kmsd::load_configuration(options.file, reader);
   if (!configuration)
     return complain(configuration.error(),
                     options.check ? service::kExitConfigurationInvalid : service::exit_code_of(configuration.error()));
-  if (options.check) return check(*configuration);
+  if (options.check) return check(*std::move(configuration), reader);
   auto signals = service::SignalSource::create();
   if (!signals) return complain(signals.error(), service::kExitFailure);
   return run(*std::move(configuration), *std::move(signals));

@@ -26,6 +26,10 @@ struct ControlServerOptions {
   std::size_t max_clients = 16;
 };
 
+// Errc::conflict when another kind of file stands where a daemon would make its control socket, which would keep it
+// from starting. What a running daemon has there is as it should be.
+Result<void> check_socket_path(const std::string& path);
+
 // Never blocks: one descriptor to watch, one call when it is readable. Read verbs answer whoever may open the socket,
 // write verbs root and the daemon's own user (SO_PEERCRED). A client that sends a line beyond kMaxRequestSize is
 // closed; one that does not take its replies is read no further; where there are too many, the oldest that waits for

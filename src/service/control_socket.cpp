@@ -11,6 +11,8 @@
 #include <array>
 #include <cstring>
 
+#include "service/control_server.h"
+
 namespace quipu::service {
 namespace {
 
@@ -27,13 +29,20 @@ Result<sockaddr_un> address_of(const std::string& path) {
   return address;
 }
 
-Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
+// False when there is nothing.
+Result<bool> is_socket(const std::string& path) {
   struct stat status{};
   if (::lstat(path.c_str(), &status) != 0) {
-    if (errno == ENOENT) return {};
+    if (errno == ENOENT) return false;
     return fail_system(path);
   }
   if (!S_ISSOCK(status.st_mode)) return fail(Errc::conflict, path + ": stands there and is no socket; move it away");
+  return true;
+}
+
+Result<void> remove_stale(const std::string& path, const sockaddr_un& address) {
+  QUIPU_TRY_ASSIGN(const bool there, is_socket(path));
+  if (!there) return {};
   const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe) return fail_system("socket");
   if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 || errno == EAGAIN)
@@ -54,6 +63,11 @@ void give_to_group(const std::string& path, const std::string& group, LogSink& l
 }
 
 }  // namespace
+
+Result<void> check_socket_path(const std::string& path) {
+  QUIPU_TRY(is_socket(path));
+  return {};
+}
 
 Result<UniqueFd> listen_at(const std::string& path, const std::string& group, LogSink& log) {
   QUIPU_TRY_ASSIGN(const sockaddr_un address, address_of(path));

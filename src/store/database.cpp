@@ -44,6 +44,14 @@ Result<std::string> with_real_folder(const std::filesystem::path& path) {
   return (folder / path.filename()).string();
 }
 
+// What means something else there, escaped.
+std::string in_uri(std::string_view path) {
+  std::string out;
+  for (const char c : path)
+    out += c == '%' || c == '?' || c == '#' ? fmt::format("%{:02x}", c) : std::string(1, c);
+  return out;
+}
+
 }  // namespace
 
 void Database::Close::operator()(sqlite3* connection) const {
@@ -80,15 +88,28 @@ Error Database::error(int code, std::string_view what) const {
   }
 }
 
-Result<void> Database::open(const std::string& path) {
-  QUIPU_TRY(create_private(path));
-  QUIPU_TRY_ASSIGN(m_path, with_real_folder(path));
+Result<void> Database::connect(const std::string& name, int flags) {
   sqlite3* connection = nullptr;
-  constexpr int kFlags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW;
-  const int code = ::sqlite3_open_v2(m_path.c_str(), &connection, kFlags, counting_vfs());
+  constexpr int kAlways = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_NOFOLLOW;
+  const int code = ::sqlite3_open_v2(name.c_str(), &connection, flags | kAlways, counting_vfs());
   m_connection.reset(connection);
   if (code != SQLITE_OK) return std::unexpected(error(code, "open"));
   ::sqlite3_extended_result_codes(connection, 1);
+  return {};
+}
+
+Result<void> Database::open_unchanged(const std::string& path) {
+  QUIPU_TRY_ASSIGN(m_path, with_real_folder(path));
+  QUIPU_TRY(connect("file:" + in_uri(m_path) + "?immutable=1", SQLITE_OPEN_READONLY | SQLITE_OPEN_URI));
+  for (const char* const pragma : {"PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON"})
+    QUIPU_TRY(execute(pragma));
+  return {};
+}
+
+Result<void> Database::open(const std::string& path) {
+  QUIPU_TRY(create_private(path));
+  QUIPU_TRY_ASSIGN(m_path, with_real_folder(path));
+  QUIPU_TRY(connect(m_path, SQLITE_OPEN_READWRITE));
   for (const char* const pragma : kPragmas)
     QUIPU_TRY(execute(pragma));
   return {};

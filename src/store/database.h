@@ -85,6 +85,10 @@ class Database {
   // The file is this process's alone from here on, and has a WAL: Errc::busy when another has it open.
   Result<void> begin_wal();
 
+  // Opens `path` to be read as it is, whoever has it open: without its write-ahead log, and without a lock or a
+  // companion of its own. What is read while another writes may be damaged.
+  Result<void> open_unchanged(const std::string& path);
+
   const std::string& path() const { return m_path; }
 
   // A statement; prepared at its first use, kept for the next. `sql` is a literal, and never in use twice at a time.
@@ -99,6 +103,9 @@ class Database {
   Error error(int code, std::string_view what) const;
 
  private:
+  // `name`: a file, or a URI.
+  Result<void> connect(const std::string& name, int flags);
+
   struct Close {
     void operator()(sqlite3* connection) const;
   };

@@ -110,6 +110,23 @@ Result<std::int64_t> read_pragma(Database& database, const char* sql) {
   return row ? query.integer(0) : 0;
 }
 
+constexpr auto kVersion = static_cast<std::int64_t>(kMigrations.size());
+
+// 0: of an empty file.
+Result<std::int64_t> read_version(Database& database) {
+  QUIPU_TRY_ASSIGN(const std::int64_t application, read_pragma(database, "PRAGMA application_id"));
+  QUIPU_TRY_ASSIGN(const std::int64_t version, read_pragma(database, "PRAGMA user_version"));
+  QUIPU_TRY_ASSIGN(const std::int64_t tables, read_pragma(database, "SELECT count(*) FROM sqlite_schema"));
+  const bool fresh = application == 0 && version == 0 && tables == 0;
+  if (!fresh && application != kApplicationId)
+    return fail(Errc::unsupported, "the file is a database of another program; name another file as the store");
+  if (version < 0 || version > kVersion)
+    return fail(Errc::unsupported,
+                fmt::format("the store is of version {}, this program knows {}; install the release that wrote it",
+                            version, kVersion));
+  return version;
+}
+
 // One table at a time: the whole file can only be checked with all of its tables. The free pages are checked with the
 // schema. The index of the chunks is compared with them, for what it does not name is never erased; that of the blocks'
 // records, of which there may be millions, shows damage when it is used.
@@ -133,23 +150,13 @@ Result<void> check(Database& database) {
   return fail(Errc::storage, where + " is damaged");
 }
 
-Result<void> refuse_foreign(Database& database) {
-  QUIPU_TRY_ASSIGN(const std::int64_t application, read_pragma(database, "PRAGMA application_id"));
-  QUIPU_TRY_ASSIGN(const std::int64_t version, read_pragma(database, "PRAGMA user_version"));
-  QUIPU_TRY_ASSIGN(const std::int64_t tables, read_pragma(database, "SELECT count(*) FROM sqlite_schema"));
-  const bool fresh = application == 0 && version == 0 && tables == 0;
-  if (!fresh && application != kApplicationId)
-    return fail(Errc::unsupported, "the file is a database of another program; name another file as the store");
-  return {};
+Result<bool> is_current(Database& database) {
+  QUIPU_TRY_ASSIGN(const std::int64_t version, read_version(database));
+  return version == kVersion;
 }
 
 Result<void> migrate(Database& database) {
-  QUIPU_TRY_ASSIGN(const std::int64_t version, read_pragma(database, "PRAGMA user_version"));
-  constexpr auto kVersion = static_cast<std::int64_t>(kMigrations.size());
-  if (version < 0 || version > kVersion)
-    return fail(Errc::unsupported,
-                fmt::format("the store is of version {}, this program knows {}; install the release that wrote it",
-                            version, kVersion));
+  QUIPU_TRY_ASSIGN(const std::int64_t version, read_version(database));
   if (version == kVersion) return {};
   QUIPU_TRY_ASSIGN(SqlTransaction transaction, SqlTransaction::begin(database));
   for (auto step = static_cast<std::size_t>(version); step < kMigrations.size(); ++step)

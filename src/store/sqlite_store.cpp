@@ -77,7 +77,7 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, 
                                                        std::optional<Secret<32>> previous_key) {
   auto connection = std::make_unique<Connection>(rng);
   QUIPU_TRY(connection->database.open(path));
-  if (auto ours = refuse_foreign(connection->database); !ours) return fail_at(path, std::move(ours).error());
+  if (const auto current = is_current(connection->database); !current) return fail_at(path, current.error());
   QUIPU_TRY(connection->database.begin_wal());
   // Before anything is written: the disk may be full of it.
   Backup::discard(connection->database);

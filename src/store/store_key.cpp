@@ -77,14 +77,14 @@ std::unexpected<Error> both_needed() {
               "one's file as kme.store_key_file, and the old one's as kme.previous_store_key_file");
 }
 
-}  // namespace
+// What a store needs of keys that fit it.
+enum class Fit : std::uint8_t { marked, changing, to_be_marked };
 
-Result<bool> seal_with(Database& database, Sealer& sealer) {
-  QUIPU_TRY_ASSIGN(const auto marks, read_marks(database));
+Result<Fit> fit_of(const std::optional<Marks>& marks, const Sealer& sealer) {
   if (marks && sealer.is_check(marks->current)) {
-    if (!marks->previous) return false;
+    if (!marks->previous) return Fit::marked;
     if (!sealer.is_previous_check(*marks->previous)) return both_needed();
-    return true;
+    return Fit::changing;
   }
   if (marks && !sealer.is_previous_check(marks->current)) {
     if (marks->previous && sealer.is_check(*marks->previous)) return both_needed();
@@ -92,6 +92,21 @@ Result<bool> seal_with(Database& database, Sealer& sealer) {
   }
   // Back to the key of before, too, where a change to another one was interrupted.
   if (marks && marks->previous && !sealer.is_check(*marks->previous)) return both_needed();
+  return Fit::to_be_marked;
+}
+
+}  // namespace
+
+Result<void> check_fits(Database& database, const Sealer& sealer) {
+  QUIPU_TRY_ASSIGN(const auto marks, read_marks(database));
+  QUIPU_TRY(fit_of(marks, sealer));
+  return {};
+}
+
+Result<bool> seal_with(Database& database, Sealer& sealer) {
+  QUIPU_TRY_ASSIGN(const auto marks, read_marks(database));
+  QUIPU_TRY_ASSIGN(const Fit fit, fit_of(marks, sealer));
+  if (fit != Fit::to_be_marked) return fit == Fit::changing;
   QUIPU_TRY(mark(database, sealer, marks));
   return marks.has_value();
 }

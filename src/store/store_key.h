@@ -13,6 +13,9 @@ namespace quipu::store {
 // was interrupted and one of its keys is missing. An error leaves the store as it was.
 Result<bool> seal_with(Database& database, Sealer& sealer);
 
+// Whether it would, without a change to the store.
+Result<void> check_fits(Database& database, const Sealer& sealer);
+
 // How far wrapping anew has come.
 struct Rewrapped {
   std::int64_t row = 0;       // of the last chunk

@@ -3,6 +3,7 @@
 """Two KMEs with certificates of `quipu pki`, in one network namespace: whom they take each other and an application for, and
 what `quipu-kmsd --check` says of a configuration that cannot work."""
 
+import os
 import pathlib
 import socket
 import ssl
@@ -169,6 +170,55 @@ class Check(Kms):
         done = self.check()
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("good, 1 link(s), 1 peer KME(s)", done.stdout)
+
+    def refusal(self, old, new):
+        """What is said of it, and nothing else."""
+        done = self.check(old, new)
+        self.assertEqual(done.returncode, CONFIG_INVALID, done.stdout)
+        return done.stderr
+
+    def test_a_store_that_the_key_does_not_open(self):
+        """Stopped and running: it is not touched, and no word of it is printed where it opens."""
+        sock = self.folder / "a.sock"
+        log = self.folder / "a.log"
+        with log.open("w") as out:
+            process = subprocess.Popen([PROGRAMS / "quipu-kmsd", "--config", self.folder / "a.toml"], stderr=out)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        wait_until(sock.exists, "the KMS runs")
+        run(PROGRAMS / "quipu", "genpsk", "--out", self.folder / "other.key")
+        other = ("/store.key", "/other.key")
+        self.assertEqual(self.check().returncode, 0, "with the store open")
+        process.terminate()
+        process.wait()
+        before = (self.folder / "a.db").read_bytes()
+        self.assertRegex(self.refusal(*other), r"changed\.toml:4:1: kme\.store_key_file: .*a\.db: the store was sealed with another store key; ")
+        self.assertEqual(self.check().returncode, 0)
+        self.assertEqual((self.folder / "a.db").read_bytes(), before)
+        self.assertEqual(sorted(file.name for file in self.folder.glob("a.db*")), ["a.db"])
+        (self.folder / "a.db").write_bytes(b"x" * 8192)
+        self.assertRegex(self.refusal("", ""), r"changed\.toml:3:1: kme\.store: .*a\.db: .*not a database")
+
+    def test_what_stands_where_the_control_socket_is_made(self):
+        (self.folder / "a.sock").write_text("")
+        self.assertRegex(self.refusal("", ""), r"changed\.toml:5:1: kme\.control_socket: .*a\.sock: stands there and is no socket; move it away")
+
+    def test_a_source_of_entropy(self):
+        relayed = ('saes = ["sae-b"]\n', 'saes = ["sae-b"]\nrelay_stock_bit = 65536\n[relay]\nentropy_source = "{folder}/source"\n'
+                   '[[peer_kme]]\nid = "kme-c"\naddress = "127.0.0.1:8022"\nsaes = ["sae-c"]\n')
+        relayed = (relayed[0], relayed[1].format(folder=self.folder))
+        file = self.folder / "a.toml"
+        text = file.read_text()
+        file.write_text(text + '[[link]]\nname = "a-c"\npeer_kme = "kme-c"\ndriver = "sim"\nallow_simulated = true\n'
+                        '[link.options]\nrole = "alice"\nfibre = "127.0.0.1:8031"\n')
+        source = self.folder / "source"
+        where = r"changed\.toml:24:1: relay\.entropy_source: .*/source"
+        self.assertRegex(self.refusal(*relayed), where + ": No such file or directory; no block is made for relay without it: name ")
+        source.write_text("")
+        self.assertRegex(self.refusal(*relayed), where + " is neither a character device nor a FIFO; ")
+        source.unlink()
+        os.mkfifo(source)
+        self.assertEqual(self.check(*relayed).returncode, 0)
 
     def test_certificates_of_another_authority(self):
         run(PROGRAMS / "quipu", "pki", "ca", self.folder / "other")
