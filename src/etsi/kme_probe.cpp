@@ -80,8 +80,23 @@ void KmeProbe::answered(Result<ProbeReply> reply) {
     return;
   }
   m_any_answer = true;
+  if (reply->http_status == 401 || reply->http_status == 403) tell_unknown(step.kme, reply->http_status);
   if (reply->http_status == 200) m_report.took[method_of(step.check)].push_back(reply->took);
   step.judge(*reply);
+}
+
+// Once for each KME: such an answer comes to every question, and says nothing more.
+void KmeProbe::tell_unknown(ProbedKme kme, unsigned http_status) {
+  if (!m_unknown_at.insert(kme).second) return;
+  const bool own = kme == ProbedKme::own;
+  std::string names;
+  for (const std::string& name : own ? m_settings.names : m_settings.peer_names)
+    names += (names.empty() ? "\"" : ", \"") + name + "\"";
+  add("who asks", Verdict::note,
+      "HTTP " + std::to_string(http_status) + (own ? "" : " of the peer's KME") + ": the certificate names " +
+          (names.empty() ? "nobody" : names) + ", and the KME knows no such SAE, or not its pair with \"" +
+          (own ? m_settings.slave : m_settings.master).value() +
+          "\": have both registered there, or ask with the certificate of an SAE that is");
 }
 
 // Whatever status says, keys are asked for: some KMEs give keys and no status.

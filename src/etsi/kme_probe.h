@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,6 +37,9 @@ struct ProbeSettings {
   SaeId master;                          // who asks at the KME
   SaeId slave;                           // who asks at the other one
   KeyId unknown_id;                      // of no key
+  // That the certificates name which we ask under, here and at the other site: an SAE is known by one of them.
+  std::vector<std::string> names = {};
+  std::vector<std::string> peer_names = {};
 };
 
 enum class ProbedKme : std::uint8_t { own, peer };
@@ -112,6 +116,7 @@ class KmeProbe {
   void ask(std::string_view check, ProbedKme kme, Result<ClientRequest> request, Judge judge, bool wait = false);
   void ask_peer(std::string_view check, std::span<const Key> keys, HttpMethod method, bool wait, Judge judge);
 
+  void tell_unknown(ProbedKme kme, unsigned http_status);
   void judge_status(const ProbeReply& reply);
   void ask_by_post();
   void ask_by_get(const std::string& size_parameter);
@@ -139,8 +144,9 @@ class KmeProbe {
   std::deque<Step> m_steps;
   std::optional<Step> m_open;
   Found m_found;
-  std::vector<Key> m_keys;  // got one by one
-  std::vector<Key> m_two;   // got together
+  std::vector<Key> m_keys;           // got one by one
+  std::vector<Key> m_two;            // got together
+  std::set<ProbedKme> m_unknown_at;  // where we are nobody
   bool m_any_answer = false;
   bool m_concluded = false;
   ProbeReport m_report;

@@ -159,6 +159,32 @@ class KmsTest(program.ProgramTest):
         self.assertIn("no connection", done.stdout)
         self.assertIn("FAULT  status: no answer: ", done.stdout)
 
+    def test_a_certificate_of_another_authority(self):
+        self.quipu("pki", "ca", "other")
+        self.quipu("pki", "issue", "other", "sae-o")
+        other, site = self.folder / "other", self.site()
+        asked = ("kms", "test", site.url, "--slave", "sae-b", "--ca")
+        sae_a = self.credentials("", "sae-a")
+        done = self.quipu(*asked, other / "ca.pem", *sae_a, expect=program.DOWN)
+        self.assertRegex(done.stdout, rf"the peer's certificate: .*; look whether {other}/ca.pem \(--ca\) holds the authority of the "
+                         rf"KME's certificate, and whether the KME trusts that of {self.pki}/sae-a.pem \(--cert\)\n")
+        done = self.quipu(*asked, self.pki / "ca.pem", "--cert", other / "sae-o.pem", "--key", other / "sae-o.key", expect=program.DOWN)
+        self.assertRegex(done.stdout, rf"refused our certificate: .* trusts that of {other}/sae-o.pem \(--cert\)\n")
+        peer = ["--peer-url", self.site().url, *self.credentials("peer-", "sae-b"), "--peer-ca", other / "ca.pem"]
+        done = self.quipu(*asked, self.pki / "ca.pem", *sae_a, *peer, expect=program.DOWN)
+        self.assertRegex(done.stdout, rf"whether {other}/ca.pem \(--peer-ca\) holds .* {self.pki}/sae-b.pem \(--peer-cert\)\n")
+        done = self.quipu("kms", "test", site.url.replace("127.0.0.1", "localhost"), "--slave", "sae-b", "--ca", self.pki / "ca.pem",
+                          *sae_a, expect=program.DOWN)
+        self.assertIn("ismatch; name the KME in the URL as its certificate does\n", done.stdout)
+
+    def test_who_asks_is_unknown(self):
+        """Said once, however often the KME does."""
+        report = self.ask(Quirks(exhausted=401), peer=False, expect=program.DOWN)
+        (verdict, text), = self.verdicts(report, "who asks")
+        self.assertEqual(verdict, "note")
+        self.assertIn('HTTP 401: the certificate names "sae-a", and the KME knows no such SAE, or not its pair with "sae-b": ', text)
+        self.assertEqual(self.verdicts(self.ask(Quirks(exhausted=503), peer=False, expect=program.DOWN), "who asks"), [])
+
     def test_a_peer_whose_certificate_is_revoked_by_a_list_of_its_own_is_not_asked(self):
         self.quipu("pki", "revoke", "pki", "kme")
         own = self.site()

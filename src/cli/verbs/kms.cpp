@@ -26,6 +26,8 @@ constexpr Duration kPause = 100ms;  // before a key is asked for again
 struct Access {
   std::string url;
   net::TlsFiles files;
+  std::string_view ca_option = "--ca";
+  std::string_view certificate_option = "--cert";
 };
 
 struct Options {
@@ -35,7 +37,7 @@ struct Options {
   net::TlsFiles files;
   std::string slave;
   std::string master;
-  Access peer;
+  Access peer{.url = {}, .files = {}, .ca_option = "--peer-ca", .certificate_option = "--peer-cert"};
   int timeout_s = 10;
   bool as_json = false;
 };
@@ -48,7 +50,7 @@ class Kme {
     if (!url) return fail_at(access.url, std::move(url).error());
     auto context = net::TlsContext::load(access.files);
     if (!context) return std::unexpected(std::move(context.error().front().error));
-    return std::unique_ptr<Kme>(new Kme(loop, access.url, *std::move(url), *context));
+    return std::unique_ptr<Kme>(new Kme(loop, access, *std::move(url), *context));
   }
 
   Result<etsi::ProbeReply> ask(etsi::ClientRequest question, Duration timeout) {
@@ -61,7 +63,7 @@ class Kme {
       m_loop.stop();
     });
     m_loop.run();
-    if (!*reply) return std::unexpected(std::move(reply->error().error));
+    if (!*reply) return std::unexpected(advised(std::move(reply->error().error)));
     ++m_seen.answers;
     net::HttpResponse& got = **reply;
     return etsi::ProbeReply{got.status, std::move(got.content_type), std::move(got.body), net::Loop::now() - asked};
@@ -71,18 +73,17 @@ class Kme {
 
   const TestedKme& seen() const { return m_seen; }
 
-  // What our own certificate is for.
-  std::string own_name() const { return m_own_name; }
+  // Whom our own certificate names.
+  const std::vector<std::string>& own_names() const { return m_own_names; }
 
  private:
-  Kme(net::Loop& loop, const std::string& text, net::HttpsUrl url,
-      const std::shared_ptr<const net::TlsContext>& context)
+  Kme(net::Loop& loop, const Access& access, net::HttpsUrl url, const std::shared_ptr<const net::TlsContext>& context)
       : m_loop(loop),
+        m_access(access),
         m_url(std::move(url)),
-        m_seen{.url = text},
+        m_own_names(context->own().names()),
+        m_seen{.url = access.url},
         m_client(loop, {.server = m_url.server, .max_connections = 1}, context) {
-    const std::vector<std::string> names = context->own().names();
-    if (!names.empty()) m_own_name = names.front();
     m_client.on_connected([this](const net::PeerIdentity& server, const net::TlsAgreement& agreement) {
       ++m_seen.connections;
       m_seen.certificate = server;
@@ -90,9 +91,22 @@ class Kme {
     });
   }
 
+  // With what to look at where TLS did not come about.
+  Error advised(Error error) const {
+    if (error.code == Errc::authentication)
+      error.text += fmt::format(
+          "; look whether {} ({}) holds the authority of the KME's certificate, and whether the KME trusts that of {} "
+          "({})",
+          m_access.files.ca, m_access.ca_option, m_access.files.certificate, m_access.certificate_option);
+    else if (error.code == Errc::not_permitted)
+      error.text += "; name the KME in the URL as its certificate does";
+    return error;
+  }
+
   net::Loop& m_loop;
+  Access m_access;
   net::HttpsUrl m_url;
-  std::string m_own_name;
+  std::vector<std::string> m_own_names;
   TestedKme m_seen;
   net::HttpsClient m_client;
 };
@@ -145,6 +159,10 @@ Result<void> check_complete(const Options& options) {
   return {};
 }
 
+std::string first_of(const std::vector<std::string>& names) {
+  return names.empty() ? std::string() : names.front();
+}
+
 KeyId unknown_id() {
   crypto::SystemRng rng;
   std::array<std::uint8_t, 16> random{};
@@ -165,16 +183,18 @@ WallTime now() {
 // One KME of our site, with that of the other site if it is to be asked.
 Result<ExitCode> test_one(const Options& options, const std::string& url) {
   net::Loop loop;
-  QUIPU_TRY_ASSIGN(const auto own, Kme::open(loop, {url, options.files}));
+  QUIPU_TRY_ASSIGN(const auto own, Kme::open(loop, {.url = url, .files = options.files}));
   std::unique_ptr<Kme> peer;
   if (!options.peer.url.empty()) {
     QUIPU_TRY_ASSIGN(peer, Kme::open(loop, options.peer));
   }
   etsi::KmeProbe probe({.base = own->base(),
                         .peer_base = peer ? std::optional(peer->base()) : std::nullopt,
-                        .master = SaeId(options.master.empty() ? own->own_name() : options.master),
+                        .master = SaeId(options.master.empty() ? first_of(own->own_names()) : options.master),
                         .slave = SaeId(options.slave),
-                        .unknown_id = unknown_id()});
+                        .unknown_id = unknown_id(),
+                        .names = own->own_names(),
+                        .peer_names = peer ? peer->own_names() : std::vector<std::string>()});
   while (auto question = probe.next()) {
     if (question->wait) pause(loop);
     Kme& asked = question->kme == etsi::ProbedKme::own ? *own : *peer;
