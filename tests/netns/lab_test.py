@@ -20,7 +20,7 @@ from support import PROGRAMS, run, wait_until
 
 DEMO = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "lib" / "demo.py"
 ROOT = pathlib.Path("/var/lib/quipu-lab")
-OK, ERROR, DEGRADED = 0, 1, 3
+OK, ERROR, DEGRADED, DOWN = 0, 1, 3, 4
 
 
 class Laboratory(unittest.TestCase):
@@ -91,6 +91,31 @@ class Laboratory(unittest.TestCase):
         for site in self.sites:
             wait_until(lambda: "  IDLE  SIMULATED\n  reason nothing was sent" in (self.well(site) or ""), "the tunnel is idle and well")
         wait_until(self.ping, "the next packet opens it again")
+
+    def lab(self, *arguments):
+        """Exit code, and what was said."""
+        done = subprocess.run([PROGRAMS / "quipu", "lab", *arguments], capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_one_site_is_stopped_and_started(self):
+        """Its daemons alone, and what it left is there again. `lab status` tells of all laboratories of the machine."""
+        of_b = lambda: next(line for line in self.lab("status")[1].partition(f"laboratory {self.id}")[2].splitlines() if "site b" in line)
+        wait_until(self.ping, "the tunnel carries pings")
+        self.assertEqual(self.lab("stop", "b", self.id), (OK, ""))
+        self.assertIn(f"STOPPED, 'quipu lab start b {self.id}' starts it again; files in ", of_b())
+        code, told = self.lab("status")
+        self.assertEqual(code, DOWN)
+        self.assertIn(f"laboratory {self.id}: not all of its sites run\n  site a: ", told)
+        self.assertEqual(run("ip", "netns", "pids", self.sites[1]["network_namespace"]), "")
+        wait_until(lambda: "KM link DOWN" in self.status(self.sites[0])[1], "its peer misses it")
+        self.assertFalse(self.ping())
+        for arguments, said in (("stop b", f"site 'b' is stopped already: 'quipu lab start b {self.id}' starts it again"),
+                                ("stop z", f"laboratory '{self.id}' has no site 'z': its sites are a, b"),
+                                ("start a", f"site 'a' runs already: 'quipu lab stop a {self.id}' stops it")):
+            self.assertEqual(self.lab(*arguments.split(), self.id), (ERROR, f"quipu: {said}\n"))
+        self.assertEqual(self.lab("start", "b", self.id), (OK, ""))
+        self.assertIn("2 of 2 daemons run", of_b())
+        wait_until(self.ping, "the tunnel carries pings again")
 
     def test_the_kms_says_it_where_the_configuration_does_not(self):
         for site in self.sites:

@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <ctime>
+#include <thread>
 
+#include "cli/control_client.h"
 #include "cli/lab/topology.h"
 
 namespace quipu::cli::lab {
@@ -12,6 +14,7 @@ namespace {
 
 constexpr std::chrono::seconds kUpPatience{30};
 constexpr std::chrono::milliseconds kStopPatience{5000};
+constexpr std::chrono::milliseconds kAskAgain{20};
 
 std::int64_t boot_time_ns() {
   timespec now{};
@@ -78,6 +81,14 @@ Result<void> build(Run& run, const config::LabTopology& topology, const Programs
   return {};
 }
 
+// The last to be started first; the last of what it could not end is the error.
+Result<void> end_daemons(const Site& site) {
+  Result<void> outcome;
+  for (auto process = site.processes.rbegin(); process != site.processes.rend(); ++process)
+    if (auto ended = stop_process(*process, kStopPatience); !ended) outcome = std::move(ended);
+  return outcome;
+}
+
 // Ends and removes what it can; the last of what it could not is the error.
 Result<void> tear_down(const Run& run) {
   Result<void> outcome;
@@ -85,8 +96,7 @@ Result<void> tear_down(const Run& run) {
     if (!done) outcome = done;
   };
   for (const Site& site : run.sites)
-    for (auto process = site.processes.rbegin(); process != site.processes.rend(); ++process)
-      note(stop_process(*process, kStopPatience));
+    note(end_daemons(site));
   // What a crashed run did not come to save, and what others started there, would live on in a namespace without a
   // name.
   for (const Site& site : run.sites)
@@ -122,6 +132,39 @@ Error taken_back(const Run& run, Error failure) {
   else if (const std::string logs = keep_logs_only(run); !logs.empty())
     failure.text += "; the daemons' logs are in " + logs;
   return failure;
+}
+
+Result<Run> load_standing(const std::string& id, const std::filesystem::path& root) {
+  QUIPU_TRY_ASSIGN(Run run, load_run(id, root));
+  if (run.taken_down)
+    return fail(Errc::conflict, "laboratory '" + id + "' was taken down: 'quipu lab down " + id +
+                                    "' removes its files, 'quipu lab up " + id + "' makes it anew then");
+  return run;
+}
+
+Result<Site*> find_site(Run& run, const std::string& letter) {
+  std::string known;
+  for (Site& site : run.sites) {
+    if (site.letter == letter) return &site;
+    known += (known.empty() ? "" : ", ") + site.letter;
+  }
+  return fail(Errc::not_found, "laboratory '" + run.id + "' has no site '" + letter +
+                                   "': " + (known.empty() ? "it has none" : "its sites are " + known));
+}
+
+bool answer(const Site& site) {
+  return ask(site.kms_control_socket(), control::StatusRequest{}) &&
+         (site.daemons == 1 || ask(site.control_socket(), control::StatusRequest{}));
+}
+
+Result<void> wait_for_answers(const Site& site) {
+  const std::int64_t give_up = boot_time_ns() + std::chrono::nanoseconds(kUpPatience).count();
+  for (; !answer(site); std::this_thread::sleep_for(kAskAgain)) {
+    const std::string where = " of site " + site.letter + "; the daemons' logs are in " + site.folder.string();
+    if (!site.runs()) return fail(Errc::closed, "a daemon has ended" + where);
+    if (boot_time_ns() >= give_up) return fail(Errc::timeout, "not all daemons answer" + where);
+  }
+  return {};
 }
 
 }  // namespace
@@ -175,6 +218,33 @@ Result<void> down(const std::string& id, const std::filesystem::path& root, bool
   while (error == std::errc::no_such_file_or_directory && is_there(run.folder));  // another `down` removes it, too
   if (error && is_there(run.folder)) return fail(Errc::io, run.folder.string() + ": " + error.message());
   return {};
+}
+
+Result<void> stop_site(const std::string& id, const std::filesystem::path& root, const std::string& letter) {
+  QUIPU_TRY_ASSIGN(Run run, load_standing(id, root));
+  QUIPU_TRY_ASSIGN(Site* const site, find_site(run, letter));
+  if (site->stopped)
+    return fail(Errc::conflict, "site '" + letter + "' is stopped already: 'quipu lab start " + letter + " " + id +
+                                    "' starts it again");
+  QUIPU_TRY(end_daemons(*site));
+  site->processes.clear();
+  site->stopped = true;
+  return save_run(run);
+}
+
+Result<void> start_site(const std::string& id, const std::filesystem::path& root, const std::string& letter) {
+  QUIPU_TRY_ASSIGN(const Programs programs, find_programs());
+  QUIPU_TRY_ASSIGN(Run run, load_standing(id, root));
+  QUIPU_TRY_ASSIGN(Site* const site, find_site(run, letter));
+  if (site->runs())
+    return fail(Errc::conflict,
+                "site '" + letter + "' runs already: 'quipu lab stop " + letter + " " + id + "' stops it");
+  QUIPU_TRY(end_daemons(*site));  // of those that ended by themselves, the others
+  site->processes.clear();
+  site->stopped = false;
+  QUIPU_TRY(start_daemon(run, *site, programs.quipu_kmsd, "kms.toml"));
+  if (site->daemons == 2) QUIPU_TRY(start_daemon(run, *site, programs.quipud, "quipu.toml"));
+  return wait_for_answers(*site);
 }
 
 }  // namespace quipu::cli::lab

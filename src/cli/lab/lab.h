@@ -29,4 +29,11 @@ Result<UpResult> up(const std::string& id, const std::filesystem::path& root, co
 // `keep_files` leaves logs and stores. What cannot be ended or removed is an error, and leaves the files as well.
 Result<void> down(const std::string& id, const std::filesystem::path& root, bool keep_files);
 
+// Ends the daemons of one site; its namespace and files stay. Errc::not_found when the laboratory has no such site,
+// conflict when the site is stopped or the laboratory was taken down. What cannot be ended is an error.
+Result<void> stop_site(const std::string& id, const std::filesystem::path& root, const std::string& letter);
+// Starts them again, also where they have ended by themselves, and waits until they answer. Errors as above; conflict
+// when they run.
+Result<void> start_site(const std::string& id, const std::filesystem::path& root, const std::string& letter);
+
 }  // namespace quipu::cli::lab

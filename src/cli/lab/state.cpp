@@ -31,6 +31,7 @@ json::value to_value(const Run& run) {
                      {"control_socket", site.control_socket().string()},
                      {"kms_control_socket", site.kms_control_socket().string()},
                      {"daemons", site.daemons},
+                     {"stopped", site.stopped},
                      {"processes", std::move(processes)}});
   }
   return {{"schema_version", 1},
@@ -49,7 +50,8 @@ Site plan_site(const Run& run, const std::string& letter) {
           .tunnel_address = "10.70.0." + number,
           .tunnel_address6 = "fd70::" + number,
           .daemons = 2,
-          .processes = {}};
+          .processes = {},
+          .stopped = false};
 }
 
 // The names follow from the id and the letters; only the processes have to be read back, all or none.
@@ -60,6 +62,7 @@ std::vector<Site> read_sites(const json::value& document, const Run& run) {
     if (letter.size() != 1 || letter[0] < 'a' || letter[0] > 'z') throw std::invalid_argument("site");
     Site site = plan_site(run, std::string(letter));
     site.daemons = saved.at("daemons").to_number<std::size_t>();
+    site.stopped = saved.at("stopped").as_bool();
     for (const json::value& process : saved.at("processes").as_array())
       site.processes.push_back(
           {static_cast<pid_t>(process.at(0).to_number<std::int64_t>()), process.at(1).to_number<std::uint64_t>()});
@@ -101,6 +104,10 @@ config::LabTopology two_sites() {
           .links = {{.between = {"a", "b"}, .options = {}}},
           .relays = {},
           .tunnels = {{"a", "b"}}};
+}
+
+bool Site::runs() const {
+  return processes.size() == daemons && std::ranges::all_of(processes, is_running);
 }
 
 const Site& Run::site(const std::string& letter) const {

@@ -21,10 +21,14 @@ struct Site {
   std::string tunnel_address6;
   std::size_t daemons = 2;           // that run there when all is well: without a tunnel only the KMS
   std::vector<ProcessId> processes;  // in order of start
+  bool stopped = false;              // on purpose, by stop_site()
 
   std::filesystem::path control_socket() const { return folder / "quipu.sock"; }
 
   std::filesystem::path kms_control_socket() const { return folder / "kms.sock"; }
+
+  // All of its daemons.
+  bool runs() const;
 };
 
 struct Run {

@@ -19,6 +19,7 @@ constexpr std::size_t kMaxTopologySize = 65'536;
 
 struct Options {
   std::string id = "lab";
+  std::string site;
   std::string topology;  // file; empty: two sites
   lab::LabOptions laboratory;
   bool json = false;
@@ -28,10 +29,11 @@ struct Options {
 void print_sites(const lab::Run& run) {
   for (const lab::Site& site : run.sites) {
     const auto running = std::ranges::count_if(site.processes, lab::is_running);
-    fmt::print("  site {}: ip netns exec {} ...; {}{} of {} daemons run; files in {}\n", site.letter,
-               site.network_namespace,
-               site.daemons > 1 ? fmt::format("tunnel address {}; ", site.tunnel_address) : std::string(), running,
-               site.daemons, site.folder.string());
+    fmt::print("  site {}: ip netns exec {} ...; {}{}; files in {}\n", site.letter, site.network_namespace,
+               site.daemons > 1 ? fmt::format("tunnel address {}; ", site.tunnel_address) : std::string(),
+               site.stopped ? fmt::format("STOPPED, 'quipu lab start {} {}' starts it again", site.letter, run.id)
+                            : fmt::format("{} of {} daemons run", running, site.daemons),
+               site.folder.string());
   }
 }
 
@@ -71,24 +73,38 @@ ExitCode up(const Options& options) {
   return ExitCode::ok;
 }
 
-ExitCode down(const Options& options) {
-  if (::geteuid() != 0)
-    return report(
-        fail(Errc::not_permitted, "a laboratory's daemons and namespaces are root's: run it as root").error());
-  return finish(lab::down(options.id, kRoot, options.keep_files));
+Result<void> check_root() {
+  if (::geteuid() == 0) return {};
+  return fail(Errc::not_permitted, "a laboratory's daemons and namespaces are root's: run it as root");
 }
 
-bool is_whole(const lab::Run& run) {
-  return std::ranges::all_of(run.sites, [](const lab::Site& site) {
-    return site.processes.size() == site.daemons && std::ranges::all_of(site.processes, lab::is_running);
-  });
+Result<void> down(const Options& options) {
+  QUIPU_TRY(check_root());
+  return lab::down(options.id, kRoot, options.keep_files);
+}
+
+Result<void> stop(const Options& options) {
+  QUIPU_TRY(check_root());
+  return lab::stop_site(options.id, kRoot, options.site);
+}
+
+Result<void> start(const Options& options) {
+  QUIPU_TRY(check_root());
+  return lab::start_site(options.id, kRoot, options.site);
+}
+
+// What is wrong with it, if something is.
+std::string_view flaw_of(const lab::Run& run) {
+  const auto is_well = [](const lab::Site& site) { return site.stopped || site.runs(); };
+  if (!std::ranges::all_of(run.sites, is_well)) return ": crashed or not complete";
+  return std::ranges::any_of(run.sites, &lab::Site::stopped) ? ": not all of its sites run" : "";
 }
 
 ExitCode status(const Options& options) {
   ExitCode outcome = ExitCode::ok;
   std::string list;
   for (const lab::Run& run : lab::load_runs(lab::known_runs(kRoot), kRoot)) {
-    if (!is_whole(run) && !run.taken_down) outcome = ExitCode::down;
+    if (!flaw_of(run).empty() && !run.taken_down) outcome = ExitCode::down;
     list += (list.empty() ? "" : ",") + lab::to_json(run);
     if (options.json) continue;
     if (run.taken_down) {
@@ -96,7 +112,7 @@ ExitCode status(const Options& options) {
                  run.folder.string(), run.id);
       continue;
     }
-    fmt::print("laboratory {}{}\n", run.id, is_whole(run) ? "" : ": crashed or not complete");
+    fmt::print("laboratory {}{}\n", run.id, flaw_of(run));
     print_sites(run);
   }
   if (options.json) fmt::print("{{\"schema_version\":1,\"laboratories\":[{}]}}\n", list);
@@ -131,7 +147,16 @@ void add_down(CLI::App& parent, Invocation& invocation) {
   auto options = std::make_shared<Options>();
   verb.add_option("id", options->id, "Name of the run")->capture_default_str();
   verb.add_flag("--keep-files", options->keep_files, "Leave logs, configuration and stores");
-  on_run(verb, invocation, [options] { return down(*options); });
+  on_run(verb, invocation, [options] { return finish(down(*options)); });
+}
+
+void add_of_site(CLI::App& parent, Invocation& invocation, const std::string& name, const std::string& summary,
+                 Result<void> (*run)(const Options&)) {
+  CLI::App& verb = add_verb(parent, name, summary);
+  auto options = std::make_shared<Options>();
+  verb.add_option("site", options->site, "Letter of the site")->required();
+  verb.add_option("id", options->id, "Name of the run")->capture_default_str();
+  on_run(verb, invocation, [options, run] { return finish(run(*options)); });
 }
 
 void add_lab_status(CLI::App& parent, Invocation& invocation) {
@@ -149,6 +174,9 @@ void add_lab(CLI::App& program, Invocation& invocation) {
   verb.require_subcommand(1);
   add_up(verb, invocation);
   add_down(verb, invocation);
+  add_of_site(verb, invocation, "stop", "End the daemons of one site, as if it died; the others go on", stop);
+  add_of_site(verb, invocation, "start", "Start the daemons of a site that was stopped or has died, and wait for them",
+              start);
   add_lab_status(verb, invocation);
 }
 

@@ -18,11 +18,25 @@ TEST(LabState, ComesBackAsItWasSaved) {
   lab::Run run = plan_run(kId, scratch.root()).value();
   std::filesystem::create_directories(run.folder);
   run.first_exec_ns = 17;
+  run.sites[0].stopped = true;
   run.sites[1].processes = {{4'000'001, 5}};
   ASSERT_TRUE(save_run(run).has_value());
   const auto loaded = load_run(kId, scratch.root());
   ASSERT_TRUE(loaded.has_value()) << loaded.error().text;
   EXPECT_EQ(to_json(*loaded), to_json(run));
+}
+
+TEST(LabState, SaysWhichSiteThereIsNot) {
+  const test::Scratch scratch;
+  EXPECT_EQ(stop_site(kId, scratch.root(), "a").error().code, Errc::not_found);
+  lab::Run run = plan_run(kId, scratch.root()).value();
+  std::filesystem::create_directories(run.folder);
+  ASSERT_TRUE(save_run(run).has_value());
+  EXPECT_EQ(stop_site(kId, scratch.root(), "z").error().text,
+            "laboratory 'unittest' has no site 'z': its sites are a, b");
+  run.taken_down = true;
+  ASSERT_TRUE(save_run(run).has_value());
+  EXPECT_EQ(stop_site(kId, scratch.root(), "a").error().code, Errc::conflict);
 }
 
 TEST(LabState, KnowsTheSitesOfItsTopology) {
