@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
@@ -36,11 +37,30 @@ void add_options(CLI::App& program, Invocation& invocation) {
     add(program, invocation);
 }
 
+// The last verb that was named; the program itself where none was.
+const CLI::App* asked_verb(const CLI::App& program) {
+  const CLI::App* asked = &program;
+  while (!asked->get_subcommands().empty())
+    asked = asked->get_subcommands().front();
+  return asked;
+}
+
+// As it is called: "quipu lab up".
+std::string call_of(const CLI::App* verb) {
+  return verb->get_parent() == nullptr ? verb->get_name() : call_of(verb->get_parent()) + " " + verb->get_name();
+}
+
+void tell_unknown(std::string_view kind, std::string_view word, const std::vector<std::string>& names,
+                  std::string_view dashes, const CLI::App* asked) {
+  const std::string_view near = quipu::nearest_name({names.begin(), names.end()}, word);
+  quipu::cli::complain("quipu: there is no {} '{}{}'; {}'{} --help' lists all\n", kind, dashes, word,
+                       near.empty() ? std::string() : fmt::format("did you mean '{}{}'? ", dashes, near),
+                       call_of(asked));
+}
+
 // What stands where a verb is asked for, and is none: CLI11 only says that one is missing.
 bool tell_unknown_verb(const CLI::App& program) {
-  const CLI::App* asking = &program;
-  while (!asking->get_subcommands().empty())
-    asking = asking->get_subcommands().front();
+  const CLI::App* const asking = asked_verb(program);
   const auto verbs = asking->get_subcommands([](const CLI::App*) { return true; });
   const auto words = program.remaining(true);
   if (verbs.empty() || words.empty() || words.front().starts_with('-')) return false;
@@ -48,11 +68,30 @@ bool tell_unknown_verb(const CLI::App& program) {
   names.reserve(verbs.size());
   for (const CLI::App* verb : verbs)
     names.push_back(verb->get_name());
-  const std::string_view near = quipu::nearest_name({names.begin(), names.end()}, words.front());
-  quipu::cli::complain("quipu: there is no verb '{}'; {}'{} --help' lists all\n", words.front(),
-                       near.empty() ? std::string() : fmt::format("did you mean '{}'? ", near),
-                       asking == &program ? std::string("quipu") : "quipu " + asking->get_name());
+  tell_unknown("verb", words.front(), names, "", asking);
   return true;
+}
+
+// The first one. Options of what a verb belongs to may stand behind it as well.
+bool tell_unknown_option(const CLI::App& program) {
+  const auto words = program.remaining(true);
+  const auto found = std::ranges::find_if(words, [](const std::string& word) { return word.starts_with("--"); });
+  if (found == words.end() || *found == "--") return false;
+  const CLI::App* const asked = asked_verb(program);
+  std::vector<std::string> names;
+  for (const CLI::App* of = asked; of != nullptr; of = of->get_parent())
+    for (const CLI::Option* option : of->get_options())
+      names.insert(names.end(), option->get_lnames().begin(), option->get_lnames().end());
+  tell_unknown("option", found->substr(2, found->find('=') - 2), names, "--", asked);
+  return true;
+}
+
+// Better than CLI11 would.
+bool tell_unknown_word(const CLI::App& program, const CLI::ParseError& error) {
+  const int code = error.get_exit_code();
+  const bool missing = code == static_cast<int>(CLI::ExitCodes::RequiredError);
+  if (!missing && code != static_cast<int>(CLI::ExitCodes::ExtrasError)) return false;
+  return (missing && tell_unknown_verb(program)) || tell_unknown_option(program);
 }
 
 // Several verbs hold private keys: no core dump, and no other process of the same user that reads the memory.
@@ -80,8 +119,7 @@ int run(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) && tell_unknown_verb(program))
-      return static_cast<int>(ExitCode::usage);
+    if (tell_unknown_word(program, error)) return static_cast<int>(ExitCode::usage);
     // Help and version arrive here too, as success.
     invocation.outcome = program.exit(error) == 0 ? ExitCode::ok : ExitCode::usage;
   }

@@ -13,6 +13,11 @@ ExitCode report(const Error& error) {
   return ExitCode::error;
 }
 
+ExitCode misused(const Error& error) {
+  report(error);
+  return ExitCode::usage;
+}
+
 ExitCode finish(const Result<void>& result) {
   return result ? ExitCode::ok : report(result.error());
 }

@@ -47,6 +47,9 @@ void complain(fmt::format_string<Values...> text, Values&&... values) {
 // Complains "quipu: TEXT".
 ExitCode report(const Error& error);
 
+// The same of what the command line alone shows to be wrong: nothing was asked or changed.
+ExitCode misused(const Error& error);
+
 // ok, or the error reported.
 ExitCode finish(const Result<void>& result);
 

@@ -97,6 +97,17 @@ class Keys(program.ProgramTest):
             self.assertIn(told, self.quipu(*arguments, expect=program.USAGE).stderr)
         self.assertIn("required", self.quipu(expect=program.USAGE).stderr)
 
+    def test_a_mistyped_option_is_told_the_nearest(self):
+        for arguments, told in (
+            (["status", "--jsn"], "quipu: there is no option '--jsn'; did you mean '--json'? 'quipu status --help' lists all\n"),
+            (["genkey", "--otu=x"], "there is no option '--otu'; did you mean '--out'? 'quipu genkey --help' lists all"),
+            (["rekey", "--sockt", "x"], "did you mean '--socket'? 'quipu rekey --help' lists all"),
+            (["kms", "test", "--jsn"], "did you mean '--json'? 'quipu kms test --help' lists all"),
+            (["pki", "--nonsense"], "there is no option '--nonsense'; 'quipu pki --help' lists all"),
+        ):
+            self.assertIn(told, self.quipu(*arguments, expect=program.USAGE).stderr)
+        self.assertIn("not expected", self.quipu("version", "nonsense", expect=program.USAGE).stderr)
+
     def test_an_empty_file_name_shows_no_key(self):
         for verb in ("genkey", "genpsk"):
             for arguments in (["--out", ""], ["--out="], ["-o", ""]):
@@ -140,7 +151,7 @@ class Keys(program.ProgramTest):
 
     def test_usage_errors(self):
         for arguments in ([], ["nonsense"], ["genkey", "--nonsense"], ["pki"], ["lab", "up", "--rekey-interval", "0"],
-                          ["lab", "up", "--skr", "0"]):
+                          ["lab", "up", "--skr", "0"], ["lab", "down", "No!"], ["lab", "stop"], ["lab", "start", "a", "toolongid"]):
             self.assertNotEqual(self.quipu(*arguments, expect=program.USAGE).stderr, "")
 
 

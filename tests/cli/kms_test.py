@@ -233,10 +233,10 @@ sources = [{{ kms = "vendor", peer_sae_id = "sae-b" }}]
         self.assertIn("vendro: neither an https:// URL nor a [kms.vendro] in", done.stderr)
 
     def test_what_is_missing_is_said(self):
-        done = self.quipu("kms", "test", "https://127.0.0.1:1", expect=program.ERROR)
+        done = self.quipu("kms", "test", "https://127.0.0.1:1", expect=program.USAGE)
         self.assertIn("--ca is missing", done.stderr)
         done = self.quipu("kms", "test", "http://127.0.0.1:1", "--slave", "b", "--ca", self.pki / "ca.pem", *self.credentials("", "sae-a"),
-                          expect=program.ERROR)
+                          expect=program.USAGE)
         self.assertIn("not an https:// URL", done.stderr)
 
 

@@ -88,16 +88,11 @@ ExitCode run_audit(const std::string& socket, AuditOptions options) {
   std::optional<AuditMark> noted;
   if (!options.noted.empty()) {
     noted = AuditMark::parse(options.noted);
-    if (!noted) {
-      complain("quipu: --noted wants PAGE:HASH as the log event audit_head says them\n");
-      return ExitCode::usage;
-    }
+    if (!noted) return misused({Errc::malformed, "--noted wants PAGE:HASH as the log event audit_head says them"});
   }
   options.key_id = lower_case(std::move(options.key_id));
-  if (!options.key_id.empty() && !Uuid::parse(options.key_id)) {
-    complain("quipu: --key-id wants a UUID, as ETSI GS QKD 014 has them\n");
-    return ExitCode::usage;
-  }
+  if (!options.key_id.empty() && !Uuid::parse(options.key_id))
+    return misused({Errc::malformed, "--key-id wants a UUID, as ETSI GS QKD 014 has them"});
   AuditChain chain(std::move(noted));
   const auto shown = audit(socket, options, chain);
   if (!shown) {
@@ -125,11 +120,10 @@ Result<void> void_pool(const std::string& socket, const VoidOptions& options) {
 
 ExitCode run_void(const std::string& socket, const VoidOptions& options) {
   if (options.yes) return finish(void_pool(socket, options));
-  complain(
-      "quipu: this burns every key in the pool with {}, at both sites, those that were announced and not fetched "
-      "included; nothing brings them back. To do it, add --yes\n",
-      options.pool);
-  return ExitCode::usage;
+  return misused({Errc::not_permitted,
+                  fmt::format("this burns every key in the pool with {}, at both sites, those that were announced and "
+                              "not fetched included; nothing brings them back. To do it, add --yes",
+                              options.pool)});
 }
 
 void add_void(CLI::App& keys, Invocation& invocation) {

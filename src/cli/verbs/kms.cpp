@@ -149,14 +149,21 @@ Result<void> take_from_configuration(Options& options) {
   return {};
 }
 
-Result<void> check_complete(const Options& options) {
+Result<void> check_url(const std::string& url) {
+  const auto parsed = net::HttpsUrl::parse(url);
+  return parsed ? Result<void>() : fail_at(url, parsed.error());
+}
+
+// What the command line alone shows to be wrong.
+Result<void> check_usage(const Options& options) {
+  QUIPU_TRY(check_url(options.kms));
   for (const auto& [value, name] :
        {std::pair(&options.files.ca, "--ca"), std::pair(&options.files.certificate, "--cert"),
         std::pair(&options.files.key, "--key"), std::pair(&options.slave, "--slave")})
     if (value->empty()) return fail(Errc::malformed, std::string(name) + " is missing");
   if (!options.peer.url.empty() && (options.peer.files.certificate.empty() || options.peer.files.key.empty()))
     return fail(Errc::malformed, "--peer-url needs --peer-cert and --peer-key, those of the SAE at the other site");
-  return {};
+  return options.peer.url.empty() ? Result<void>() : check_url(options.peer.url);
 }
 
 std::string first_of(const std::vector<std::string>& names) {
@@ -208,8 +215,6 @@ Result<ExitCode> test_one(const Options& options, const std::string& url) {
 
 // The worst of all is the verdict: a standby that gives no key is found out now, not when it is needed.
 Result<ExitCode> test(Options options) {
-  if (!options.kms.contains("://")) QUIPU_TRY(take_from_configuration(options));
-  QUIPU_TRY(check_complete(options));
   if (options.peer.files.ca.empty()) {
     options.peer.files.ca = options.files.ca;
     if (options.peer.files.crl.empty()) options.peer.files.crl = options.files.crl;
@@ -221,6 +226,14 @@ Result<ExitCode> test(Options options) {
     worst = std::max(worst, code);
   }
   return worst;
+}
+
+ExitCode complete_and_test(Options options) {
+  if (!options.kms.contains("://"))
+    if (const auto taken = take_from_configuration(options); !taken) return report(taken.error());
+  if (const auto usable = check_usage(options); !usable) return misused(usable.error());
+  const Result<ExitCode> outcome = test(std::move(options));
+  return outcome ? *outcome : report(outcome.error());
 }
 
 void add_options(CLI::App& verb, Options& options) {
@@ -257,10 +270,7 @@ void add_kms(CLI::App& program, Invocation& invocation) {
                "keys depend on; 4 it does not.");
   auto options = std::make_shared<Options>();
   add_options(verb, *options);
-  on_run(verb, invocation, [options] {
-    const Result<ExitCode> outcome = test(*options);
-    return outcome ? *outcome : report(outcome.error());
-  });
+  on_run(verb, invocation, [options] { return complete_and_test(*options); });
 }
 
 }  // namespace quipu::cli

@@ -120,12 +120,22 @@ ExitCode status(const Options& options) {
   return outcome;
 }
 
+void add_id(CLI::App& verb, Options& options) {
+  const auto flaw_of_id = [](const std::string& id) {
+    const auto planned = lab::plan_run(id, kRoot);
+    return planned ? std::string() : planned.error().text;
+  };
+  verb.add_option("id", options.id, "Name of the run: 1 to 8 lower-case letters and digits")
+      ->check(CLI::Validator(flaw_of_id, ""))
+      ->capture_default_str();
+}
+
 void add_up(CLI::App& parent, Invocation& invocation) {
   CLI::App& verb = add_verb(
       parent, "up",
       "Make two sites, or those of a file, with all their daemons, and wait for the first ping through each tunnel");
   auto options = std::make_shared<Options>();
-  verb.add_option("id", options->id, "Name of the run: 1 to 8 lower-case letters and digits")->capture_default_str();
+  add_id(verb, *options);
   verb.add_option("--topology", options->topology,
                   "Sites, links, relays and tunnels, as in /usr/share/quipu/lab/line-4.toml, ring-5.toml, "
                   "two-paths.toml and two-vendors.toml");
@@ -145,7 +155,7 @@ void add_up(CLI::App& parent, Invocation& invocation) {
 void add_down(CLI::App& parent, Invocation& invocation) {
   CLI::App& verb = add_verb(parent, "down", "End the daemons and remove namespaces and files; also after a crash");
   auto options = std::make_shared<Options>();
-  verb.add_option("id", options->id, "Name of the run")->capture_default_str();
+  add_id(verb, *options);
   verb.add_flag("--keep-files", options->keep_files, "Leave logs, configuration and stores");
   on_run(verb, invocation, [options] { return finish(down(*options)); });
 }
@@ -155,7 +165,7 @@ void add_of_site(CLI::App& parent, Invocation& invocation, const std::string& na
   CLI::App& verb = add_verb(parent, name, summary);
   auto options = std::make_shared<Options>();
   verb.add_option("site", options->site, "Letter of the site")->required();
-  verb.add_option("id", options->id, "Name of the run")->capture_default_str();
+  add_id(verb, *options);
   on_run(verb, invocation, [options, run] { return finish(run(*options)); });
 }
 

@@ -101,7 +101,7 @@ Result<void> add_alternative_name(const std::string& text, crypto::CertificateNa
   } else if (may_be_host_name(name)) {
     add_once(names.dns, name);
   } else {
-    return fail(Errc::malformed,
+    return fail(Errc::out_of_range,
                 "--san " + text + ": expected DNS:NAME, IP:ADDRESS or URI:URI, or an address or host name");
   }
   return {};
@@ -132,6 +132,8 @@ Result<void> issue(const Options& options) {
   const std::string_view ca_pem = as_text(ca.view());
   QUIPU_TRY_ASSIGN(const WallTime ca_end, crypto::certificate_not_after(ca_pem));
   crypto::Validity wanted = validity(options.days, now());
+  if (ca_end <= wanted.not_before)
+    return fail(Errc::expired, certificate_file(options, "ca").string() + ": has ended: make a new authority");
   wanted.not_after = std::min(wanted.not_after, ca_end);
   QUIPU_TRY_ASSIGN(const auto made, crypto::issue_certificate(ca_pem, ca_key, names, options.key, wanted));
   return write_pair(options, options.name, made);
@@ -180,6 +182,11 @@ Result<void> revoke(const Options& options) {
   return {};
 }
 
+// What is out of range came from the command line: names, addresses, dates.
+ExitCode finish_pki(const Result<void>& result) {
+  return !result && result.error().code == Errc::out_of_range ? misused(result.error()) : finish(result);
+}
+
 void add_days(CLI::App& verb, Options& options) {
   verb.add_option("--days", options.days, "Days of validity")->check(CLI::Range(1, 36500))->capture_default_str();
 }
@@ -207,7 +214,7 @@ void add_ca(CLI::App& pki, Invocation& invocation) {
   verb.add_option("dir", options->folder, "Folder; made if it is not there")->required();
   verb.add_option("--name", options->name, "Its common name")->capture_default_str();
   add_common(verb, *options);
-  on_run(verb, invocation, [options] { return finish(make_ca(*options)); });
+  on_run(verb, invocation, [options] { return finish_pki(make_ca(*options)); });
 }
 
 void add_issue(CLI::App& pki, Invocation& invocation) {
@@ -226,7 +233,7 @@ void add_issue(CLI::App& pki, Invocation& invocation) {
                   "for what it is. A server needs what its clients connect to")
       ->option_text("TYPE:VALUE ...");
   add_common(verb, *options);
-  on_run(verb, invocation, [options] { return finish(issue(*options)); });
+  on_run(verb, invocation, [options] { return finish_pki(issue(*options)); });
 }
 
 void add_revoke(CLI::App& pki, Invocation& invocation) {
@@ -243,7 +250,7 @@ void add_revoke(CLI::App& pki, Invocation& invocation) {
                   "Whose certificate is good no more: DIR/NAME.pem, or with '/' or '.pem' in it the path of a file")
       ->option_text("NAME ...");
   add_days(verb, *options);
-  on_run(verb, invocation, [options] { return finish(revoke(*options)); });
+  on_run(verb, invocation, [options] { return finish_pki(revoke(*options)); });
 }
 
 }  // namespace
