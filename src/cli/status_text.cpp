@@ -184,8 +184,10 @@ std::string combined_text(const PoolStatus& pool) {
 
 std::string to_text(const PoolStatus& pool) {
   std::string out = fmt::format("pool with {}  KM link {}{}{}{}\n", pool.peer_kme, capitals(to_string(pool.km_link)),
-                                pool.serving ? "" : "  STOPPED", pool.simulated ? "  SIMULATED" : "",
-                                pool.relayed ? "  by relay" : "");
+                                !pool.serving ? "  STOPPED"
+                                : pool.empty  ? "  EMPTY"
+                                              : "",
+                                pool.simulated ? "  SIMULATED" : "", pool.relayed ? "  by relay" : "");
   if (!pool.km_link_reason.empty()) out += fmt::format("  reason {}\n", pool.km_link_reason);
   if (!pool.relay_reason.empty()) out += fmt::format("  NOTHING IS RELAYED  reason {}\n", pool.relay_reason);
   out += fmt::format("  stock {}  leased {}  delivered {} in {} keys  burnt {}\n", bits_text(pool.stock_bits),
@@ -290,8 +292,8 @@ ExitCode judge(const KmsStatus& status) {
   };
   if (!status.reason.empty() || (!pools.empty() && std::ranges::none_of(pools, is_up))) return ExitCode::down;
   const auto is_fed = [](const PoolStatus& pool) { return pool.relay_reason.empty(); };
-  const bool all_well =
-      std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run) && std::ranges::all_of(pools, is_fed);
+  const bool all_well = std::ranges::all_of(pools, is_up) && std::ranges::all_of(pools, links_run) &&
+                        std::ranges::all_of(pools, is_fed) && std::ranges::none_of(pools, &PoolStatus::empty);
   return all_well && all_are_valid(status.certificates) && is_good(status.relay_entropy) ? ExitCode::ok
                                                                                          : ExitCode::degraded;
 }

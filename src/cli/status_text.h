@@ -17,8 +17,8 @@ std::string to_text(const control::RelayStatus& status);
 // policy_block when a tunnel is blocked, down when none is up or idle, degraded when some are not, when keys run short,
 // when anything has a reason to say though it is up, and when a certificate is over.
 ExitCode judge(const control::DeviceStatus& status);
-// down when it is out of service or no KM link is up, degraded when some are not, a QKD link does not run, or a
-// certificate is over.
+// down when it is out of service or no KM link is up, degraded when some are not, a pool has no key to give, a QKD link
+// does not run, or a certificate is over.
 ExitCode judge(const control::KmsStatus& status);
 // degraded when some pool has no path with enough key.
 ExitCode judge(const control::RelayStatus& status);

@@ -142,6 +142,7 @@ void each_field(S& s, F&& f) {
   f("km_link", s.km_link);
   f("km_link_reason", s.km_link_reason);
   f("serving", s.serving);
+  f("empty", s.empty);
   f("simulated", s.simulated);
   f("relayed", s.relayed);
   f("relay_reason", s.relay_reason);

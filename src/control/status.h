@@ -186,6 +186,7 @@ struct PoolStatus {
   LinkState km_link = LinkState::down;
   std::string km_link_reason{};              // why it is not up
   bool serving = true;                       // requests are answered with keys
+  bool empty = false;                        // they would be, but there is no key of the default size to give
   bool simulated = false;                    // some material that this run had came from a simulated device
   bool relayed = false;                      // fed by relay over trusted nodes
   std::string relay_reason{};                // why it is not fed by relay now

@@ -57,11 +57,19 @@ control::PoolBooks books_status(const kms::Books& books) {
           .voided_bits = books.voided * 8};
 }
 
+// Nothing to give from now, of what both ends may take and of what this one has taken: in short supply, other than
+// stopped.
+bool is_empty(const kms::PoolStatus& pool) {
+  const std::uint64_t free = pool.link == kms::LinkState::up ? pool.stock_keys : 0;
+  return pool.serving && free + pool.leased_keys == 0;
+}
+
 control::PoolStatus pool_status(const kms::PoolStatus& pool, const std::map<KmeId, std::string>& attempts) {
   control::PoolStatus status{.peer_kme = pool.peer.value(),
                              .km_link = to_control(pool.link),
                              .km_link_reason = link_reason(pool, attempts),
                              .serving = pool.serving,
+                             .empty = is_empty(pool),
                              .simulated = pool.simulated,
                              .relayed = false,
                              .min_sources = pool.min_sources,

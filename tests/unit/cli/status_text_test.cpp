@@ -336,6 +336,16 @@ TEST(StatusText, TellsThePathsOfARelayedPoolApart) {
   EXPECT_THAT(to_text(relay), Not(HasSubstr("path 1")));
 }
 
+TEST(Judge, APoolWithoutAKeyToGiveIsDegraded) {
+  KmsStatus status = kms(LinkState::up, "running");
+  EXPECT_THAT(to_text(status), Not(HasSubstr("EMPTY")));
+  status.pools[0].empty = true;
+  EXPECT_EQ(judge(status), ExitCode::degraded);
+  EXPECT_THAT(to_text(status), HasSubstr("pool with kme-b  KM link UP  EMPTY\n"));
+  status.pools[0].simulated = true;
+  EXPECT_THAT(to_text(status), HasSubstr("  EMPTY  SIMULATED\n"));
+}
+
 TEST(Judge, APoolThatNothingIsRelayedIntoIsDegraded) {
   KmsStatus status = kms(LinkState::up, "running");
   status.pools[0].relayed = true;

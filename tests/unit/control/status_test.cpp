@@ -85,6 +85,7 @@ KmsStatus full_kms() {
                      .km_link = LinkState::up,
                      .km_link_reason = "r",
                      .serving = false,
+                     .empty = true,
                      .simulated = true,
                      .relayed = true,
                      .relay_reason = "p",

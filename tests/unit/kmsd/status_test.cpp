@@ -121,6 +121,24 @@ TEST(KmsStatus, TellsAPoolThatGivesNoKeys) {
   }
 }
 
+// By what a request of the default size would get: only without contact, nothing of what is free.
+TEST(KmsStatus, TellsAPoolThatHasNoKeyToGive) {
+  kms::PoolStatus poor = pool();
+  const auto empty = [&] {
+    return make_status(configuration(), {.pools = {poor}, .links = {}, .requests = 0, .refused = {}}).pools.at(0).empty;
+  };
+  EXPECT_FALSE(empty()) << "it is stopped";
+  poor.serving = true;
+  EXPECT_TRUE(empty());
+  poor.leased_keys = 1;
+  EXPECT_FALSE(empty());
+  poor.leased_keys = 0;
+  poor.stock_keys = 1;
+  EXPECT_FALSE(empty());
+  poor.link = kms::LinkState::down;
+  EXPECT_TRUE(empty());
+}
+
 TEST(KmsStatus, SaysWhyNothingIsRelayedIntoAPool) {
   const auto told = [](const kms::RelayRouteStatus& route) {
     return make_status(configuration(), {.pools = {pool()}, .relay = {.routes = {route}}}).pools.at(0).relay_reason;
