@@ -417,6 +417,6 @@ class Story:
             load.join()
             shutil.rmtree(clone.folder)
         reason = self.b.pool()["km_link_reason"]
-        assert "two copies of the peer KME are running" in reason, reason
+        assert "both are refused: stop one of them for good, then restart the other" in reason, reason
         self.a.kill()
         self.a.start()
