@@ -60,7 +60,8 @@ class TwoVendors(unittest.TestCase):
         self.assertRegex(text, rf"each key is the xor of 2 sources, in stock: .* of {SLOW}, .* of {FAST}\n")
         # The slow device's fibre is cut. What both had is used up; what the other one goes on making is no key.
         self.cut_fibre(8031)
-        wait_until(lambda: self.draw() == 503, "the keys come to an end")
+        # One 503 may be for want of time on a slow machine.
+        wait_until(lambda: all(self.draw() == 503 for _ in range(3)), "the keys come to an end")
         before = self.stocks()
         wait_until(lambda: self.stocks()[FAST] > before[FAST], "the other device goes on")
         self.assertEqual(self.draw(), 503)
