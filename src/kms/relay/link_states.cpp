@@ -2,6 +2,7 @@
 #include "kms/relay/link_states.h"
 
 #include <algorithm>
+#include <compare>
 
 namespace quipu::kms {
 namespace {
@@ -9,6 +10,17 @@ namespace {
 // No KME comes this far by itself: what others say is ours from here on is a lie, and going beyond that would leave no
 // sequence that a peer takes. It ages away.
 constexpr std::uint64_t kPlausible = wire::kMaxSequence / 2;
+
+// The higher sequence is newer. An origin that was restarted, and has not heard of its last state, says other words
+// with a sequence that it has used: of these two any order does that all agree on (RFC 2328 section 13.1 takes the
+// checksum), so that one of them reaches everybody, the origin as well, which then goes beyond it.
+std::strong_ordering compare(const wire::LinkState& a, const wire::LinkState& b) {
+  if (a.sequence != b.sequence || a == b) return a.sequence <=> b.sequence;
+  const SecretBytes words = wire::encode(a);
+  const SecretBytes others = wire::encode(b);
+  return std::lexicographical_compare_three_way(words.view().begin(), words.view().end(), others.view().begin(),
+                                                others.view().end());
+}
 
 }  // namespace
 
@@ -30,10 +42,11 @@ LinkStates::Reception LinkStates::receive(const wire::LinkState& state, TimePoin
     return Reception::newer;
   }
   Entry& entry = found->second;
-  if (state.sequence < entry.current.state.sequence) return Reception::older;
-  if (state.sequence == entry.current.state.sequence) return Reception::same;
+  const auto order = compare(told.state, entry.current.state);
+  if (order < 0) return Reception::older;
+  if (order == 0) return Reception::same;
   // The sender would be given the current one for it, which is no newer: neither would ever rest.
-  if (entry.waiting && state.sequence <= entry.waiting->state.sequence) return Reception::waiting;
+  if (entry.waiting && compare(told.state, entry.waiting->state) <= 0) return Reception::waiting;
   if (now < entry.taken + kStateInterval) {
     entry.waiting = std::move(told);
     return Reception::waiting;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace quipu::kms {
 namespace {
 
@@ -45,6 +47,24 @@ TEST(LinkStates, ARestartedKmeGoesBeyondWhatItSaidBefore) {
   states.publish(false, {}, TimePoint{});
   EXPECT_EQ(states.find(kOwn)->sequence, 1'001U);
   EXPECT_EQ(states.receive(state(kOwn, 1'000), TimePoint{}), older);
+}
+
+// The origin was restarted, and had not heard of its last when it spoke again: else some would keep what it said
+// before.
+TEST(LinkStates, OfTwoWithOneSequenceAllTakeTheSame) {
+  const wire::LinkState before{kOther, 5, 3, false, {}};
+  const wire::LinkState since{kOther, 5, 0, true, {}};
+  LinkStates one(kOwn);
+  LinkStates two(KmeId("kme-c"));
+  EXPECT_EQ(one.receive(before, TimePoint{}), newer);
+  EXPECT_EQ(two.receive(since, TimePoint{}), newer);
+  const TimePoint later = TimePoint{} + kStateInterval;
+  const LinkStates::Reception at_one = one.receive(since, later);
+  const LinkStates::Reception at_two = two.receive(before, later);
+  EXPECT_EQ(std::min(at_one, at_two), newer);
+  EXPECT_EQ(std::max(at_one, at_two), older);
+  EXPECT_EQ(*one.find(kOther), *two.find(kOther));
+  EXPECT_EQ(one.receive(*two.find(kOther), later), same);
 }
 
 TEST(LinkStates, TheNewerOneOfAnOriginCountsUntilItIsTooOld) {
