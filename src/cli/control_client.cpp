@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/unique_fd.h"
 
@@ -21,10 +22,17 @@ Error not_permitted(const std::string& path, const control::Request& request) {
   return {Errc::not_permitted, path + ": not permitted; ask as root, or as a member of group quipu"};
 }
 
+Error nobody_listens(const std::string& path) {
+  std::error_code unreadable;
+  if (std::filesystem::exists(path, unreadable) && !std::filesystem::is_socket(path, unreadable))
+    return {Errc::malformed, path + ": no socket: name the daemon's control_socket"};
+  return {Errc::closed, path + ": the daemon that made this socket has gone; start it again"};
+}
+
 Error connection_error(const std::string& path, const control::Request& request, int error_number) {
   switch (error_number) {
     case ENOENT: return {Errc::not_found, path + ": no such socket; is the daemon running?"};
-    case ECONNREFUSED: return {Errc::closed, path + ": the daemon that made this socket has gone; start it again"};
+    case ECONNREFUSED: return nobody_listens(path);
     case EACCES:
     case EPERM: return not_permitted(path, request);
     default: return system_error(path, error_number);

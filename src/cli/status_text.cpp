@@ -220,7 +220,10 @@ std::string to_text(const control::RelayRouteStatus& route) {
   std::string out =
       fmt::format("pool with {}  {}  stock {} of {}\n", route.peer_kme, route.source ? "source here" : "source there",
                   bits_text(route.stock_bits), bits_text(route.target_bits));
-  if (!route.reason.empty()) out += fmt::format("  NOTHING IS RELAYED  reason {}\n", route.reason);
+  if (!route.reason.empty())
+    out += fmt::format("  NOTHING IS RELAYED  reason {}\n", route.reason);
+  else if (route.links.empty())
+    out += "  no path now\n";
   if (route.configured) out += "  configured path\n";
   for (const control::RelayLinkStatus& link : route.links)
     out += fmt::format("  {}link {} to {}  stock {}{}\n", route.paths == 1 ? "" : fmt::format("path {}  ", link.path),

@@ -56,6 +56,19 @@ class Control(program.ProgramTest):
         self.assertIn("has gone", self.quipu(*self.sockets(), "status", expect=program.DOWN).stderr)
         self.assertIn("has gone", self.quipu(*self.sockets(), "rekey", expect=program.ERROR).stderr)
 
+    def test_what_is_no_socket(self):
+        for name in ("control.sock", "kms.sock"):
+            (self.folder / name).write_text("")
+        self.assertIn("control.sock: no socket: name", self.quipu(*self.sockets(), "status", expect=program.DOWN).stderr)
+
+    def test_the_sockets_of_the_two_daemons_are_told_apart(self):
+        with self.daemon(b'{"ok":true,"result":{"schema_version":1,"kme":"kme-a","pools":[]}}\n'), \
+             self.daemon(b'{"ok":true,"result":{"schema_version":1,"public_key":"AA==","tunnels":[]}}\n', "kms.sock"):
+            done = self.quipu(*self.sockets(), "status", expect=program.ERROR)
+        self.assertEqual(done.stdout, "")
+        self.assertIn("it is not quipud that answers there", done.stderr)
+        self.assertIn("it is not quipu-kmsd that answers there", done.stderr)
+
     def test_a_pool_is_voided_only_by_one_who_says_so_twice(self):
         refused = self.quipu(*self.sockets(), "keys", "void", "kme-b", expect=program.USAGE)
         self.assertIn("add --yes", refused.stderr)
@@ -87,7 +100,7 @@ class Control(program.ProgramTest):
             self.quipu(*self.sockets(), "keys", "backup", self.folder / "kept.db", expect=program.ERROR)
         self.assertFalse((self.folder / "kept.db").exists())
 
-    STATUS = (b'{"ok":true,"result":{"schema_version":1,"tunnels":[{"peer":"dc-b","state":"up"}],"pools":[{"peer_kme":"kme-b",'
+    STATUS = (b'{"ok":true,"result":{"schema_version":1,"public_key":"AA==","kme":"kme-a","tunnels":[{"peer":"dc-b","state":"up"}],"pools":[{"peer_kme":"kme-b",'
               b'"km_link":"up"}]}}\n')
 
     def test_one_daemon_of_two(self):

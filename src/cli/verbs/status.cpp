@@ -28,12 +28,27 @@ Result<std::optional<std::string>> ask_status(const std::string& socket, bool ex
   return result_of(*std::move(reply));
 }
 
+// Either daemon answers the same verb, with fields of its own.
+Result<control::DeviceStatus> read_device(std::string_view json, const std::string& socket) {
+  QUIPU_TRY_ASSIGN(control::DeviceStatus status, control::device_status_from_json(json));
+  if (!status.public_key.empty()) return status;
+  return fail(Errc::malformed,
+              socket + ": it is not quipud that answers there; quipu-kmsd's socket goes to --kms-socket");
+}
+
+Result<control::KmsStatus> read_kms(std::string_view json, const std::string& socket) {
+  QUIPU_TRY_ASSIGN(control::KmsStatus status, control::kms_status_from_json(json));
+  if (!status.kme.empty()) return status;
+  return fail(Errc::malformed, socket + ": it is not quipu-kmsd that answers there; quipud's socket goes to --socket");
+}
+
 // Shows what a daemon said and adds its judgement to `outcome`. What cannot be read is reported, and then `json` holds
 // nothing.
 template <class Status>
-void show(std::optional<std::string>& json, Result<Status> (*read)(std::string_view), bool as_text, ExitCode& outcome) {
+void show(std::optional<std::string>& json, Result<Status> (*read)(std::string_view, const std::string&),
+          const std::string& socket, bool as_text, ExitCode& outcome) {
   if (!json) return;
-  const Result<Status> status = read(*json);
+  const Result<Status> status = read(*json, socket);
   if (status && as_text) fmt::print("{}", to_text(*status));
   outcome = graver(outcome, status ? judge(*status) : report(status.error()));
   if (!status) json.reset();
@@ -58,8 +73,8 @@ ExitCode ask_and_show(const Invocation& invocation, bool as_json) {
         {Errc::unavailable,
          fmt::format("no daemon is configured here: there is neither {} nor {}, and no daemon's socket",
                      config::kQuipudUnit.configuration, config::kKmsdUnit.configuration)});
-  show(device_json, control::device_status_from_json, !as_json, outcome);
-  show(kms_json, control::kms_status_from_json, !as_json, outcome);
+  show(device_json, read_device, invocation.socket, !as_json, outcome);
+  show(kms_json, read_kms, invocation.kms_socket, !as_json, outcome);
   if (as_json)
     fmt::print("{{\"schema_version\":{},\"device\":{},\"kms\":{}}}\n", control::kSchemaVersion,
                device_json.value_or("null"), kms_json.value_or("null"));
