@@ -7,14 +7,23 @@
 namespace quipu::kms::sim {
 namespace {
 
-TEST(RelaysOverOnePath, IsCaught) {
+// In some lives nothing comes to be relayed over two paths.
+bool is_caught() {
+  constexpr std::uint64_t kSeeds = 500;  // at most
   Topology ring = Topology::ring(5, {{0, 2}}, 16'384);
   ring.paths = 2;
-  Trouble trouble(1, 5, ring);
-  trouble.steps(1'000);
-  EXPECT_TRUE(std::ranges::any_of(trouble.take_violations(), [](const std::string& each) {
-    return each.ends_with("has seen two shares of a block");
-  }));
+  for (std::uint64_t seed = 1; seed <= kSeeds && !testing::Test::HasFailure(); ++seed) {
+    Trouble trouble(seed, 5, ring);
+    trouble.steps(300);
+    if (std::ranges::any_of(trouble.take_violations(),
+                            [](const std::string& each) { return each.ends_with("has seen two shares of a block"); }))
+      return true;
+  }
+  return false;
+}
+
+TEST(RelaysOverOnePath, IsCaught) {
+  EXPECT_TRUE(is_caught());
 }
 
 }  // namespace
