@@ -247,11 +247,13 @@ void Kmsd::write_audit() {
 
 void Kmsd::stop(std::optional<Error> failure) {
   if (m_failure || (m_stopping && !failure)) return;
+  const bool running = !m_stopping;
   m_failure = std::move(failure);
-  if (!std::exchange(m_stopping, true)) {
-    if (!m_failure) service::notify_stopping();
-    if (m_links) m_links->stop();
+  if (!m_failure) {
+    m_stopping = true;
+    service::notify_stopping();
   }
+  if (running && m_links) m_links->stop();
   // What has failed answers nobody any more; else requests under way get their answers.
   if (m_failure || !m_etsi) return m_loop.stop();
   m_etsi->stop(kStopGrace, [this] {

@@ -39,6 +39,9 @@ class Kmsd {
   // Why the loop was stopped: nothing after SIGTERM, else what went wrong.
   const std::optional<Error>& failure() const { return m_failure; }
 
+  // By SIGTERM, whatever went wrong afterwards.
+  bool is_stopping() const { return m_stopping; }
+
  private:
   Kmsd(net::Loop& loop, Configuration configuration, Core core, service::SignalSource signals,
        service::FilteringSink& log, MachineSource machine);

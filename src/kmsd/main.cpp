@@ -60,7 +60,7 @@ int check(kmsd::Configuration configuration, const service::UnitUser* reader) {
   return 0;
 }
 
-// Tells whoever asks that the store does not open.
+// Tells whoever asks that the store cannot be used.
 Result<void> stay_out_of_service(kmsd::Configuration configuration, Error reason, service::SignalSource signals,
                                  service::FilteringSink& log) {
   net::Loop loop;
@@ -73,38 +73,52 @@ Result<void> stay_out_of_service(kmsd::Configuration configuration, Error reason
   return {};
 }
 
-Result<void> serve(kmsd::Configuration configuration, service::SignalSource signals, service::FilteringSink& log) {
-  kmsd::MachineSource machine;
-  auto core = kmsd::open_core(configuration, machine, log);
-  if (!core && kmsd::is_for_the_operator(core.error()))
-    return stay_out_of_service(std::move(configuration), std::move(core).error(), std::move(signals), log);
-  if (!core) return std::unexpected(std::move(core).error());
+// Damage that a start does not see and the next one would run into again. Of anything else: as it is.
+Result<void> go_out_of_service(Error damage, const std::string& file, service::FilteringSink& log) {
+  if (damage.code != Errc::storage) return std::unexpected(std::move(damage));
+  const auto stay = [&]() -> Result<void> {
+    QUIPU_TRY_ASSIGN(auto configuration, kmsd::load_configuration(file));
+    QUIPU_TRY_ASSIGN(auto signals, service::SignalSource::create());
+    return stay_out_of_service(std::move(configuration), damage, std::move(signals), log);
+  };
+  if (const auto stayed = stay(); !stayed) return fail(damage.code, damage.text + "; moreover " + stayed.error().text);
+  return {};
+}
+
+Result<void> serve(kmsd::Configuration configuration, kmsd::Core core, kmsd::MachineSource machine,
+                   service::SignalSource signals, service::FilteringSink& log) {
   net::Loop loop;
   const std::string kme = configuration.values.kme.id.value();
   const std::string store = configuration.values.kme.store;
-  QUIPU_TRY_ASSIGN(const auto daemon, kmsd::Kmsd::start(loop, std::move(configuration), *std::move(core),
-                                                        std::move(signals), log, std::move(machine)));
+  const std::string file = configuration.file;
+  auto daemon =
+      kmsd::Kmsd::start(loop, std::move(configuration), std::move(core), std::move(signals), log, std::move(machine));
+  if (!daemon) return go_out_of_service(std::move(daemon).error(), file, log);
   log.info(kmsd::event::kStarted, "the KME is ready", {{"kme", kme}, {"version", kVersion}});
   service::notify_ready();
   loop.run();
   log.info(kmsd::event::kStopped, "the KME has stopped", {{"kme", kme}});
-  if (daemon->failure()) return std::unexpected(kmsd::with_advice(*daemon->failure(), store));
-  return {};
+  if (!(*daemon)->failure()) return {};
+  Error failure = kmsd::with_advice(*(*daemon)->failure(), store);
+  // Whoever stops it waits for its end.
+  if ((*daemon)->is_stopping()) return std::unexpected(std::move(failure));
+  daemon->reset();
+  return go_out_of_service(std::move(failure), file, log);
 }
 
-// Damage that a start does not see and the next one would run into again.
-Result<void> end_in_damage(const std::string& file, Error damage, service::FilteringSink& log) {
-  QUIPU_TRY_ASSIGN(auto configuration, kmsd::load_configuration(file));
-  QUIPU_TRY_ASSIGN(auto signals, service::SignalSource::create());
-  return stay_out_of_service(std::move(configuration), std::move(damage), std::move(signals), log);
+Result<void> open_and_serve(kmsd::Configuration configuration, service::SignalSource signals,
+                            service::FilteringSink& log) {
+  kmsd::MachineSource machine;
+  auto core = kmsd::open_core(configuration, machine, log);
+  if (core) return serve(std::move(configuration), *std::move(core), std::move(machine), std::move(signals), log);
+  if (!kmsd::is_for_the_operator(core.error())) return std::unexpected(std::move(core).error());
+  return stay_out_of_service(std::move(configuration), std::move(core).error(), std::move(signals), log);
 }
 
 int run(kmsd::Configuration configuration, service::SignalSource signals) {
   const auto sink = service::make_default_sink("quipu-kmsd", service::LogFormat::text);
   service::FilteringSink log(*sink, configuration.values.kme.log_level, net::Loop::now);
-  const std::string file = configuration.file;
-  auto outcome = serve(std::move(configuration), std::move(signals), log);
-  if (!outcome && outcome.error().code == Errc::storage) outcome = end_in_damage(file, std::move(outcome).error(), log);
+  const auto outcome = open_and_serve(std::move(configuration), std::move(signals), log);
   if (outcome) return 0;
   log.error(kmsd::event::kFailed, "quipu-kmsd ends", {error_field(outcome.error())});
   return service::kExitFailure;

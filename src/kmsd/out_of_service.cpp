@@ -26,7 +26,7 @@ Result<std::unique_ptr<OutOfService>> OutOfService::start(net::Loop& loop, Confi
   QUIPU_TRY(daemon->open());
   daemon->on_second();
   log.error(event::kOutOfService,
-            "the store does not open: this KME gives no keys until that is mended and quipu-kmsd is restarted",
+            "the store cannot be used: this KME gives no keys until that is mended and quipu-kmsd is restarted",
             {error_field(daemon->m_reason), {"alarm", "yes"}});
   return daemon;
 }
@@ -99,7 +99,7 @@ void OutOfService::on_signal() {
 
 void OutOfService::refuse_reload() {
   service::notify_reloading();
-  m_log.error(event::kReloadRefused, "the store does not open: once that is mended, restart quipu-kmsd",
+  m_log.error(event::kReloadRefused, "the store cannot be used: once that is mended, restart quipu-kmsd",
               {error_field(m_reason)});
   service::notify_ready();
 }

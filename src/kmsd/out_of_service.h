@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// quipu-kmsd when its store does not open: it is damaged, sealed with another key, or of a later version. It runs to
+// quipu-kmsd when its store cannot be used: it is damaged, sealed with another key, or of a later version. It runs to
 // say so, and what to do, to whoever asks: the control socket answers `status`, and ETSI 014 answers 503. There is no
 // KM link and no driver, and nothing is done with the store, until it is restarted.
 #pragma once
@@ -18,7 +18,7 @@ namespace quipu::kmsd {
 
 class OutOfService {
  public:
-  // `reason`: why the store does not open. `loop` and `log` outlive this; the signals are blocked already.
+  // `reason`: why the store cannot be used. `loop` and `log` outlive this; the signals are blocked already.
   static Result<std::unique_ptr<OutOfService>> start(net::Loop& loop, Configuration configuration, Error reason,
                                                      service::SignalSource signals, service::FilteringSink& log);
   OutOfService(const OutOfService&) = delete;

@@ -105,7 +105,8 @@ class DamagedStore(unittest.TestCase):
         self.change_store("UPDATE pools SET stock = stock - 32, burnt = burnt + 32 WHERE kme = 'kme-c'")
         self.expect_damaged("books contradict")
 
-    def test_damage_that_shows_later_puts_the_kms_out_of_service_too(self):
+    def damage_index_of_blocks(self):
+        """So that a start does not see it: whoever changes the block's state does."""
         self.assertEqual(self.a.stop_kms(), 0)
         with contextlib.closing(sqlite3.connect(self.a.folder / "kms.db")) as database:
             size = database.execute("PRAGMA page_size").fetchone()[0]
@@ -117,11 +118,31 @@ class DamagedStore(unittest.TestCase):
         octets[entry + len(live) - 1] ^= 1
         store.write_bytes(octets)
         self.start_a()
+
+    def test_damage_that_shows_later_puts_the_kms_out_of_service_too(self):
+        self.damage_index_of_blocks()
         self.a.kms_control.ask("void_pool", peer="kme-b")
         wait_until(lambda: "event=out_of_service" in self.kms_log(self.a), "the damage was met")
         wait_until(lambda: self.a.kms_control.ask("status"), "it answers")
-        self.assertIn(f"the store is damaged: stop quipu-kmsd, move {store}* away", self.a.kms_control.result("status")["reason"])
+        self.assertIn(f"the store is damaged: stop quipu-kmsd, move {self.a.folder / 'kms.db'}* away", self.a.kms_control.result("status")["reason"])
         self.expect_503()
+
+    def test_damage_is_told_where_nobody_can_stay_to_tell_it(self):
+        self.damage_index_of_blocks()
+        (self.a.folder / "kms.toml").write_text("changed meanwhile")
+        self.a.kms_control.ask("void_pool", peer="kme-b")
+        self.assertEqual(self.a.kms.wait(timeout=30), 1)
+        self.assertRegex(self.kms_log(self.a), "event=failed .*the store is damaged: .*; moreover .*kms.toml")
+
+    def test_whoever_stops_a_kms_that_meets_damage_has_it_stopped(self):
+        self.assertEqual(self.a.stop_kms(), 0)
+        self.change_store("CREATE TRIGGER refuse BEFORE UPDATE ON leases WHEN NEW.closed_here AND NOT OLD.closed_here "
+                          "BEGIN SELECT RAISE(ABORT, 'as if damaged'); END")
+        self.start_a()
+        wait_until(lambda: self.shares_a_key(self.b), "key is leased")
+        self.assertEqual(self.a.stop_kms(), 1)
+        self.assertRegex(self.kms_log(self.a), "event=failed .*as if damaged.*the store is damaged: ")
+        self.assertNotIn("event=out_of_service", self.kms_log(self.a))
 
     def test_an_audit_log_without_an_end_puts_the_kms_out_of_service(self):
         self.assertEqual(self.a.stop_kms(), 0)

@@ -84,6 +84,7 @@ TEST_F(KmsdTest, AnEndThatCouldNotBeWrittenDownIsNoOrderlyOne) {
   }
   ASSERT_TRUE(daemon->failure().has_value());
   EXPECT_THAT(daemon->failure()->text, testing::HasSubstr("kms.db"));
+  EXPECT_TRUE(daemon->is_stopping());
 }
 
 TEST_F(KmsdTest, ADriversMessagesWaitForAPeerThatDoesNotRead) {
