@@ -119,23 +119,25 @@ Result<std::int64_t> read_version(Database& database) {
   QUIPU_TRY_ASSIGN(const std::int64_t tables, read_pragma(database, "SELECT count(*) FROM sqlite_schema"));
   const bool fresh = application == 0 && version == 0 && tables == 0;
   if (!fresh && application != kApplicationId)
-    return fail(Errc::unsupported, "the file is a database of another program; name another file as the store");
+    return fail(Errc::unsupported,
+                database.path() + ": the file is a database of another program; name another file as the store");
   if (version < 0 || version > kVersion)
     return fail(Errc::unsupported,
-                fmt::format("the store is of version {}, this program knows {}; install the release that wrote it",
-                            version, kVersion));
+                fmt::format("{}: the store is of version {}, this program knows {}; install the release that wrote it",
+                            database.path(), version, kVersion));
   return version;
 }
 
 // One table at a time: the whole file can only be checked with all of its tables. The free pages are checked with the
-// schema. The index of the chunks is compared with them, for what it does not name is never erased; that of the blocks'
-// records, of which there may be millions, shows damage when it is used.
+// schema. Indices are compared with their tables: a pool that its index does not name would be taken for a new one, and
+// such a chunk never erased. Not those of the blocks' records, of which there may be millions: there a damaged entry
+// hides one record from whoever looks for it, until a change of that record meets it.
 constexpr const char* kCheck =
-    "SELECT name, quick_check AS finding FROM (SELECT 'sqlite_schema' AS name UNION ALL "
-    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('audit', 'chunks')) "
-    "CROSS JOIN pragma_quick_check(name) WHERE finding != 'ok' UNION ALL "
-    "SELECT name, integrity_check AS finding FROM sqlite_schema CROSS JOIN pragma_integrity_check(name) "
-    "WHERE type = 'table' AND name = 'chunks' AND finding != 'ok' LIMIT 1";
+    "SELECT name, quick_check AS finding FROM sqlite_schema CROSS JOIN pragma_quick_check(name) "
+    "WHERE type = 'table' AND name = 'blocks' AND finding != 'ok' UNION ALL "
+    "SELECT name, integrity_check AS finding FROM (SELECT 'sqlite_schema' AS name UNION ALL "
+    "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('audit', 'blocks')) "
+    "CROSS JOIN pragma_integrity_check(name) WHERE finding != 'ok' LIMIT 1";
 
 }  // namespace
 

@@ -53,6 +53,16 @@ Result<void> load_all(Database& database, const char* sql, std::int64_t row, Res
   }
 }
 
+// A database of another program is left as it is, with its log, which opening it to be written would work off. What
+// else is wrong is found by opening it.
+Result<void> refuse_foreign(const std::string& path) {
+  Database database;
+  if (!database.open_unchanged(path)) return {};
+  const auto current = is_current(database);
+  if (current || current.error().code != Errc::unsupported) return {};
+  return std::unexpected(current.error());
+}
+
 }  // namespace
 
 struct SqliteStore::Connection {
@@ -76,16 +86,16 @@ SqliteStore::~SqliteStore() {
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, Secret<32> store_key, crypto::Rng& rng,
                                                        std::optional<Secret<32>> previous_key) {
   auto connection = std::make_unique<Connection>(rng);
+  QUIPU_TRY(refuse_foreign(path));
   QUIPU_TRY(connection->database.open(path));
-  if (const auto current = is_current(connection->database); !current) return fail_at(path, current.error());
+  QUIPU_TRY(is_current(connection->database));
   QUIPU_TRY(connection->database.begin_wal());
   // Before anything is written: the disk may be full of it.
   Backup::discard(connection->database);
   QUIPU_TRY(check(connection->database));
-  if (auto done = migrate(connection->database); !done) return fail_at(path, std::move(done).error());
+  QUIPU_TRY(migrate(connection->database));
   std::unique_ptr<SqliteStore> store(new SqliteStore(std::move(connection)));
-  auto sealed = store->seal_with(std::move(store_key), std::move(previous_key));
-  if (!sealed) return fail_at(path, std::move(sealed).error());
+  QUIPU_TRY(store->seal_with(std::move(store_key), std::move(previous_key)));
   QUIPU_TRY(store->scrub());
   return store;
 }

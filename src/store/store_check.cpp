@@ -21,11 +21,8 @@ bool has_log(const std::string& path) {
 Result<void> check_file(const std::string& path, const Sealer& sealer) {
   Database database;
   QUIPU_TRY(database.open_unchanged(path));
-  const auto current = is_current(database);
-  if (!current) return fail_at(path, current.error());
-  if (!*current) return {};
-  const auto fits = check_fits(database, sealer);
-  return fits ? Result<void>() : fail_at(path, fits.error());
+  QUIPU_TRY_ASSIGN(const bool current, is_current(database));
+  return current ? check_fits(database, sealer) : Result<void>();
 }
 
 }  // namespace

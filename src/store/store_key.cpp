@@ -99,14 +99,15 @@ Result<Fit> fit_of(const std::optional<Marks>& marks, const Sealer& sealer) {
 
 Result<void> check_fits(Database& database, const Sealer& sealer) {
   QUIPU_TRY_ASSIGN(const auto marks, read_marks(database));
-  QUIPU_TRY(fit_of(marks, sealer));
-  return {};
+  const auto fit = fit_of(marks, sealer);
+  return fit ? Result<void>() : fail_at(database.path(), fit.error());
 }
 
 Result<bool> seal_with(Database& database, Sealer& sealer) {
   QUIPU_TRY_ASSIGN(const auto marks, read_marks(database));
-  QUIPU_TRY_ASSIGN(const Fit fit, fit_of(marks, sealer));
-  if (fit != Fit::to_be_marked) return fit == Fit::changing;
+  const auto fit = fit_of(marks, sealer);
+  if (!fit) return fail_at(database.path(), fit.error());
+  if (*fit != Fit::to_be_marked) return *fit == Fit::changing;
   QUIPU_TRY(mark(database, sealer, marks));
   return marks.has_value();
 }

@@ -232,6 +232,18 @@ TEST_F(SqliteStoreTest, RefusesFilesThatAreNoStore) {
   EXPECT_EQ(try_open().error().code, Errc::unsupported);
   EXPECT_EQ(scratch.read("kms.db"), before);
   EXPECT_TRUE(std::filesystem::exists(path + ".backup"));
+  {
+    Database theirs;
+    ASSERT_TRUE(theirs.open(path).has_value());
+    ASSERT_TRUE(theirs.begin_wal().has_value());
+    ASSERT_TRUE(theirs.execute("INSERT INTO t VALUES (1)").has_value());
+    std::filesystem::copy(path, scratch.path("killed.db"));
+    std::filesystem::copy(path + "-wal", scratch.path("killed.db-wal"));
+  }
+  path = scratch.path("killed.db");
+  const std::string log = scratch.read("killed.db-wal");
+  EXPECT_EQ(try_open().error().code, Errc::unsupported);
+  EXPECT_EQ(scratch.read("killed.db-wal"), log);
   path = scratch.write("text", std::string(10'000, 'x'), 0600);
   EXPECT_EQ(try_open().error().code, Errc::storage);
 }
@@ -388,19 +400,24 @@ TEST_F(SqliteStoreTest, AStartReadsEveryOtherTable) {
   }
 }
 
-// Octets that the index does not name would never be erased.
-TEST_F(SqliteStoreTest, AStartComparesTheIndexOfTheMaterial) {
+// Octets that an index does not name would never be erased, and a pool that it does not name would be made anew.
+TEST_F(SqliteStoreTest, AStartComparesTheIndicesOfMaterialAndPools) {
   ASSERT_TRUE(open()->commit(one_block(block, Bytes(64, 7))).has_value());
-  std::string file = scratch.read("kms.db");
+  const std::string whole = scratch.read("kms.db");
   const std::string id(block.value().octets.begin(), block.value().octets.end());
-  const std::size_t entry = file.find(id, kPageSize * (root_page("sqlite_autoindex_chunks_1") - 1));
-  ASSERT_LT(entry, kPageSize * root_page("sqlite_autoindex_chunks_1"));
-  file[entry + 1] = 1;
-  scratch.write("kms.db", file);
-  const auto store = try_open();
-  ASSERT_FALSE(store.has_value());
-  EXPECT_EQ(store.error().code, Errc::storage);
-  EXPECT_THAT(store.error().text, HasSubstr("chunks"));
+  for (const auto& [table, key] : {std::pair<std::string, std::string>{"chunks", id}, {"pools", pool.value()}}) {
+    const std::size_t page = root_page("sqlite_autoindex_" + table + "_1");
+    std::string file = whole;
+    const std::size_t entry = file.find(key, kPageSize * (page - 1));
+    ASSERT_LT(entry, kPageSize * page);
+    ++file[entry + 1];
+    scratch.write("kms.db", file);
+    const auto store = try_open();
+    ASSERT_FALSE(store.has_value()) << table;
+    EXPECT_EQ(store.error().code, Errc::storage);
+    EXPECT_THAT(store.error().text, HasSubstr(table));
+    scratch.write("kms.db", whole);
+  }
 }
 
 }  // namespace
