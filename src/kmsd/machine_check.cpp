@@ -8,11 +8,16 @@
 namespace quipu::kmsd {
 namespace {
 
+Result<void> check_store(Configuration& configuration, const service::UnitUser* reader) {
+  const std::string& store = configuration.values.kme.store;
+  QUIPU_TRY(store::check_store(store, std::move(configuration.store_key), std::move(configuration.previous_store_key)));
+  return reader == nullptr ? Result<void>() : reader->check_readable(store);
+}
+
 // At the key that is to be corrected.
-void check_store(Configuration& configuration, Findings& out) {
+void check_store(Configuration& configuration, const service::UnitUser* reader, Findings& out) {
   const config::KmeConfig& kme = configuration.values.kme;
-  const auto checked =
-      store::check_store(kme.store, std::move(configuration.store_key), std::move(configuration.previous_store_key));
+  const auto checked = check_store(configuration, reader);
   if (checked) return;
   const Error& error = checked.error();
   if (error.code == Errc::busy)
@@ -33,7 +38,7 @@ Result<void> check_entropy_source(const std::string& path, const service::UnitUs
 
 void check_machine(Configuration& configuration, const service::UnitUser* reader, Findings& out) {
   const config::KmeConfig& kme = configuration.values.kme;
-  check_store(configuration, out);
+  check_store(configuration, reader, out);
   if (const auto free = service::check_socket_path(kme.control_socket); !free)
     out.problems.push_back({kme.control_socket_position, "kme.control_socket", free.error().text, {}});
   const config::RelayConfig& relay = configuration.values.relay;

@@ -30,7 +30,7 @@ qkd = "off"
 
 KMSD = """[kme]
 id = "kme-a"
-store = "/var/lib/quipu-kms/kms.db"
+store = "/etc/quipu/own/kms.db"
 store_key_file = "/etc/quipu/own/key"
 [etsi014]
 listen = "127.0.0.1:8014"
@@ -47,7 +47,7 @@ id = "sae-a"
 """
 
 CONFIGURATIONS = {"quipud": ("quipu.toml", QUIPUD, ("key", "psk")),
-                  "quipu-kmsd": ("kms.toml", KMSD, ("key", "ca.pem", "kme-a.pem", "kme-a.key"))}
+                  "quipu-kmsd": ("kms.toml", KMSD, ("key", "ca.pem", "kme-a.pem", "kme-a.key", "kms.db"))}
 
 
 class CheckAsRoot(unittest.TestCase):
@@ -67,6 +67,7 @@ class CheckAsRoot(unittest.TestCase):
         run(PROGRAMS / "quipu", "pki", "issue", self.etc / "pki", "kme-a", "--san", "IP:127.0.0.1")
         for file in ("ca.pem", "kme-a.pem", "kme-a.key"):
             (self.etc / "pki" / file).rename(self.own / file)
+        (self.own / "kms.db").touch()  # a new one
 
     def check(self, daemon, *options):
         """By somebody who ignores how children end, which a daemon inherits. For that it takes bash: dash leaves the signal as it is."""
