@@ -260,7 +260,7 @@ struct RelayRouteStatus {
   std::uint32_t paths = 1;               // that each block takes, in as many shares
   std::uint32_t paths_found = 0;         // that there are now: with enough key, and no node on two
   std::vector<RelayLinkStatus> links{};  // of each path, from here to the peer; empty: there are not enough paths
-  std::string reason{};                  // why nothing is relayed; empty when key is
+  std::string reason{};                  // why nothing is relayed; as relay_reason of the pool
   std::uint64_t stock_bits = 0;          // of the pool
   std::uint64_t target_bits = 0;         // that relay keeps it at
   // Of a source. Since the daemon was started, but for the first:

@@ -151,6 +151,7 @@ void Association::link_disconnected(const std::string& reason) {
                 {{"peer", m_config.id.value()}, {"reason", reason}});
 }
 
+// Configured at the other site only, by mistake or not here yet: no reason to end the pool's connection.
 void Association::tell_unshared(const std::string& link) {
   if (m_unshared_links.size() >= kMaxUnsharedLinksTold || !m_unshared_links.insert(link).second) return;
   m_site.report(LogLevel::warning, "link_not_shared",

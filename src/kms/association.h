@@ -50,7 +50,7 @@ class Association {
   // perhaps two. Combined with key of a link it is.
   bool carries_hops() const { return m_carries_hops; }
 
-  // A relayed block has become stock.
+  // A relayed block has come to its end: stock at its source; at its destination it may still be voided.
   void note_relayed() { m_relayed = m_site.now; }
 
   // When the last one did; at first, when this run began.

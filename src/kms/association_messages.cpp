@@ -132,6 +132,4 @@ Result<void> Association::dispatch(const wire::DriverMessage& m) {
   return {};
 }
 
-// Configured at the other site only, by mistake or not here yet: no reason to end the pool's connection.
-
 }  // namespace quipu::kms

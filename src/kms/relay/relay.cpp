@@ -82,7 +82,7 @@ void Relay::make_blocks() {
     const RelaySource::Turn turn = m_turns.front()->take_turn();
     if (turn == RelaySource::Turn::lacks_entropy) {
       for (RelaySource* source : m_turns)
-        source->has_key();
+        source->look_for_key();
       return;
     }
     idle = turn == RelaySource::Turn::sent ? 0 : idle + 1;
@@ -189,7 +189,7 @@ RelayRouteStatus Relay::describe(const PeerConfig& peer) const {
   status.paths = peer.relay_paths;
   status.paths_found = static_cast<std::uint32_t>(found.paths);
   if (!found.route) {
-    status.missing = m_routes.missing(peer);
+    if (status.starved) status.missing = m_routes.missing(peer);
     return status;
   }
   const Route& route = *found.route;

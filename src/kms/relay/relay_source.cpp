@@ -41,11 +41,13 @@ bool RelaySource::is_wanted() const {
          far().relay_stock_octets() + m_in_flight_octets < m_peer.relay_target_octets;
 }
 
+// Nor is key waited for without one: nobody would ask the link for it meanwhile.
 const Route* RelaySource::wanted_route() {
-  if (m_site.now < m_not_before || !is_wanted()) return nullptr;
-  const auto& route = m_routes.find(m_peer).route;
-  if (!route) m_key_awaited.reset();
-  return route ? &*route : nullptr;
+  const bool wanted = m_site.now >= m_not_before && is_wanted();
+  const Routes::Found* const found = wanted ? &m_routes.find(m_peer) : nullptr;
+  if (found != nullptr && found->route) return &*found->route;
+  m_key_awaited.reset();
+  return nullptr;
 }
 
 RelaySource::Turn RelaySource::take_turn() {
@@ -53,16 +55,15 @@ RelaySource::Turn RelaySource::take_turn() {
   return route != nullptr ? send(*route) : Turn::idle;
 }
 
-bool RelaySource::has_key() {
-  const Route* const route = wanted_route();
-  return route != nullptr && has_key(*route);
+void RelaySource::look_for_key() {
+  if (const Route* const route = wanted_route()) look_for_key(*route);
 }
 
 // The block is the exclusive or of shares that are random for themselves: any of them but all say nothing of it.
 RelaySource::Turn RelaySource::send(const Route& route) {
   const std::uint32_t octets = route.block_size();
   if (!has_entropy(octets * route.paths.size())) return Turn::lacks_entropy;
-  if (!has_key(route)) return Turn::idle;
+  if (!look_for_key(route)) return Turn::idle;
   std::vector<CarvedPad> pads = carve_pads(route, pad_slots(octets));
   SourceBlock block{std::string(kRelaySource), BlockId(m_site.random_uuid()), SecretBytes(octets), route.simulated, {}};
   InFlight entry{{}, octets, m_site.now};
@@ -86,7 +87,7 @@ RelaySource::Turn RelaySource::send(const Route& route) {
 }
 
 // All links are asked at once; the pads of those that have some are not wasted meanwhile.
-bool RelaySource::has_key(const Route& route) {
+bool RelaySource::look_for_key(const Route& route) {
   const std::uint32_t slots = pad_slots(route.block_size());
   std::vector<KmeId> lacking;
   for (const RelayPath& path : route.paths)

@@ -34,9 +34,9 @@ class RelaySource {
   // Sends one block, if the stock lacks one and key, paths and the entropy source allow it now.
   Turn take_turn();
 
-  // Whether all first links have key for the block that it would send now. Of those that lack it leases are asked for;
-  // one that stays without is avoided.
-  bool has_key();
+  // Key of the first links for the block that it would send now: of those that lack it leases are asked for; one that
+  // stays without is avoided.
+  void look_for_key();
 
   // Each ignores blocks that are not this source's.
   void hop_answered(const RelayHopAnswered& answer);
@@ -82,7 +82,8 @@ class RelaySource {
   bool has_entropy(std::size_t octets) const { return m_entropy == nullptr || m_entropy->has(octets); }
 
   SecretBytes make_share(std::size_t octets);
-  bool has_key(const Route& route);
+  // True when all first links have it.
+  bool look_for_key(const Route& route);
   // One for each path.
   std::vector<CarvedPad> carve_pads(const Route& route, std::uint32_t slots);
   void send_share(const RelayPath& path, CarvedPad pad, ByteView share, wire::RelayHop hop) const;

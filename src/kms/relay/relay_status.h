@@ -28,7 +28,7 @@ struct RelayRouteStatus {
   std::uint32_t paths = 1;             // that each block takes, in as many shares
   std::uint32_t paths_found = 0;       // with enough key, none of whose nodes is on two; at most so many
   std::vector<RelayLinkStatus> links;  // of each path, from here to the peer; empty when there are not enough paths
-  std::string missing;                 // in words, why there are not enough
+  std::string missing;                 // in words, why there are not enough, when it is starved
   std::uint64_t target_octets = 0;
   std::uint64_t stock_octets = 0;
   std::uint64_t in_flight = 0;  // blocks of this source on their way

@@ -53,7 +53,7 @@ class Routes {
   // As its first end says of it. Empty when there is no such link, or not enough key.
   const wire::Neighbour* link(const KmeId& from, const KmeId& to) const;
   // In words, why there are not as many paths to that KME as there shall be: what is wrong with the first link or node
-  // of the configured path, or of those that lack least. For those who look: as long as a search, and not remembered.
+  // of the configured path, or of those that lack least. Takes as long as a search, and is not remembered.
   std::string missing(const PeerConfig& peer) const;
   // A relayed block failed on the link from one to the other.
   void avoid(const KmeId& from, const KmeId& to);
@@ -72,7 +72,21 @@ class Routes {
   std::vector<RelayPath> configured(const KmeId& destination) const;
   // As its first end says of it, whether or not it can be used. Empty when that says nothing.
   const wire::Neighbour* told(const KmeId& from, const KmeId& to) const;
-  std::string fault(const KmeId& from, const KmeId& to) const;
+  // Why no key can be relayed over that link. Offered: in the link state of that end.
+  enum class Fault : std::uint8_t {
+    none,
+    unheard,  // its first end; end_unheard: its second
+    end_unheard,
+    untrusted,
+    absent,
+    not_offered,  // by its first end; end_not_offering: by its second
+    end_not_offering,
+    down,
+    poor,
+  };
+
+  Fault fault(const KmeId& from, const KmeId& to) const;
+  std::string words(Fault fault, const KmeId& from, const KmeId& to) const;
   std::string first_fault(const std::vector<RelayPath>& paths) const;
   std::vector<RelayPath> imagined(const KmeId& destination, std::size_t count) const;
   bool is_trusted(const KmeId& node) const;

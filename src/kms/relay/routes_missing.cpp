@@ -12,44 +12,66 @@ constexpr std::uint64_t kFaultCost = 1'000;
 
 }  // namespace
 
-// Empty when key can be relayed over it.
-std::string Routes::fault(const KmeId& from, const KmeId& to) const {
+Routes::Fault Routes::fault(const KmeId& from, const KmeId& to) const {
   const bool begins_here = from == m_site.config.id;
-  if (!begins_here && m_states.find(from) == nullptr) return "nothing is heard of " + from.value();
-  if (!begins_here && !is_trusted(from)) return from.value() + " is no trusted node";
-  if (link(from, to) != nullptr) return "";
-  const std::string name = "link " + from.value() + " to " + to.value();
+  if (!begins_here && m_states.find(from) == nullptr) return Fault::unheard;
+  if (!begins_here && !is_trusted(from)) return Fault::untrusted;
+  if (link(from, to) != nullptr) return Fault::none;
   const wire::Neighbour* there = told(from, to);
   const wire::Neighbour* back = told(to, from);
-  if (there == nullptr && back == nullptr) return "there is no " + name;
-  if (there != nullptr && there->up && m_states.find(to) == nullptr) return "nothing is heard of " + to.value();
-  if (there == nullptr || !there->up || back == nullptr || !back->up) return "the " + name + " is down";
-  return "the " + name + " has too little key, " + std::to_string(there->octets * 8) + " bit";
+  if (there == nullptr) return back == nullptr ? Fault::absent : Fault::not_offered;
+  if (there->up && m_states.find(to) == nullptr) return Fault::end_unheard;
+  if (back == nullptr) return Fault::end_not_offering;
+  return there->up && back->up ? Fault::poor : Fault::down;
+}
+
+std::string Routes::words(Fault fault, const KmeId& from, const KmeId& to) const {
+  const std::string& a = from.value();
+  const std::string& b = to.value();
+  const std::string link_name = "link " + a + " to " + b;
+  switch (fault) {
+    case Fault::none: return "";
+    case Fault::unheard: return "nothing is heard of " + a;
+    case Fault::end_unheard: return "nothing is heard of " + b;
+    case Fault::untrusted: return a + " is no trusted node";
+    case Fault::absent: return "there is no " + link_name;
+    case Fault::not_offered: return a + " does not offer its link to " + b;
+    case Fault::end_not_offering: return b + " does not offer its link to " + a;
+    case Fault::down: return "the " + link_name + " is down";
+    case Fault::poor:
+      return "the " + link_name + " has too little key, " + std::to_string(told(from, to)->octets * 8) + " bit";
+  }
+  return "";
 }
 
 std::string Routes::first_fault(const std::vector<RelayPath>& paths) const {
   for (const RelayPath& path : paths) {
     const KmeId* from = &m_site.config.id;
-    for (const KmeId& to : path)
-      if (std::string found = fault(*std::exchange(from, &to), to); !found.empty()) return found;
+    for (const KmeId& to : path) {
+      const KmeId& begin = *std::exchange(from, &to);
+      if (const Fault found = fault(begin, to); found != Fault::none) return words(found, begin, to);
+    }
   }
   return "";
 }
 
-// As cheapest(), were all links that somebody tells of good, and all nodes trusted: those with the fewest faults.
+// As cheapest(), were all links that somebody tells of good, and all nodes trusted: those with the fewest faults. Of
+// nodes that nothing is heard of there are only those that the two ends have links with: more would be as many as
+// anybody likes to tell of.
 std::vector<RelayPath> Routes::imagined(const KmeId& destination, std::size_t count) const {
-  std::set<KmeId> nodes;
-  std::set<std::pair<KmeId, KmeId>> links;
-  for (const KmeId& origin : m_states.origins()) {
-    nodes.insert(origin);
-    for (const wire::Neighbour& neighbour : m_states.find(origin)->neighbours) {
-      nodes.insert(neighbour.id);
-      links.insert({{origin, neighbour.id}, {neighbour.id, origin}});
-    }
-  }
+  const std::vector<KmeId> origins = m_states.origins();
+  std::set<KmeId> nodes(origins.begin(), origins.end());
+  for (const KmeId& end : {m_site.config.id, destination})
+    if (const wire::LinkState* state = m_states.find(end); state != nullptr)
+      for (const wire::Neighbour& neighbour : state->neighbours)
+        nodes.insert(neighbour.id);
   LinkMap map({nodes.begin(), nodes.end()}, m_site.config.id, destination);
-  for (const auto& [from, to] : links)
-    map.add(from, to, fault(from, to).empty() ? 1 : kFaultCost);
+  for (const KmeId& origin : origins)
+    for (const wire::Neighbour& neighbour : m_states.find(origin)->neighbours) {
+      if (!nodes.contains(neighbour.id)) continue;
+      map.add(origin, neighbour.id, fault(origin, neighbour.id) == Fault::none ? 1 : kFaultCost);
+      if (told(neighbour.id, origin) == nullptr) map.add(neighbour.id, origin, kFaultCost);
+    }
   return map.paths(count);
 }
 

@@ -129,7 +129,8 @@ TEST_F(RoutesOfALine, SayWhichLinkOrNodeLacks) {
   EXPECT_EQ(told(false, {a, c}, {b}), "b is no trusted node");
   EXPECT_EQ(told(true, {a, {kC, true, false, 64}}, {b}), "the link b to c has too little key, 512 bit");
   EXPECT_EQ(told(true, {a, c}, {{kB, false, false, 100'000}}), "the link b to c is down");
-  EXPECT_EQ(told(true, {a, c}, {}), "the link b to c is down");
+  EXPECT_EQ(told(true, {a, c}, {}), "c does not offer its link to b");
+  EXPECT_EQ(told(true, {a}, {b}), "b does not offer its link to c");
   EXPECT_EQ(told(true, {a}, {{d, true, false, 1}}), "no node tells of a way to c");
   EXPECT_EQ(told(true, {a, {d, true, false, 100'000}}, {{d, true, false, 1}}), "nothing is heard of d");
   to_c.relay_paths = 2;
