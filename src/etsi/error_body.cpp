@@ -42,20 +42,37 @@ bool may_be_of_key(std::string_view word) {
   return has('a', 'z') && has('A', 'Z');
 }
 
+bool is_hex(std::string_view word) {
+  return std::ranges::all_of(
+      word, [](char c) { return is_within(c, 'a', 'f') || is_within(c, 'A', 'F') || is_within(c, '0', '9'); });
+}
+
+// The next word, or the next character that is of none.
+std::string_view take_part(std::string_view& text) {
+  const auto word_end = std::ranges::find_if_not(text, is_of_word);
+  const std::string_view part =
+      text.substr(0, std::max<std::size_t>(static_cast<std::size_t>(word_end - text.begin()), 1));
+  text.remove_prefix(part.size());
+  return part;
+}
+
+// Not only names and numbers, as it seems.
+bool may_tell_in_pieces(std::string_view text) {
+  std::size_t pieces = 0;
+  while (!text.empty())
+    if (const std::string_view part = take_part(text); may_be_of_key(part)) pieces += part.size();
+  return pieces > kMaxPieces;
+}
+
 // One line of ASCII, each run of anything else as one space, and what may be a key as "...". Cut between words.
 std::string clean(std::string_view text) {
   std::string out;
-  std::size_t pieces = 0;
+  const bool in_pieces = may_tell_in_pieces(text);
   while (!text.empty()) {
-    const auto word_end = std::ranges::find_if_not(text, is_of_word);
-    const auto word_size = static_cast<std::size_t>(word_end - text.begin());
-    std::string_view part = text.substr(0, std::max<std::size_t>(word_size, 1));
-    text.remove_prefix(part.size());
+    std::string_view part = take_part(text);
     if (!is_within(part[0], '!', '~')) part = " ";
-    if (may_be_of_key(part)) {
-      pieces += part.size();
-      if (part.size() >= kShortestKey || pieces > kMaxPieces) part = "...";
-    }
+    const bool suspect = may_be_of_key(part);
+    if ((suspect && part.size() >= kShortestKey) || (in_pieces && (suspect || is_hex(part)))) part = "...";
     if (part == "..." && out.ends_with(part)) continue;
     if (part == " " && (out.empty() || out.ends_with(' '))) continue;
     if (out.size() + part.size() > kMaxMessage) break;
