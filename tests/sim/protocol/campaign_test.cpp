@@ -128,7 +128,7 @@ TEST(Campaign, HealsWithinTenSeconds) {
     one_world(std::strtoull(one, nullptr, 10));
     return;
   }
-  for (std::uint64_t seed = 1; seed <= seeds(200) && !HasFailure(); ++seed)
+  for (std::uint64_t seed = 1; seed <= seeds(kCampaignSeeds) && !HasFailure(); ++seed)
     one_world(seed);
 }
 

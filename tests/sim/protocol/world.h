@@ -242,7 +242,10 @@ struct Recorded : Started {
   std::vector<Bytes> recorded;
 };
 
-// Campaign length: QUIPU_SIM_SEEDS, or `normal`.
+// How many worlds the campaign has.
+inline constexpr std::uint64_t kCampaignSeeds = 200;
+
+// `normal`, or as many times that as QUIPU_SIM_SEEDS is of the campaign's.
 std::uint64_t seeds(std::uint64_t normal);
 
 }  // namespace quipu::sim
