@@ -48,12 +48,12 @@ Result<void> fill_and_name(const std::string& fresh, const std::string& path, By
   return fail_system(path);
 }
 
-// So many octets, for whoever has the file may go on writing it; fewer when it ends before.
+// So many octets, for whoever has the file may go on writing it.
 Result<void> copy(int from, int to, std::size_t size, const std::string& name) {
   while (size != 0) {
     const ssize_t n = ::sendfile(to, from, nullptr, std::min(size, std::size_t{1} << 20));
     if (n < 0 && errno != EINTR) return fail_system(name);
-    if (n == 0) return {};
+    if (n == 0) return fail(Errc::io, name + ": it was cut while it was copied");
     if (n > 0) size -= static_cast<std::size_t>(n);
   }
   return {};

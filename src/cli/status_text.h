@@ -20,7 +20,7 @@ ExitCode judge(const control::DeviceStatus& status);
 // down when it is out of service or no KM link is up, degraded when some are not, a pool has no key to give, a QKD link
 // does not run, or a certificate is over.
 ExitCode judge(const control::KmsStatus& status);
-// degraded when some pool has no path with enough key.
+// degraded when nothing is relayed into some pool that needs it, and when the entropy source is not good.
 ExitCode judge(const control::RelayStatus& status);
 // The graver of two of those that `status` ends with: from mild to grave ok, degraded, error, down, policy_block.
 ExitCode graver(ExitCode a, ExitCode b);

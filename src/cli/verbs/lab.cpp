@@ -184,7 +184,7 @@ void add_lab(CLI::App& program, Invocation& invocation) {
   verb.require_subcommand(1);
   add_up(verb, invocation);
   add_down(verb, invocation);
-  add_of_site(verb, invocation, "stop", "End the daemons of one site, as if it died; the others go on", stop);
+  add_of_site(verb, invocation, "stop", "End the daemons of one site in order; the others go on", stop);
   add_of_site(verb, invocation, "start", "Start the daemons of a site that was stopped or has died, and wait for them",
               start);
   add_lab_status(verb, invocation);
