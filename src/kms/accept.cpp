@@ -57,20 +57,20 @@ bool Accept::refuse(const SourceBlock& block, bool alarm, std::string_view event
 }
 
 Result<bool> Accept::passes(const SourceBlock& block, const BlockDigest& digest) {
-  if (is_all_zero(block.key.view())) return refuse(block, true, "block_zero", "A block of zeros was refused.");
+  if (is_all_zero(block.key.view())) return refuse(block, true, "block_zero", "a block of zeros was refused");
   if (block.sequence && m_pool.is_passed(block.source, *block.sequence))
-    return refuse(block, true, "block_stale", "A block older than its source's count was refused.");
+    return refuse(block, true, "block_stale", "a block older than its source's count was refused");
   QUIPU_TRY_ASSIGN(const auto record, m_pool.record_of(block.id));
   if (record && record->state == BlockState::voided && record->source.empty())
-    return refuse(block, false, "block_late", "A block came after it had been given up for lost.");
-  if (record) return refuse(block, true, "block_repeated", "A block that was here before was refused.");
+    return refuse(block, false, "block_late", "a block came after it had been given up for lost");
+  if (record) return refuse(block, true, "block_repeated", "a block that was here before was refused");
   QUIPU_TRY_ASSIGN(const bool seen, m_pool.has_digest(digest));
-  if (seen) return refuse(block, true, "block_equal", "A block with the octets of an earlier one was refused.");
+  if (seen) return refuse(block, true, "block_equal", "a block with the octets of an earlier one was refused");
   QUIPU_TRY_ASSIGN(const bool elsewhere, m_pool.is_elsewhere(block.id, digest));
   if (elsewhere)
     return refuse(block, true, "block_elsewhere",
-                  "A block that the pool with another KME has had was refused: two KMEs must not share a key. Look at "
-                  "what delivers it: no device may feed two links, and no two may use the same block ids.");
+                  "a block that the pool with another KME has had was refused: two KMEs must not share a key; look at "
+                  "what delivers it: no device may feed two links, and no two may use the same block ids");
   if (!has_room(block, false)) return refuse_for_want_of_room(block);
   if (has_room(block, true)) m_full.erase(block.source);
   return true;
@@ -90,8 +90,7 @@ bool Accept::has_room(const SourceBlock& block, bool with_reserve) const {
 // brim each key makes room for a moment.
 bool Accept::refuse_for_want_of_room(const SourceBlock& block) {
   if (m_full.insert(block.source).second)
-    return refuse(block, false, "pool_full",
-                  "The pool is full: blocks are refused until keys have been taken from it.");
+    return refuse(block, false, "pool_full", "the pool is full: blocks are refused until keys have been taken from it");
   ++m_refused;
   return false;
 }
@@ -107,7 +106,7 @@ Result<void> Accept::add(std::vector<SourceBlock> blocks) {
   std::set<BlockDigest> digests;  // of this call: the store does not know them yet
   for (SourceBlock& raw : blocks) {
     if (raw.key.size() < kSlotSize || raw.key.size() > kMaxBlockSize) {
-      refuse(raw, true, "block_size", "A block that is too short or too long was refused.");
+      refuse(raw, true, "block_size", "a block that is too short or too long was refused");
       continue;
     }
     SourceBlock block = cut(std::move(raw));
@@ -115,7 +114,7 @@ Result<void> Accept::add(std::vector<SourceBlock> blocks) {
     QUIPU_TRY_ASSIGN(const bool good, passes(block, digest));
     if (!good) continue;
     if (!digests.insert(digest).second) {
-      refuse(block, true, "block_equal", "A block with the octets of an earlier one was refused.");
+      refuse(block, true, "block_equal", "a block with the octets of an earlier one was refused");
       continue;
     }
     advance_mark(block);
@@ -153,8 +152,8 @@ BlockState Accept::settle_awaited(const wire::OfferedBlock& offered, SourceBlock
   m_site.relay_events.emplace_back(RelayEnded{m_pool.peer(), offered.id, same});
   if (!same) {
     m_site.alarm("relay_differs",
-                 "The destination of a relayed block holds other octets than were sent: some trusted node on its path "
-                 "altered it. The block was voided.",
+                 "the destination of a relayed block holds other octets than were sent: some trusted node on its path "
+                 "altered it; the block was voided",
                  {{"peer", m_pool.peer().value()}, {"block", offered.id.value().text()}});
     m_pool.add_void(offered.id, offered.digest, offered.length, m_site.wall);
     return BlockState::voided;
@@ -214,7 +213,7 @@ Result<BlockState> Accept::settle(const wire::OfferedBlock& offered, bool or_voi
   if (const Pool::Block* mine = m_pool.find(offered.id)) {
     if (mine->record.digest != offered.digest || mine->record.length != offered.length) {
       m_site.alarm(
-          "block_differs", "The two ends hold different octets under one block id; the block was voided.",
+          "block_differs", "the two ends hold different octets under one block id; the block was voided",
           {{"link", mine->record.source}, {"peer", m_pool.peer().value()}, {"block", offered.id.value().text()}});
       m_opened.void_block(offered.id);
       return BlockState::voided;

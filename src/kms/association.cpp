@@ -139,7 +139,7 @@ void Association::contact_made() {
   ask_closes();
   m_site.act(LinkUp{m_config.id});
   m_site.relay_events.emplace_back(ContactMade{m_config.id});
-  m_site.report(LogLevel::info, "km_link_up", "The KM link is in contact.", {{"peer", m_config.id.value()}});
+  m_site.report(LogLevel::info, "km_link_up", "the KM link is in contact", {{"peer", m_config.id.value()}});
 }
 
 void Association::link_disconnected(const std::string& reason) {
@@ -147,7 +147,7 @@ void Association::link_disconnected(const std::string& reason) {
   m_link.set_reason_down(reason);
   m_delivery.retry();
   touch();
-  m_site.report(LogLevel::warning, "km_link_down", "The KM link was lost.",
+  m_site.report(LogLevel::warning, "km_link_down", "the KM link was lost",
                 {{"peer", m_config.id.value()}, {"reason", reason}});
 }
 
@@ -155,8 +155,8 @@ void Association::link_disconnected(const std::string& reason) {
 void Association::tell_unshared(const std::string& link) {
   if (m_unshared_links.size() >= kMaxUnsharedLinksTold || !m_unshared_links.insert(link).second) return;
   m_site.report(LogLevel::warning, "link_not_shared",
-                "The peer's driver of a link that is not with this peer here sends messages, which are dropped: "
-                "configure the link at both sites, under one name.",
+                "the peer's driver of a link that is not with this peer here sends messages, which are dropped: "
+                "configure the link at both sites, under one name",
                 {{"peer", m_config.id.value()}, {"link", link}});
 }
 
@@ -217,7 +217,7 @@ Result<void> Association::handle_timeout() {
   tell_low_stock();
   if (const auto end = m_availability.ends(); end && m_site.now >= *end && !m_end_reported) {
     m_end_reported = true;
-    m_site.alarm("pool_stopped", "The KM link has been lost for too long: no keys of this pool are handed out.",
+    m_site.alarm("pool_stopped", "the KM link has been lost for too long: no keys of this pool are handed out",
                  {{"peer", m_config.id.value()}});
   }
   return {};
@@ -263,7 +263,7 @@ Result<void> Association::void_all() {
   m_accept.abandon_relayed();
   m_transferred.erase_all();
   QUIPU_TRY(m_pool.commit());
-  m_site.report(LogLevel::warning, "pool_voided", "All key material of a pool was voided by hand.",
+  m_site.report(LogLevel::warning, "pool_voided", "all key material of a pool was voided by hand",
                 {{"peer", m_config.id.value()}, {"blocks", std::to_string(ids.size())}});
   if (m_link.connected()) m_link.hang_up("all key material was voided here: inventories are compared anew");
   m_delivery.retry();
@@ -285,9 +285,9 @@ void Association::tell_low_stock() {
   m_stock_low = !m_stock_low;
   const std::vector<LogField> fields{{"peer", m_config.id.value()}, {"stock_bits", std::to_string(8 * left)}};
   if (m_stock_low)
-    m_site.report(LogLevel::warning, "stock_low", "The stock of key material runs low.", fields);
+    m_site.report(LogLevel::warning, "stock_low", "the stock of key material runs low", fields);
   else
-    m_site.report(LogLevel::info, "stock_recovered", "The stock of key material has recovered.", fields);
+    m_site.report(LogLevel::info, "stock_recovered", "the stock of key material has recovered", fields);
 }
 
 }  // namespace quipu::kms

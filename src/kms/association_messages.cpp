@@ -7,15 +7,15 @@
 namespace quipu::kms {
 
 Result<void> Association::dispatch(const wire::Goodbye& m) {
-  m_site.report(LogLevel::warning, "km_link_refused", "The peer closed the KM link.",
+  m_site.report(LogLevel::warning, "km_link_refused", "the peer closed the KM link",
                 {{"peer", m_config.id.value()}, {"reason", std::string(wire::to_string(m.reason))}});
   // Who has not repeated our nonce knows nothing of copies: as after any other Goodbye, the next connection may do
   // better.
   if (m.reason == wire::GoodbyeReason::two_copies && m_contact.peer_is_alive()) {
     m_availability.refuse();
     m_site.alarm("this_kme_cloned",
-                 "The peer has seen two copies of this KME. This run hands out no more keys of the pool: stop one copy "
-                 "for good, then restart the other.",
+                 "the peer has seen two copies of this KME; this run hands out no more keys of the pool: stop one copy "
+                 "for good, then restart the other",
                  {{"peer", m_config.id.value()}});
   }
   // The connection ends with this message: nothing else is said on it.

@@ -108,8 +108,8 @@ Result<bool> ContactExchange::admit_run() {
     QUIPU_TRY(m_pool.commit());
   }
   m_site.alarm("peer_cloned",
-               "Two copies of the peer KME are running. Both are refused: stop one of them for good, then restart the "
-               "other.",
+               "two copies of the peer KME are running; both are refused: stop one of them for good, then restart the "
+               "other",
                {{"peer", m_pool.peer().value()}, {"instance", m_claimed.value().text()}});
   m_link.close(wire::GoodbyeReason::two_copies, "two copies of the peer KME are running");
   return false;
@@ -276,7 +276,7 @@ void ContactExchange::merge_lease(const wire::InventoryLease& theirs) {
 
 void ContactExchange::void_block(const BlockId& id, std::string_view why) {
   m_opened.void_block(id);
-  m_site.report(LogLevel::warning, "block_voided", "A block was given up after comparing inventories.",
+  m_site.report(LogLevel::warning, "block_voided", "a block was given up after comparing inventories",
                 {{"peer", m_pool.peer().value()}, {"block", id.value().text()}, {"reason", std::string(why)}});
 }
 

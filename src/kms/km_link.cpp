@@ -51,7 +51,7 @@ void KmLink::close(wire::GoodbyeReason reason, std::string why) {
   if (!m_link) return;
   if (reason == wire::GoodbyeReason::violation) ++m_violations;
   send(wire::Goodbye{reason});
-  m_site.report(LogLevel::warning, "km_link_closed", "The KM link was closed by this end.",
+  m_site.report(LogLevel::warning, "km_link_closed", "the KM link was closed by this end",
                 {{"peer", m_peer.value()}, {"reason", why}});
   hang_up(std::move(why));
 }

@@ -137,7 +137,7 @@ bool Multicast::hand_out(Pending& pending) {
 void Multicast::fail(Pending& pending, const KmeId& peer, wire::RefusalReason reason) {
   const std::string why(wire::to_string(reason));
   m_site.report(LogLevel::warning, "multicast_failed",
-                "Keys for slaves at several KMEs did not get to one of them; they are burnt.",
+                "keys for slaves at several KMEs did not get to one of them; they are burnt",
                 {{"peer", peer.value()}, {"sae", pending.carved.order.master.value()}, {"reason", why}});
   m_site.act(ReplyEtsi{pending.carved.request,
                        unavailable("the keys could not be brought to KME " + peer.value() + ": " + why)});

@@ -90,7 +90,7 @@ Result<void> OpenedLeases::receive(const wire::Lease& message, bool brought) {
   if (const auto reason = judge(message, brought)) {
     QUIPU_TRY(m_pool.commit());
     if (*reason == wire::RefusalReason::duplicate)
-      m_site.alarm("key_id_repeated", "The peer announced a key_ID twice; the lease was refused.",
+      m_site.alarm("key_id_repeated", "the peer announced a key_ID twice; the lease was refused",
                    {{"peer", m_pool.peer().value()}, {"lease", message.id.value().text()}});
     m_link.send(wire::Refused{message.number, *reason});
     return {};
@@ -138,7 +138,7 @@ void OpenedLeases::open_acknowledged(const LeaseId& id) {
 }
 
 Result<void> OpenedLeases::open_refused(const LeaseId& id, wire::RefusalReason /*reason*/) {
-  m_site.report(LogLevel::warning, "open_refused", "The peer refused that its lease was opened; it is burnt.",
+  m_site.report(LogLevel::warning, "open_refused", "the peer refused that its lease was opened; it is burnt",
                 {{"peer", m_pool.peer().value()}, {"lease", id.value().text()}});
   burn(id);
   return m_pool.commit();

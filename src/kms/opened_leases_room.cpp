@@ -52,7 +52,7 @@ bool OpenedLeases::make_room(std::size_t slots) {
   }
   losers.erase(SaeId());  // a pad's
   for (const SaeId& master : losers)
-    m_site.report(LogLevel::warning, "unfetched_burnt", "Keys that their slaves did not fetch were burnt to make room.",
+    m_site.report(LogLevel::warning, "unfetched_burnt", "keys that their slaves did not fetch were burnt to make room",
                   {{"peer", m_pool.peer().value()}, {"master", master.value()}});
   return has_room(slots);
 }

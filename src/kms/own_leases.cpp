@@ -249,7 +249,7 @@ Result<void> OwnLeases::refused(const LeaseId& id, wire::RefusalReason reason) {
     give_way(id);
   } else {
     // The inventories agreed and no request crossed, yet the peer knows better: what it will not share is not used.
-    m_site.report(LogLevel::warning, "lease_refused", "The peer refused a lease; its slots are burnt.",
+    m_site.report(LogLevel::warning, "lease_refused", "the peer refused a lease; its slots are burnt",
                   {{"peer", m_pool.peer().value()}, {"lease", id.value().text()}});
     burn(id);
   }

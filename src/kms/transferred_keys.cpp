@@ -43,7 +43,7 @@ void TransferredKeys::send_answer(wire::RequestNumber number, std::optional<wire
 
 void TransferredKeys::answer(const Arrival& arrival, std::optional<wire::RefusalReason> refused) {
   if (refused)
-    m_site.report(LogLevel::warning, "key_transfer_refused", "Keys from the peer for SAEs here were refused.",
+    m_site.report(LogLevel::warning, "key_transfer_refused", "keys from the peer for SAEs here were refused",
                   {{"peer", m_peer.id.value()}, {"reason", std::string(wire::to_string(*refused))}});
   m_receipts[arrival.message.id] = {arrival.message.tag, refused};
   m_receipt_order.push_back(arrival.message.id);
@@ -56,7 +56,7 @@ void TransferredKeys::answer(const Arrival& arrival, std::optional<wire::Refusal
 }
 
 void TransferredKeys::alarm_duplicate(const wire::KeyTransfer& message) const {
-  m_site.alarm("key_id_repeated", "The peer sent other keys under ids that were there before; they were refused.",
+  m_site.alarm("key_id_repeated", "the peer sent other keys under ids that were there before; they were refused",
                {{"peer", m_peer.id.value()}, {"transfer", message.id.value().text()}});
 }
 
@@ -133,7 +133,7 @@ bool TransferredKeys::open(const Arrival& arrival) {
   const SecretBytes keys = open_with_pad(message.ciphertext, message.tag, pad.view(), wire::associated_data(message));
   if (keys.empty()) {
     m_site.alarm("key_transfer_forged",
-                 "Keys from the peer were altered on their way. They were refused; the key they were under is burnt.",
+                 "keys from the peer were altered on their way; they were refused; the key they were under is burnt",
                  {{"peer", m_peer.id.value()}, {"transfer", message.id.value().text()}});
     answer(arrival, forged);
     return true;
@@ -152,7 +152,7 @@ void TransferredKeys::hold(const wire::KeyTransfer& message, ByteView keys) {
   for (std::size_t i = 0; i < message.key_ids.size(); ++i)
     transfer.keys[message.key_ids[i]] = {SecretBytes::copy_of(keys.subspan(i * size, size)), slaves};
   if (const auto loser = m_held.add(std::move(transfer)))
-    m_site.report(LogLevel::warning, "unfetched_burnt", "Keys that their slaves did not fetch were burnt to make room.",
+    m_site.report(LogLevel::warning, "unfetched_burnt", "keys that their slaves did not fetch were burnt to make room",
                   {{"peer", m_peer.id.value()}, {"master", loser->value()}});
 }
 

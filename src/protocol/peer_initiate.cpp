@@ -134,7 +134,7 @@ bool PeerMachine::make_initiation(const Context& context) {
     context.shared.indices.release(index);
     end_attempt(KeysGo::burn, context);
     back_off(context.now);
-    report(context, LogLevel::error, "initiation_failed", "No handshake message could be made for this peer",
+    report(context, LogLevel::error, "initiation_failed", "no handshake message could be made for this peer",
            {{"errc", std::string(quipu::to_string(initiation.error()))}});
     return false;
   }
@@ -160,9 +160,9 @@ void PeerMachine::attempt_timed_out(const Context& context) {
   m_mismatch.clear();
   report(context, LogLevel::warning, "handshake_timed_out",
          absent
-             ? "The peer gave no sign of life: is it there, do the firewalls let UDP through, are both public keys and "
+             ? "the peer gave no sign of life: is it there, do the firewalls let UDP through, are both public keys and "
                "the pre-shared key right at both ends?"
-             : "The peer is alive and did not answer the handshake",
+             : "the peer is alive and did not answer the handshake",
          {{"endpoint", m_endpoint ? m_endpoint->text() : "-"}});
   end_attempt(KeysGo::burn, context);
   m_attempt_failed = true;
@@ -302,7 +302,7 @@ void PeerMachine::tell_reject(RejectReason reason, const Context& context) {
          told         ? LogLevel::debug
          : lacks_keys ? LogLevel::warning
                       : LogLevel::info,
-         "handshake_rejected", "The peer refused this handshake", {{"reason", std::string(to_string(reason))}});
+         "handshake_rejected", "the peer refused this handshake", {{"reason", std::string(to_string(reason))}});
 }
 
 void PeerMachine::obey_reject(const Reject& reject, const Context& context) {
@@ -351,11 +351,11 @@ void PeerMachine::stamp_was_stale(const Reject& reject, const Context& context) 
     back_off(context.now);
     report(
         context, LogLevel::error, "stamp_jump_refused",
-        "The peer has seen a stamp of ours far above any that we used: permit the jump if this machine was restored");
+        "the peer has seen a stamp of ours far above any that we used: permit the jump if this machine was restored");
     return;
   }
   report(context, LogLevel::warning, "restored_or_cloned",
-         "The peer has seen later stamps of ours: this machine was restored from a snapshot, or cloned");
+         "the peer has seen later stamps of ours: this machine was restored from a snapshot, or cloned");
   stamps.jump_above(reject.highest_stamp);
   end_attempt(sent_once ? KeysGo::keep : KeysGo::burn, context);
   retry_at_once_or_back_off(context.now);

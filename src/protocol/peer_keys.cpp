@@ -125,12 +125,12 @@ void PeerMachine::key_fetched(KeyRequestId id, const KeyRequest& request, const 
 bool PeerMachine::is_right(const KeyFetch::Late& asked, const KeyId& key_id, const Secret<32>& key,
                            const Context& context) {
   if (is_degenerate(key)) {
-    report(context, LogLevel::error, "key_refused", "The KMS delivered a key whose octets are all alike");
+    report(context, LogLevel::error, "key_refused", "the KMS delivered a key whose octets are all alike");
     return false;
   }
   if (asked.key_id ? *asked.key_id == key_id : note_fresh(asked.slot, key_id, context)) return true;
   report(context, LogLevel::error, "key_refused",
-         "The KMS delivered another key than the one asked for, or an old one");
+         "the KMS delivered another key than the one asked for, or an old one");
   return false;
 }
 
@@ -138,7 +138,7 @@ bool PeerMachine::is_right(const KeyFetch::Late& asked, const KeyId& key_id, con
 bool PeerMachine::note_fresh(std::uint8_t slot, const KeyId& key_id, const Context& context) {
   const KeyReference reference{slot, m_config.policy.sources[slot].kind, key_id, {}, 0};
   if (m_used.contains(reference)) {
-    report(context, LogLevel::error, "key_repeated", "The KMS delivered a key that it had delivered before",
+    report(context, LogLevel::error, "key_repeated", "the KMS delivered a key that it had delivered before",
            {{"key_id", key_id.value()}});
     return false;
   }

@@ -42,7 +42,7 @@ void PeerMachine::report(const Context& context, LogLevel level, std::string_vie
 }
 
 void PeerMachine::report_mismatch(const Context& context) const {
-  report(context, LogLevel::error, "policy_mismatch", "The two ends are configured differently: make them alike",
+  report(context, LogLevel::error, "policy_mismatch", "the two ends are configured differently: make them alike",
          {{"reason", m_mismatch}});
 }
 
@@ -57,8 +57,8 @@ void PeerMachine::set_qkd_state(QkdState state, std::string_view why, const Cont
   std::vector<LogField> fields{{"qkd", std::string(to_string(state))}};
   if (!why.empty()) fields.push_back({"reason", std::string(why)});
   report(context, worse ? LogLevel::warning : LogLevel::info, "qkd_state",
-         state == QkdState::block ? "No QKD key to be had and no epoch left: data stops"
-                                  : "The supply of QKD keys changed",
+         state == QkdState::block ? "no QKD key to be had and no epoch left: data stops"
+                                  : "the supply of QKD keys changed",
          std::move(fields));
 }
 
@@ -132,7 +132,7 @@ void PeerMachine::note_kms_latency(Duration latency) {
 
 void PeerMachine::raise_alarm(const Context& context) {
   if (!m_epochs.newly_under_attack()) return;
-  report(context, LogLevel::error, "failed_opens", "Somebody sends packets for this tunnel that do not open");
+  report(context, LogLevel::error, "failed_opens", "somebody sends packets for this tunnel that do not open");
 }
 
 bool PeerMachine::session_up(TimePoint now) const {

@@ -37,7 +37,7 @@ void PeerMachine::handle_initiation(ReceivedInitiation initiation, const Message
     case StampGuard::Verdict::jump_too_far:
       if (m_jump_reports.take(context.now))
         report(context, LogLevel::error, "stamp_jump_refused",
-               "The peer's stamp is far above any that it used: permit the jump if that machine was restored");
+               "the peer's stamp is far above any that it used: permit the jump if that machine was restored");
       return;
   }
   m_last_word = context.now;

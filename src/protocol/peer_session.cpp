@@ -182,12 +182,12 @@ void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   ++m_statistics.epochs;
   const std::string protection = protection_text(epoch.protection.qkd_keys, epoch.protection.simulated);
   report(context, first ? LogLevel::info : LogLevel::debug, first ? "session_up" : "rekeyed",
-         first ? "The tunnel is up" : "New keys are in use",
+         first ? "the tunnel is up" : "new keys are in use",
          {{"epoch", std::to_string(m_epoch_number)}, {"protection", protection}});
   const QkdState supply = qkd_state_of(epoch);
   if (supply == QkdState::reduced) {
     ++m_statistics.reduced_epochs;
-    report(context, LogLevel::warning, "epoch_reduced", "This epoch has fewer QKD keys than sources",
+    report(context, LogLevel::warning, "epoch_reduced", "this epoch has fewer QKD keys than sources",
            {{"epoch", std::to_string(m_epoch_number)}, {"protection", protection}});
   }
   set_qkd_state(supply, {}, context);
@@ -202,7 +202,7 @@ void PeerMachine::session_ended(bool in_use, const Context& context) {
   m_reply_since.reset();
   m_reply_now = false;
   report(context, LogLevel::info, "session_expired",
-         "The last keys of this tunnel reached their age, or were never confirmed, and were erased");
+         "the last keys of this tunnel reached their age, or were never confirmed, and were erased");
   no_epoch_left("the last keys reached their age", context);
 }
 

@@ -17,7 +17,7 @@ void Entropy::add(ByteView octets) {
     if (m_start_up == 0) {
       m_octets.mutable_view()[m_size++] = octet;
     } else if (--m_start_up == 0) {
-      m_site.report(LogLevel::info, "relay_entropy_good", "The entropy source has passed its start-up test.", {});
+      m_site.report(LogLevel::info, "relay_entropy_good", "the entropy source has passed its start-up test", {});
     }
   }
 }
@@ -27,8 +27,8 @@ void Entropy::fail() {
   m_size = 0;
   m_octets.clear();
   m_site.alarm("relay_entropy_failed",
-               "The entropy source has failed a health test: it repeats itself. No block is made for relay until "
-               "quipu-kmsd is restarted; have the source repaired first.",
+               "the entropy source has failed a health test: it repeats itself; no block is made for relay until "
+               "quipu-kmsd is restarted; have the source repaired first",
                {});
 }
 

@@ -116,7 +116,7 @@ Result<void> Relay::on(const LinkStateReceived& event) {
     case LinkStates::Reception::forged:
       if (!std::exchange(m_told_forged, true))
         m_site.alarm("link_state_forged",
-                     "A KME speaks of this one's links as if it were this one: relay to here may fail.",
+                     "a KME speaks of this one's links as if it were this one: relay to here may fail",
                      {{"from", event.from.value()}});
       break;
     case LinkStates::Reception::waiting:

@@ -190,7 +190,7 @@ void RelaySource::back_off(wire::RefusalReason reason, const std::vector<Link>& 
   m_pause = std::clamp(2 * m_pause, kFirstPause, kLongestPause);
   // Nor over the path of before.
   m_not_before = std::max(m_site.now + m_pause, m_routes.next_search(m_peer.id).value_or(m_site.now));
-  m_site.report(LogLevel::warning, "relay_failed", "A relayed block did not arrive; others are sent.",
+  m_site.report(LogLevel::warning, "relay_failed", "a relayed block did not arrive; others are sent",
                 {{"peer", m_peer.id.value()},
                  {"from", suspects.front().first.value()},
                  {"to", suspects.back().second.value()},

@@ -42,7 +42,7 @@ void RelayTransit::send_answer(const KmeId& to, wire::RequestNumber number,
 void RelayTransit::answer(const Arrival& arrival, std::optional<wire::RefusalReason> refused) {
   if (refused) {
     ++m_refused;
-    m_site.report(LogLevel::warning, "relay_hop_refused", "A relayed block was refused.",
+    m_site.report(LogLevel::warning, "relay_hop_refused", "a relayed block was refused",
                   {{"peer", arrival.from.value()},
                    {"block", arrival.hop.relay.value().text()},
                    {"reason", std::string(wire::to_string(*refused))}});
@@ -152,7 +152,7 @@ Result<bool> RelayTransit::open(Arrival& arrival) {
   if (block.empty()) {
     ++m_forged;
     m_site.alarm("relay_forged",
-                 "A relayed block was altered on its way from the peer. It was refused; its key is burnt.",
+                 "a relayed block was altered on its way from the peer; it was refused; its key is burnt",
                  {{"peer", arrival.from.value()}, {"block", arrival.hop.relay.value().text()}});
     answer(arrival, forged);
     return true;
@@ -237,7 +237,7 @@ void RelayTransit::failed(const RelayFailedReceived& news) {
 
 void RelayTransit::give_up(CarriedEntry entry, wire::RefusalReason reason) {
   const Carried& carried = entry->second;
-  m_site.report(LogLevel::warning, "relay_not_passed_on", "A relayed block could not be passed on; it was erased.",
+  m_site.report(LogLevel::warning, "relay_not_passed_on", "a relayed block could not be passed on; it was erased",
                 {{"from", carried.from.value()},
                  {"to", carried.next.value()},
                  {"block", entry->first.value().text()},
