@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "config/checks.h"
 #include "config/section.h"
@@ -136,6 +137,22 @@ LabLinkConfig read_link(const Section& section, Pairs& pairs) {
   return link;
 }
 
+// Over links, with nothing but trusted nodes between.
+bool is_reached(const LabTopology& topology, const LabPair& ends) {
+  std::set<std::string> reached{ends[0]};
+  const auto passes_on = [&](const std::string& site) {
+    return reached.contains(site) &&
+           (site == ends[0] || std::ranges::find(topology.trusted_nodes, site) != topology.trusted_nodes.end());
+  };
+  for (std::size_t before = 0; before != reached.size();) {
+    before = reached.size();
+    for (const LabLinkConfig& link : topology.links)
+      for (const bool turned : {false, true})
+        if (passes_on(link.between[turned ? 1 : 0])) reached.insert(link.between[turned ? 0 : 1]);
+  }
+  return reached.contains(ends[1]);
+}
+
 }  // namespace
 
 Parsed<LabTopology> parse_lab_topology(std::string_view text) {
@@ -165,6 +182,9 @@ Parsed<LabTopology> parse_lab_topology(std::string_view text) {
                           .paths = static_cast<std::uint32_t>(section.integer("paths").value_or(1))});
     if (linked.contains(out.relays.back().between))
       section.add("between", "these sites share a link", "remove the link or the relay");
+    else if (!is_reached(out, out.relays.back().between))
+      section.add("between", "no way leads from one to the other over links and trusted_nodes",
+                  "add the missing link, or name the sites between in trusted_nodes");
   }
   Pairs joined("tunnel", out.sites);
   for (const Section& section : root.tables("tunnel")) {

@@ -114,7 +114,12 @@ class Laboratory(unittest.TestCase):
                                 ("start a", f"site 'a' runs already: 'quipu lab stop a {self.id}' stops it")):
             self.assertEqual(self.lab(*arguments.split(), self.id), (ERROR, f"quipu: {said}\n"))
         self.assertEqual(self.lab("start", "b", self.id), (OK, ""))
-        self.assertIn("2 of 2 daemons run", of_b())
+        self.assertIn("2 of 2 daemons run; ", of_b())
+        wait_until(self.ping, "the tunnel carries pings again")
+        # It dies.
+        run("bash", "-c", f"kill -KILL $(pgrep -f '^[^ ]*quipud .*{ROOT}/{self.id}/b/')")
+        wait_until(lambda: f"1 of 2 daemons run: CRASHED, 'quipu lab start b {self.id}' starts it again; " in of_b(), "it is told")
+        self.assertEqual(self.lab("start", "b", self.id), (OK, ""))
         wait_until(self.ping, "the tunnel carries pings again")
 
     def test_the_kms_says_it_where_the_configuration_does_not(self):
@@ -303,7 +308,7 @@ class LaboratoryThatFails(unittest.TestCase):
         self.addCleanup(shutil.rmtree, folder)
         quipu = shutil.copy(PROGRAMS / "quipu", folder)
         for name in ("quipud", "quipu-kmsd"):
-            (folder / name).write_text(f"#!/bin/sh\necho {name} says why >&2\nexit 1\n")
+            (folder / name).write_text(f'#!/bin/sh\n[ "$1" = --check ] && exit\necho {name} says why >&2\nexit 1\n')
             (folder / name).chmod(0o755)
         name = "f" + secrets.token_hex(3)
         kept = ROOT / f"{name}.failed"
@@ -326,6 +331,23 @@ class LaboratoryThatFails(unittest.TestCase):
         self.assertFalse(kept.exists())
         self.assertEqual(subprocess.run([quipu, "lab", "down", name], capture_output=True).returncode, ERROR)
 
+
+    def test_says_why(self):
+        """What --check finds, and what the sites that stand for nothing say of themselves."""
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as topology:
+            for options, told in (("skr = 3", "unknown option skr: there are "),
+                                  ("initial_bits = 0, skr_bit_s = 1", "tunnel to site-b: data is blocked for lack of a QKD key")):
+                topology.seek(0)
+                topology.truncate()
+                topology.write(f'sites = ["a", "b"]\n[[link]]\nbetween = ["a", "b"]\noptions = {{ {options} }}\n'
+                               '[[tunnel]]\nbetween = ["a", "b"]\n')
+                topology.flush()
+                name = "w" + secrets.token_hex(3)
+                self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", name], capture_output=True)
+                done = subprocess.run([PROGRAMS / "quipu", "lab", "up", name, "--patience", "1", "--topology", topology.name],
+                                      capture_output=True, text=True)
+                self.assertEqual(done.returncode, ERROR, done.stdout)
+                self.assertIn(told, done.stderr)
 
     def test_what_it_cannot_take_down_is_found_by_down(self):
         name = "c" + secrets.token_hex(3)

@@ -7,12 +7,13 @@
 #include <thread>
 
 #include "cli/control_client.h"
+#include "cli/lab/complaints.h"
 #include "cli/lab/topology.h"
 
 namespace quipu::cli::lab {
 namespace {
 
-constexpr std::chrono::seconds kUpPatience{30};
+constexpr std::chrono::seconds kAnswerPatience{30};
 constexpr std::chrono::milliseconds kStopPatience{5000};
 constexpr std::chrono::milliseconds kAskAgain{20};
 
@@ -59,25 +60,43 @@ std::string dead_daemon(const Run& run) {
 }
 
 // ping itself repeats until its first answer; it is started again only while the kernel still refuses the destination.
-Result<void> wait_for_ping(const Run& run, const Site& from, const Site& to, std::int64_t give_up) {
+Result<void> wait_for_ping(const Run& run, const Site& from, const Site& to, std::int64_t give_up,
+                           const LabOptions& options) {
   while (boot_time_ns() < give_up) {
     QUIPU_TRY_ASSIGN(const int status, exit_status_of({"ip", "netns", "exec", from.network_namespace, "ping", "-q",
                                                        "-n", "-i", "0.01", "-c", "1", "-w", "1", to.tunnel_address}));
     if (status == 0) return {};
     if (const std::string reason = dead_daemon(run); !reason.empty()) return fail(Errc::closed, reason);
   }
-  return fail(Errc::timeout, "no ping went through the tunnel between " + from.letter + " and " + to.letter +
-                                 " within " + std::to_string(kUpPatience.count()) + " s");
+  std::string told = "no ping went through the tunnel between " + from.letter + " and " + to.letter + " within " +
+                     std::to_string(options.patience_s) + " s";
+  for (const Site* const end : {&from, &to})
+    if (const std::string complaints = complaints_of(*end); !complaints.empty())
+      told += "; site " + end->letter + " says: " + complaints;
+  return fail(Errc::timeout, told);
+}
+
+// What a daemon would only say in its log, or not at all.
+Result<void> check_configurations(const Run& run, const Programs& programs) {
+  const auto check = [](const std::filesystem::path& program, const std::filesystem::path& file) {
+    return run_program({program.string(), "--check", "--config", file.string()});
+  };
+  for (const Site& site : run.sites) {
+    QUIPU_TRY(check(programs.quipu_kmsd, site.folder / "kms.toml"));
+    if (site.daemons == 2) QUIPU_TRY(check(programs.quipud, site.folder / "quipu.toml"));
+  }
+  return {};
 }
 
 Result<void> build(Run& run, const config::LabTopology& topology, const Programs& programs, const LabOptions& options) {
   QUIPU_TRY(make_topology(run));
   QUIPU_TRY(write_site_files(run, topology, options));
   QUIPU_TRY(save_run(run));
+  QUIPU_TRY(check_configurations(run, programs));
   QUIPU_TRY(start_daemons(run, programs));
-  const std::int64_t give_up = boot_time_ns() + std::chrono::nanoseconds(kUpPatience).count();
+  const std::int64_t give_up = boot_time_ns() + options.patience_s * 1'000'000'000;
   for (const config::LabPair& tunnel : topology.tunnels)
-    QUIPU_TRY(wait_for_ping(run, run.site(tunnel[0]), run.site(tunnel[1]), give_up));
+    QUIPU_TRY(wait_for_ping(run, run.site(tunnel[0]), run.site(tunnel[1]), give_up, options));
   return {};
 }
 
@@ -158,7 +177,7 @@ bool answer(const Site& site) {
 }
 
 Result<void> wait_for_answers(const Site& site) {
-  const std::int64_t give_up = boot_time_ns() + std::chrono::nanoseconds(kUpPatience).count();
+  const std::int64_t give_up = boot_time_ns() + std::chrono::nanoseconds(kAnswerPatience).count();
   for (; !answer(site); std::this_thread::sleep_for(kAskAgain)) {
     const std::string where = " of site " + site.letter + "; the daemons' logs are in " + site.folder.string();
     if (!site.runs()) return fail(Errc::closed, "a daemon has ended" + where);

@@ -26,14 +26,18 @@ struct Options {
   bool keep_files = false;
 };
 
+std::string state_of(const lab::Run& run, const lab::Site& site) {
+  const std::string advice = fmt::format("'quipu lab start {} {}' starts it again", site.letter, run.id);
+  if (site.stopped) return "STOPPED, " + advice;
+  const auto running = std::ranges::count_if(site.processes, lab::is_running);
+  return fmt::format("{} of {} daemons run{}", running, site.daemons, site.runs() ? "" : ": CRASHED, " + advice);
+}
+
 void print_sites(const lab::Run& run) {
   for (const lab::Site& site : run.sites) {
-    const auto running = std::ranges::count_if(site.processes, lab::is_running);
     fmt::print("  site {}: ip netns exec {} ...; {}{}; files in {}\n", site.letter, site.network_namespace,
                site.daemons > 1 ? fmt::format("tunnel address {}; ", site.tunnel_address) : std::string(),
-               site.stopped ? fmt::format("STOPPED, 'quipu lab start {} {}' starts it again", site.letter, run.id)
-                            : fmt::format("{} of {} daemons run", running, site.daemons),
-               site.folder.string());
+               state_of(run, site), site.folder.string());
   }
 }
 
@@ -147,6 +151,10 @@ void add_up(CLI::App& parent, Invocation& invocation) {
       ->capture_default_str();
   verb.add_option("--qber", options->laboratory.qber, "Quantum bit error ratio of each simulated link")
       ->check(CLI::Range(0.0, 0.1))
+      ->capture_default_str();
+  verb.add_option("--patience", options->laboratory.patience_s,
+                  "Seconds to wait for the first pings; without them all is taken down again")
+      ->check(CLI::Range(1, 3600))
       ->capture_default_str();
   verb.add_flag("--json", options->json, "Print namespaces, folders, sockets and processes as JSON");
   on_run(verb, invocation, [options] { return up(*options); });

@@ -49,6 +49,9 @@ TEST(LabTopology, RefusesWhatDoesNotFitTogether) {
   EXPECT_THAT(refusal("\"d\"]", "\"D\"]"), HasSubstr("\"D\" is not a lower-case letter"));
   EXPECT_THAT(refusal("\"d\"]", "\"c\"]"), HasSubstr("site \"c\""));
   EXPECT_THAT(refusal("trusted_nodes = [\"b\"", "trusted_nodes = [\"x\""), HasSubstr("there is no site \"x\""));
+  for (const auto& [what, by] : {std::pair{"trusted_nodes = [\"b\", \"c\"]", "trusted_nodes = [\"c\"]"},
+                                 {"[[link]]\nbetween = [\"b\", \"c\"]\n", ""}})
+    EXPECT_THAT(refusal(what, by), HasSubstr("no way leads from one to the other"));
   EXPECT_THAT(refusal("[[relay]]", "[[relay]]\nbetween = [\"d\", \"a\"]\n[[relay]]"), HasSubstr("there are 2 relays"));
   EXPECT_THAT(refusal("[[relay]]", "[[pool]]\nbetween = [\"a\", \"b\"]\ncombiner = \"xor\"\n[[relay]]"),
               HasSubstr("there are not two links"));
