@@ -29,8 +29,10 @@ Bytes Model::material_of(const kms::BlockRecord& record) {
   std::memcpy(&seed, record.id.value().octets.data(), sizeof seed);
   Random random(seed);
   Bytes out(record.length);
-  for (std::uint8_t& octet : out)
-    octet = static_cast<std::uint8_t>(random());
+  for (std::size_t at = 0; at < out.size(); at += sizeof seed) {
+    const std::uint64_t octets = random();
+    std::memcpy(out.data() + at, &octets, sizeof octets);  // lengths are multiples of a slot
+  }
   return out;
 }
 
@@ -171,7 +173,7 @@ kms::Transaction Model::next() {
 }
 
 void Model::expect_material(kms::Store& store, const kms::BlockRecord& block) const {
-  const Bytes material = material_of(block);
+  const Bytes material = ended(block) ? Bytes() : material_of(block);
   for (std::uint32_t at = 0; at < block.length; at += kms::kChunkSize) {
     const kms::Range chunk{at, std::min(kms::kChunkSize, block.length - at)};
     const auto read = store.read(m_pool, block.id, chunk);
@@ -204,6 +206,7 @@ void Model::expect_equal(kms::Store& store) const {
   for (const BlockId& id : m_forgotten)
     EXPECT_FALSE(store.find_block(m_pool, id)->has_value());
   std::vector<kms::LeaseRecord> leases;
+  leases.reserve(m_leases.size());
   for (const auto& [id, lease] : m_leases)
     leases.push_back(lease);
   sort_by_id(loaded->leases);
