@@ -55,7 +55,8 @@ int check(kmsd::Configuration configuration, const service::UnitUser* reader) {
     std::printf("%s\n", note.c_str());
   for (const config::Problem& doubt : kmsd::doubts_about(configuration))
     std::printf("%s\n", doubt.text(configuration.file).c_str());
-  std::printf("%s: good, %zu link(s), %zu peer KME(s)\n", configuration.file.c_str(), values.links.size(),
+  std::printf("%s: good%s, %zu link(s), %zu peer KME(s)\n", configuration.file.c_str(),
+              found.notes.empty() ? "" : " as far as could be checked (see above)", values.links.size(),
               values.peer_kmes.size());
   return 0;
 }

@@ -177,25 +177,32 @@ class Check(Kms):
         self.assertEqual(done.returncode, CONFIG_INVALID, done.stdout)
         return done.stderr
 
+    def start(self):
+        sock = self.folder / "a.sock"
+        with (self.folder / "a.log").open("w") as out:
+            daemon = subprocess.Popen([PROGRAMS / "quipu-kmsd", "--config", self.folder / "a.toml"], stderr=out)
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.kill)
+        wait_until(sock.exists, "the KMS runs")
+        return daemon
+
     def test_a_store_that_the_key_does_not_open(self):
         """Stopped and running: it is not touched, and no word of it is printed where it opens."""
-        sock = self.folder / "a.sock"
-        log = self.folder / "a.log"
-        with log.open("w") as out:
-            process = subprocess.Popen([PROGRAMS / "quipu-kmsd", "--config", self.folder / "a.toml"], stderr=out)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        wait_until(sock.exists, "the KMS runs")
+        daemon = self.start()
         run(PROGRAMS / "quipu", "genpsk", "--out", self.folder / "other.key")
         other = ("/store.key", "/other.key")
         self.assertEqual(self.check().returncode, 0, "with the store open")
-        process.terminate()
-        process.wait()
+        daemon.terminate()
+        daemon.wait()
         before = (self.folder / "a.db").read_bytes()
         self.assertRegex(self.refusal(*other), r"changed\.toml:4:1: kme\.store_key_file: .*a\.db: the store was sealed with another store key; ")
         self.assertEqual(self.check().returncode, 0)
         self.assertEqual((self.folder / "a.db").read_bytes(), before)
         self.assertEqual(sorted(file.name for file in self.folder.glob("a.db*")), ["a.db"])
+        daemon = self.start()
+        self.assertIn("good as far as could be checked", self.check(*other).stdout)
+        daemon.terminate()
+        daemon.wait()
         (self.folder / "a.db").write_bytes(b"x" * 8192)
         self.assertRegex(self.refusal("", ""), r"changed\.toml:3:1: kme\.store: .*a\.db: .*not a database")
 
