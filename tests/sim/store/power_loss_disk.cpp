@@ -41,12 +41,16 @@ struct PowerLossDisk::File : sqlite3_file {
 struct PowerLossDisk::Calls {
   static File& of(sqlite3_file* file) { return *static_cast<File*>(file); }
 
-  static PowerLossDisk& of(sqlite3_vfs* vfs) { return *static_cast<PowerLossDisk*>(vfs->pAppData); }
+  // Not what stands in it: the store works with a copy, which it made of the first disk's.
+  static PowerLossDisk& of(sqlite3_vfs* /*vfs*/) { return *mounted(); }
 
   static int open(sqlite3_vfs* vfs, const char* path, sqlite3_file* file, int flags, int* out_flags) {
     PowerLossDisk& disk = of(vfs);
     if (path == nullptr) return SQLITE_CANTOPEN;  // the store wants no temporary files
-    if (!disk.m_contents.names.contains(path)) disk.record(Name{path, ++disk.m_last});
+    if (!disk.m_contents.names.contains(path)) {
+      if ((flags & SQLITE_OPEN_READONLY) != 0) return SQLITE_CANTOPEN;
+      disk.record(Name{path, ++disk.m_last});
+    }
     File* opened = new (file) File;
     opened->pMethods = &kMethods;
     opened->disk = &disk;
@@ -152,25 +156,39 @@ const sqlite3_io_methods PowerLossDisk::Calls::kMethods = [] {
   return methods;
 }();
 
-PowerLossDisk::PowerLossDisk() : m_real(::sqlite3_vfs_find(nullptr)), m_vfs(std::make_unique<sqlite3_vfs>()) {
-  m_vfs->iVersion = 1;
-  m_vfs->szOsFile = sizeof(File);
-  m_vfs->mxPathname = m_real->mxPathname;
-  m_vfs->zName = "power-loss";
-  m_vfs->pAppData = this;
-  m_vfs->xOpen = Calls::open;
-  m_vfs->xDelete = Calls::remove;
-  m_vfs->xAccess = Calls::access;
-  m_vfs->xFullPathname = Calls::full_path;
-  m_vfs->xRandomness = Calls::random;
-  m_vfs->xSleep = Calls::sleep;
-  m_vfs->xCurrentTime = Calls::time;
-  m_vfs->xGetLastError = Calls::last_error;
-  EXPECT_EQ(::sqlite3_vfs_register(m_vfs.get(), 1), SQLITE_OK);
+PowerLossDisk*& PowerLossDisk::mounted() {
+  static PowerLossDisk* disk = nullptr;
+  return disk;
+}
+
+// The store keeps the way that it found first, so there is one for all disks of the process.
+sqlite3_vfs& PowerLossDisk::vfs(sqlite3_vfs& real) {
+  static sqlite3_vfs vfs = [&real] {
+    sqlite3_vfs out{};
+    out.iVersion = 1;
+    out.szOsFile = sizeof(File);
+    out.mxPathname = real.mxPathname;
+    out.zName = "power-loss";
+    out.xOpen = Calls::open;
+    out.xDelete = Calls::remove;
+    out.xAccess = Calls::access;
+    out.xFullPathname = Calls::full_path;
+    out.xRandomness = Calls::random;
+    out.xSleep = Calls::sleep;
+    out.xCurrentTime = Calls::time;
+    out.xGetLastError = Calls::last_error;
+    return out;
+  }();
+  return vfs;
+}
+
+PowerLossDisk::PowerLossDisk() : m_real(::sqlite3_vfs_find(nullptr)) {
+  mounted() = this;
+  EXPECT_EQ(::sqlite3_vfs_register(&vfs(*m_real), 1), SQLITE_OK);
 }
 
 PowerLossDisk::~PowerLossDisk() {
-  EXPECT_EQ(::sqlite3_vfs_unregister(m_vfs.get()), SQLITE_OK);
+  EXPECT_EQ(::sqlite3_vfs_unregister(&vfs(*m_real)), SQLITE_OK);
   EXPECT_EQ(::sqlite3_vfs_register(m_real, 1), SQLITE_OK);
 }
 

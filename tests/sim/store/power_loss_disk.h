@@ -8,7 +8,6 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -76,10 +75,11 @@ class PowerLossDisk {
   struct File;
   struct Calls;
 
+  static sqlite3_vfs& vfs(sqlite3_vfs& real);
+  static PowerLossDisk*& mounted();
   void record(Event event);
 
   sqlite3_vfs* m_real;  // for the time and random numbers
-  std::unique_ptr<sqlite3_vfs> m_vfs;
   Contents m_contents;
   Inode m_last = kNoInode;
   std::vector<Event> m_events;
