@@ -20,7 +20,8 @@ Routes::Fault Routes::fault(const KmeId& from, const KmeId& to) const {
   const wire::Neighbour* there = told(from, to);
   const wire::Neighbour* back = told(to, from);
   if (there == nullptr) return back == nullptr ? Fault::absent : Fault::not_offered;
-  if (there->up && m_states.find(to) == nullptr) return Fault::end_unheard;
+  // Long after its death, too, it is that which the first end tells.
+  if (m_states.find(to) == nullptr) return there->up ? Fault::end_unheard : Fault::down;
   if (back == nullptr) return Fault::end_not_offering;
   return there->up && back->up ? Fault::poor : Fault::down;
 }
@@ -61,6 +62,7 @@ std::string Routes::first_fault(const std::vector<RelayPath>& paths) const {
 std::vector<RelayPath> Routes::imagined(const KmeId& destination, std::size_t count) const {
   const std::vector<KmeId> origins = m_states.origins();
   std::set<KmeId> nodes(origins.begin(), origins.end());
+  nodes.insert(destination);
   for (const KmeId& end : {m_site.config.id, destination})
     if (const wire::LinkState* state = m_states.find(end); state != nullptr)
       for (const wire::Neighbour& neighbour : state->neighbours)

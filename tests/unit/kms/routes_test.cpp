@@ -139,5 +139,15 @@ TEST_F(RoutesOfALine, SayWhichLinkOrNodeLacks) {
   EXPECT_EQ(told(true, {a, c}, {b}), "there is no link b to d");
 }
 
+// Nothing is heard of it any more, and whoever had a link with it tells on.
+TEST_F(RoutesOfALine, SayThatALinkIsDownLongAfterItsEndHasDied) {
+  const TimePoint later = TimePoint{} + kStateLifetime + std::chrono::seconds(1);
+  states.publish(false, {{kB, true, false, 100'000}}, later);
+  states.receive({kB, 2, 0, true, {{kA, true, false, 100'000}, {kC, false, false, 100'000}}}, later);
+  states.age(later);
+  ASSERT_EQ(states.find(kC), nullptr);
+  EXPECT_EQ(routes.missing(to_c), "the link b to c is down");
+}
+
 }  // namespace
 }  // namespace quipu::kms
