@@ -364,11 +364,13 @@ TEST(Refusals, RepeatNothingOfAKeyInPieces) {
   for (const std::string piece :
        {"b3:", "a7 ", "d4-9 ", "170, ", "dGhlIGt.", "74 68 65 ", "0x7f, ", "be 3c ", "5a:FE:"}) {
     std::string body = R"({"message":"key )";
-    for (int i = 0; i < 32; ++i)
+    for (std::size_t octets = 0; octets < 64; octets += 2) {
       body += piece;
-    const std::string text = parse_status_reply(500, as_bytes(body + R"("})")).error().text;
-    const auto shown = std::ranges::count_if(text.substr(text.find("key ")), is_alphanumeric);
-    EXPECT_EQ(shown, 3) << text;
+      if (octets < 16) continue;
+      const std::string text = parse_status_reply(500, as_bytes(body + R"("})")).error().text;
+      const auto shown = std::ranges::count_if(text.substr(text.find("key ")), is_alphanumeric);
+      EXPECT_EQ(shown, 3) << text;
+    }
   }
 }
 
