@@ -15,9 +15,9 @@ Result<void> Association::take_leases() {
     damaged = true;
     for (const BlockId& id : burnt)
       m_site.alarm("block_damaged",
-                   "Sealed key material does not open: the store's file was damaged or changed. What was free of the "
-                   "block is burnt at both ends, all else goes on. Look after the disk, and after who may write to the "
-                   "store.",
+                   "sealed key material does not open: the store's file was damaged or changed; what was free of the "
+                   "block is burnt at both ends, all else goes on; look after the disk, and after who may write to the "
+                   "store",
                    {{"peer", m_config.id.value()}, {"block", id.value().text()}});
   }
   if (!damaged) return {};

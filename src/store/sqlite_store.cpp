@@ -53,8 +53,8 @@ Result<void> load_all(Database& database, const char* sql, std::int64_t row, Res
   }
 }
 
-// A database of another program is left as it is, with its log, which opening it to be written would work off. What
-// else is wrong is found by opening it.
+// A database of another program whose file says so is left as it is, with its log, which opening it to be written would
+// work off. What else is wrong is found by opening it.
 Result<void> refuse_foreign(const std::string& path) {
   Database database;
   if (!database.open_unchanged(path)) return {};

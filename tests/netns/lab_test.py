@@ -344,7 +344,7 @@ class LaboratoryThatFails(unittest.TestCase):
                 topology.flush()
                 name = "w" + secrets.token_hex(3)
                 self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", name], capture_output=True)
-                done = subprocess.run([PROGRAMS / "quipu", "lab", "up", name, "--patience", "1", "--topology", topology.name],
+                done = subprocess.run([PROGRAMS / "quipu", "lab", "up", name, "--patience", "5", "--topology", topology.name],
                                       capture_output=True, text=True)
                 self.assertEqual(done.returncode, ERROR, done.stdout)
                 self.assertIn(told, done.stderr)

@@ -30,7 +30,9 @@ std::string state_of(const lab::Run& run, const lab::Site& site) {
   const std::string advice = fmt::format("'quipu lab start {} {}' starts it again", site.letter, run.id);
   if (site.stopped) return "STOPPED, " + advice;
   const auto running = std::ranges::count_if(site.processes, lab::is_running);
-  return fmt::format("{} of {} daemons run{}", running, site.daemons, site.runs() ? "" : ": CRASHED, " + advice);
+  // Of one that is being made, or that a restart of the machine has ended, there is nothing to start.
+  const bool crashed = running > 0 && !site.runs();
+  return fmt::format("{} of {} daemons run{}", running, site.daemons, crashed ? ": CRASHED, " + advice : "");
 }
 
 void print_sites(const lab::Run& run) {

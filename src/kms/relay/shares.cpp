@@ -40,7 +40,7 @@ void Shares::handle_timeout() {
   std::erase_if(m_incomplete, [&](const auto& each) {
     if (m_site.now < each.second.due) return false;
     m_site.report(LogLevel::warning, "relay_incomplete",
-                  "Not all shares of a relayed block came; those that did were erased.",
+                  "not all shares of a relayed block came; those that did were erased",
                   {{"peer", each.second.source.value()},
                    {"block", each.first.value().text()},
                    {"missing", std::to_string(each.second.shares - each.second.came.size())}});
