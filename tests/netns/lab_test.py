@@ -206,6 +206,35 @@ class Laboratory(unittest.TestCase):
         self.assertIn("good", run(PROGRAMS / "quipu-kmsd", "--check", "--config", configuration))
 
 
+class SitesWithoutTunnels(unittest.TestCase):
+    def test_what_befell_each_is_told(self):
+        name = "s" + secrets.token_hex(3)
+        self.addCleanup(subprocess.run, [PROGRAMS / "quipu", "lab", "down", name], capture_output=True)
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as topology:
+            topology.write('sites = ["a", "b"]\n[[link]]\nbetween = ["a", "b"]\n')
+            topology.flush()
+            sites = json.loads(run(PROGRAMS / "quipu", "lab", "up", name, "--topology", topology.name, "--json"))["sites"]
+
+        def told_of(site):
+            all_told = run(PROGRAMS / "quipu", "lab", "status", check=False).partition(f"laboratory {name}")[2]
+            return next(line for line in all_told.splitlines() if line.startswith(f"  site {site}"))
+
+        def kill(site):
+            os.kill(sites[site]["processes"][0][0], signal.SIGKILL)
+
+        self.assertIn("1 of 1 daemons run; ", told_of("a"))
+        kill(0)
+        wait_until(lambda: f"; 0 of 1 daemons run: CRASHED, 'quipu lab start a {name}' starts it again; " in told_of("a"), "it is told")
+        run(PROGRAMS / "quipu", "lab", "start", "a", name)
+        self.assertIn("1 of 1 daemons run; ", told_of("a"))
+        # What a restart of the machine leaves: files.
+        kill(1)
+        run("ip", "netns", "delete", sites[1]["network_namespace"])
+        self.assertIn(f"; its network is gone, as after a restart of the machine: 'quipu lab down {name}' removes the rest; ", told_of("b"))
+        run(PROGRAMS / "quipu", "lab", "down", name)
+        self.assertFalse((ROOT / name).exists())
+
+
 class WhatUpSays(unittest.TestCase):
     def test_the_commands_that_it_names_work(self):
         name = "u" + secrets.token_hex(3)

@@ -82,8 +82,7 @@ std::vector<Site> find_sites(const Run& run) {
   std::vector<Site> sites;
   for (char letter = 'a'; letter <= 'z'; ++letter) {
     Site site = plan_site(run, std::string(1, letter));
-    std::error_code error;
-    if (!std::filesystem::exists("/run/netns/" + site.network_namespace, error)) continue;
+    if (!site.has_network()) continue;
     site.processes = processes_in_namespace(site.network_namespace);
     sites.push_back(std::move(site));
   }
@@ -108,6 +107,11 @@ config::LabTopology two_sites() {
 
 bool Site::runs() const {
   return processes.size() == daemons && std::ranges::all_of(processes, is_running);
+}
+
+bool Site::has_network() const {
+  std::error_code error;
+  return std::filesystem::exists("/run/netns/" + network_namespace, error);
 }
 
 const Site& Run::site(const std::string& letter) const {

@@ -29,6 +29,9 @@ struct Site {
 
   // All of its daemons.
   bool runs() const;
+
+  // Its namespace, which does not outlive the machine.
+  bool has_network() const;
 };
 
 struct Run {

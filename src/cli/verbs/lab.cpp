@@ -28,10 +28,14 @@ struct Options {
 
 std::string state_of(const lab::Run& run, const lab::Site& site) {
   const std::string advice = fmt::format("'quipu lab start {} {}' starts it again", site.letter, run.id);
+  // Not of one that is being made.
+  const bool is_made = site.stopped || site.processes.size() == site.daemons;
+  if (is_made && !site.has_network())
+    return fmt::format("its network is gone, as after a restart of the machine: 'quipu lab down {}' removes the rest",
+                       run.id);
   if (site.stopped) return "STOPPED, " + advice;
   const auto running = std::ranges::count_if(site.processes, lab::is_running);
-  // Of one that is being made, or that a restart of the machine has ended, there is nothing to start.
-  const bool crashed = running > 0 && !site.runs();
+  const bool crashed = is_made && !site.runs();
   return fmt::format("{} of {} daemons run{}", running, site.daemons, crashed ? ": CRASHED, " + advice : "");
 }
 
