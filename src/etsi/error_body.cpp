@@ -13,8 +13,8 @@ namespace {
 constexpr std::size_t kMaxBody = std::size_t{16} * 1024;  // what is longer is no message
 constexpr std::size_t kMaxMessage = 200;                  // octets of a server's text that are repeated, or searched
 constexpr std::size_t kShortestKey = 12;                  // characters: 64 bit in base64
-// Of shorter words that may be pieces of one, together: an SAE id and a number. A key of 64 bit has 16 in hex.
-constexpr std::size_t kMaxPieces = 15;
+// Of shorter words that may be pieces of one, together: a short SAE id and a number. A key of 64 bit has 11 in base64.
+constexpr std::size_t kMaxInPieces = 10;
 // ETSI GS QKD 014 clause 6: what messages are about.
 constexpr std::array<std::string_view, 6> kFields = {"master_SAE_ID", "slave_SAE_ID",  "additional_slave_SAE_IDs",
                                                      "source_KME_ID", "target_KME_ID", "max_SAE_ID_count"};
@@ -59,9 +59,14 @@ std::string_view take_part(std::string_view& text) {
 // Not only names and numbers, as it seems.
 bool may_tell_in_pieces(std::string_view text) {
   std::size_t pieces = 0;
-  while (!text.empty())
-    if (const std::string_view part = take_part(text); may_be_of_key(part) || is_hex(part)) pieces += part.size();
-  return pieces > kMaxPieces;
+  std::size_t characters = 0;
+  while (!text.empty()) {
+    const std::string_view part = take_part(text);
+    if (!may_be_of_key(part) && !is_hex(part)) continue;
+    ++pieces;
+    characters += part.size();
+  }
+  return pieces > 1 && characters > kMaxInPieces;
 }
 
 // One line of ASCII, each run of anything else as one space, and what may be a key as "...". Cut between words.
