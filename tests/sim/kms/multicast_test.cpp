@@ -11,11 +11,6 @@
 namespace quipu::kms::sim {
 namespace {
 
-constexpr std::size_t kA = 0;
-constexpr std::size_t kB = 1;
-constexpr std::size_t kC = 2;
-constexpr std::size_t kD = 3;
-
 class MulticastTest : public testing::Test {
  protected:
   MulticastTest() {

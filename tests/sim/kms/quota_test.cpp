@@ -11,10 +11,6 @@
 namespace quipu::kms::sim {
 namespace {
 
-constexpr std::size_t kA = 0;
-constexpr std::size_t kB = 1;
-constexpr std::size_t kC = 2;
-
 class Quota : public testing::Test {
  protected:
   Quota() {

@@ -11,6 +11,8 @@
 
 namespace quipu::kms::sim {
 
+inline constexpr std::uint64_t kTarget = 16'384;  // octets of stock that a relayed pool is filled to
+
 class Network {
  public:
   Network(std::uint64_t seed, unsigned sites, const Topology& topology)

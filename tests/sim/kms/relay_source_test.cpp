@@ -8,13 +8,6 @@
 namespace quipu::kms::sim {
 namespace {
 
-constexpr std::size_t kA = 0;
-constexpr std::size_t kB = 1;
-constexpr std::size_t kC = 2;
-constexpr std::size_t kD = 3;
-constexpr std::size_t kE = 4;
-constexpr std::uint64_t kTarget = 16'384;
-
 TEST(RelaySource, WaitsForKeyAndGoesOnWhenThereIsSome) {
   Network net(2, 4, Topology::line(4, kTarget));
   net.connect_all();

@@ -9,13 +9,6 @@
 namespace quipu::kms::sim {
 namespace {
 
-constexpr std::size_t kA = 0;
-constexpr std::size_t kB = 1;
-constexpr std::size_t kC = 2;
-constexpr std::size_t kD = 3;
-constexpr std::size_t kE = 4;
-constexpr std::uint64_t kTarget = 16'384;
-
 TEST(Relay, FillsThePoolOfTwoEndsOverTwoTrustedNodes) {
   Network net(1, 4, Topology::line(4, kTarget));
   net.begin();

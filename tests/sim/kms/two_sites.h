@@ -8,9 +8,6 @@
 
 namespace quipu::kms::sim {
 
-inline constexpr std::size_t kA = 0;
-inline constexpr std::size_t kB = 1;
-
 class TwoSites : public testing::Test {
  protected:
   explicit TwoSites(std::uint64_t seed, Limits limits = {}) : world(seed, 2, limits) {

@@ -22,6 +22,13 @@ namespace quipu::kms::sim {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+// What the nodes of a world are called in tests.
+inline constexpr std::size_t kA = 0;
+inline constexpr std::size_t kB = 1;
+inline constexpr std::size_t kC = 2;
+inline constexpr std::size_t kD = 3;
+inline constexpr std::size_t kE = 4;
+
 // One running copy of a KME with its disk. Copies of one KME share name and SAEs.
 struct Node {
   std::string name;

@@ -35,6 +35,15 @@ class SqliteStoreTest : public testing::Test {
     return store ? *std::move(store) : nullptr;
   }
 
+  // A start tells `told` of a file that holds `octets`.
+  void expect_refusal_of(const std::string& octets, const std::string& told) {
+    scratch.write("kms.db", octets);
+    const auto store = try_open();
+    ASSERT_FALSE(store.has_value()) << told;
+    EXPECT_EQ(store.error().code, Errc::storage);
+    EXPECT_THAT(store.error().text, HasSubstr(told));
+  }
+
   // Changes the file behind the store's back.
   void tamper(const char* sql) {
     Database database;
@@ -391,11 +400,8 @@ TEST_F(SqliteStoreTest, AStartReadsEveryOtherTable) {
        {"store_key", "pools", "blocks", "chunks", "leases", "retired_instances", "source_marks"}) {
     std::string damaged = whole;
     damaged.replace(kPageSize * (root_page(table) - 1), kPageSize, kPageSize, '\0');
-    scratch.write("kms.db", damaged);
-    const auto store = try_open();
-    ASSERT_FALSE(store.has_value()) << table;
-    EXPECT_EQ(store.error().code, Errc::storage);
-    EXPECT_THAT(store.error().text, HasSubstr(path));
+    SCOPED_TRACE(table);
+    expect_refusal_of(damaged, path);
     scratch.write("kms.db", whole);
   }
 }
@@ -411,11 +417,7 @@ TEST_F(SqliteStoreTest, AStartComparesTheIndicesOfMaterialAndPools) {
     const std::size_t entry = file.find(key, kPageSize * (page - 1));
     ASSERT_LT(entry, kPageSize * page);
     ++file[entry + 1];
-    scratch.write("kms.db", file);
-    const auto store = try_open();
-    ASSERT_FALSE(store.has_value()) << table;
-    EXPECT_EQ(store.error().code, Errc::storage);
-    EXPECT_THAT(store.error().text, HasSubstr(table));
+    expect_refusal_of(file, table);
     scratch.write("kms.db", whole);
   }
 }
