@@ -228,9 +228,15 @@ class SitesWithoutTunnels(unittest.TestCase):
         run(PROGRAMS / "quipu", "lab", "start", "a", name)
         self.assertIn("1 of 1 daemons run; ", told_of("a"))
         # What a restart of the machine leaves: files.
+        run(PROGRAMS / "quipu", "lab", "stop", "a", name)
         kill(1)
-        run("ip", "netns", "delete", sites[1]["network_namespace"])
-        self.assertIn(f"; its network is gone, as after a restart of the machine: 'quipu lab down {name}' removes the rest; ", told_of("b"))
+        for site in sites:
+            run("ip", "netns", "delete", site["network_namespace"])
+            self.assertIn(f"  site {site['site']}: its network is gone, as after a restart of the machine: "
+                          f"'quipu lab down {name}' removes the rest; ", told_of(site["site"]))
+        status = subprocess.run([PROGRAMS / "quipu", "lab", "status"], capture_output=True, text=True)
+        self.assertIn(f"laboratory {name}: crashed or not complete\n", status.stdout)
+        self.assertEqual(status.returncode, DOWN)
         run(PROGRAMS / "quipu", "lab", "down", name)
         self.assertFalse((ROOT / name).exists())
 

@@ -30,7 +30,7 @@ struct Site {
   // All of its daemons.
   bool runs() const;
 
-  // Its namespace, which does not outlive the machine.
+  // Its namespace, which does not outlive a restart of the machine.
   bool has_network() const;
 };
 

@@ -28,20 +28,20 @@ struct Options {
 
 std::string state_of(const lab::Run& run, const lab::Site& site) {
   const std::string advice = fmt::format("'quipu lab start {} {}' starts it again", site.letter, run.id);
-  // Not of one that is being made.
-  const bool is_made = site.stopped || site.processes.size() == site.daemons;
-  if (is_made && !site.has_network())
+  if (!site.has_network())
     return fmt::format("its network is gone, as after a restart of the machine: 'quipu lab down {}' removes the rest",
                        run.id);
   if (site.stopped) return "STOPPED, " + advice;
   const auto running = std::ranges::count_if(site.processes, lab::is_running);
-  const bool crashed = is_made && !site.runs();
+  // Not while it is being made, when they start one after the other.
+  const bool crashed = running < std::ssize(site.processes);
   return fmt::format("{} of {} daemons run{}", running, site.daemons, crashed ? ": CRASHED, " + advice : "");
 }
 
 void print_sites(const lab::Run& run) {
   for (const lab::Site& site : run.sites) {
-    fmt::print("  site {}: ip netns exec {} ...; {}{}; files in {}\n", site.letter, site.network_namespace,
+    fmt::print("  site {}: {}{}{}; files in {}\n", site.letter,
+               site.has_network() ? fmt::format("ip netns exec {} ...; ", site.network_namespace) : std::string(),
                site.daemons > 1 ? fmt::format("tunnel address {}; ", site.tunnel_address) : std::string(),
                state_of(run, site), site.folder.string());
   }
@@ -105,7 +105,7 @@ Result<void> start(const Options& options) {
 
 // What is wrong with it, if something is.
 std::string_view flaw_of(const lab::Run& run) {
-  const auto is_well = [](const lab::Site& site) { return site.stopped || site.runs(); };
+  const auto is_well = [](const lab::Site& site) { return site.has_network() && (site.stopped || site.runs()); };
   if (!std::ranges::all_of(run.sites, is_well)) return ": crashed or not complete";
   return std::ranges::any_of(run.sites, &lab::Site::stopped) ? ": not all of its sites run" : "";
 }
