@@ -12,12 +12,15 @@ namespace {
 
 constexpr std::size_t kMaxBody = std::size_t{16} * 1024;  // what is longer is no message
 constexpr std::size_t kMaxMessage = 200;                  // octets of a server's text that are repeated, or searched
-constexpr std::size_t kShortestKey = 12;                  // characters: 64 bit in base64
-// Of shorter words that may be pieces of one, together: a short SAE id and a number. A key of 64 bit has 11 in base64.
+constexpr std::size_t kShortestKey = 12;                  // characters: 64 bit in base64, padded
+// Characters of shorter words of which each looks like a piece of one, together: a short SAE id and a number. Words
+// that a text could have as well, which a few letters of base64 may be, do not count.
 constexpr std::size_t kMaxInPieces = 10;
 // ETSI GS QKD 014 clause 6: what messages are about.
-constexpr std::array<std::string_view, 6> kFields = {"master_SAE_ID", "slave_SAE_ID",  "additional_slave_SAE_IDs",
-                                                     "source_KME_ID", "target_KME_ID", "max_SAE_ID_count"};
+constexpr std::array<std::string_view, 9> kFields = {
+    "master_SAE_ID", "slave_SAE_ID",  "additional_slave_SAE_ID", "additional_slave_SAE_IDs",
+    "source_KME_ID", "target_KME_ID", "max_SAE_ID_count",        "key_ID",
+    "key_IDs"};
 constexpr std::array<std::string_view, 3> kNames = {"message", "detail", "error"};
 
 bool is_within(char c, char first, char last) {

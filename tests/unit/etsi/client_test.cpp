@@ -302,6 +302,8 @@ TEST(Refusals, RepeatTheServersWordsCleaned) {
   EXPECT_EQ(text("plain words"), "KME answered HTTP 500");
   EXPECT_EQ(text(R"({"message":"slave_SAE_ID is not known, or master_SAE_ID"})"),
             "KME answered HTTP 500: slave_SAE_ID is not known, or master_SAE_ID");
+  EXPECT_EQ(text(R"({"message":"key_IDs shall hold key_ID alone, not key_IDs"})"),
+            "KME answered HTTP 500: key_IDs shall hold key_ID alone, not key_IDs");
   EXPECT_EQ(text("<html><body>x</body></html>"), "KME answered HTTP 500");
   EXPECT_EQ(text(R"({"message":"cut)"), "KME answered HTTP 500");
   std::string words;
@@ -362,9 +364,9 @@ TEST(Refusals, RepeatNoKeyThatAMessageTells) {
 // As programs print octets.
 TEST(Refusals, RepeatNothingOfAKeyInPieces) {
   for (const std::string piece :
-       {"b3:", "a7 ", "d4-9 ", "170, ", "dGhlIGt.", "74 68 65 ", "0x7f, ", "be 3c ", "5a:FE:"}) {
+       {"b3:", "a7 ", "d4-9 ", "170, ", "dGhlIGt.", "g7K.aB3 ", "5.", "74 68 65 ", "0x7f, ", "be 3c ", "5a:FE:"}) {
     std::string body = R"({"message":"key )";
-    for (std::size_t octets = 0; octets < 64; octets += 2) {
+    for (int i = 0; i < 32; ++i) {
       body += piece;
       if (std::ranges::count_if(body.substr(body.find("key ")), is_alphanumeric) < 3 + 11) continue;
       const std::string text = parse_status_reply(500, as_bytes(body + R"("})")).error().text;
