@@ -11,7 +11,6 @@ constexpr std::uint64_t kSeeds = 20;
 constexpr std::uint64_t kSeeds = 60;
 #endif
 constexpr int kSteps = 300;
-constexpr std::uint64_t kTarget = 16'384;
 
 void run_all(unsigned sites, const Topology& topology) {
   const Seeds seeds(kSeeds);
