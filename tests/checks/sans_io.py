@@ -8,7 +8,7 @@ import sys
 
 import tree
 
-LAYERS = ("protocol", "etsi", "kms", "config", "relay", "distill")
+LAYERS = ("protocol", "offload", "etsi", "kms", "config", "relay", "distill")
 
 HEADERS = re.compile(
     r"(thread|mutex|shared_mutex|condition_variable|future|semaphore|latch|barrier|stop_token|fstream|iostream|filesystem|random|"
