@@ -129,8 +129,8 @@ struct DeviceStatus {
   std::uint64_t cookies_sent = 0;                // answers to handshakes while too many came at once
   // Packets of any tunnel that a full queue of the kernel lost: "tun", "udp_send", "udp_receive".
   std::map<std::string, std::uint64_t> queue_drops{};
-  // Those that were longer than any may be: "tun_read", "udp_too_long"; and that the kernel would not take from us:
-  // "tun_write", "udp_refused".
+  // Those that were longer than any may be: "tun_read", "udp_too_long"; that are no packets: "tun_packet"; and that the
+  // kernel would not take from us: "tun_write", "udp_refused".
   std::map<std::string, std::uint64_t> errors{};
   // What is wrong with the interface or the routes, and so with all tunnels; empty when nothing is.
   std::string reason{};

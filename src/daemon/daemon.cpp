@@ -30,7 +30,8 @@ Result<std::unique_ptr<Daemon>> Daemon::create(std::string config_file, Settings
   daemon->m_certificates.set(certificates_of(settings));
   QUIPU_TRY(daemon->raise_link(settings));
   daemon->note_guards();
-  QUIPU_TRY_ASSIGN(daemon->m_udp, net::open_udp({.port = settings.config.device.listen_port}));
+  QUIPU_TRY_ASSIGN(daemon->m_udp,
+                   net::open_udp({.port = settings.config.device.listen_port, .coalesce_received = true}));
   const Engine::Outside outside{.loop = daemon->m_loop,
                                 .tun = *daemon->m_tun,
                                 .udp = *daemon->m_udp,

@@ -1,71 +1,107 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/data_plane.h"
 
+#include <algorithm>
+
 namespace quipu::daemon {
+namespace {
 
 using protocol::Device;
 
+// Of sealed datagrams that leave together: as much as stays in a processor's cache.
+constexpr std::size_t kOutgoing = std::size_t{256} * 1024;
+
+}  // namespace
+
 DataPlane::DataPlane(Device& device, tun::TunDevice& tun, net::UdpBind& udp)
-    : m_device(device), m_tun(tun), m_udp(udp), m_tun_packets(kBatch), m_in(kBatch) {
-  for (std::size_t i = 0; i < kBatch; ++i) {
-    const MutableBytes datagram = m_sealed[i];
-    m_tun_buffers.push_back(datagram.subspan(protocol::kPacketOffset, datagram.size() - protocol::kMaxOverhead));
-  }
-  m_out.reserve(kBatch);
-  m_write.reserve(kBatch);
+    : m_device(device),
+      m_tun(tun),
+      m_udp(udp),
+      m_tun_packets(kReads),
+      m_in(kReceives),
+      m_out(kOutgoing),
+      m_opened(tun.offloads()) {
+  for (std::size_t i = 0; i < kReads; ++i)
+    m_tun_buffers.push_back(m_read[i]);
 }
 
 Result<void> DataPlane::from_tun(TimePoint now) {
   for (int round = 0; round < kRounds; ++round) {
     QUIPU_TRY_ASSIGN(const std::size_t packets, m_tun.read(m_tun_buffers, m_tun_packets));
-    seal_batch(packets, now);
-    if (packets < kBatch) break;
+    for (std::size_t i = 0; i < packets; ++i)
+      if (const auto sealed = seal(m_tun_buffers[i].first(m_tun_packets[i].size), m_tun_packets[i].hints, now);
+          !sealed && sealed.error() == Errc::malformed)
+        ++m_drops.malformed;
+    transmit_trains();
+    if (packets < kReads) break;
   }
   return {};
 }
 
-void DataPlane::seal_batch(std::size_t packets, TimePoint now) {
-  m_out.clear();
-  for (std::size_t i = 0; i < packets; ++i) {
-    const MutableBytes sealed_bytes = m_sealed[i];
-    const auto sealed = m_device.seal(m_tun_buffers[i].first(m_tun_packets[i].size), sealed_bytes, now);
-    // What was not sealed is queued in the Device or counted there by reason.
-    if (sealed) m_out.push_back({.to = sealed->to, .payload = sealed_bytes.first(sealed->size)});
-  }
-  transmit(m_out);
+Outcome<void> DataPlane::seal(ByteView packet, const tun::PacketHints& hints, TimePoint now) {
+  QUIPU_TRY_ASSIGN(const protocol::Route route, m_device.route(packet));
+  QUIPU_TRY_ASSIGN(const offload::Cutter cutter, offload::Cutter::create(packet, hints));
+  for (std::size_t i = 0; i < cutter.segments(); ++i)
+    seal_segment(route, cutter, i, now);
+  return {};
+}
+
+void DataPlane::seal_segment(const protocol::Route& route, const offload::Cutter& cutter, std::size_t i,
+                             TimePoint now) {
+  const std::size_t size = cutter.size(i);
+  if (m_out.room(size + protocol::kMaxOverhead).empty()) transmit_trains();
+  const MutableBytes room = m_out.room(size + protocol::kMaxOverhead);
+  const MutableBytes segment = room.subspan(protocol::kPacketOffset, size);
+  cutter.write(i, segment);
+  const auto sealed = m_device.seal(route, {segment, cutter.checksum_partial()}, room, now);
+  // What was not sealed is queued in the Device or counted there by reason.
+  if (sealed) m_out.push(sealed->to, sealed->size);
 }
 
 Result<void> DataPlane::from_udp(TimePoint now, protocol::Actions& out) {
   for (int round = 0; round < kRounds; ++round) {
-    for (std::size_t i = 0; i < kBatch; ++i)
+    for (std::size_t i = 0; i < kReceives; ++i)
       m_in[i].buffer = m_received[i];
-    const std::size_t datagrams = m_udp.receive(m_in);
-    m_write.clear();
-    open_batch(datagrams, now, out);
-    if (!m_write.empty()) QUIPU_TRY(m_tun.write(m_write));
-    if (datagrams < kBatch) break;
+    const std::size_t received = m_udp.receive(m_in);
+    open_batch(received, now, out);
+    if (const auto packets = m_opened.gather(); !packets.empty()) QUIPU_TRY(m_tun.write(packets));
+    m_opened.clear();
+    if (received < kReceives) break;
   }
   return {};
 }
 
-void DataPlane::open_batch(std::size_t datagrams, TimePoint now, protocol::Actions& out) {
-  for (std::size_t i = 0; i < datagrams; ++i) {
-    const MutableBytes datagram = m_in[i].buffer.first(m_in[i].size);
-    if (!Device::is_data(datagram)) {
-      m_device.receive(datagram, m_in[i].from, now, out);
-    } else if (const auto opened = m_device.open(datagram, m_in[i].from, now); opened && !opened->packet.empty()) {
-      m_write.push_back({.bytes = opened->packet, .hints = {}});
+void DataPlane::open_batch(std::size_t received, TimePoint now, protocol::Actions& out) {
+  for (const net::InDatagram& in : std::span(m_in).first(received)) {
+    const std::size_t each = in.segment_size == 0 ? in.size : in.segment_size;
+    for (MutableBytes rest = in.buffer.first(in.size); !rest.empty();) {
+      const MutableBytes datagram = rest.first(std::min(each, rest.size()));
+      rest = rest.subspan(datagram.size());
+      open(datagram, in.from, now, out);
     }
   }
 }
 
-void DataPlane::send(const protocol::SendDatagram& datagram) {
-  const net::OutDatagram out{.to = datagram.to, .payload = datagram.bytes, .may_fragment = datagram.handshake};
-  transmit({&out, 1});
+void DataPlane::open(MutableBytes datagram, const Endpoint& from, TimePoint now, protocol::Actions& out) {
+  if (!Device::is_data(datagram)) {
+    m_device.receive(datagram, from, now, out);
+    return;
+  }
+  const auto opened = m_device.open(datagram, from, now);
+  if (!opened || opened->packet.empty()) return;
+  if (!m_opened.add(opened->packet, opened->checksum_partial)) m_device.count_malformed(opened->peer);
 }
 
-void DataPlane::transmit(std::span<const net::OutDatagram> datagrams) {
-  if (!datagrams.empty()) m_send_queue_drops += datagrams.size() - m_udp.send(datagrams);
+void DataPlane::send(const protocol::SendDatagram& datagram) {
+  const net::OutDatagram out{.to = datagram.to, .payload = datagram.bytes, .may_fragment = datagram.handshake};
+  m_drops.send_queue += 1 - m_udp.send({&out, 1});
+}
+
+void DataPlane::transmit_trains() {
+  const std::span<const net::OutDatagram> trains = m_out.trains();
+  for (const net::OutDatagram& lost : trains.subspan(m_udp.send(trains)))
+    m_drops.send_queue += lost.count();
+  m_out.clear();
 }
 
 }  // namespace quipu::daemon

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packets in batches between the TUN device and the UDP socket, sealed and opened in place by the Device on the way.
-// Copies nothing, allocates nothing per packet, decides nothing.
+// Packets in batches between the TUN device and the UDP socket, sealed and opened by the Device on the way. Runs of
+// segments are cut on the way out and gathered again on the way in, so that the kernel carries each run, not each
+// segment, through its stack; whatever of that the kernel lacks is left out by `tun` and `udp`. Allocates nothing per
+// packet, decides nothing.
 #pragma once
 
 #include <memory>
 #include <vector>
 
+#include "daemon/datagram_trains.h"
 #include "net/udp_bind.h"
+#include "offload/coalescer.h"
+#include "offload/cutter.h"
 #include "protocol/device.h"
 #include "tun/tun_device.h"
 
@@ -14,9 +19,17 @@ namespace quipu::daemon {
 
 class DataPlane {
  public:
-  static constexpr std::size_t kBatch = 64;
+  // Packets, or runs of them, that are read at once.
+  static constexpr std::size_t kReads = 64;
+  // Datagrams, or trains of them, that are received at once.
+  static constexpr std::size_t kReceives = 32;
   // Batches per call, so that a full TUN cannot keep the loop from its timers.
   static constexpr int kRounds = 4;
+
+  struct Drops {
+    std::uint64_t send_queue = 0;  // datagrams that the socket had no room for
+    std::uint64_t malformed = 0;   // packets of the TUN that are no IP packets, or not what their hints say
+  };
 
   // All three outlive this.
   DataPlane(protocol::Device& device, tun::TunDevice& tun, net::UdpBind& udp);
@@ -28,37 +41,38 @@ class DataPlane {
 
   void send(const protocol::SendDatagram& datagram);
 
-  // Datagrams that the socket had no room for.
-  std::uint64_t send_queue_drops() const { return m_send_queue_drops; }
+  const Drops& drops() const { return m_drops; }
 
  private:
-  // One pool of kBatch packets of the largest size; pages that are never used stay untouched.
+  // `count` buffers of the largest size; pages that are never used stay untouched.
   class Buffers {
    public:
-    Buffers() : m_octets(std::make_unique_for_overwrite<std::uint8_t[]>(kBatch * kSize)) {}
+    explicit Buffers(std::size_t count) : m_octets(std::make_unique_for_overwrite<std::uint8_t[]>(count * kSize)) {}
 
     MutableBytes operator[](std::size_t i) { return {m_octets.get() + i * kSize, kSize}; }
 
    private:
-    static constexpr std::size_t kSize = std::size_t{66} * 1024;
+    static constexpr std::size_t kSize = tun::kLargestRead;
     std::unique_ptr<std::uint8_t[]> m_octets;
   };
 
-  void seal_batch(std::size_t packets, TimePoint now);
-  void open_batch(std::size_t datagrams, TimePoint now, protocol::Actions& out);
-  void transmit(std::span<const net::OutDatagram> datagrams);
+  Outcome<void> seal(ByteView packet, const tun::PacketHints& hints, TimePoint now);
+  void seal_segment(const protocol::Route& route, const offload::Cutter& cutter, std::size_t i, TimePoint now);
+  void open(MutableBytes datagram, const Endpoint& from, TimePoint now, protocol::Actions& out);
+  void open_batch(std::size_t received, TimePoint now, protocol::Actions& out);
+  void transmit_trains();
 
   protocol::Device& m_device;
   tun::TunDevice& m_tun;
   net::UdpBind& m_udp;
-  Buffers m_sealed;  // packets are read to where they stand in the datagram
-  Buffers m_received;
+  Buffers m_read{kReads};
+  Buffers m_received{kReceives};
   std::vector<MutableBytes> m_tun_buffers;
   std::vector<tun::ReadPacket> m_tun_packets;
   std::vector<net::InDatagram> m_in;
-  std::vector<net::OutDatagram> m_out;
-  std::vector<tun::WritePacket> m_write;
-  std::uint64_t m_send_queue_drops = 0;
+  DatagramTrains m_out;
+  offload::Coalescer m_opened;
+  Drops m_drops;
 };
 
 }  // namespace quipu::daemon

@@ -121,9 +121,10 @@ control::DeviceStatus Engine::status() const {
     if (const TablePeer* peer = m_peers.find(status.id)) out.tunnels.push_back(tunnel_status(status, *peer, m_keys));
   out.drops = datagram_drops(m_device.statistics());
   out.cookies_sent = m_device.statistics().cookies_sent;
-  out.queue_drops["udp_send"] = m_plane.send_queue_drops();
+  out.queue_drops["udp_send"] = m_plane.drops().send_queue;
   out.errors["udp_refused"] = m_outside.udp.stats().send_failed;
   out.errors["udp_too_long"] = m_outside.udp.stats().truncated;
+  out.errors["tun_packet"] = m_plane.drops().malformed;
   out.errors["tun_read"] = m_outside.tun.counters().read_cut;
   out.errors["tun_write"] = m_outside.tun.counters().write_refused;
   return out;

@@ -43,7 +43,8 @@ class UdpSocket {
     if (options.mark != 0) QUIPU_TRY(set_option(fd, SOL_SOCKET, SO_MARK, static_cast<int>(options.mark), "SO_MARK"));
     size_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, options.receive_buffer);
     size_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.send_buffer);
-    if (options.coalesce_received) QUIPU_TRY(set_option(fd, SOL_UDP, UDP_GRO, 1, "UDP_GRO"));
+    // Linux before 5.0 has none of it.
+    if (options.coalesce_received) out.m_gathers = set_option(fd, SOL_UDP, UDP_GRO, 1, "UDP_GRO").has_value();
     out.m_segments = set_option(fd, SOL_UDP, UDP_SEGMENT, 0, "UDP_SEGMENT").has_value();
     QUIPU_TRY(out.allow_fragments(false));
     const IpAddress any{family, {}};
@@ -55,6 +56,8 @@ class UdpSocket {
   int fd() const { return m_fd.get(); }
 
   bool can_segment() const { return m_segments; }
+
+  bool can_gather() const { return m_gathers; }
 
   // Don't-Fragment is a state of the socket (IPv4 has no ancillary message for it); handshakes, the only ones to change
   // it, are rare. PROBE: set DF, and leave the path MTU to our own probing.
@@ -72,6 +75,7 @@ class UdpSocket {
   UniqueFd m_fd;
   IpFamily m_family = IpFamily::v4;
   bool m_segments = false;
+  bool m_gathers = false;
   std::optional<bool> m_fragments;
 };
 

@@ -37,7 +37,7 @@ bool Device::is_data(ByteView datagram) {
   return message_type(datagram) == MessageType::data;
 }
 
-Outcome<Sealed> Device::seal(ByteView packet, MutableBytes out, TimePoint now) {
+Outcome<Route> Device::route(ByteView packet) {
   const auto inner = inner_addresses(packet);
   if (!inner) return std::unexpected(Errc::malformed);
   const auto owner = m_state->allowed.find(inner->destination);
@@ -45,7 +45,11 @@ Outcome<Sealed> Device::seal(ByteView packet, MutableBytes out, TimePoint now) {
     if (!is_link_local_multicast(inner->destination)) ++m_state->statistics.no_route;
     return std::unexpected(Errc::not_found);
   }
-  return m_state->peer(*owner)->seal(packet, out, now);
+  return Route(*m_state->peer(*owner));
+}
+
+Outcome<Sealed> Device::seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now) {
+  return route.m_peer->seal(packet, out, now);
 }
 
 Outcome<Opened> Device::open(MutableBytes datagram, const Endpoint& from, TimePoint now) {
@@ -60,6 +64,10 @@ Outcome<Opened> Device::open(MutableBytes datagram, const Endpoint& from, TimePo
     return std::unexpected(Errc::not_found);
   }
   return m_state->peer(*owner)->open(*index, datagram, from, m_state->shared, m_state->allowed, now);
+}
+
+void Device::count_malformed(PeerId id) {
+  if (PeerMachine* peer = m_state->peer(id)) peer->count_drop(DropReason::malformed);
 }
 
 void Device::key_fetched(KeyRequestId id, KeyId key_id, Secret<32> key, TimePoint now, Actions& out) {

@@ -5,7 +5,8 @@
 // The program around it, once per turn of its event loop:
 //   for each datagram:    is_data(d) ? device.open(d, from, now) -> write Opened::packet to the TUN
 //                                    : device.receive(d, from, now, actions)
-//   for each TUN packet:  device.seal(packet, buffer, now) -> send Sealed
+//   for each TUN packet:  device.route(packet) -> seal(route, packet, buffer, now), or of each of its segments
+//                         -> send Sealed
 //   for each KMS answer:  device.key_fetched / key_failed
 //   at the end of a turn: device.advance(now, actions); perform actions; sleep until device.next_deadline()
 // seal and open emit no action: what they set off is carried out by the advance() that follows. They allocate nothing
@@ -17,6 +18,7 @@
 #include "protocol/action.h"
 #include "protocol/keypair.h"
 #include "protocol/messages.h"
+#include "protocol/packet_queue.h"
 #include "protocol/status.h"
 #include "protocol/timing.h"
 
@@ -49,6 +51,18 @@ struct DeviceConfig {
   KeyLimits key_limits{};
 };
 
+class PeerMachine;
+
+// Whose an inner destination is. Holds until the peers are changed.
+class Route {
+ private:
+  friend class Device;
+
+  explicit Route(PeerMachine& peer) : m_peer(&peer) {}
+
+  PeerMachine* m_peer;
+};
+
 struct Sealed {
   PeerId peer;
   Endpoint to;
@@ -58,7 +72,8 @@ struct Sealed {
 struct Opened {
   PeerId peer;
   // Inside the datagram's own buffer. Empty when it was a keepalive or a control frame.
-  ByteView packet;
+  MutableBytes packet;
+  bool checksum_partial = false;  // FrameHeader
 };
 
 // seal() adds at most this much to a packet.
@@ -94,15 +109,20 @@ class Device {
 
   // --- packets ---
   static bool is_data(ByteView datagram);
-  // `out`: at least packet.size() + kMaxOverhead octets. The packet may stand where it goes, kPacketOffset octets into
-  // `out`, and is then not copied; otherwise it does not overlap. Errors: not_found (no peer for the
-  // destination), unavailable (no session: the packet was copied and waits; when too many wait, the oldest is dropped),
-  // policy (blocked: dropped), limit_reached, malformed (not an IP packet). All are counted.
-  Outcome<Sealed> seal(ByteView packet, MutableBytes out, TimePoint now);
+  // Where an IP packet goes, by its destination. Errors: not_found (no peer has it; counted), malformed (not an IP
+  // packet, or its header tells another length).
+  Outcome<Route> route(ByteView packet);
+  // `out`: at least kMaxOverhead octets more than the packet. The packet may stand where it goes, kPacketOffset octets
+  // into `out`, and is then not copied; otherwise it does not overlap. Errors: unavailable (no session: the packet was
+  // copied and waits; when too many wait, the oldest is dropped), policy (blocked: dropped), limit_reached. All are
+  // counted.
+  Outcome<Sealed> seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now);
   // Opens in place. The newest packet of a peer moves its endpoint to `from`, except into a prefix that some peer owns.
   // Errors: not_found (unknown index), authentication, already_used (replay), expired, not_permitted
   // (inner source outside AllowedIps), malformed. All are counted.
   Outcome<Opened> open(MutableBytes datagram, const Endpoint& from, TimePoint now);
+  // A packet that open() gave out was no good after all.
+  void count_malformed(PeerId peer);
   // Handshake messages and anything else that is not data.
   void receive(MutableBytes datagram, const Endpoint& from, TimePoint now, Actions& out);
 

@@ -7,7 +7,7 @@
 
 namespace quipu::protocol {
 
-// The addresses of an inner IP packet; nothing when it is not one, or is shorter than its header says.
+// The addresses of an inner IP packet; nothing when it is not one, or has another length than its header says.
 struct InnerAddresses {
   IpAddress source;
   IpAddress destination;
@@ -18,9 +18,10 @@ inline std::optional<InnerAddresses> inner_addresses(ByteView packet) {
   constexpr std::size_t kIpv6Header = 40;
   if (packet.empty()) return std::nullopt;
   const int version = packet[0] >> 4;
-  if (version == 4 && packet.size() >= kIpv4Header)
+  const auto told = [packet](std::size_t at) { return std::size_t{packet[at]} << 8 | packet[at + 1]; };
+  if (version == 4 && packet.size() >= kIpv4Header && told(2) == packet.size())
     return InnerAddresses{IpAddress::from_octets(packet.subspan(12, 4)), IpAddress::from_octets(packet.subspan(16, 4))};
-  if (version == 6 && packet.size() >= kIpv6Header)
+  if (version == 6 && packet.size() >= kIpv6Header && told(4) == packet.size() - kIpv6Header)
     return InnerAddresses{IpAddress::from_octets(packet.subspan(8, 16)),
                           IpAddress::from_octets(packet.subspan(24, 16))};
   return std::nullopt;

@@ -67,8 +67,21 @@ struct Usage {
   }
 };
 
-bool known(std::uint8_t kind) {
-  return kind >= static_cast<std::uint8_t>(FrameKind::ip) && kind <= static_cast<std::uint8_t>(FrameKind::padding);
+constexpr std::uint8_t kChecksumPartial = 1;
+
+void write_frame_header(const FrameHeader& header, MutableBytes out) {
+  out[0] = static_cast<std::uint8_t>(header.kind);
+  out[1] = header.checksum_partial ? kChecksumPartial : 0;
+}
+
+// Nothing for what this version does not know.
+std::optional<FrameHeader> read_frame_header(ByteView frame) {
+  constexpr auto kFirst = static_cast<std::uint8_t>(FrameKind::ip);
+  constexpr auto kLast = static_cast<std::uint8_t>(FrameKind::padding);
+  if (frame[0] < kFirst || frame[0] > kLast) return std::nullopt;
+  const auto kind = static_cast<FrameKind>(frame[0]);
+  if (frame[1] > (kind == FrameKind::ip ? kChecksumPartial : 0)) return std::nullopt;
+  return FrameHeader(kind, frame[1] == kChecksumPartial);
 }
 
 }  // namespace
@@ -109,7 +122,7 @@ Keypair::Receiver& Keypair::receiver(Lane lane) {
   return *slot;
 }
 
-Outcome<std::size_t> Keypair::seal(Lane lane, FrameKind kind, ByteView payload, MutableBytes out) {
+Outcome<std::size_t> Keypair::seal(Lane lane, FrameHeader header, ByteView payload, MutableBytes out) {
   if (lane.value() >= m_secrets.lanes || out.size() < kDataOverhead || payload.size() > out.size() - kDataOverhead)
     return std::unexpected(Errc::out_of_range);
   Sender& from = sender(lane);
@@ -118,14 +131,13 @@ Outcome<std::size_t> Keypair::seal(Lane lane, FrameKind kind, ByteView payload, 
   const Counter counter(from.usage.packets);
   from.usage.add(frame_size);  // before sealing: a counter is never tried twice
 
-  const MutableBytes header = out.first(kDataHeaderSize);
+  const MutableBytes data_header = out.first(kDataHeaderSize);
   const MutableBytes frame = out.subspan(kDataHeaderSize, frame_size);
   if (!payload.empty() && payload.data() != frame.data() + kFrameHeaderSize)
     std::memcpy(frame.data() + kFrameHeaderSize, payload.data(), payload.size());
-  frame[0] = static_cast<std::uint8_t>(kind);
-  frame[1] = 0;
-  write_data_header(header, lane, m_secrets.remote, counter);
-  QUIPU_TRY(from.key.aead().seal(from.key.nonce(counter), header, frame,
+  write_frame_header(header, frame);
+  write_data_header(data_header, lane, m_secrets.remote, counter);
+  QUIPU_TRY(from.key.aead().seal(from.key.nonce(counter), data_header, frame,
                                  out.subspan(kDataHeaderSize, frame_size + crypto::kAeadTagSize)));
   return kDataHeaderSize + frame_size + crypto::kAeadTagSize;
 }
@@ -149,8 +161,9 @@ Outcome<OpenedFrame> Keypair::open(MutableBytes datagram) {
   const bool newest = fields.counter.value() >= to.replay.next().value();
   to.replay.commit(fields.counter);
   to.usage.add(frame.size());
-  if (!known(frame[0]) || frame[1] != 0) return std::unexpected(Errc::unsupported);
-  return OpenedFrame{static_cast<FrameKind>(frame[0]), frame.subspan(kFrameHeaderSize), fields.lane, newest};
+  const auto header = read_frame_header(frame);
+  if (!header) return std::unexpected(Errc::unsupported);
+  return OpenedFrame{*header, frame.subspan(kFrameHeaderSize), fields.lane, newest};
 }
 
 bool Keypair::wants_rekey() const {

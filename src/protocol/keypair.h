@@ -15,6 +15,18 @@ namespace quipu::protocol {
 
 enum class FrameKind : std::uint8_t { ip = 1, ethernet = 2, control = 3, keepalive = 4, padding = 5 };
 
+// What the first two octets of a frame say of its payload.
+struct FrameHeader {
+  FrameKind kind = FrameKind::padding;
+  // IP only: the checksum of the TCP or UDP packet is the sum of its pseudo header, to be completed by whoever needs
+  // it.
+  bool checksum_partial = false;
+
+  FrameHeader() = default;
+
+  FrameHeader(FrameKind its_kind, bool partial = false) : kind(its_kind), checksum_partial(partial) {}
+};
+
 // Limits of one key, that is of one direction of one lane. NIST SP 800-38D would allow more; these keep an attacker's
 // advantage below 2^-60 for packets of 1500 octets.
 struct KeyLimits {
@@ -26,8 +38,8 @@ struct KeyLimits {
 };
 
 struct OpenedFrame {
-  FrameKind kind = FrameKind::padding;
-  ByteView payload;  // inside the datagram's own buffer
+  FrameHeader header;
+  MutableBytes payload;  // inside the datagram's own buffer
   Lane lane;
   bool newest = false;  // no packet of this lane with a higher counter was opened before: the endpoint may follow
 };
@@ -50,7 +62,7 @@ class Keypair {
   // may already stand where it goes, kDataHeaderSize + kFrameHeaderSize octets into `out`, and is then not copied;
   // otherwise it does not overlap. Errc::out_of_range: `out` too small, no such lane. Errc::limit_reached: the key is
   // used up.
-  Outcome<std::size_t> seal(Lane lane, FrameKind kind, ByteView payload, MutableBytes out);
+  Outcome<std::size_t> seal(Lane lane, FrameHeader header, ByteView payload, MutableBytes out);
 
   // Opens in place. Errc::malformed: not a data packet of this version; not_found: for another keypair or a lane that
   // was not agreed; already_used: replayed, or older than the window; limit_reached; authentication: counted. After

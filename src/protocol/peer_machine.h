@@ -38,7 +38,7 @@ class PeerMachine {
   const PreSharedKey& psk() const { return m_config.psk; }
 
   // --- data path: no action, no allocation but for a packet that has to wait ---
-  Outcome<Sealed> seal(ByteView packet, MutableBytes out, TimePoint now);
+  Outcome<Sealed> seal(const InnerPacket& packet, MutableBytes out, TimePoint now);
   Outcome<Opened> open(SessionIndex index, MutableBytes datagram, const Endpoint& from, Shared& shared,
                        const AllowedIps& allowed, TimePoint now);
 
@@ -170,16 +170,16 @@ class PeerMachine {
   // peer_session.cpp
   bool opened_under(Epoch& epoch, bool newest, Shared& shared, TimePoint now);
   void follow(const Endpoint& from, const AllowedIps& allowed);
-  std::unexpected<Errc> queue(ByteView packet, TimePoint now);
+  std::unexpected<Errc> queue(const InnerPacket& packet, TimePoint now);
   void note_sent(TimePoint now);
   void note_sent_data(Epoch& epoch, std::size_t size, TimePoint now);
-  Outcome<Opened> deliver(ByteView packet, const AllowedIps& allowed);
+  Outcome<Opened> deliver(const OpenedFrame& frame, const AllowedIps& allowed);
   bool first_packet_under_next(const Epoch& epoch, Shared& shared, TimePoint now);
   void confirmation_answered(TimePoint now);
   void handle_control_frame(ByteView payload, SessionIndex under);
   void session_ended(bool in_use, const Context& context);
   void session_began(const Epoch& epoch, const Context& context);
-  bool send_frame(FrameKind kind, ByteView payload, const Context& context);
+  bool send_frame(FrameHeader header, ByteView payload, const Context& context);
   void flush_queue(const Context& context);
   void drop_queue(DropReason reason);
   void keep_alive(const Context& context);

@@ -21,10 +21,10 @@ DropReason drop_reason(Errc error) {
 
 }  // namespace
 
-Outcome<Sealed> PeerMachine::seal(ByteView packet, MutableBytes out, TimePoint now) {
+Outcome<Sealed> PeerMachine::seal(const InnerPacket& packet, MutableBytes out, TimePoint now) {
   if (!session_up(now) || !m_endpoint) return queue(packet, now);
   Epoch& current = *m_epochs.current();
-  const auto size = current.keypair.seal(kFirstLane, FrameKind::ip, packet, out);
+  const auto size = current.keypair.seal(kFirstLane, {FrameKind::ip, packet.checksum_partial}, packet.octets, out);
   if (!size) {
     if (size.error() == Errc::limit_reached) {
       count_drop(DropReason::key_limit);
@@ -32,11 +32,11 @@ Outcome<Sealed> PeerMachine::seal(ByteView packet, MutableBytes out, TimePoint n
     }
     return std::unexpected(size.error());
   }
-  note_sent_data(current, packet.size(), now);
+  note_sent_data(current, packet.octets.size(), now);
   return Sealed{m_config.id, *m_endpoint, *size};
 }
 
-std::unexpected<Errc> PeerMachine::queue(ByteView packet, TimePoint now) {
+std::unexpected<Errc> PeerMachine::queue(const InnerPacket& packet, TimePoint now) {
   if (!m_traffic_waits) m_traffic_waits = now;
   if (m_qkd == QkdState::block) {
     count_drop(DropReason::blocked);
@@ -72,18 +72,19 @@ Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, con
     count_drop(drop_reason(frame.error()));
     return std::unexpected(frame.error());
   }
-  if (frame->kind == FrameKind::ip) {
+  const FrameKind kind = frame->header.kind;
+  if (kind == FrameKind::ip) {
     epoch->carried = true;
     if (!m_reply_since) m_reply_since = now;
   }
   if (opened_under(*epoch, frame->newest, shared, now)) follow(from, allowed);
-  if (frame->kind == FrameKind::control) handle_control_frame(frame->payload, index);
-  if (frame->kind != FrameKind::ip) return Opened{m_config.id, {}};
-  return deliver(frame->payload, allowed);
+  if (kind == FrameKind::control) handle_control_frame(frame->payload, index);
+  if (kind != FrameKind::ip) return Opened{m_config.id, {}, false};
+  return deliver(*frame, allowed);
 }
 
-Outcome<Opened> PeerMachine::deliver(ByteView packet, const AllowedIps& allowed) {
-  const auto inner = inner_addresses(packet);
+Outcome<Opened> PeerMachine::deliver(const OpenedFrame& frame, const AllowedIps& allowed) {
+  const auto inner = inner_addresses(frame.payload);
   if (!inner) {
     count_drop(DropReason::malformed);
     return std::unexpected(Errc::malformed);
@@ -93,8 +94,8 @@ Outcome<Opened> PeerMachine::deliver(ByteView packet, const AllowedIps& allowed)
     return std::unexpected(Errc::not_permitted);
   }
   ++m_statistics.rx_packets;
-  m_statistics.rx_bytes += packet.size();
-  return Opened{m_config.id, packet};
+  m_statistics.rx_bytes += frame.payload.size();
+  return Opened{m_config.id, frame.payload, frame.header.checksum_partial};
 }
 
 // Whether it says where the peer is now.
@@ -206,11 +207,11 @@ void PeerMachine::session_ended(bool in_use, const Context& context) {
   no_epoch_left("the last keys reached their age", context);
 }
 
-bool PeerMachine::send_frame(FrameKind kind, ByteView payload, const Context& context) {
+bool PeerMachine::send_frame(FrameHeader header, ByteView payload, const Context& context) {
   note_sent(context.now);
   if (!session_up(context.now) || !m_endpoint) return false;
   Bytes datagram(payload.size() + kDataOverhead);
-  const auto size = m_epochs.current()->keypair.seal(kFirstLane, kind, payload, datagram);
+  const auto size = m_epochs.current()->keypair.seal(kFirstLane, header, payload, datagram);
   if (!size) return false;
   datagram.resize(*size);
   context.out.emplace_back(SendDatagram{m_config.id, *m_endpoint, std::move(datagram), false});
@@ -219,9 +220,9 @@ bool PeerMachine::send_frame(FrameKind kind, ByteView payload, const Context& co
 
 void PeerMachine::flush_queue(const Context& context) {
   if (m_queue.empty() || !session_up(context.now) || !m_endpoint) return;
-  for (const Bytes& packet : m_queue.take_all()) {
-    if (send_frame(FrameKind::ip, packet, context))
-      note_sent_data(*m_epochs.current(), packet.size(), context.now);
+  for (const PacketQueue::Waiting& packet : m_queue.take_all()) {
+    if (send_frame({FrameKind::ip, packet.checksum_partial}, packet.octets, context))
+      note_sent_data(*m_epochs.current(), packet.octets.size(), context.now);
     else
       count_drop(DropReason::key_limit);
   }

@@ -9,8 +9,8 @@
 namespace quipu::tun {
 
 // A semaphore counts the packets that wait, so the descriptor is readable for exactly as long as there are any.
-FakeTun::FakeTun(std::string name)
-    : m_name(std::move(name)), m_event(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC | EFD_SEMAPHORE)) {
+FakeTun::FakeTun(std::string name, const Offloads& offloads)
+    : m_name(std::move(name)), m_offloads(offloads), m_event(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC | EFD_SEMAPHORE)) {
   QUIPU_ASSERT(m_event);
 }
 
@@ -19,7 +19,7 @@ void FakeTun::inject(ByteView packet, const PacketHints& hints) {
   QUIPU_ASSERT(::eventfd_write(m_event.get(), 1) == 0);
 }
 
-std::vector<Bytes> FakeTun::take_written() {
+std::vector<FakeTun::Written> FakeTun::take_written() {
   return std::exchange(m_written, {});
 }
 
@@ -47,16 +47,18 @@ Result<std::size_t> FakeTun::read(std::span<const MutableBytes> buffers, std::sp
   return count;
 }
 
-Result<std::size_t> FakeTun::write(std::span<const WritePacket> packets) {
+Result<std::size_t> FakeTun::write(std::span<const GatheredPacket> packets) {
   if (m_removed) return fail(Errc::closed, m_name + ": the interface was deleted");
   std::size_t taken = 0;
-  for (const WritePacket& packet : packets) {
+  for (const GatheredPacket& packet : packets) {
     if (m_refusals > 0) {
       --m_refusals;
       ++m_counters.write_refused;
       continue;
     }
-    m_written.emplace_back(packet.bytes.begin(), packet.bytes.end());
+    Written& written = m_written.emplace_back(Bytes{}, packet.hints);
+    for (const ByteView part : packet.parts)
+      written.bytes.insert(written.bytes.end(), part.begin(), part.end());
     ++taken;
   }
   return taken;

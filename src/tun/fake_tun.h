@@ -14,11 +14,17 @@ namespace quipu::tun {
 // time.
 class FakeTun final : public TunDevice {
  public:
-  explicit FakeTun(std::string name = "fake0");
+  explicit FakeTun(std::string name = "fake0", const Offloads& offloads = {});
 
   void inject(ByteView packet, const PacketHints& hints = {});
+
+  struct Written {
+    Bytes bytes;
+    PacketHints hints;
+  };
+
   // All packets written since the last call, oldest first.
-  std::vector<Bytes> take_written();
+  std::vector<Written> take_written();
 
   // The next so many packets that are written are refused.
   void refuse(std::size_t packets) { m_refusals = packets; }
@@ -27,7 +33,9 @@ class FakeTun final : public TunDevice {
   void remove();
 
   Result<std::size_t> read(std::span<const MutableBytes> buffers, std::span<ReadPacket> packets) override;
-  Result<std::size_t> write(std::span<const WritePacket> packets) override;
+  Result<std::size_t> write(std::span<const GatheredPacket> packets) override;
+
+  Offloads offloads() const override { return m_offloads; }
 
   int fd() const override { return m_event.get(); }
 
@@ -40,11 +48,12 @@ class FakeTun final : public TunDevice {
   };
 
   std::string m_name;
+  Offloads m_offloads;
   bool m_removed = false;
   std::size_t m_refusals = 0;
   UniqueFd m_event;
   std::deque<Waiting> m_waiting;
-  std::vector<Bytes> m_written;
+  std::vector<Written> m_written;
 };
 
 }  // namespace quipu::tun

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "offload/gathered_packet.h"
 
 namespace quipu::tun {
 
@@ -17,29 +18,15 @@ enum class TunMode : std::uint8_t {
   tap,  // layer 2: packets start with the Ethernet header
 };
 
-// What the kernel may say about a packet that stands for several (segmentation offload) or whose checksum is still to
-// be filled in; the fields of struct virtio_net_hdr. A default-constructed value is an ordinary, complete packet, which
-// is all that is produced and accepted as long as a device does not offer offload.
-struct PacketHints {
-  enum class Segmentation : std::uint8_t { none, tcp4, tcp6, udp };
+using offload::GatheredPacket;
+using offload::Offloads;
+using offload::PacketHints;
 
-  Segmentation segmentation = Segmentation::none;
-  bool checksum_wanted = false;
-  std::uint16_t checksum_start = 0;   // octets from the packet's first to where the checksum begins
-  std::uint16_t checksum_offset = 0;  // octets from checksum_start to the checksum field
-  std::uint16_t header_size = 0;      // octets of all headers
-  std::uint16_t segment_size = 0;     // octets of payload per segment
-
-  bool operator==(const PacketHints&) const = default;
-};
+// Octets of the largest packet, and one more.
+inline constexpr std::size_t kLargestRead = std::size_t{64} * 1024;
 
 struct ReadPacket {
   std::size_t size = 0;
-  PacketHints hints;
-};
-
-struct WritePacket {
-  ByteView bytes;
   PacketHints hints;
 };
 
@@ -55,13 +42,17 @@ class TunDevice {
   virtual ~TunDevice() = default;
 
   // Fills buffers[i] and packets[i] from the first on and returns how many packets there were; 0 means that none waits.
-  // packets.size() >= buffers.size(). A buffer is larger than the largest packet (MTU and link-layer header): a packet
-  // that fills it cannot be told from one that was cut, so it is dropped and counted.
+  // packets.size() >= buffers.size(). A buffer is larger than the largest packet (kLargestRead where the kernel leaves
+  // runs of segments to be cut): a packet that fills it cannot be told from one that was cut, so it is dropped and
+  // counted.
   virtual Result<std::size_t> read(std::span<const MutableBytes> buffers, std::span<ReadPacket> packets) = 0;
 
   // Hands packets to the kernel and returns how many it took. Those that it refuses are dropped and counted, as a wire
-  // would.
-  virtual Result<std::size_t> write(std::span<const WritePacket> packets) = 0;
+  // would. Hints that say more than offloads() are refused.
+  virtual Result<std::size_t> write(std::span<const GatheredPacket> packets) = 0;
+
+  // What write() takes. read() may give out any hints.
+  virtual Offloads offloads() const = 0;
 
   // Readable when read() has something to return. Stays the same for the device's life.
   virtual int fd() const = 0;

@@ -146,10 +146,13 @@ class World {
     Site& site = m_sites[at];
     Bytes packet(28);
     packet[0] = 0x45;
+    packet[3] = 28;
     packet[12] = packet[16] = 10;
     ByteWriter(MutableBytes(packet).subspan(20)).u64(++site.sent);
     Bytes out(packet.size() + kMaxOverhead);
-    if (const auto sealed = site.device->seal(packet, out, m_now)) {
+    const auto route = site.device->route(packet);
+    require(route.has_value());
+    if (const auto sealed = site.device->seal(*route, {packet}, out, m_now)) {
       out.resize(sealed->size);
       m_sites[1 - at].inbox.push_back(std::move(out));
     }

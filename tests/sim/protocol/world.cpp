@@ -17,6 +17,7 @@ constexpr std::size_t kPacketSize = 60;
 std::array<std::uint8_t, kPacketSize> numbered_packet(int from, std::uint64_t number) {
   std::array<std::uint8_t, kPacketSize> packet{};
   packet[0] = 0x45;
+  packet[3] = kPacketSize;
   const std::uint8_t source[] = {10, 0, static_cast<std::uint8_t>(from), 1};
   const std::uint8_t destination[] = {10, 0, static_cast<std::uint8_t>(1 - from), 1};
   std::copy(std::begin(source), std::end(source), packet.begin() + 12);
@@ -90,7 +91,9 @@ std::uint64_t Node::send() {
   sent.insert(number);
   const auto packet = numbered_packet(m_number, number);
   Bytes out(packet.size() + kMaxOverhead);
-  if (const auto sealed = m_device->seal(packet, out, m_world.now())) {
+  const auto route = m_device->route(packet);
+  EXPECT_TRUE(route);
+  if (const auto sealed = m_device->seal(*route, {packet}, out, m_world.now())) {
     out.resize(sealed->size);
     m_world.transmit(m_number, std::move(out), sealed->to);
   }

@@ -4,6 +4,8 @@
 
 #include "daemon/event_names.h"
 #include "daemon/reasons.h"
+#include "offload/transport.h"
+#include "support/slow_segments.h"
 #include "two_engines.h"
 
 namespace quipu::daemon {
@@ -53,6 +55,67 @@ TEST_F(EngineTest, CarriesPacketsBothWaysUnderAQkdKey) {
     EXPECT_FALSE(status.simulated);
   }
   EXPECT_GT(m_kms.dec_calls, 0U);
+}
+
+// TCP from one site to the other, as its kernel gives it to the device.
+struct TcpRun {
+  Bytes bytes;
+  offload::PacketHints hints;
+};
+
+TcpRun run_of_tcp(std::size_t size, std::uint16_t segment_size) {
+  const test::FlowPacket run{.payload = Bytes(size, 7)};
+  Bytes bytes = run.bytes(true);
+  std::ranges::copy(std::to_array<std::uint8_t>({10, 70, 0, 1, 10, 70, 0, 2}), bytes.begin() + 12);
+  offload::finish_headers(MutableBytes(bytes).first(run.header_size()), *offload::find_transport(bytes), bytes.size());
+  return {bytes, run.hints(segment_size)};
+}
+
+TEST_F(EngineTest, ARunOfSegmentsGoesAsDatagramsAndArrivesAsARun) {
+  send(m_a, "first");
+  expect_arrival(m_b, "first");
+  std::vector<std::size_t> sizes;
+  m_network.on_send = [&](const net::FakeUdpNetwork::Packet& datagram) {
+    if (datagram.payload.size() > 500) sizes.push_back(datagram.payload.size());
+    return true;
+  };
+  const TcpRun run = run_of_tcp(2500, 1000);
+  m_a.tun.inject(run.bytes, run.hints);
+  std::vector<tun::FakeTun::Written> arrived;
+  run_until(m_loop, [&] { return !(arrived = m_b.tun.take_written()).empty(); }, "the run");
+  EXPECT_EQ(sizes, (std::vector<std::size_t>{1074, 1074, 574}));
+  ASSERT_EQ(arrived.size(), 1U);
+  EXPECT_EQ(arrived[0].bytes, run.bytes);
+  EXPECT_EQ(arrived[0].hints, run.hints);
+  EXPECT_EQ(tunnel(m_b).traffic.rx_packets, 4U);
+}
+
+TEST_F(EngineTest, ARunOfSegmentsWaitsForASession) {
+  const TcpRun run = run_of_tcp(2500, 1000);
+  m_a.tun.inject(run.bytes, run.hints);
+  std::size_t octets = 0;
+  run_until(
+      m_loop,
+      [&] {
+        for (const tun::FakeTun::Written& packet : m_b.tun.take_written()) {
+          EXPECT_TRUE(packet.hints.checksum_wanted);
+          octets += packet.bytes.size() - 40;
+        }
+        return octets == 2500;
+      },
+      "its segments");
+}
+
+// Hints that do not fit, and what is no IP packet.
+TEST_F(EngineTest, WhatTheDeviceGivesOutAndIsNoPacketIsCounted) {
+  send(m_a, "first");
+  expect_arrival(m_b, "first");
+  const TcpRun run = run_of_tcp(100, 1000);
+  m_a.tun.inject(run.bytes, {.segmentation = run.hints.segmentation});
+  m_a.tun.inject(as_bytes("no packet"));
+  send(m_a, "second");
+  expect_arrival(m_b, "second");
+  EXPECT_EQ(m_a.engine->status().errors.at("tun_packet"), 2U);
 }
 
 TEST_F(EngineTest, ARekeyAnswersWithItsLatency) {

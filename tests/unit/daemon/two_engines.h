@@ -45,7 +45,7 @@ struct Site {
   Endpoint address;
   test::Scratch folder;
   crypto::SystemRng rng;
-  tun::FakeTun tun;
+  tun::FakeTun tun{"fake0", {.checksum = true, .tcp4 = true, .tcp6 = true, .udp = true}};
   net::FakeUdpBind udp;
   store::StampFile stamps;
   RecordedLog log;
@@ -122,7 +122,8 @@ class EngineTest : public testing::Test {
     run_until(
         m_loop,
         [&] {
-          std::ranges::move(at.tun.take_written(), std::back_inserter(m_arrived));
+          for (tun::FakeTun::Written& written : at.tun.take_written())
+            m_arrived.push_back(std::move(written.bytes));
           return std::ranges::find(m_arrived, expected) != m_arrived.end();
         },
         text);

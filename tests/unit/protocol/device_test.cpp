@@ -71,9 +71,15 @@ struct FloodTest : DeviceTest {
   }
 };
 
+Outcome<Sealed> seal(Device& device, ByteView packet, MutableBytes out, TimePoint now) {
+  QUIPU_TRY_ASSIGN(const Route route, device.route(packet));
+  return device.seal(route, {packet}, out, now);
+}
+
 Bytes packet_to(std::uint8_t last) {
   Bytes packet(28);
   packet[0] = 0x45;
+  packet[3] = 28;
   packet[16] = 10;
   packet[19] = last;
   return packet;
@@ -106,10 +112,10 @@ TEST_F(DeviceTest, SaysWhichIntervalIsWrong) {
 TEST_F(DeviceTest, PacketsGoToTheOwnerOfTheirDestination) {
   ASSERT_TRUE(device.add_peer(peer(1, "10.0.0.1/32"), kNow));
   Bytes out(200);
-  EXPECT_EQ(device.seal(packet_to(2), out, kNow).error(), Errc::not_found);
-  EXPECT_EQ(device.seal(packet_to(1), out, kNow).error(), Errc::unavailable);
-  EXPECT_EQ(device.seal(Bytes{0x45, 0}, out, kNow).error(), Errc::malformed);
-  EXPECT_EQ(device.seal({}, out, kNow).error(), Errc::malformed);
+  EXPECT_EQ(seal(device, packet_to(2), out, kNow).error(), Errc::not_found);
+  EXPECT_EQ(seal(device, packet_to(1), out, kNow).error(), Errc::unavailable);
+  EXPECT_EQ(seal(device, Bytes{0x45, 0}, out, kNow).error(), Errc::malformed);
+  EXPECT_EQ(seal(device, {}, out, kNow).error(), Errc::malformed);
   EXPECT_EQ(device.status(kNow).front().queued_packets, 1U);
   EXPECT_EQ(device.statistics().no_route, 1U);
 }
@@ -119,7 +125,7 @@ TEST_F(DeviceTest, UpdatesKeepTheSessionUnlessItsBasisChanged) {
   const auto key = config.public_key;
   ASSERT_TRUE(device.add_peer(std::move(config), kNow));
   Bytes out(200);
-  static_cast<void>(device.seal(packet_to(1), out, kNow));
+  static_cast<void>(seal(device, packet_to(1), out, kNow));
   Actions actions;
   PeerConfig moved = peer(1, "10.0.0.9/32");
   moved.public_key = key;
@@ -127,7 +133,7 @@ TEST_F(DeviceTest, UpdatesKeepTheSessionUnlessItsBasisChanged) {
   ASSERT_TRUE(device.update_peer(std::move(moved), kNow, actions));
   EXPECT_EQ(device.status(kNow).front().queued_packets, 1U);
   EXPECT_EQ(device.status(kNow).front().endpoint, Endpoint::parse("192.0.2.9:1"));
-  EXPECT_EQ(device.seal(packet_to(1), out, kNow).error(), Errc::not_found);
+  EXPECT_EQ(seal(device, packet_to(1), out, kNow).error(), Errc::not_found);
   PeerConfig other = peer(1, "10.0.0.9/32");
   ASSERT_TRUE(device.update_peer(std::move(other), kNow, actions));
   EXPECT_EQ(device.status(kNow).front().queued_packets, 0U);
@@ -139,7 +145,7 @@ TEST_F(DeviceTest, AnUpdateThatFailsChangesNothing) {
   Actions actions;
   EXPECT_EQ(device.update_peer(peer(2, "10.0.0.1/32"), kNow, actions).error().code, Errc::duplicate);
   Bytes out(200);
-  EXPECT_EQ(device.seal(packet_to(2), out, kNow).error(), Errc::unavailable);
+  EXPECT_EQ(seal(device, packet_to(2), out, kNow).error(), Errc::unavailable);
 }
 
 // Each of many peers may start a handshake; their keys are asked for at most 64 at a time.
@@ -179,25 +185,35 @@ TEST_F(DeviceTest, RemovedPeersAreGone) {
   ASSERT_TRUE(device.remove_peer(PeerId(1), kNow, actions));
   EXPECT_EQ(device.remove_peer(PeerId(1), kNow, actions).error().code, Errc::not_found);
   Bytes out(200);
-  EXPECT_EQ(device.seal(packet_to(1), out, kNow).error(), Errc::not_found);
+  EXPECT_EQ(seal(device, packet_to(1), out, kNow).error(), Errc::not_found);
   // An answer that comes for a request of the past is nobody's.
   device.key_fetched(KeyRequestId(1), KeyId("late"), Secret<32>{}, kNow, actions);
 }
 
+TEST_F(DeviceTest, WhatWasOpenedInVainIsCounted) {
+  ASSERT_TRUE(device.add_peer(peer(1, "10.0.0.1/32"), kNow));
+  device.count_malformed(PeerId(1));
+  device.count_malformed(PeerId(2));
+  const DropCounts drops = device.status(kNow).at(0).statistics.drops;
+  EXPECT_EQ(drops[static_cast<std::size_t>(DropReason::malformed)], 1U);
+}
+
 TEST_F(DeviceTest, WhatAHostSaysToItsOwnLinkIsNoMissingRoute) {
   Bytes out(200);
-  const auto seal = [&](const char* to) {
+  const auto expect_no_route = [&](const char* to) {
     const auto address = IpAddress::parse(to);
+    const bool v4 = address->family == IpFamily::v4;
     Bytes packet(60);
-    packet[0] = address->family == IpFamily::v4 ? 0x45 : 0x60;
-    std::ranges::copy(address->view(), packet.begin() + (address->family == IpFamily::v4 ? 16 : 24));
-    EXPECT_EQ(device.seal(packet, out, kNow).error(), Errc::not_found) << to;
+    packet[0] = v4 ? 0x45 : 0x60;
+    packet[v4 ? 3 : 5] = v4 ? 60 : 20;
+    std::ranges::copy(address->view(), packet.begin() + (v4 ? 16 : 24));
+    EXPECT_EQ(seal(device, packet, out, kNow).error(), Errc::not_found) << to;
   };
   for (const char* to : {"ff02::2", "ff02::16", "ff12::1", "224.0.0.22", "224.0.0.251"})
-    seal(to);
+    expect_no_route(to);
   EXPECT_EQ(device.statistics().no_route, 0U);
   for (const char* to : {"ff05::2", "2001:db8::1", "224.0.1.1", "192.0.2.1"})
-    seal(to);
+    expect_no_route(to);
   EXPECT_EQ(device.statistics().no_route, 4U);
 }
 
@@ -265,7 +281,7 @@ TEST_F(FloodTest, ForgedAnswersAreLimitedAsWell) {
   config.endpoint = Endpoint::parse("192.0.2.9:51900");
   ASSERT_TRUE(device.add_peer(std::move(config), kNow));
   Bytes out(200);
-  static_cast<void>(device.seal(packet_to(1), out, kNow));
+  static_cast<void>(seal(device, packet_to(1), out, kNow));
   Actions actions;
   device.advance(kNow, actions);
   device.stamps_reserved(Stamp(kStampRange), kNow, actions);
@@ -290,7 +306,7 @@ TEST_F(DeviceTest, LooksUpANameWhenAPacketWaits) {
   config.endpoint_name = "gateway.example:51900";
   ASSERT_TRUE(device.add_peer(std::move(config), kNow));
   Bytes out(200);
-  static_cast<void>(device.seal(packet_to(1), out, kNow));
+  static_cast<void>(seal(device, packet_to(1), out, kNow));
   Actions actions;
   device.advance(kNow, actions);
   const auto is_resolve = [](const Action& action) { return std::holds_alternative<ResolveEndpoint>(action); };

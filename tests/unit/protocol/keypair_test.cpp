@@ -20,9 +20,9 @@ Pair make_pair(const KeyLimits& limits = {}) {
   return {Keypair(std::move(done->initiator), limits), Keypair(std::move(done->responder), limits)};
 }
 
-Bytes sealed(Keypair& from, Lane lane, FrameKind kind, ByteView payload) {
+Bytes sealed(Keypair& from, Lane lane, FrameHeader header, ByteView payload) {
   Bytes out(payload.size() + kDataOverhead);
-  const auto size = from.seal(lane, kind, payload, out);
+  const auto size = from.seal(lane, header, payload, out);
   EXPECT_EQ(size, out.size());
   return out;
 }
@@ -42,7 +42,7 @@ TEST(Keypair, CarriesFramesBothWaysOnEveryLane) {
       Bytes datagram = sealed(from, Lane(lane), FrameKind::ip, as_bytes("a packet"));
       const auto opened = to.open(datagram);
       ASSERT_TRUE(opened) << to_string(opened.error());
-      EXPECT_EQ(opened->kind, FrameKind::ip);
+      EXPECT_EQ(opened->header.kind, FrameKind::ip);
       EXPECT_EQ(as_text(opened->payload), "a packet");
       EXPECT_EQ(opened->lane, Lane(lane));
       EXPECT_TRUE(opened->newest);
@@ -82,7 +82,7 @@ TEST(Keypair, EmptyFramesAreFrames) {
   EXPECT_EQ(datagram.size(), kDataOverhead);
   const auto opened = pair.responder.open(datagram);
   ASSERT_TRUE(opened);
-  EXPECT_EQ(opened->kind, FrameKind::keepalive);
+  EXPECT_EQ(opened->header.kind, FrameKind::keepalive);
   EXPECT_TRUE(opened->payload.empty());
 }
 
@@ -104,6 +104,18 @@ TEST(Keypair, SealsWhatStandsInPlace) {
   const auto opened = pair.responder.open(MutableBytes(buffer).first(*size));
   ASSERT_TRUE(opened);
   EXPECT_EQ(as_text(opened->payload), "in place");
+}
+
+TEST(Keypair, APartialChecksumIsToldOfIpPacketsAlone) {
+  Pair pair = make_pair();
+  for (const bool partial : {false, true}) {
+    Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip, partial}, as_bytes("a packet"));
+    const auto opened = pair.responder.open(datagram);
+    ASSERT_TRUE(opened);
+    EXPECT_EQ(opened->header.checksum_partial, partial);
+  }
+  const Bytes control = sealed(pair.initiator, Lane(0), {FrameKind::control, true}, as_bytes("x"));
+  EXPECT_EQ(open_error(pair.responder, control), Errc::unsupported);
 }
 
 TEST(Keypair, CountersStartAtZeroOnEachLane) {

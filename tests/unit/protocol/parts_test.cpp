@@ -136,12 +136,14 @@ TEST(LoadMeter, StaysOnUntilAQuietSecond) {
 TEST(PacketQueue, KeepsTheNewest) {
   PacketQueue queue;
   for (std::size_t i = 0; i < kQueuedPackets; ++i)
-    EXPECT_FALSE(queue.push(Bytes{static_cast<std::uint8_t>(i)}));
-  EXPECT_TRUE(queue.push(Bytes{0xff}));
+    EXPECT_FALSE(queue.push({Bytes{static_cast<std::uint8_t>(i)}, i == 1}));
+  EXPECT_TRUE(queue.push({Bytes{0xff}}));
   EXPECT_EQ(queue.size(), kQueuedPackets);
   const auto packets = queue.take_all();
-  EXPECT_EQ(packets.front(), Bytes{1});
-  EXPECT_EQ(packets.back(), Bytes{0xff});
+  EXPECT_EQ(packets.front().octets, Bytes{1});
+  EXPECT_TRUE(packets.front().checksum_partial);
+  EXPECT_EQ(packets.back().octets, Bytes{0xff});
+  EXPECT_FALSE(packets.back().checksum_partial);
   EXPECT_TRUE(queue.empty());
 }
 

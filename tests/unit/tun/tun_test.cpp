@@ -82,9 +82,24 @@ struct Batch {
   std::vector<ReadPacket> packets;
 };
 
+struct Captured {
+  Bytes bytes;
+  PacketHints hints;
+};
+
+Result<std::size_t> write(TunDevice& device, const std::vector<Captured>& packets) {
+  std::vector<ByteView> whole;
+  for (const Captured& packet : packets)
+    whole.emplace_back(packet.bytes);
+  std::vector<GatheredPacket> gathered;
+  for (std::size_t i = 0; i < packets.size(); ++i)
+    gathered.push_back({.parts = std::span(whole).subspan(i, 1), .hints = packets[i].hints});
+  return device.write(gathered);
+}
+
 // Only the packets that the test sent: the kernel adds router solicitations of its own.
-std::vector<Bytes> read_udp(TunDevice& device, std::size_t count) {
-  std::vector<Bytes> out;
+std::vector<Captured> read_udp(TunDevice& device, std::size_t count) {
+  std::vector<Captured> out;
   Batch batch(4);
   while (out.size() < count) {
     pollfd waiting{device.fd(), POLLIN, 0};
@@ -95,7 +110,8 @@ std::vector<Bytes> read_udp(TunDevice& device, std::size_t count) {
     for (std::size_t i = 0; i < *got; ++i) {
       const Bytes& bytes = batch.storage[i];
       if (bytes[0] >> 4 == 4 && bytes[9] == IPPROTO_UDP)
-        out.emplace_back(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(batch.packets[i].size));
+        out.push_back({Bytes(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(batch.packets[i].size)),
+                       batch.packets[i].hints});
     }
   }
   return out;
@@ -115,17 +131,14 @@ TEST(LinuxTun, CarriesPacketsBothWaysInBatches) {
     const UniqueFd socket = udp_socket();
     for (const char* text : {"one", "two", "three", "four", "five", "six"})
       send_to_tunnel(socket, as_bytes(text));
-    std::vector<Bytes> packets = read_udp(*device, 6);
+    std::vector<Captured> packets = read_udp(*device, 6);
     ASSERT_EQ(packets.size(), 6U);
-    EXPECT_EQ(as_text(packets[2]).substr(28), "three");
+    EXPECT_EQ(as_text(packets[2].bytes).substr(28), "three");
 
     // The remote port is 9, so the answers come from where the socket sent to.
-    std::vector<WritePacket> answers;
-    for (Bytes& packet : packets) {
-      answer(packet);
-      answers.push_back({packet, {}});
-    }
-    EXPECT_EQ(device->write(answers), 6U);
+    for (Captured& packet : packets)
+      answer(packet.bytes);
+    EXPECT_EQ(write(*device, packets), 6U);
     std::array<char, 16> text{};
     for (const std::string_view expected : {"one", "two", "three", "four", "five", "six"}) {
       const ssize_t size = ::recv(socket.get(), text.data(), text.size(), MSG_DONTWAIT);
@@ -172,8 +185,7 @@ TEST(LinuxTun, CountsWhatTheKernelRefuses) {
     ASSERT_TRUE(device);
     configure("quipu0", 1380);
     const Bytes garbage(40, 0xff);  // no IP version 15
-    const std::vector<WritePacket> packets = {{garbage, {}}, {garbage, {}}};
-    EXPECT_EQ(device->write(packets), 0U);
+    EXPECT_EQ(write(*device, {{garbage, {}}, {garbage, {}}}), 0U);
     EXPECT_EQ(device->counters().write_refused, 2U);
   });
 }
@@ -251,8 +263,7 @@ TEST(LinuxTun, TellsThatTheInterfaceWasDeleted) {
     ASSERT_FALSE(got);
     EXPECT_EQ(got.error().code, Errc::closed);
     const Bytes packet(20, 0x45);
-    const std::vector<WritePacket> packets = {{packet, {}}};
-    const auto written = device->write(packets);
+    const auto written = write(*device, {{packet, {}}});
     ASSERT_FALSE(written);
     EXPECT_EQ(written.error().code, Errc::closed);
   });
@@ -273,12 +284,13 @@ TEST(FakeTun, BehavesLikeADevice) {
   EXPECT_EQ(::poll(&waiting, 1, 0), 0);
 
   const Bytes packet{1, 2, 3};
-  const std::vector<WritePacket> packets = {{packet, {}}};
-  EXPECT_EQ(fake.write(packets), 1U);
+  EXPECT_EQ(write(fake, {{packet, {}}}), 1U);
   fake.refuse(1);
-  EXPECT_EQ(fake.write(packets), 0U);
+  EXPECT_EQ(write(fake, {{packet, {}}}), 0U);
   EXPECT_EQ(fake.counters().write_refused, 1U);
-  EXPECT_EQ(fake.take_written(), std::vector<Bytes>{packet});
+  const auto written = fake.take_written();
+  ASSERT_EQ(written.size(), 1U);
+  EXPECT_EQ(written[0].bytes, packet);
   EXPECT_TRUE(fake.take_written().empty());
 
   fake.remove();
