@@ -89,7 +89,7 @@ Result<void> check_configurations(const Run& run, const Programs& programs) {
 }
 
 Result<void> build(Run& run, const config::LabTopology& topology, const Programs& programs, const LabOptions& options) {
-  QUIPU_TRY(make_topology(run));
+  QUIPU_TRY(make_topology(run, options.path_mtu));
   QUIPU_TRY(write_site_files(run, topology, options));
   QUIPU_TRY(save_run(run));
   QUIPU_TRY(check_configurations(run, programs));

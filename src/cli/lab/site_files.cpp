@@ -71,12 +71,13 @@ const Site* other_end(const Run& run, const config::LabPair& pair, const Site& o
   return &run.site(pair[0] == own.letter ? pair[1] : pair[0]);
 }
 
-std::string device_section(const Site& own) {
+std::string device_section(const Site& own, const LabOptions& options) {
   return fmt::format(R"([device]
 name = "quipu0"
 private_key_file = "{dir}/device.key"
 listen_port = 51900
 addresses = ["{address}/24", "{address6}/64"]
+mtu = {mtu}
 state_dir = "{dir}/state"
 control_socket = "{control}"
 
@@ -88,8 +89,8 @@ cert = "{dir}/pki/sae-{own}.pem"
 key = "{dir}/pki/sae-{own}.key"
 )",
                      fmt::arg("dir", own.folder.string()), fmt::arg("address", own.tunnel_address),
-                     fmt::arg("address6", own.tunnel_address6), fmt::arg("control", own.control_socket().string()),
-                     fmt::arg("own", own.letter));
+                     fmt::arg("address6", own.tunnel_address6), fmt::arg("mtu", options.path_mtu - kTunnelOverhead),
+                     fmt::arg("control", own.control_socket().string()), fmt::arg("own", own.letter));
 }
 
 std::string peer_section(const Site& own, const Site& other, const std::string& pair,
@@ -206,7 +207,7 @@ std::string kmsd_configuration(const Run& run, const config::LabTopology& topolo
 
 std::string quipud_configuration(const Run& run, const config::LabTopology& topology, const Site& own,
                                  const SiteKeyMap& keys, const LabOptions& options) {
-  std::string out = device_section(own);
+  std::string out = device_section(own, options);
   for (const config::LabPair& tunnel : topology.tunnels)
     if (const Site* other = other_end(run, tunnel, own))
       out += peer_section(own, *other, name_of(tunnel), keys.at(other->letter).public_key, options);

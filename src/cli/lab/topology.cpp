@@ -11,13 +11,13 @@ bool is_there(const std::string& network_namespace) {
   return std::filesystem::exists("/run/netns/" + network_namespace, error);
 }
 
-Result<void> join_site(const Run& run, const Site& site) {
+Result<void> join_site(const Run& run, const Site& site, const std::string& mtu) {
   const std::string& name = site.network_namespace;
   const std::string outside = run.outside_namespace();
   const std::string veth = run.veth(site);
   QUIPU_TRY(run_program({"ip", "netns", "add", name}));
-  QUIPU_TRY(
-      run_program({"ip", "link", "add", veth, "netns", name, "type", "veth", "peer", "name", veth, "netns", outside}));
+  QUIPU_TRY(run_program({"ip", "link", "add", veth, "netns", name, "mtu", mtu, "type", "veth", "peer", "name", veth,
+                         "netns", outside, "mtu", mtu}));
   QUIPU_TRY(run_program({"ip", "-n", outside, "link", "set", veth, "master", kBridge, "up"}));
   QUIPU_TRY(run_program({"ip", "-n", name, "link", "set", "lo", "up"}));
   QUIPU_TRY(run_program({"ip", "-n", name, "address", "add", site.underlay_address + "/24", "dev", veth}));
@@ -32,13 +32,13 @@ Result<void> remove_namespace(const std::string& name) {
 
 }  // namespace
 
-Result<void> make_topology(const Run& run) {
+Result<void> make_topology(const Run& run, int path_mtu) {
   const std::string outside = run.outside_namespace();
   QUIPU_TRY(run_program({"ip", "netns", "add", outside}));
   QUIPU_TRY(run_program({"ip", "-n", outside, "link", "add", kBridge, "type", "bridge"}));
   QUIPU_TRY(run_program({"ip", "-n", outside, "link", "set", kBridge, "up"}));
   for (const Site& site : run.sites)
-    QUIPU_TRY(join_site(run, site));
+    QUIPU_TRY(join_site(run, site, std::to_string(path_mtu)));
   return {};
 }
 

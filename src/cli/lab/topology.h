@@ -6,8 +6,9 @@
 
 namespace quipu::cli::lab {
 
-// Needs root; leaves what it made so far when it fails (remove_topology takes away whatever is there).
-Result<void> make_topology(const Run& run);
+// `path_mtu`: of the network between the sites. Needs root; leaves what it made so far when it fails (remove_topology
+// takes away whatever is there).
+Result<void> make_topology(const Run& run, int path_mtu);
 // What was never made is no error; a namespace that cannot be removed is.
 Result<void> remove_topology(const Run& run);
 

@@ -158,6 +158,10 @@ void add_up(CLI::App& parent, Invocation& invocation) {
   verb.add_option("--qber", options->laboratory.qber, "Quantum bit error ratio of each simulated link")
       ->check(CLI::Range(0.0, 0.1))
       ->capture_default_str();
+  verb.add_option("--mtu", options->laboratory.path_mtu,
+                  "MTU of the network between the sites, in octets; that of the tunnels is 100 less")
+      ->check(CLI::Range(1500, 9216))
+      ->capture_default_str();
   verb.add_option("--patience", options->laboratory.patience_s,
                   "Seconds to wait for the first pings; without them all is taken down again")
       ->check(CLI::Range(1, 3600))
