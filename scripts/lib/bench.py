@@ -70,26 +70,26 @@ class Figures:
         name = case if contestant == "quipu" else f"{case} ({contestant})"
         print(f"   {name:44} {result['median']:>12g} {unit:12} ({result['min']:g} to {result['max']:g}, {result['runs']} runs)", flush=True)
 
-    def compare(self, case, values, others):
+    def compare(self, case, contestant, values, others):
         """The median of the ratios of runs that took turns: what the machine did to one, it did to the other."""
-        self.document["ratios"][case] = ratio = round(statistics.median(value / other for value, other in zip(values, others)), 3)
-        print(f"   {case:44} {ratio:>12g}", flush=True)
+        ratios = [value / other for value, other in zip(values, others)]
+        self.document["ratios"].setdefault(case, {})[contestant] = ratio = round(statistics.median(ratios), 3)
+        print(f"   {f'{case} / {contestant}':44} {ratio:>12g} {'':12} ({min(ratios):.3g} to {max(ratios):.3g})", flush=True)
 
     def write(self, path):
         path.write_text(json.dumps(self.document, indent=2) + "\n")
 
 
-def benchmark(bench, measure, seconds, options):
-    """The program: measure(figures, programs, folder, arguments) adds to the figures. `seconds` of load by default; `options`: further
-    whole numbers, as (name, default, help)."""
+def benchmark(bench, measure, seconds, add_arguments):
+    """The program: measure(figures, programs, folder, arguments) adds to the figures. `seconds` of load by default; add_arguments(parser)
+    adds to what it may be called with."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bin", type=pathlib.Path, required=True)
     parser.add_argument("--folder", type=pathlib.Path, help="where the stores are made, on a disk (that of the programs)")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=seconds)
-    for name, default, text in options:
-        parser.add_argument(name, type=int, default=default, help=text)
+    add_arguments(parser)
     arguments = parser.parse_args()
     programs = arguments.bin.resolve()
     folder = (arguments.folder or programs).resolve()

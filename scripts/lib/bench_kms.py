@@ -127,7 +127,7 @@ def measure_load(sites, figures, runs, seconds):
     rate, bare_rate = ([run["requests_s"] for run in those] for those in (pairs, bare_pairs))
     figures.add("kms_pairs", "requests/s", rate)
     figures.add("kms_pairs", "requests/s", bare_rate, BARE)
-    figures.compare("kms_pairs/bare", rate, bare_rate)
+    figures.compare("kms_pairs", BARE, rate, bare_rate)
     figures.add("kms_pairs_p99", "ms", [max(run[kind]["p99_us"] for kind in ("enc_keys", "dec_keys")) / 1000 for run in pairs])
     figures.add("kms_pairs_compared", "pairs", [run["pairs"] for run in pairs])
     figures.add("kms_pairs_cpu", "us/request", [run["cpu_us_per_request"] for run in pairs])
@@ -136,7 +136,7 @@ def measure_load(sites, figures, runs, seconds):
         case = f"kms_single_{kind}_p50"
         figures.add(case, "ms", p50_ms(single, kind))
         figures.add(case, "ms", p50_ms(bare_single, kind), BARE)
-        figures.compare(f"{case}/bare", p50_ms(single, kind), p50_ms(bare_single, kind))
+        figures.compare(case, BARE, p50_ms(single, kind), p50_ms(bare_single, kind))
     figures.add("kms_single_fsyncs", "fsyncs", [run["fsyncs"] for run in single])
     sites.stop_bare()
     sites.stop()
@@ -178,4 +178,4 @@ def measure(figures, programs, folder, arguments):
 
 
 if __name__ == "__main__":
-    benchmark("kms", measure, 5, [("--stock-keys", STOCK_KEYS, "in stock at the most")])
+    benchmark("kms", measure, 5, lambda parser: parser.add_argument("--stock-keys", type=int, default=STOCK_KEYS, help="in stock at the most"))

@@ -138,4 +138,5 @@ def measure(figures, programs, folder, arguments):
 
 
 if __name__ == "__main__":
-    benchmark("relay", measure, 1, [("--link-bits", LINK_BITS, "in stock at each link before the relay begins")])
+    benchmark("relay", measure, 1, lambda parser: parser.add_argument("--link-bits", type=int, default=LINK_BITS,
+                                                                      help="in stock at each link before the relay begins"))
