@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a tunnel without a cipher would carry: the bound that the benchmarks compare with. In the place of
-// crypto/aead.cpp, and of crypto/self_test.cpp, which would notice, in quipud-null, a program that is neither installed nor of any use but there: nothing is secret and
-// everything is genuine.
+// crypto/aead.cpp, and of crypto/self_test.cpp, which would notice, in quipud-null. That program is not installed, and
+// of no use but there: nothing is secret and everything is genuine.
 #include "crypto/aead.h"
 
 #include <algorithm>
