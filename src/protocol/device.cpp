@@ -45,11 +45,12 @@ Outcome<Route> Device::route(ByteView packet) {
     if (!is_link_local_multicast(inner->destination)) ++m_state->statistics.no_route;
     return std::unexpected(Errc::not_found);
   }
-  return Route(*m_state->peer(*owner));
+  return Route(m_state->peers.find(*owner));
 }
 
 Outcome<Sealed> Device::seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now) {
-  return route.m_peer->seal(packet, out, now);
+  m_state->peers.touch(*route.m_peer);
+  return route.m_peer->machine.seal(packet, out, now);
 }
 
 Outcome<Opened> Device::open(MutableBytes datagram, const Endpoint& from, TimePoint now) {
@@ -87,6 +88,7 @@ void Device::key_failed(KeyRequestId id, KeyFailure failure, TimePoint now, Acti
 
 void Device::stamps_reserved(Stamp end, TimePoint now, Actions& out) {
   m_state->shared.stamps.reserved(end);
+  m_state->peers.touch_all();
   advance(now, out);
 }
 
@@ -115,28 +117,25 @@ void Device::key_stock(PeerId id, std::uint8_t slot, std::optional<std::uint32_t
 }
 
 void Device::erase_sessions(TimePoint now, Actions& out) {
-  for (auto& [id, peer] : m_state->peers)
-    peer.reset(m_state->context(now, out));
+  m_state->peers.touch_all();
+  for (auto& [id, entry] : m_state->peers)
+    entry.machine.reset(m_state->context(now, out));
 }
 
 void Device::advance(TimePoint now, Actions& out) {
-  for (auto& [id, peer] : m_state->peers)
-    peer.advance(m_state->context(now, out));
+  m_state->peers.advance(m_state->context(now, out));
   if (m_state->peers.empty()) return;
   if (const auto end = m_state->shared.stamps.wanted()) out.emplace_back(ReserveStamps{*end});
 }
 
 std::optional<TimePoint> Device::next_deadline() const {
-  std::optional<TimePoint> next;
-  for (const auto& [id, peer] : m_state->peers)
-    if (const auto at = peer.next_deadline(m_state->now); at && (!next || *at < *next)) next = at;
-  return next;
+  return m_state->peers.next_deadline(m_state->now);
 }
 
 std::vector<PeerStatus> Device::status(TimePoint now) const {
   std::vector<PeerStatus> out;
-  for (const auto& [id, peer] : m_state->peers)
-    out.push_back(peer.status(now));
+  for (const auto& [id, entry] : m_state->peers)
+    out.push_back(entry.machine.status(now));
   return out;
 }
 

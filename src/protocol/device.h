@@ -51,16 +51,16 @@ struct DeviceConfig {
   KeyLimits key_limits{};
 };
 
-class PeerMachine;
+class PeerEntry;
 
 // Whose an inner destination is. Holds until the peers are changed.
 class Route {
  private:
   friend class Device;
 
-  explicit Route(PeerMachine& peer) : m_peer(&peer) {}
+  explicit Route(PeerEntry* peer) : m_peer(peer) {}
 
-  PeerMachine* m_peer;
+  PeerEntry* m_peer;
 };
 
 struct Sealed {

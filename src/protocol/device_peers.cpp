@@ -51,9 +51,8 @@ Result<void> Device::add_peer(PeerConfig config, TimePoint now) {
     return fail(Errc::duplicate, where + ": another peer has the same public key");
   if (auto checked = check_peer(config); !checked) return fail_at(where, checked.error());
   if (auto claimed = claim(state.allowed, config, {}); !claimed) return fail_at(where, claimed.error());
-  const PeerId id = config.id;
-  state.ids_by_key.emplace(config.public_key, id);
-  state.peers.try_emplace(id, std::move(config), state.shared.own.public_key);
+  state.ids_by_key.emplace(config.public_key, config.id);
+  state.peers.add(std::move(config), state.shared.own.public_key);
   return {};
 }
 
@@ -64,7 +63,7 @@ Result<void> Device::remove_peer(PeerId id, TimePoint now, Actions& out) {
   peer->reset(state.context(now, out));
   state.ids_by_key.erase(peer->config().public_key);
   state.allowed.remove(id);
-  state.peers.erase(id);
+  state.peers.remove(id);
   return {};
 }
 
@@ -91,8 +90,9 @@ void Device::set_local_networks(std::span<const IpPrefix> networks) {
 }
 
 void Device::leave_protected_endpoints() {
-  for (auto& [id, peer] : m_state->peers)
-    peer.leave_protected_endpoint(m_state->allowed);
+  m_state->peers.touch_all();
+  for (auto& [id, entry] : m_state->peers)
+    entry.machine.leave_protected_endpoint(m_state->allowed);
 }
 
 }  // namespace quipu::protocol

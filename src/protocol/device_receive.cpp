@@ -25,9 +25,10 @@ bool Device::State::may_open(ByteView message, const Endpoint& from, const Conte
 void Device::State::receive_initiation(ByteView message, const Endpoint& from, const Context& context) {
   if (!may_open(message, from, context)) return;
   const MessageDigest digest = digest_of(message);
-  for (auto& [id, peer] : peers)
-    if (peer.holds(digest)) {
-      peer.repeat_answer(from, context);
+  for (auto& [id, entry] : peers)
+    if (entry.machine.holds(digest)) {
+      peers.touch(entry);
+      entry.machine.repeat_answer(from, context);
       return;
     }
   auto initiation = ReceivedInitiation::consume(message, shared.own,

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <map>
 
 #include "protocol/allowed_ips.h"
 #include "protocol/cookie.h"
 #include "protocol/device.h"
-#include "protocol/peer_machine.h"
+#include "protocol/peer_set.h"
 #include "protocol/sender_limits.h"
 
 namespace quipu::protocol {
@@ -15,10 +14,12 @@ namespace quipu::protocol {
 struct Device::State {
   explicit State(Shared common) : shared(std::move(common)), cookies(shared.own.public_key) {}
 
-  // Null when there is none.
+  // Null when there is none. It is taken for changed by whoever looks for it.
   PeerMachine* peer(PeerId id) {
-    const auto found = peers.find(id);
-    return found == peers.end() ? nullptr : &found->second;
+    PeerEntry* const entry = peers.find(id);
+    if (entry == nullptr) return nullptr;
+    peers.touch(*entry);
+    return &entry->machine;
   }
 
   PeerMachine* peer_with_key(const crypto::X25519PublicKey& key) {
@@ -45,15 +46,15 @@ struct Device::State {
 
   PeerMachine* peer_at(const Endpoint& endpoint) {
     const auto found =
-        std::ranges::find_if(peers, [&](const auto& entry) { return entry.second.endpoint() == endpoint; });
-    return found == peers.end() ? nullptr : &found->second;
+        std::ranges::find_if(peers, [&](const auto& entry) { return entry.second.machine.endpoint() == endpoint; });
+    return found == peers.end() ? nullptr : peer(found->first);
   }
 
   bool may_open(ByteView message, const Endpoint& from, const Context& context);
   void receive_initiation(ByteView message, const Endpoint& from, const Context& context);
 
   Shared shared;
-  std::map<PeerId, PeerMachine> peers;
+  PeerSet peers;
   std::map<crypto::X25519PublicKey, PeerId> ids_by_key;
   AllowedIps allowed;
   CookieChecker cookies;

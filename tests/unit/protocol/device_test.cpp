@@ -190,6 +190,32 @@ TEST_F(DeviceTest, RemovedPeersAreGone) {
   device.key_fetched(KeyRequestId(1), KeyId("late"), Secret<32>{}, kNow, actions);
 }
 
+// Whoever has nothing to do costs nothing; whoever has, is found.
+TEST_F(DeviceTest, OnlyPeersWithSomethingToDoHaveADeadline) {
+  constexpr std::uint8_t kPeers = 100;
+  for (std::uint8_t i = 1; i <= kPeers; ++i) {
+    PeerConfig config = peer(i, ("10.0.0." + std::to_string(i) + "/32").c_str());
+    config.endpoint = Endpoint::parse("192.0.2.1:51900");
+    ASSERT_TRUE(device.add_peer(std::move(config), kNow));
+  }
+  Actions actions;
+  device.advance(kNow, actions);
+  EXPECT_FALSE(device.next_deadline().has_value());
+  actions.clear();
+  Bytes out(200);
+  EXPECT_EQ(seal(device, packet_to(7), out, kNow).error(), Errc::unavailable);
+  EXPECT_EQ(device.next_deadline(), kNow);
+  ASSERT_TRUE(device.remove_peer(PeerId(8), kNow, actions));
+  device.advance(kNow, actions);
+  for (const PeerStatus& status : device.status(kNow))
+    EXPECT_EQ(status.queued_packets, status.id == PeerId(7) ? 1U : 0U);
+  // Removed while it has something to do, it is no longer asked.
+  EXPECT_EQ(seal(device, packet_to(9), out, kNow).error(), Errc::unavailable);
+  ASSERT_TRUE(device.remove_peer(PeerId(9), kNow, actions));
+  ASSERT_TRUE(device.remove_peer(PeerId(7), kNow, actions));
+  EXPECT_FALSE(device.next_deadline().has_value());
+}
+
 TEST_F(DeviceTest, WhatWasOpenedInVainIsCounted) {
   ASSERT_TRUE(device.add_peer(peer(1, "10.0.0.1/32"), kNow));
   device.count_malformed(PeerId(1));
