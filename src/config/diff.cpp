@@ -54,6 +54,7 @@ QuipudDiff diff(const QuipudConfig& old_config, const QuipudConfig& new_config) 
                           .compare("device.private_key_file", before.private_key_file, after.private_key_file)
                           .compare("device.listen_port", before.listen_port, after.listen_port)
                           .compare("device.mtu", before.mtu, after.mtu)
+                          .compare("device.copy_dscp", before.copy_dscp, after.copy_dscp)
                           .compare("device.state_dir", before.state_dir, after.state_dir)
                           .compare("device.control_socket", before.control_socket, after.control_socket)
                           .take();

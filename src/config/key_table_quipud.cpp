@@ -50,6 +50,12 @@ constexpr ConfigKey kKeys[] = {
      .max = 9216,
      .help = "Largest packet that the interface takes."},
     {.section = "device",
+     .name = "copy_dscp",
+     .type = boolean,
+     .default_value = "false",
+     .help = "Give each datagram the DSCP of the packet in it, for networks that treat classes of traffic differently. "
+             "Whoever sees the datagrams learns of the classes. Congestion marks (ECN) are always carried over."},
+    {.section = "device",
      .name = "state_dir",
      .default_value = "/var/lib/quipu",
      .help = "Folder for what outlives a run."},

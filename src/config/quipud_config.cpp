@@ -101,6 +101,7 @@ DeviceConfig read_device(const Section& section) {
   device.addresses = read_addresses(section);
   device.local_networks = read_local_networks(section);
   device.mtu = unsigned_value(section, "mtu");
+  device.copy_dscp = section.boolean("copy_dscp").value_or(false);
   device.state_dir = section.parsed("state_dir", parse_absolute_path, "an absolute path").value_or("");
   device.control_socket =
       section.parsed("control_socket", parse_socket_path, "an absolute path of at most 107 octets").value_or("");

@@ -32,6 +32,7 @@ struct DeviceConfig {
   // This site's own, inside the prefixes of peers: not tunnelled. Host bits zero, never a prefix of a peer.
   std::vector<IpPrefix> local_networks{};
   std::uint32_t mtu = 0;         // octets
+  bool copy_dscp = false;        // from packets to their datagrams
   std::string state_dir{};       // stamps and whatever else outlives a run
   std::string control_socket{};  // unix socket
   LogLevel log_level = LogLevel::info;

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "offload/traffic_class.h"
+
 namespace quipu::daemon {
 namespace {
 
@@ -13,10 +15,11 @@ constexpr std::size_t kOutgoing = std::size_t{256} * 1024;
 
 }  // namespace
 
-DataPlane::DataPlane(Device& device, tun::TunDevice& tun, net::UdpBind& udp)
+DataPlane::DataPlane(Device& device, tun::TunDevice& tun, net::UdpBind& udp, bool copy_dscp)
     : m_device(device),
       m_tun(tun),
       m_udp(udp),
+      m_copy_dscp(copy_dscp),
       m_tun_packets(kReads),
       m_in(kReceives),
       m_out(kOutgoing),
@@ -41,21 +44,21 @@ Result<void> DataPlane::from_tun(TimePoint now) {
 Outcome<void> DataPlane::seal(ByteView packet, const tun::PacketHints& hints, TimePoint now) {
   QUIPU_TRY_ASSIGN(const protocol::Route route, m_device.route(packet));
   QUIPU_TRY_ASSIGN(const offload::Cutter cutter, offload::Cutter::create(packet, hints));
+  const Run run{route, cutter, offload::outer_traffic_class(packet, m_copy_dscp)};
   for (std::size_t i = 0; i < cutter.segments(); ++i)
-    seal_segment(route, cutter, i, now);
+    seal_segment(run, i, now);
   return {};
 }
 
-void DataPlane::seal_segment(const protocol::Route& route, const offload::Cutter& cutter, std::size_t i,
-                             TimePoint now) {
-  const std::size_t size = cutter.size(i);
+void DataPlane::seal_segment(const Run& run, std::size_t i, TimePoint now) {
+  const std::size_t size = run.cutter.size(i);
   if (m_out.room(size + protocol::kMaxOverhead).empty()) transmit_trains();
   const MutableBytes room = m_out.room(size + protocol::kMaxOverhead);
   const MutableBytes segment = room.subspan(protocol::kPacketOffset, size);
-  cutter.write(i, segment);
-  const auto sealed = m_device.seal(route, {segment, cutter.checksum_partial()}, room, now);
+  run.cutter.write(i, segment);
+  const auto sealed = m_device.seal(run.route, {segment, run.cutter.checksum_partial()}, room, now);
   // What was not sealed is queued in the Device or counted there by reason.
-  if (sealed) m_out.push(sealed->to, sealed->size);
+  if (sealed) m_out.push(sealed->to, run.traffic_class, sealed->size);
 }
 
 Result<void> DataPlane::from_udp(TimePoint now, protocol::Actions& out) {
@@ -77,19 +80,22 @@ void DataPlane::open_batch(std::size_t received, TimePoint now, protocol::Action
     for (MutableBytes rest = in.buffer.first(in.size); !rest.empty();) {
       const MutableBytes datagram = rest.first(std::min(each, rest.size()));
       rest = rest.subspan(datagram.size());
-      open(datagram, in.from, now, out);
+      open(datagram, in, now, out);
     }
   }
 }
 
-void DataPlane::open(MutableBytes datagram, const Endpoint& from, TimePoint now, protocol::Actions& out) {
+void DataPlane::open(MutableBytes datagram, const net::InDatagram& in, TimePoint now, protocol::Actions& out) {
   if (!Device::is_data(datagram)) {
-    m_device.receive(datagram, from, now, out);
+    m_device.receive(datagram, in.from, now, out);
     return;
   }
-  const auto opened = m_device.open(datagram, from, now);
+  const auto opened = m_device.open(datagram, in.from, now);
   if (!opened || opened->packet.empty()) return;
-  if (!m_opened.add(opened->packet, opened->checksum_partial)) m_device.count_malformed(opened->peer);
+  if (!offload::take_congestion(opened->packet, in.traffic_class))
+    m_device.count_drop(opened->peer, protocol::DropReason::congestion);
+  else if (!m_opened.add(opened->packet, opened->checksum_partial))
+    m_device.count_drop(opened->peer, protocol::DropReason::malformed);
 }
 
 void DataPlane::send(const protocol::SendDatagram& datagram) {

@@ -32,7 +32,7 @@ class DataPlane {
   };
 
   // All three outlive this.
-  DataPlane(protocol::Device& device, tun::TunDevice& tun, net::UdpBind& udp);
+  DataPlane(protocol::Device& device, tun::TunDevice& tun, net::UdpBind& udp, bool copy_dscp);
 
   // TUN to UDP, until nothing waits or the share of this turn is used. An error means that the TUN is unusable.
   Result<void> from_tun(TimePoint now);
@@ -56,15 +56,23 @@ class DataPlane {
     std::unique_ptr<std::uint8_t[]> m_octets;
   };
 
+  // A packet of the TUN, perhaps a run.
+  struct Run {
+    protocol::Route route;
+    offload::Cutter cutter;
+    std::uint8_t traffic_class;  // of its datagrams
+  };
+
   Outcome<void> seal(ByteView packet, const tun::PacketHints& hints, TimePoint now);
-  void seal_segment(const protocol::Route& route, const offload::Cutter& cutter, std::size_t i, TimePoint now);
-  void open(MutableBytes datagram, const Endpoint& from, TimePoint now, protocol::Actions& out);
+  void seal_segment(const Run& run, std::size_t i, TimePoint now);
+  void open(MutableBytes datagram, const net::InDatagram& in, TimePoint now, protocol::Actions& out);
   void open_batch(std::size_t received, TimePoint now, protocol::Actions& out);
   void transmit_trains();
 
   protocol::Device& m_device;
   tun::TunDevice& m_tun;
   net::UdpBind& m_udp;
+  bool m_copy_dscp;
   Buffers m_read{kReads};
   Buffers m_received{kReceives};
   std::vector<MutableBytes> m_tun_buffers;

@@ -5,13 +5,13 @@
 
 namespace quipu::daemon {
 
-void DatagramTrains::push(const Endpoint& to, std::size_t size) {
+void DatagramTrains::push(const Endpoint& to, std::uint8_t traffic_class, std::size_t size) {
   QUIPU_ASSERT(size > 0 && size <= m_capacity - m_size);
   const ByteView datagram(m_octets.get() + m_size, size);
   m_size += size;
   ++m_count;
-  if (!belongs_to_last(to, size)) {
-    m_trains.push_back({.to = to, .payload = datagram});
+  if (!belongs_to_last(to, traffic_class, size)) {
+    m_trains.push_back({.to = to, .payload = datagram, .traffic_class = traffic_class});
     m_in_last = 1;
     m_last_is_open = true;
     return;
@@ -23,11 +23,12 @@ void DatagramTrains::push(const Endpoint& to, std::size_t size) {
   m_last_is_open = size == train.segment_size;
 }
 
-bool DatagramTrains::belongs_to_last(const Endpoint& to, std::size_t size) const {
+bool DatagramTrains::belongs_to_last(const Endpoint& to, std::uint8_t traffic_class, std::size_t size) const {
   if (m_trains.empty() || !m_last_is_open || m_in_last == kMaxDatagrams) return false;
   const net::OutDatagram& train = m_trains.back();
   const std::size_t each = m_in_last == 1 ? train.payload.size() : train.segment_size;
-  return size <= each && train.payload.size() + size <= kMaxTrain && train.to == to;
+  return size <= each && train.payload.size() + size <= kMaxTrain && train.traffic_class == traffic_class &&
+         train.to == to;
 }
 
 void DatagramTrains::clear() {

@@ -9,7 +9,7 @@
 namespace quipu::daemon {
 
 // Sealed datagrams on their way out, laid end to end: those for one endpoint that have the same size, but for the last,
-// leave as one train (UDP GSO). The order is that of push(). Allocates once.
+// and the same traffic class, leave as one train (UDP GSO). The order is that of push(). Allocates once.
 class DatagramTrains {
  public:
   // Linux before 6.9 takes no more.
@@ -26,7 +26,7 @@ class DatagramTrains {
   }
 
   // The datagram stands at the start of what room() gave.
-  void push(const Endpoint& to, std::size_t size);
+  void push(const Endpoint& to, std::uint8_t traffic_class, std::size_t size);
 
   std::span<const net::OutDatagram> trains() const { return m_trains; }
 
@@ -36,7 +36,7 @@ class DatagramTrains {
   void clear();
 
  private:
-  bool belongs_to_last(const Endpoint& to, std::size_t size) const;
+  bool belongs_to_last(const Endpoint& to, std::uint8_t traffic_class, std::size_t size) const;
 
   std::unique_ptr<std::uint8_t[]> m_octets;
   std::size_t m_capacity;

@@ -11,16 +11,16 @@ Result<std::unique_ptr<Engine>> Engine::create(const Outside& outside, Settings 
   protocol::DeviceConfig config{.private_key = settings.private_key.clone(),
                                 .stamps_end = protocol::Stamp(outside.stamps.end())};
   QUIPU_TRY_ASSIGN(auto device, protocol::Device::create(std::move(config), outside.rng));
-  std::unique_ptr<Engine> engine(new Engine(outside, std::move(device), settings.plan, std::move(on_failure)));
+  std::unique_ptr<Engine> engine(new Engine(outside, std::move(device), settings, std::move(on_failure)));
   QUIPU_TRY(engine->reconfigure(std::move(settings)));
   return engine;
 }
 
-Engine::Engine(const Outside& outside, protocol::Device device, netlink::LinkPlan plan, FailureHandler on_failure)
+Engine::Engine(const Outside& outside, protocol::Device device, const Settings& settings, FailureHandler on_failure)
     : m_outside(outside),
       m_device(std::move(device)),
-      m_plane(m_device, outside.tun, outside.udp),
-      m_plan(std::move(plan)),
+      m_plane(m_device, outside.tun, outside.udp, settings.config.device.copy_dscp),
+      m_plan(settings.plan),
       m_on_failure(std::move(on_failure)),
       m_keys(outside.loop, outside.log,
              {.on_answer = [this](const protocol::RequestKey& request,

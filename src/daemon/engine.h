@@ -68,7 +68,7 @@ class Engine {
  private:
   struct Visitor;
 
-  Engine(const Outside& outside, protocol::Device device, netlink::LinkPlan plan, FailureHandler on_failure);
+  Engine(const Outside& outside, protocol::Device device, const Settings& settings, FailureHandler on_failure);
 
   // The end of every event: lets the Device work, carries out what it asks for, sets the alarm.
   void turn();

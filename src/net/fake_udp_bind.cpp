@@ -50,7 +50,8 @@ std::size_t FakeUdpBind::send(std::span<const OutDatagram> datagrams) {
     do {
       const ByteView segment = rest.first(std::min(step, rest.size()));
       rest = rest.subspan(segment.size());
-      const FakeUdpNetwork::Packet packet{m_local, datagram.to, Bytes(segment.begin(), segment.end())};
+      const FakeUdpNetwork::Packet packet{m_local, datagram.to, Bytes(segment.begin(), segment.end()),
+                                          datagram.traffic_class};
       if (!m_network.on_send || m_network.on_send(packet)) m_network.deliver(packet);
     } while (!rest.empty());
   }
@@ -71,6 +72,7 @@ std::size_t FakeUdpBind::receive(std::span<InDatagram> datagrams) {
     in.size = packet.payload.size();
     in.from = packet.from;
     in.segment_size = 0;
+    in.traffic_class = packet.traffic_class;
     ++filled;
   }
   std::uint64_t count = 0;

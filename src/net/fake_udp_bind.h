@@ -19,6 +19,7 @@ class FakeUdpNetwork {
     Endpoint from;
     Endpoint to;
     Bytes payload;
+    std::uint8_t traffic_class = 0;
   };
 
   // Decides about each datagram: deliver now (true), or not (false: lost, or kept by the owner for deliver() later).

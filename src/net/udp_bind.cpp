@@ -45,6 +45,8 @@ class UdpSocket {
     size_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, options.send_buffer);
     // Linux before 5.0 has none of it.
     if (options.coalesce_received) out.m_gathers = set_option(fd, SOL_UDP, UDP_GRO, 1, "UDP_GRO").has_value();
+    const bool v4 = family == IpFamily::v4;
+    QUIPU_TRY(set_option(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVTOS : IPV6_RECVTCLASS, 1, "RECVTOS"));
     out.m_segments = set_option(fd, SOL_UDP, UDP_SEGMENT, 0, "UDP_SEGMENT").has_value();
     QUIPU_TRY(out.allow_fragments(false));
     const IpAddress any{family, {}};
@@ -79,29 +81,52 @@ class UdpSocket {
   std::optional<bool> m_fragments;
 };
 
-// Room for one ancillary message with an int, aligned as the kernel wants it.
+// Room for two ancillary messages with an int each, aligned as the kernel wants them.
 struct alignas(cmsghdr) ControlBuffer {
-  std::array<char, CMSG_SPACE(sizeof(int))> octets{};
+  std::array<char, 2 * CMSG_SPACE(sizeof(int))> octets{};
 };
 
-void add_segment_size(msghdr& header, ControlBuffer& control, std::uint16_t size) {
+// Behind those that are there.
+template <class Value>
+void add_message(msghdr& header, ControlBuffer& control, int level, int type, Value value) {
+  auto* const message = reinterpret_cast<cmsghdr*>(control.octets.data() + header.msg_controllen);
   header.msg_control = control.octets.data();
-  header.msg_controllen = CMSG_SPACE(sizeof size);
-  cmsghdr* message = CMSG_FIRSTHDR(&header);
-  message->cmsg_level = SOL_UDP;
-  message->cmsg_type = UDP_SEGMENT;
-  message->cmsg_len = CMSG_LEN(sizeof size);
-  std::memcpy(CMSG_DATA(message), &size, sizeof size);
+  header.msg_controllen += CMSG_SPACE(sizeof value);
+  message->cmsg_level = level;
+  message->cmsg_type = type;
+  message->cmsg_len = CMSG_LEN(sizeof value);
+  std::memcpy(CMSG_DATA(message), &value, sizeof value);
 }
 
-std::uint16_t received_segment_size(msghdr& header) {
+void add_messages(msghdr& header, ControlBuffer& control, const OutDatagram& datagram) {
+  if (datagram.count() > 1) add_message(header, control, SOL_UDP, UDP_SEGMENT, datagram.segment_size);
+  if (datagram.traffic_class == 0) return;
+  const bool v4 = datagram.to.address.family == IpFamily::v4;
+  add_message(header, control, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, int{datagram.traffic_class});
+}
+
+// Of IPv4 the kernel gives one octet, of the others an int.
+int value_of(const cmsghdr& message) {
+  int value = 0;
+  const std::size_t size = message.cmsg_len - CMSG_LEN(0);
+  if (size == 1)
+    value = *CMSG_DATA(&message);
+  else
+    std::memcpy(&value, CMSG_DATA(&message), std::min(size, sizeof value));
+  return value;
+}
+
+void read_messages(msghdr& header, InDatagram& datagram) {
+  datagram.segment_size = 0;
+  datagram.traffic_class = 0;
   for (cmsghdr* message = CMSG_FIRSTHDR(&header); message != nullptr; message = CMSG_NXTHDR(&header, message)) {
-    if (message->cmsg_level != SOL_UDP || message->cmsg_type != UDP_GRO) continue;
-    int size = 0;
-    std::memcpy(&size, CMSG_DATA(message), sizeof size);
-    return static_cast<std::uint16_t>(size);
+    const int level = message->cmsg_level;
+    const int type = message->cmsg_type;
+    if (level == SOL_UDP && type == UDP_GRO)
+      datagram.segment_size = static_cast<std::uint16_t>(value_of(*message));
+    else if ((level == IPPROTO_IP && type == IP_TOS) || (level == IPPROTO_IPV6 && type == IPV6_TCLASS))
+      datagram.traffic_class = static_cast<std::uint8_t>(value_of(*message));
   }
-  return 0;
 }
 
 // The arrays that one sendmmsg or recvmmsg works on.
@@ -208,18 +233,18 @@ class SystemUdpBind final : public UdpBind {
       m_batch.addresses[n] = to_sockaddr(datagram.to);
       msghdr& header = m_batch.prepare(n, datagram.payload.data(), datagram.payload.size());
       header.msg_namelen = m_batch.addresses[n].size;
-      if (datagram.count() > 1) add_segment_size(header, m_batch.controls[n], datagram.segment_size);
+      add_messages(header, m_batch.controls[n], datagram);
     }
     return ::sendmmsg(socket.fd(), m_batch.headers.data(), static_cast<unsigned>(n), 0);
   }
 
   // Segmentation for kernels and interfaces that have none. What does not fit into the socket is lost.
   void split(const UdpSocket& socket, const OutDatagram& datagram) {
-    const SocketAddress to = to_sockaddr(datagram.to);
     for (ByteView rest = datagram.payload; !rest.empty();) {
       const ByteView segment = rest.first(std::min<std::size_t>(datagram.segment_size, rest.size()));
       rest = rest.subspan(segment.size());
-      if (::sendto(socket.fd(), segment.data(), segment.size(), 0, to.get(), to.size) < 0) ++m_stats.send_failed;
+      const OutDatagram one{.to = datagram.to, .payload = segment, .traffic_class = datagram.traffic_class};
+      if (send_batch(socket, {&one, 1}) != 1) ++m_stats.send_failed;
     }
   }
 
@@ -261,7 +286,7 @@ class SystemUdpBind final : public UdpBind {
       std::swap(arrived[kept].buffer, arrived[i].buffer);
       arrived[kept].size = m_batch.headers[i].msg_len;
       arrived[kept].from = *from;
-      arrived[kept].segment_size = received_segment_size(header);
+      read_messages(header, arrived[kept]);
       ++kept;
     }
     return kept;

@@ -16,6 +16,8 @@ struct OutDatagram {
   ByteView payload;
   // Not 0: the payload is several datagrams of this size laid end to end, the last may be shorter (UDP GSO).
   std::uint16_t segment_size = 0;
+  // RFC 2474 and RFC 3168, as it stands in the IP header.
+  std::uint8_t traffic_class = 0;
   // Handshake datagrams may be fragmented by IP (no DF); data packets never are.
   bool may_fragment = false;
 
@@ -33,6 +35,8 @@ struct InDatagram {
   Endpoint from;
   // Not 0: several datagrams of one sender laid end to end (UDP GRO); only when asked for in UdpOptions.
   std::uint16_t segment_size = 0;
+  // Of all of them.
+  std::uint8_t traffic_class = 0;
 
   ByteView payload() const { return ByteView(buffer).first(size); }
 };

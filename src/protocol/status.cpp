@@ -16,6 +16,7 @@ std::string_view to_string(DropReason reason) {
     case DropReason::expired_key: return "expired_key";
     case DropReason::source_not_allowed: return "source_not_allowed";
     case DropReason::malformed: return "malformed";
+    case DropReason::congestion: return "congestion";
     case DropReason::count_: break;
   }
   return "unknown";

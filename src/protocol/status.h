@@ -26,6 +26,7 @@ enum class DropReason : std::uint8_t {
   expired_key,         // the keypair is past its life
   source_not_allowed,  // inner source outside the peer's AllowedIps
   malformed,           // opened, and then did not parse
+  congestion,          // a router marked its datagram, and the packet cannot say so (RFC 6040)
   count_,
 };
 inline constexpr std::size_t kDropReasons = static_cast<std::size_t>(DropReason::count_);

@@ -90,6 +90,35 @@ TEST_F(EngineTest, ARunOfSegmentsGoesAsDatagramsAndArrivesAsARun) {
   EXPECT_EQ(tunnel(m_b).traffic.rx_packets, 4U);
 }
 
+// RFC 6040: what a router on the way says of congestion comes to whoever it is for.
+TEST_F(EngineTest, CongestionMarksGoThroughTheTunnel) {
+  send(m_a, "first");
+  expect_arrival(m_b, "first");
+  std::uint8_t inner = 0xb8 | 2;
+  std::vector<std::uint8_t> outer;
+  m_network.on_send = [&](const net::FakeUdpNetwork::Packet& datagram) {
+    if (datagram.from != m_a.address || datagram.payload.size() < 80) return true;
+    outer.push_back(datagram.traffic_class);
+    net::FakeUdpNetwork::Packet marked = datagram;
+    marked.traffic_class |= 3;
+    return !m_network.deliver(marked);
+  };
+  const auto marked = [&] {
+    Bytes out = packet("10.70.0.1", "10.70.0.2", std::string(30, 'x'));
+    out[1] = inner;
+    return out;
+  };
+  m_a.tun.inject(marked());
+  std::vector<tun::FakeTun::Written> arrived;
+  run_until(m_loop, [&] { return !(arrived = m_b.tun.take_written()).empty(); }, "the marked packet");
+  EXPECT_EQ(arrived[0].bytes[1], 0xb8 | 3);
+  EXPECT_EQ(outer, std::vector<std::uint8_t>{2}) << "its class is not for everybody to see";
+  inner = 0xb8;
+  m_a.tun.inject(marked());
+  run_until(m_loop, [&] { return tunnel(m_b).drops.at("congestion") == 1; }, "the drop");
+  EXPECT_TRUE(m_b.tun.take_written().empty());
+}
+
 TEST_F(EngineTest, ARunOfSegmentsWaitsForASession) {
   const TcpRun run = run_of_tcp(2500, 1000);
   m_a.tun.inject(run.bytes, run.hints);

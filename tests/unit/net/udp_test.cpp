@@ -66,6 +66,26 @@ TEST(UdpBind, CarriesBatchesOfBothFamiliesThroughOnePort) {
   EXPECT_EQ(arrived, payloads);
 }
 
+TEST(UdpBind, CarriesTheTrafficClassOfBothFamilies) {
+  const auto a = open({.coalesce_received = true});
+  const auto b = open({.coalesce_received = true});
+  for (const std::string_view address : {"127.0.0.1", "::1"})
+    for (const std::uint16_t segment_size : std::to_array<std::uint16_t>({0, 4})) {
+      const std::array<OutDatagram, 2> batch = {
+          OutDatagram{.to = at(b->port(), address),
+                      .payload = as_bytes("12345678"),
+                      .segment_size = segment_size,
+                      .traffic_class = 0xba},
+          OutDatagram{.to = at(b->port(), address), .payload = as_bytes("plain")}};
+      ASSERT_EQ(a->send(batch), 2U);
+      Inbox inbox(100);
+      const std::size_t count = b->receive(inbox.datagrams);
+      ASSERT_GE(count, 2U);
+      for (const InDatagram& in : std::span(inbox.datagrams).first(count))
+        EXPECT_EQ(in.traffic_class, as_text(in.payload()) == "plain" ? 0 : 0xba) << address;
+    }
+}
+
 TEST(UdpBind, TellsTheSender) {
   const auto a = open();
   const auto b = open();

@@ -218,8 +218,8 @@ TEST_F(DeviceTest, OnlyPeersWithSomethingToDoHaveADeadline) {
 
 TEST_F(DeviceTest, WhatWasOpenedInVainIsCounted) {
   ASSERT_TRUE(device.add_peer(peer(1, "10.0.0.1/32"), kNow));
-  device.count_malformed(PeerId(1));
-  device.count_malformed(PeerId(2));
+  device.count_drop(PeerId(1), DropReason::malformed);
+  device.count_drop(PeerId(2), DropReason::malformed);
   const DropCounts drops = device.status(kNow).at(0).statistics.drops;
   EXPECT_EQ(drops[static_cast<std::size_t>(DropReason::malformed)], 1U);
 }
