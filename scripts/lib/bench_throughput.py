@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import statistics
 import subprocess
 
@@ -17,7 +16,6 @@ from bench import Failure, benchmark, call, wait_until
 
 PORT = 5201
 # case: (MTU of the path, arguments of iperf3, unit)
-TCP = "Gbit/s"
 CASES = {
     "tcp1_1500": (1500, ["-P", "1"], "Gbit/s"),
     "tcp4_1500": (1500, ["-P", "4"], "Gbit/s"),
@@ -62,10 +60,9 @@ def measure_once(case, laboratory, tunnel, seconds):
         return round_trip_ms(laboratory, tunnel)
     end = load(laboratory, tunnel, options, seconds)
     if unit == "packets/s":
-        received = end["sum_received"] if "sum_received" in end else end["sum"]
+        received = end["sum_received"]
         return received["packets"] * (1 - received["lost_percent"] / 100) / received["seconds"]
-    received = end["sum_received"] if "sum_received" in end else None
-    return received["bits_per_second"] / 1e9
+    return end["sum_received"]["bits_per_second"] / 1e9
 
 
 def resident_mib(laboratory):
@@ -112,5 +109,4 @@ def add_arguments(parser):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: exit(1))
     benchmark("throughput", measure, 5, add_arguments)

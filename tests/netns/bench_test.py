@@ -21,6 +21,8 @@ COMPARED = {"kms_pairs", "kms_single_enc_keys_p50", "kms_single_dec_keys_p50"}
 
 RELAY_CASES = {"relay_rate", "relay_cpu", "relay_fsyncs", "relay_failed", "relay_reroute"}
 
+REKEY_CASES = {"rekey_tcp", "rekey_tcp_rekeys", "rekey_tcp_drops", "rekey_udp_sent", "rekey_udp_lost", "rekey_udp_rekeys", "rekey_latency_p50",
+               "rekey_latency_p99", "rekey_latency_count"}
 TUNNEL_CASES = {"tcp1_1500", "tcp4_1500", "udp_1400", "udp_64", "rtt_idle", "tcp1_9000"}
 
 
@@ -74,6 +76,27 @@ class Bench(unittest.TestCase):
         for case in TUNNEL_CASES:
             self.assertGreater(results[case]["min"], 0)
             self.assertGreater(ratios[case]["bare path"], 0)
+
+    def test_what_a_rekey_costs(self):
+        results, others, ratios = self.figures_of("rekey", "--runs", "1", "--seconds", "2", "--rekeys", "5")
+        self.assertEqual(set(results), REKEY_CASES)
+        self.assertEqual(set(others), {("rekey_tcp", "N = 60 s")})
+        self.assertGreater(ratios["rekey_tcp"]["N = 60 s"], 0)
+        self.assertGreaterEqual(results["rekey_tcp_rekeys"]["min"], 1)
+        self.assertEqual(results["rekey_udp_sent"]["min"], 10_000)
+        self.assertGreaterEqual(results["rekey_latency_count"]["min"], 5)
+        self.assertLessEqual(results["rekey_latency_p50"]["median"], results["rekey_latency_p99"]["median"])
+
+    def test_what_scp_takes(self):
+        results, others, ratios = self.figures_of("scp", "--runs", "1", "--mib", "8")
+        self.assertEqual(set(results), {"scp_8m"})
+        self.assertEqual(set(others), {("scp_8m", "bare path")})
+        self.assertGreater(ratios["scp_8m"]["bare path"], 0)
+
+    def test_what_many_peers_cost(self):
+        results, _, _ = self.figures_of("scale", "--runs", "1", "--seconds", "1", "--peers-count", "50")
+        self.assertEqual(results["scale_peers"]["min"], 51)
+        self.assertGreater(results["scale_tcp"]["min"], 0)
 
     def test_a_folder_in_memory_is_refused(self):
         done = bench("kms", "--folder", "/dev/shm")
