@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "offload/mss.h"
 #include "offload/traffic_class.h"
 
 namespace quipu::daemon {
@@ -15,11 +16,11 @@ constexpr std::size_t kOutgoing = std::size_t{256} * 1024;
 
 }  // namespace
 
-DataPlane::DataPlane(Device& device, tun::TunDevice& tun, net::UdpBind& udp, bool copy_dscp)
+DataPlane::DataPlane(Device& device, tun::TunDevice& tun, net::UdpBind& udp, const Options& options)
     : m_device(device),
       m_tun(tun),
       m_udp(udp),
-      m_copy_dscp(copy_dscp),
+      m_options(options),
       m_tun_packets(kReads),
       m_in(kReceives),
       m_out(kOutgoing),
@@ -41,10 +42,11 @@ Result<void> DataPlane::from_tun(TimePoint now) {
   return {};
 }
 
-Outcome<void> DataPlane::seal(ByteView packet, const tun::PacketHints& hints, TimePoint now) {
+Outcome<void> DataPlane::seal(MutableBytes packet, const tun::PacketHints& hints, TimePoint now) {
   QUIPU_TRY_ASSIGN(const protocol::Route route, m_device.route(packet));
+  offload::clamp_mss(packet, hints.checksum_wanted, m_options.mtu);
   QUIPU_TRY_ASSIGN(const offload::Cutter cutter, offload::Cutter::create(packet, hints));
-  const Run run{route, cutter, offload::outer_traffic_class(packet, m_copy_dscp)};
+  const Run run{route, cutter, offload::outer_traffic_class(packet, m_options.copy_dscp)};
   for (std::size_t i = 0; i < cutter.segments(); ++i)
     seal_segment(run, i, now);
   return {};
@@ -92,6 +94,7 @@ void DataPlane::open(MutableBytes datagram, const net::InDatagram& in, TimePoint
   }
   const auto opened = m_device.open(datagram, in.from, now);
   if (!opened || opened->packet.empty()) return;
+  offload::clamp_mss(opened->packet, opened->checksum_partial, m_options.mtu);
   if (!offload::take_congestion(opened->packet, in.traffic_class))
     m_device.count_drop(opened->peer, protocol::DropReason::congestion);
   else if (!m_opened.add(opened->packet, opened->checksum_partial))

@@ -26,13 +26,18 @@ class DataPlane {
   // Batches per call, so that a full TUN cannot keep the loop from its timers.
   static constexpr int kRounds = 4;
 
+  struct Options {
+    std::size_t mtu = 0;  // of the TUN, octets
+    bool copy_dscp = false;
+  };
+
   struct Drops {
     std::uint64_t send_queue = 0;  // datagrams that the socket had no room for
     std::uint64_t malformed = 0;   // packets of the TUN that are no IP packets, or not what their hints say
   };
 
   // All three outlive this.
-  DataPlane(protocol::Device& device, tun::TunDevice& tun, net::UdpBind& udp, bool copy_dscp);
+  DataPlane(protocol::Device& device, tun::TunDevice& tun, net::UdpBind& udp, const Options& options);
 
   // TUN to UDP, until nothing waits or the share of this turn is used. An error means that the TUN is unusable.
   Result<void> from_tun(TimePoint now);
@@ -63,7 +68,7 @@ class DataPlane {
     std::uint8_t traffic_class;  // of its datagrams
   };
 
-  Outcome<void> seal(ByteView packet, const tun::PacketHints& hints, TimePoint now);
+  Outcome<void> seal(MutableBytes packet, const tun::PacketHints& hints, TimePoint now);
   void seal_segment(const Run& run, std::size_t i, TimePoint now);
   void open(MutableBytes datagram, const net::InDatagram& in, TimePoint now, protocol::Actions& out);
   void open_batch(std::size_t received, TimePoint now, protocol::Actions& out);
@@ -72,7 +77,7 @@ class DataPlane {
   protocol::Device& m_device;
   tun::TunDevice& m_tun;
   net::UdpBind& m_udp;
-  bool m_copy_dscp;
+  Options m_options;
   Buffers m_read{kReads};
   Buffers m_received{kReceives};
   std::vector<MutableBytes> m_tun_buffers;

@@ -19,7 +19,8 @@ Result<std::unique_ptr<Engine>> Engine::create(const Outside& outside, Settings 
 Engine::Engine(const Outside& outside, protocol::Device device, const Settings& settings, FailureHandler on_failure)
     : m_outside(outside),
       m_device(std::move(device)),
-      m_plane(m_device, outside.tun, outside.udp, settings.config.device.copy_dscp),
+      m_plane(m_device, outside.tun, outside.udp,
+              {.mtu = settings.config.device.mtu, .copy_dscp = settings.config.device.copy_dscp}),
       m_plan(settings.plan),
       m_on_failure(std::move(on_failure)),
       m_keys(outside.loop, outside.log,

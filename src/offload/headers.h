@@ -40,6 +40,7 @@ inline constexpr std::size_t kFlags = 13;
 inline constexpr std::size_t kWindow = 14;
 inline constexpr std::size_t kChecksum = 16;
 inline constexpr std::uint8_t kFin = 0x01;
+inline constexpr std::uint8_t kSyn = 0x02;
 inline constexpr std::uint8_t kPush = 0x08;
 inline constexpr std::uint8_t kAck = 0x10;
 inline constexpr std::uint8_t kEcnEcho = 0x40;

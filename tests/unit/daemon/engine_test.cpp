@@ -63,12 +63,30 @@ struct TcpRun {
   offload::PacketHints hints;
 };
 
-TcpRun run_of_tcp(std::size_t size, std::uint16_t segment_size) {
-  const test::FlowPacket run{.payload = Bytes(size, 7)};
+TcpRun from_a_to_b(const test::FlowPacket& run, std::uint16_t segment_size) {
   Bytes bytes = run.bytes(true);
   std::ranges::copy(std::to_array<std::uint8_t>({10, 70, 0, 1, 10, 70, 0, 2}), bytes.begin() + 12);
   offload::finish_headers(MutableBytes(bytes).first(run.header_size()), *offload::find_transport(bytes), bytes.size());
   return {bytes, run.hints(segment_size)};
+}
+
+TcpRun run_of_tcp(std::size_t size, std::uint16_t segment_size) {
+  return from_a_to_b({.payload = Bytes(size, 7)}, segment_size);
+}
+
+TcpRun syn_with_mss(std::uint16_t mss) {
+  const Bytes option = {2, 4, static_cast<std::uint8_t>(mss >> 8), static_cast<std::uint8_t>(mss)};
+  return from_a_to_b({.flags = 0x02, .tcp_options = option}, 0);
+}
+
+TEST_F(EngineTest, AConnectionIsToldSegmentsThatFitTheTunnel) {
+  send(m_a, "first");
+  expect_arrival(m_b, "first");
+  const TcpRun syn = syn_with_mss(1460);
+  m_a.tun.inject(syn.bytes, syn.hints);
+  std::vector<tun::FakeTun::Written> arrived;
+  run_until(m_loop, [&] { return !(arrived = m_b.tun.take_written()).empty(); }, "the SYN");
+  EXPECT_EQ(arrived[0].bytes, syn_with_mss(1360).bytes);
 }
 
 TEST_F(EngineTest, ARunOfSegmentsGoesAsDatagramsAndArrivesAsARun) {

@@ -85,6 +85,7 @@ class EngineTest : public testing::Test {
     const Site& far = other(site);
     Settings out;
     out.private_key = site.private_key.clone();
+    out.config.device.mtu = 1400;
     out.kms.push_back(site.kms_settings);
     out.config.kms.push_back(site.kms_settings.config);
     PeerSettings peer{.config = {}, .psk = m_psk.clone()};
