@@ -247,6 +247,8 @@ std::string to_text(const DeviceStatus& status) {
   if (status.cookies_sent > 0) out += fmt::format("  cookies sent {}\n", status.cookies_sent);
   append_counts(out, "queues full", status.queue_drops);
   append_counts(out, "errors", status.errors);
+  if (!status.offload_missing.empty())
+    out += fmt::format("  this kernel lacks {}: less throughput\n", fmt::join(status.offload_missing, ", "));
   for (const TunnelStatus& tunnel : status.tunnels)
     out += to_text(tunnel);
   return out;

@@ -101,6 +101,7 @@ void each_field(S& s, F&& f) {
   f("cookies_sent", s.cookies_sent);
   f("queue_drops", s.queue_drops);
   f("errors", s.errors);
+  f("offload_missing", s.offload_missing);
   f("reason", s.reason);
   f("certificates", s.certificates);
 }

@@ -132,6 +132,9 @@ struct DeviceStatus {
   // Those that were longer than any may be: "tun_read", "udp_too_long"; that are no packets: "tun_packet"; and that the
   // kernel would not take from us: "tun_write", "udp_refused".
   std::map<std::string, std::uint64_t> errors{};
+  // What makes packets cheap to carry and this kernel does not have: "tun_checksum", "tun_tcp", "tun_udp" (runs of
+  // segments from and to the interface), "udp_segment", "udp_gro" (trains of datagrams out and in).
+  std::vector<std::string> offload_missing{};
   // What is wrong with the interface or the routes, and so with all tunnels; empty when nothing is.
   std::string reason{};
   std::vector<CertificateStatus> certificates{};

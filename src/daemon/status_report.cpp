@@ -201,6 +201,17 @@ control::TunnelStatus tunnel_status(const PeerStatus& peer, const TablePeer& set
   return out;
 }
 
+std::vector<std::string> missing_offloads(const tun::Offloads& tun, const net::UdpOffloads& udp) {
+  std::vector<std::string> out;
+  for (const auto& [is_there, name] : {std::pair(tun.checksum, "tun_checksum"),
+                                       {tun.tcp4 && tun.tcp6, "tun_tcp"},
+                                       {tun.udp, "tun_udp"},
+                                       {udp.segment, "udp_segment"},
+                                       {udp.gather, "udp_gro"}})
+    if (!is_there) out.emplace_back(name);
+  return out;
+}
+
 std::map<std::string, std::uint64_t> datagram_drops(const protocol::DeviceStatistics& statistics) {
   return {{"unknown_index", statistics.unknown_index}, {"malformed", statistics.malformed},
           {"bad_mac1", statistics.bad_mac1},           {"unknown_peer", statistics.unknown_peer},

@@ -59,6 +59,8 @@ class FakeUdpBind final : public UdpBind {
 
   UdpStats stats() const override { return m_stats; }
 
+  UdpOffloads offloads() const override { return {.segment = true, .gather = false}; }
+
  private:
   friend class FakeUdpNetwork;
   void arrive(const FakeUdpNetwork::Packet& packet);

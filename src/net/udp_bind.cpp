@@ -179,6 +179,13 @@ class SystemUdpBind final : public UdpBind {
 
   UdpStats stats() const override { return m_stats; }
 
+  UdpOffloads offloads() const override {
+    const auto all = [this](bool (UdpSocket::*can)() const) {
+      return (!m_v4 || ((*m_v4).*can)()) && (!m_v6 || ((*m_v6).*can)());
+    };
+    return {.segment = all(&UdpSocket::can_segment), .gather = all(&UdpSocket::can_gather)};
+  }
+
  private:
   std::optional<UdpSocket>& socket_for(const OutDatagram& datagram) {
     return datagram.to.address.family == IpFamily::v4 ? m_v4 : m_v6;

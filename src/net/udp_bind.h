@@ -47,6 +47,12 @@ struct UdpStats {
   std::uint64_t truncated = 0;    // longer than the caller's buffer, dropped
 };
 
+// What the kernel does for this socket; what it does not is done here, or left out.
+struct UdpOffloads {
+  bool segment = false;  // cuts trains (UDP_SEGMENT)
+  bool gather = false;   // receives trains (UDP_GRO)
+};
+
 class UdpBind {
  public:
   virtual ~UdpBind() = default;
@@ -61,6 +67,7 @@ class UdpBind {
   virtual std::span<const int> descriptors() const = 0;
   virtual std::uint16_t port() const = 0;
   virtual UdpStats stats() const = 0;
+  virtual UdpOffloads offloads() const = 0;
 };
 
 struct UdpOptions {

@@ -145,6 +145,13 @@ TEST(StatusText, OnlyAFullQueueIsCalledOne) {
   EXPECT_THAT(to_text(status), HasSubstr("  queues full udp_send 4\n  errors udp_refused 6\n"));
 }
 
+TEST(StatusText, NamesWhatTheKernelLacksAlone) {
+  DeviceStatus status = device({});
+  EXPECT_THAT(to_text(status), Not(HasSubstr("kernel")));
+  status.offload_missing = {"tun_udp", "udp_gro"};
+  EXPECT_THAT(to_text(status), HasSubstr("  this kernel lacks tun_udp, udp_gro: less throughput\n"));
+}
+
 // What a KMS said before it fell silent is not passed off as what it would say now.
 TEST(StatusText, SaysHowOldTheFiguresOfASilentKmsAre) {
   auto tunnel = healthy_tunnel("dc-b");

@@ -68,6 +68,7 @@ DeviceStatus full_device() {
           .cookies_sent = 5,
           .queue_drops = {{"udp_send", 4}},
           .errors = {{"udp_refused", 6}},
+          .offload_missing = {"tun_udp"},
           .reason = "d",
           .certificates = {{.setting = "kms.local.cert",
                             .state = CertificateState::over,

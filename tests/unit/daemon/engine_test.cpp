@@ -108,6 +108,10 @@ TEST_F(EngineTest, ARunOfSegmentsGoesAsDatagramsAndArrivesAsARun) {
   EXPECT_EQ(tunnel(m_b).traffic.rx_packets, 4U);
 }
 
+TEST_F(EngineTest, TellsWhatTheKernelLacks) {
+  EXPECT_EQ(m_a.engine->status().offload_missing, std::vector<std::string>{"udp_gro"});
+}
+
 // RFC 6040: what a router on the way says of congestion comes to whoever it is for.
 TEST_F(EngineTest, CongestionMarksGoThroughTheTunnel) {
   send(m_a, "first");
