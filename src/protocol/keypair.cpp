@@ -2,6 +2,7 @@
 #include "protocol/keypair.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/assert.h"
@@ -25,9 +26,14 @@ class LaneKey {
 
   crypto::AeadNonce nonce(Counter counter) const {
     crypto::AeadNonce out{};
-    ByteWriter(out).u32(0).u64(counter.value());
-    for (std::size_t i = 0; i < out.size(); ++i)
-      out[i] ^= m_iv.view()[i];
+    std::ranges::copy(m_iv.view(), out.begin());
+    constexpr bool kSwap = std::endian::native == std::endian::little;
+    const std::uint64_t big_endian = kSwap ? std::byteswap(counter.value()) : counter.value();
+    const MutableBytes low = MutableBytes(out).last(sizeof big_endian);
+    std::uint64_t masked = 0;
+    std::memcpy(&masked, low.data(), low.size());
+    masked ^= big_endian;
+    std::memcpy(low.data(), &masked, low.size());
     return out;
   }
 
