@@ -13,6 +13,8 @@ using protocol::Device;
 
 // Of sealed datagrams that leave together: as much as stays in a processor's cache.
 constexpr std::size_t kOutgoing = std::size_t{256} * 1024;
+// Handshakes and the like that wait for a full socket: more than all peers of a large device send in a second.
+constexpr std::size_t kMaxControl = 1024;
 
 }  // namespace
 
@@ -31,31 +33,53 @@ DataPlane::DataPlane(Device& device, tun::TunDevice& tun, net::UdpBind& udp, con
 
 Result<void> DataPlane::from_tun(TimePoint now) {
   for (int round = 0; round < kRounds; ++round) {
-    QUIPU_TRY_ASSIGN(const std::size_t packets, m_tun.read(m_tun_buffers, m_tun_packets));
-    for (std::size_t i = 0; i < packets; ++i)
-      if (const auto sealed = seal(m_tun_buffers[i].first(m_tun_packets[i].size), m_tun_packets[i].hints, now);
-          !sealed && sealed.error() == Errc::malformed)
-        ++m_drops.malformed;
-    transmit_trains();
-    if (packets < kReads) break;
+    if (m_next == m_read_count) {
+      m_next = m_read_count = 0;
+      QUIPU_TRY_ASSIGN(m_read_count, m_tun.read(m_tun_buffers, m_tun_packets));
+    }
+    while (m_next < m_read_count && seal_next(now))
+      ++m_next;
+    transmit();
+    if (m_next < m_read_count || m_read_count < kReads) break;
   }
   return {};
 }
 
-Outcome<void> DataPlane::seal(MutableBytes packet, const tun::PacketHints& hints, TimePoint now) {
+bool DataPlane::seal_next(TimePoint now) {
+  const tun::ReadPacket& read = m_tun_packets[m_next];
+  const auto run = begin_run(m_tun_buffers[m_next].first(read.size), read.hints);
+  if (!run) {
+    if (run.error() == Errc::malformed) ++m_drops.malformed;
+    return true;
+  }
+  if (!has_room_for(run->cutter)) return false;
+  for (std::size_t i = 0; i < run->cutter.segments(); ++i)
+    seal_segment(*run, i, now);
+  return true;
+}
+
+Outcome<DataPlane::Run> DataPlane::begin_run(MutableBytes packet, const tun::PacketHints& hints) {
   QUIPU_TRY_ASSIGN(const protocol::Route route, m_device.route(packet));
   offload::clamp_mss(packet, hints.checksum_wanted, m_options.mtu);
   QUIPU_TRY_ASSIGN(const offload::Cutter cutter, offload::Cutter::create(packet, hints));
-  const Run run{route, cutter, offload::outer_traffic_class(packet, m_options.copy_dscp)};
-  for (std::size_t i = 0; i < cutter.segments(); ++i)
-    seal_segment(run, i, now);
-  return {};
+  return Run{route, cutter, offload::outer_traffic_class(packet, m_options.copy_dscp)};
+}
+
+// Or for as much of it as there is ever room for.
+bool DataPlane::has_room_for(const offload::Cutter& cutter) {
+  const std::size_t size = std::min(cutter.segments() * (cutter.size(0) + protocol::kMaxOverhead), kOutgoing);
+  if (m_out.room(size).empty()) transmit();
+  return !m_out.room(size).empty();
 }
 
 void DataPlane::seal_segment(const Run& run, std::size_t i, TimePoint now) {
   const std::size_t size = run.cutter.size(i);
-  if (m_out.room(size + protocol::kMaxOverhead).empty()) transmit_trains();
+  if (m_out.room(size + protocol::kMaxOverhead).empty()) transmit();
   const MutableBytes room = m_out.room(size + protocol::kMaxOverhead);
+  if (room.empty()) {  // of a run of more segments than can wait
+    ++m_drops.send_queue;
+    return;
+  }
   const MutableBytes segment = room.subspan(protocol::kPacketOffset, size);
   run.cutter.write(i, segment);
   const auto sealed = m_device.seal(run.route, {segment, run.cutter.checksum_partial()}, room, now);
@@ -101,16 +125,43 @@ void DataPlane::open(MutableBytes datagram, const net::InDatagram& in, TimePoint
     m_device.count_drop(opened->peer, protocol::DropReason::malformed);
 }
 
-void DataPlane::send(const protocol::SendDatagram& datagram) {
-  const net::OutDatagram out{.to = datagram.to, .payload = datagram.bytes, .may_fragment = datagram.handshake};
-  m_drops.send_queue += 1 - m_udp.send({&out, 1});
+void DataPlane::send(protocol::SendDatagram datagram) {
+  if (m_control.size() == kMaxControl) {
+    ++m_drops.send_queue;
+    return;
+  }
+  m_control.push_back(std::move(datagram));
+  if (!m_waits_for) transmit_control();
 }
 
-void DataPlane::transmit_trains() {
+void DataPlane::resume() {
+  m_waits_for.reset();
+  transmit_control();
+  if (!m_waits_for) transmit();
+}
+
+void DataPlane::transmit_control() {
+  while (!m_control.empty() && !m_waits_for) {
+    const protocol::SendDatagram& next = m_control.front();
+    const net::OutDatagram out{.to = next.to, .payload = next.bytes, .may_fragment = next.handshake};
+    if (m_udp.send({&out, 1}) == 0)
+      m_waits_for = m_udp.descriptor_for(next.to.address.family);
+    else
+      m_control.pop_front();
+  }
+}
+
+// What was not sent waits where it stands.
+void DataPlane::transmit() {
+  if (m_waits_for) return;
   const std::span<const net::OutDatagram> trains = m_out.trains();
-  for (const net::OutDatagram& lost : trains.subspan(m_udp.send(trains)))
-    m_drops.send_queue += lost.count();
+  m_sent += m_udp.send(trains.subspan(m_sent));
+  if (m_sent < trains.size()) {
+    m_waits_for = m_udp.descriptor_for(trains[m_sent].to.address.family);
+    return;
+  }
   m_out.clear();
+  m_sent = 0;
 }
 
 }  // namespace quipu::daemon

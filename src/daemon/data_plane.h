@@ -5,6 +5,7 @@
 // packet, decides nothing.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -32,7 +33,7 @@ class DataPlane {
   };
 
   struct Drops {
-    std::uint64_t send_queue = 0;  // datagrams that the socket had no room for
+    std::uint64_t send_queue = 0;  // datagrams that neither the socket nor the queue before it had room for
     std::uint64_t malformed = 0;   // packets of the TUN that are no IP packets, or not what their hints say
   };
 
@@ -44,7 +45,14 @@ class DataPlane {
   // UDP to TUN and to the Device.
   Result<void> from_udp(TimePoint now, protocol::Actions& out);
 
-  void send(const protocol::SendDatagram& datagram);
+  void send(protocol::SendDatagram datagram);
+
+  // The socket is full: what waits for it, and what the TUN has, are for when it can be written to again. Handshakes
+  // and probes go first then, so that no load keeps a tunnel from its next keys.
+  std::optional<int> waits_for() const { return m_waits_for; }
+
+  // It can be.
+  void resume();
 
   const Drops& drops() const { return m_drops; }
 
@@ -68,11 +76,15 @@ class DataPlane {
     std::uint8_t traffic_class;  // of its datagrams
   };
 
-  Outcome<void> seal(MutableBytes packet, const tun::PacketHints& hints, TimePoint now);
+  // False: the packet that was read next has to wait for the socket.
+  bool seal_next(TimePoint now);
+  Outcome<Run> begin_run(MutableBytes packet, const tun::PacketHints& hints);
+  bool has_room_for(const offload::Cutter& cutter);
   void seal_segment(const Run& run, std::size_t i, TimePoint now);
   void open(MutableBytes datagram, const net::InDatagram& in, TimePoint now, protocol::Actions& out);
   void open_batch(std::size_t received, TimePoint now, protocol::Actions& out);
-  void transmit_trains();
+  void transmit();
+  void transmit_control();
 
   protocol::Device& m_device;
   tun::TunDevice& m_tun;
@@ -82,8 +94,13 @@ class DataPlane {
   Buffers m_received{kReceives};
   std::vector<MutableBytes> m_tun_buffers;
   std::vector<tun::ReadPacket> m_tun_packets;
+  std::size_t m_read_count = 0;  // packets that were read
+  std::size_t m_next = 0;        // the first of them that is not sealed
   std::vector<net::InDatagram> m_in;
   DatagramTrains m_out;
+  std::size_t m_sent = 0;                        // trains of it that left
+  std::deque<protocol::SendDatagram> m_control;  // handshakes and the like, while the socket is full
+  std::optional<int> m_waits_for;
   offload::Coalescer m_opened;
   Drops m_drops;
 };

@@ -77,6 +77,8 @@ class Engine {
   void store_stamps();
   void on_tun();
   void on_udp();
+  void wait_for_room();
+  void on_room();
   void on_key(const protocol::RequestKey& request, Result<FetchedKey> result);
   void guard(Result<void> carried);
   control::ReloadResult apply(PeerChanges changes);
@@ -103,6 +105,7 @@ class Engine {
   bool m_stamps_failed = false;
   net::Timer m_stamps_retry;
   bool m_stopped = false;
+  bool m_room_watched = false;
   std::unique_ptr<net::FdWatch> m_tun_watch;
   std::vector<std::unique_ptr<net::FdWatch>> m_udp_watches;
 };

@@ -15,7 +15,7 @@ constexpr Duration kStampsRetry = std::chrono::seconds(1);
 struct Engine::Visitor {
   Engine& engine;
 
-  void operator()(const protocol::SendDatagram& action) const { engine.m_plane.send(action); }
+  void operator()(protocol::SendDatagram& action) const { engine.m_plane.send(std::move(action)); }
 
   void operator()(protocol::RequestKey& action) const { engine.m_keys.fetch(std::move(action)); }
 
@@ -52,7 +52,26 @@ void Engine::turn() {
     const TimePoint now = net::Loop::now();
     m_rekeys.check(m_device.status(now), now);
   }
+  wait_for_room();
   schedule();
+}
+
+// Packets wait in the kernel meanwhile, whose queues know which of them to drop.
+void Engine::wait_for_room() {
+  if (m_room_watched || !m_plane.waits_for()) return;
+  m_room_watched = true;
+  m_tun_watch->on_readable(nullptr);
+  const auto descriptors = m_outside.udp.descriptors();
+  const auto full = std::ranges::find(descriptors, *m_plane.waits_for()) - descriptors.begin();
+  m_udp_watches[static_cast<std::size_t>(full)]->when_writable([this] { on_room(); });
+}
+
+void Engine::on_room() {
+  m_room_watched = false;
+  m_plane.resume();
+  if (m_plane.waits_for()) return turn();
+  m_tun_watch->on_readable([this] { on_tun(); });
+  on_tun();
 }
 
 // Actions may cause actions.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/fake_udp_bind.h"
 
-#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 
 #include "base/assert.h"
 
@@ -17,10 +18,22 @@ bool FakeUdpNetwork::deliver(const Packet& packet) {
   return true;
 }
 
-FakeUdpBind::FakeUdpBind(FakeUdpNetwork& network, const Endpoint& local)
-    : m_network(network), m_local(local), m_readable(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-  QUIPU_ASSERT(m_readable);
-  m_readable_fd = m_readable.get();
+namespace {
+
+void drain(int fd) {
+  std::array<std::uint8_t, 4096> unused;
+  while (::read(fd, unused.data(), unused.size()) > 0) {
+  }
+}
+
+}  // namespace
+
+FakeUdpBind::FakeUdpBind(FakeUdpNetwork& network, const Endpoint& local) : m_network(network), m_local(local) {
+  std::array<int, 2> ends{};
+  QUIPU_ASSERT(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) == 0);
+  m_near = UniqueFd(ends[0]);
+  m_far = UniqueFd(ends[1]);
+  m_near_fd = m_near.get();
   QUIPU_ASSERT(m_network.m_binds.emplace(local, this).second);
 }
 
@@ -32,6 +45,16 @@ void FakeUdpBind::move_to(const Endpoint& local) {
   m_network.m_binds.erase(m_local);
   m_local = local;
   QUIPU_ASSERT(m_network.m_binds.emplace(local, this).second);
+}
+
+void FakeUdpBind::limit_sends(std::optional<std::size_t> count) {
+  m_send_room = count;
+  const std::array<std::uint8_t, 4096> filling{};
+  if (count && *count == 0)
+    while (::write(m_near_fd, filling.data(), filling.size()) > 0) {
+    }
+  else
+    drain(m_far.get());
 }
 
 std::size_t FakeUdpBind::send(std::span<const OutDatagram> datagrams) {
@@ -75,15 +98,14 @@ std::size_t FakeUdpBind::receive(std::span<InDatagram> datagrams) {
     in.traffic_class = packet.traffic_class;
     ++filled;
   }
-  std::uint64_t count = 0;
-  if (m_queue.empty()) (void)!::read(m_readable_fd, &count, sizeof count);
+  if (m_queue.empty()) drain(m_near_fd);
   return filled;
 }
 
 void FakeUdpBind::arrive(const FakeUdpNetwork::Packet& packet) {
   m_queue.push_back(packet);
-  const std::uint64_t one = 1;
-  (void)!::write(m_readable_fd, &one, sizeof one);
+  const std::uint8_t one = 1;
+  (void)!::write(m_far.get(), &one, sizeof one);
 }
 
 }  // namespace quipu::net

@@ -44,7 +44,7 @@ class FakeUdpBind final : public UdpBind {
   void move_to(const Endpoint& local);
 
   // How many more datagrams send() takes before it says "full"; unlimited when not set.
-  void limit_sends(std::optional<std::size_t> count) { m_send_room = count; }
+  void limit_sends(std::optional<std::size_t> count);
 
   // The next so many that are handed to send() are refused, with all their segments.
   void refuse(std::size_t datagrams) { m_refusals = datagrams; }
@@ -52,8 +52,10 @@ class FakeUdpBind final : public UdpBind {
   std::size_t send(std::span<const OutDatagram> datagrams) override;
   std::size_t receive(std::span<InDatagram> datagrams) override;
 
-  // An eventfd, readable while something waits.
-  std::span<const int> descriptors() const override { return {&m_readable_fd, 1}; }
+  // One end of a pair of stream sockets: readable while something waits, writable unless send() says "full".
+  std::span<const int> descriptors() const override { return {&m_near_fd, 1}; }
+
+  int descriptor_for(IpFamily) const override { return m_near_fd; }
 
   std::uint16_t port() const override { return m_local.port; }
 
@@ -71,8 +73,9 @@ class FakeUdpBind final : public UdpBind {
   std::optional<std::size_t> m_send_room;
   std::size_t m_refusals = 0;
   UdpStats m_stats;
-  UniqueFd m_readable;
-  int m_readable_fd = -1;
+  UniqueFd m_near;
+  UniqueFd m_far;
+  int m_near_fd = -1;
 };
 
 }  // namespace quipu::net

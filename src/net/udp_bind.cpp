@@ -175,6 +175,12 @@ class SystemUdpBind final : public UdpBind {
 
   std::span<const int> descriptors() const override { return m_descriptors; }
 
+  int descriptor_for(IpFamily family) const override {
+    const std::optional<UdpSocket>& socket = family == IpFamily::v4 ? m_v4 : m_v6;
+    QUIPU_ASSERT(socket);
+    return socket->fd();
+  }
+
   std::uint16_t port() const override { return m_port; }
 
   UdpStats stats() const override { return m_stats; }
@@ -221,7 +227,7 @@ class SystemUdpBind final : public UdpBind {
       if (sent > 0) done += static_cast<std::size_t>(sent);
       if (sent >= 0) continue;
       if (errno == EINTR) continue;
-      if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) break;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) break;
       // The error belongs to the first datagram of the part.
       if (errno == EIO && part[0].count() > 1) {
         split(*socket, part[0]);  // an interface without checksum offload

@@ -58,13 +58,15 @@ class UdpBind {
   virtual ~UdpBind() = default;
 
   // Never blocks. Returns how many datagrams from the front are done with: sent, or refused by the kernel and counted.
-  // Fewer than given: the socket is full; try the rest when writable, or drop it.
+  // Fewer than given: the socket of the next one's family is full; try the rest when it is writable, or drop it.
   virtual std::size_t send(std::span<const OutDatagram> datagrams) = 0;
   // Never blocks. Fills from the front and returns how many; 0 when nothing waits.
   virtual std::size_t receive(std::span<InDatagram> datagrams) = 0;
 
   // To be watched with FdWatch: readable when receive() has something (one for IPv4, one for IPv6).
   virtual std::span<const int> descriptors() const = 0;
+  // Which of them sends to this family; there is one where send() has left a datagram of it.
+  virtual int descriptor_for(IpFamily family) const = 0;
   virtual std::uint16_t port() const = 0;
   virtual UdpStats stats() const = 0;
   virtual UdpOffloads offloads() const = 0;
