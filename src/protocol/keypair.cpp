@@ -87,7 +87,7 @@ std::optional<FrameHeader> read_frame_header(ByteView frame) {
   if (frame[0] < kFirst || frame[0] > kLast) return std::nullopt;
   const auto kind = static_cast<FrameKind>(frame[0]);
   if (frame[1] > (kind == FrameKind::ip ? kChecksumPartial : 0)) return std::nullopt;
-  return FrameHeader(kind, frame[1] == kChecksumPartial);
+  return FrameHeader{kind, frame[1] == kChecksumPartial};
 }
 
 }  // namespace

@@ -21,10 +21,6 @@ struct FrameHeader {
   // IP only: the checksum of the TCP or UDP packet is the sum of its pseudo header, to be completed by whoever needs
   // it.
   bool checksum_partial = false;
-
-  FrameHeader() = default;
-
-  FrameHeader(FrameKind its_kind, bool partial = false) : kind(its_kind), checksum_partial(partial) {}
 };
 
 // Limits of one key, that is of one direction of one lane. NIST SP 800-38D would allow more; these keep an attacker's

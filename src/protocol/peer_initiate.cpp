@@ -110,7 +110,7 @@ bool PeerMachine::gather_keys(const Context& context) {
     end_attempt(KeysGo::keep, context);
     back_off(context.now);
     kms_failed(Lack::keys_here, context);
-    send_frame(FrameKind::control, write_control_frame(KeysLack{}), context);
+    send_frame({FrameKind::control}, write_control_frame(KeysLack{}), context);
     return false;
   }
   std::vector<QkdKey> keys;

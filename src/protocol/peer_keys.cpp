@@ -207,8 +207,8 @@ bool PeerMachine::announcement_wanted(TimePoint now) const {
 void PeerMachine::announce_next_keys(const Context& context) {
   m_unannounced = false;
   const NextKeys frame{m_supply.own_references()};
-  send_frame(FrameKind::control, write_control_frame(frame), context);
-  send_frame(FrameKind::control, write_control_frame(KeyRunway{key_runway().value_or(0)}), context);
+  send_frame({FrameKind::control}, write_control_frame(frame), context);
+  send_frame({FrameKind::control}, write_control_frame(KeyRunway{key_runway().value_or(0)}), context);
 }
 
 void PeerMachine::fetch_named_ahead(const NextKeys& frame, const Context& context) {

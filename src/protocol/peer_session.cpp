@@ -251,14 +251,14 @@ void PeerMachine::keep_alive(const Context& context) {
   if (!due || *due > context.now) return;
   if (m_wish_due && *m_wish_due <= context.now) {
     m_wish_due.reset();
-    send_frame(FrameKind::control, write_control_frame(RekeyWish{}), context);
+    send_frame({FrameKind::control}, write_control_frame(RekeyWish{}), context);
     return;
   }
   if (m_confirmation && m_confirmation->next <= context.now) {
     m_confirmation->next = context.now + m_confirmation->wait;
     m_confirmation->wait *= 2;
   }
-  send_frame(FrameKind::keepalive, {}, context);
+  send_frame({FrameKind::keepalive}, {}, context);
 }
 
 }  // namespace quipu::protocol

@@ -225,7 +225,10 @@ class World {
     Site& site = m_sites[at];
     Actions actions;
     switch (m_choices.next() % 5) {
-      case 0: static_cast<void>(site.device->rekey_now(kPeer, m_now, actions)); break;
+      case 0: {
+        [[maybe_unused]] const auto started = site.device->rekey_now(kPeer, m_now, actions);
+        break;
+      }
       case 1: site.device->erase_sessions(m_now, actions); break;
       case 2: start(at); break;
       case 3: site.device->key_stock(kPeer, m_choices.next(), m_choices.next()); break;

@@ -30,7 +30,7 @@ class Session {
     if (m_sent.size() == kMaxSent) return;
     Sent sent{Bytes(size + kDataOverhead), from_initiator, size, false};
     Keypair& from = from_initiator ? m_initiator : m_responder;
-    must(from.seal(lane, FrameKind::ip, Bytes(size, static_cast<std::uint8_t>(size)), sent.datagram).has_value());
+    must(from.seal(lane, {FrameKind::ip}, Bytes(size, static_cast<std::uint8_t>(size)), sent.datagram).has_value());
     m_sent.push_back(std::move(sent));
   }
 

@@ -198,7 +198,7 @@ TEST(Lack, ThatIsToldOverAndOverIsHeededByTheRate) {
     for (int i = 0; i < 1000; ++i) {
       const Bytes frame = write_control_frame(KeysLack{});
       Bytes datagram(frame.size() + kDataOverhead);
-      ASSERT_TRUE(keypair.seal(Lane{0}, FrameKind::control, frame, datagram));
+      ASSERT_TRUE(keypair.seal(Lane{0}, {FrameKind::control}, frame, datagram));
       world.watch.delivered(1, datagram);
       world.inject(0, std::move(datagram), world.a().endpoint);
       world.run(10ms);

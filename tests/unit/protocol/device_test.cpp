@@ -125,7 +125,7 @@ TEST_F(DeviceTest, UpdatesKeepTheSessionUnlessItsBasisChanged) {
   const auto key = config.public_key;
   ASSERT_TRUE(device.add_peer(std::move(config), kNow));
   Bytes out(200);
-  static_cast<void>(seal(device, packet_to(1), out, kNow));
+  EXPECT_FALSE(seal(device, packet_to(1), out, kNow));
   Actions actions;
   PeerConfig moved = peer(1, "10.0.0.9/32");
   moved.public_key = key;
@@ -307,7 +307,7 @@ TEST_F(FloodTest, ForgedAnswersAreLimitedAsWell) {
   config.endpoint = Endpoint::parse("192.0.2.9:51900");
   ASSERT_TRUE(device.add_peer(std::move(config), kNow));
   Bytes out(200);
-  static_cast<void>(seal(device, packet_to(1), out, kNow));
+  EXPECT_FALSE(seal(device, packet_to(1), out, kNow));
   Actions actions;
   device.advance(kNow, actions);
   device.stamps_reserved(Stamp(kStampRange), kNow, actions);
@@ -332,7 +332,7 @@ TEST_F(DeviceTest, LooksUpANameWhenAPacketWaits) {
   config.endpoint_name = "gateway.example:51900";
   ASSERT_TRUE(device.add_peer(std::move(config), kNow));
   Bytes out(200);
-  static_cast<void>(seal(device, packet_to(1), out, kNow));
+  EXPECT_FALSE(seal(device, packet_to(1), out, kNow));
   Actions actions;
   device.advance(kNow, actions);
   const auto is_resolve = [](const Action& action) { return std::holds_alternative<ResolveEndpoint>(action); };

@@ -39,7 +39,7 @@ TEST(Keypair, CarriesFramesBothWaysOnEveryLane) {
     for (const bool forth : {true, false}) {
       Keypair& from = forth ? pair.initiator : pair.responder;
       Keypair& to = forth ? pair.responder : pair.initiator;
-      Bytes datagram = sealed(from, Lane(lane), FrameKind::ip, as_bytes("a packet"));
+      Bytes datagram = sealed(from, Lane(lane), {FrameKind::ip}, as_bytes("a packet"));
       const auto opened = to.open(datagram);
       ASSERT_TRUE(opened) << to_string(opened.error());
       EXPECT_EQ(opened->header.kind, FrameKind::ip);
@@ -64,13 +64,13 @@ TEST(Keypair, KnowsNoLaneThatWasNotAgreed) {
   KeyLimits limits;
   limits.failed_opens = 1;
   Keypair responder(std::move(done->responder), limits);
-  Bytes last = sealed(initiator, Lane(1), FrameKind::ip, as_bytes("x"));
+  Bytes last = sealed(initiator, Lane(1), {FrameKind::ip}, as_bytes("x"));
   EXPECT_TRUE(responder.open(last));
   Bytes out(100);
-  EXPECT_EQ(initiator.seal(Lane(2), FrameKind::ip, {}, out).error(), Errc::out_of_range);
+  EXPECT_EQ(initiator.seal(Lane(2), {FrameKind::ip}, {}, out).error(), Errc::out_of_range);
   // Not for want of the right key: nothing is derived, so that junk leaves no trace either.
-  EXPECT_EQ(open_error(responder, sealed(sender, Lane(2), FrameKind::ip, as_bytes("x"))), Errc::not_found);
-  Bytes junk = sealed(sender, Lane(5), FrameKind::ip, as_bytes("x"));
+  EXPECT_EQ(open_error(responder, sealed(sender, Lane(2), {FrameKind::ip}, as_bytes("x"))), Errc::not_found);
+  Bytes junk = sealed(sender, Lane(5), {FrameKind::ip}, as_bytes("x"));
   junk.back() ^= 1;
   EXPECT_EQ(open_error(responder, junk), Errc::not_found);
   EXPECT_FALSE(responder.under_attack());
@@ -78,7 +78,7 @@ TEST(Keypair, KnowsNoLaneThatWasNotAgreed) {
 
 TEST(Keypair, EmptyFramesAreFrames) {
   Pair pair = make_pair();
-  Bytes datagram = sealed(pair.initiator, Lane(0), FrameKind::keepalive, {});
+  Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::keepalive}, {});
   EXPECT_EQ(datagram.size(), kDataOverhead);
   const auto opened = pair.responder.open(datagram);
   ASSERT_TRUE(opened);
@@ -92,13 +92,13 @@ TEST(Keypair, SealsWhatStandsInPlace) {
   const ByteView text = as_bytes("in place");
   buffer.insert(buffer.end(), text.begin(), text.end());
   buffer.resize(buffer.size() + 100);
-  const auto size = pair.initiator.seal(Lane(0), FrameKind::ip,
+  const auto size = pair.initiator.seal(Lane(0), {FrameKind::ip},
                                         ByteView(buffer).subspan(kDataHeaderSize + kFrameHeaderSize, 8), buffer);
   ASSERT_EQ(size, 8 + kDataOverhead);
   EXPECT_EQ(buffer, [&] {
     Bytes other(buffer.size());
     Pair again = make_pair();
-    EXPECT_EQ(again.initiator.seal(Lane(0), FrameKind::ip, text, other), size);
+    EXPECT_EQ(again.initiator.seal(Lane(0), {FrameKind::ip}, text, other), size);
     return other;
   }());
   const auto opened = pair.responder.open(MutableBytes(buffer).first(*size));
@@ -122,7 +122,7 @@ TEST(Keypair, CountersStartAtZeroOnEachLane) {
   Pair pair = make_pair();
   for (const Lane lane : {Lane(0), Lane(3)})
     for (std::uint64_t n = 0; n < 3; ++n) {
-      const Bytes datagram = sealed(pair.initiator, lane, FrameKind::ip, as_bytes("x"));
+      const Bytes datagram = sealed(pair.initiator, lane, {FrameKind::ip}, as_bytes("x"));
       const auto fields = parse_data(datagram);
       ASSERT_TRUE(fields);
       EXPECT_EQ(fields->counter, Counter(n));
@@ -137,7 +137,7 @@ TEST(Keypair, LanesAndDirectionsHaveTheirOwnKeys) {
   std::vector<Bytes> seen;
   for (std::uint8_t lane = 0; lane < kMaxLanes; ++lane)
     for (Keypair* from : {&pair.initiator, &pair.responder}) {
-      const Bytes datagram = sealed(*from, Lane(lane), FrameKind::ip, Bytes(64));
+      const Bytes datagram = sealed(*from, Lane(lane), {FrameKind::ip}, Bytes(64));
       seen.emplace_back(datagram.begin() + kDataHeaderSize, datagram.end());
     }
   std::ranges::sort(seen);
@@ -146,8 +146,8 @@ TEST(Keypair, LanesAndDirectionsHaveTheirOwnKeys) {
 
 TEST(Keypair, RefusesReplaysAndReordersFreely) {
   Pair pair = make_pair();
-  Bytes first = sealed(pair.initiator, Lane(0), FrameKind::ip, as_bytes("1"));
-  Bytes second = sealed(pair.initiator, Lane(0), FrameKind::ip, as_bytes("2"));
+  Bytes first = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("1"));
+  Bytes second = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("2"));
   const Bytes copy = second;
   ASSERT_TRUE(pair.responder.open(second)->newest);
   EXPECT_EQ(open_error(pair.responder, copy), Errc::already_used);
@@ -162,7 +162,7 @@ TEST(Keypair, ForgeriesLeaveTheWindowAlone) {
   KeyLimits limits;
   limits.failed_opens = 2;
   Pair pair = make_pair(limits);
-  Bytes genuine = sealed(pair.initiator, Lane(0), FrameKind::ip, as_bytes("genuine"));
+  Bytes genuine = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("genuine"));
   Bytes forged = genuine;
   forged.back() ^= 1U;
   EXPECT_EQ(open_error(pair.responder, forged), Errc::authentication);
@@ -175,7 +175,7 @@ TEST(Keypair, ForgeriesLeaveTheWindowAlone) {
 
 TEST(Keypair, EverySingleBitCounts) {
   Pair pair = make_pair();
-  const Bytes genuine = sealed(pair.initiator, Lane(1), FrameKind::ip, as_bytes("every bit of this"));
+  const Bytes genuine = sealed(pair.initiator, Lane(1), {FrameKind::ip}, as_bytes("every bit of this"));
   for (std::size_t bit = 0; bit < genuine.size() * 8; ++bit) {
     Bytes forged = genuine;
     forged[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
@@ -187,7 +187,7 @@ TEST(Keypair, EverySingleBitCounts) {
 
 TEST(Keypair, FailedOpenLeavesNoPlaintext) {
   Pair pair = make_pair();
-  Bytes datagram = sealed(pair.initiator, Lane(0), FrameKind::ip, Bytes(100, 'p'));
+  Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip}, Bytes(100, 'p'));
   datagram.back() ^= 1U;
   ASSERT_FALSE(pair.responder.open(datagram));
   const auto frame = ByteView(datagram).subspan(kDataHeaderSize, 102);
@@ -196,14 +196,14 @@ TEST(Keypair, FailedOpenLeavesNoPlaintext) {
 
 TEST(Keypair, PacketsOfAnotherSessionAreNotFound) {
   Pair pair = make_pair();
-  Bytes datagram = sealed(pair.initiator, Lane(0), FrameKind::ip, as_bytes("x"));
+  Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("x"));
   EXPECT_EQ(open_error(pair.initiator, datagram), Errc::not_found);
 }
 
 // A packet that comes back to its sender under the sender's own index does not open.
 TEST(Keypair, ReflectionsDoNotOpen) {
   Pair pair = make_pair();
-  Bytes datagram = sealed(pair.initiator, Lane(0), FrameKind::ip, as_bytes("x"));
+  Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("x"));
   ByteWriter(MutableBytes(datagram).subspan(4)).u32(pair.initiator.local().value());
   EXPECT_EQ(open_error(pair.initiator, datagram), Errc::authentication);
 }
@@ -211,9 +211,10 @@ TEST(Keypair, ReflectionsDoNotOpen) {
 TEST(Keypair, RefusesWhatDoesNotFit) {
   Pair pair = make_pair();
   Bytes room(kDataOverhead + 3);
-  EXPECT_EQ(pair.initiator.seal(Lane(0), FrameKind::ip, Bytes(4), room).error(), Errc::out_of_range);
-  EXPECT_EQ(pair.initiator.seal(Lane(0), FrameKind::ip, {}, MutableBytes(room).first(33)).error(), Errc::out_of_range);
-  EXPECT_EQ(pair.initiator.seal(Lane(16), FrameKind::ip, {}, room).error(), Errc::out_of_range);
+  EXPECT_EQ(pair.initiator.seal(Lane(0), {FrameKind::ip}, Bytes(4), room).error(), Errc::out_of_range);
+  EXPECT_EQ(pair.initiator.seal(Lane(0), {FrameKind::ip}, {}, MutableBytes(room).first(33)).error(),
+            Errc::out_of_range);
+  EXPECT_EQ(pair.initiator.seal(Lane(16), {FrameKind::ip}, {}, room).error(), Errc::out_of_range);
   EXPECT_EQ(open_error(pair.responder, Bytes(33, 4)), Errc::malformed);
 }
 
@@ -223,17 +224,17 @@ TEST(KeypairLimits, PacketsAskThenRefuse) {
   limits.hard_packets = 6;
   Pair pair = make_pair(limits);
   for (int n = 1; n <= 6; ++n) {
-    Bytes datagram = sealed(pair.initiator, Lane(0), FrameKind::ip, as_bytes("x"));
+    Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("x"));
     EXPECT_EQ(pair.initiator.wants_rekey(), n >= 4) << n;
     ASSERT_TRUE(pair.responder.open(datagram));
     EXPECT_EQ(pair.responder.wants_rekey(), n >= 4) << n;
   }
   Bytes room(100);
-  EXPECT_EQ(pair.initiator.seal(Lane(0), FrameKind::ip, {}, room).error(), Errc::limit_reached);
-  EXPECT_EQ(pair.initiator.seal(Lane(0), FrameKind::ip, {}, room).error(), Errc::limit_reached);
+  EXPECT_EQ(pair.initiator.seal(Lane(0), {FrameKind::ip}, {}, room).error(), Errc::limit_reached);
+  EXPECT_EQ(pair.initiator.seal(Lane(0), {FrameKind::ip}, {}, room).error(), Errc::limit_reached);
   // Each key has its own limits.
-  EXPECT_TRUE(pair.initiator.seal(Lane(1), FrameKind::ip, {}, room));
-  EXPECT_TRUE(pair.responder.seal(Lane(0), FrameKind::ip, {}, room));
+  EXPECT_TRUE(pair.initiator.seal(Lane(1), {FrameKind::ip}, {}, room));
+  EXPECT_TRUE(pair.responder.seal(Lane(0), {FrameKind::ip}, {}, room));
 }
 
 TEST(KeypairLimits, OctetsAskThenRefuse) {
@@ -243,13 +244,13 @@ TEST(KeypairLimits, OctetsAskThenRefuse) {
   Pair pair = make_pair(limits);
   Bytes room(1000);
   const Bytes payload(200);  // 202 octets of frame
-  ASSERT_TRUE(pair.initiator.seal(Lane(0), FrameKind::ip, payload, room));
+  ASSERT_TRUE(pair.initiator.seal(Lane(0), {FrameKind::ip}, payload, room));
   EXPECT_FALSE(pair.initiator.wants_rekey());
-  ASSERT_TRUE(pair.initiator.seal(Lane(0), FrameKind::ip, payload, room));
+  ASSERT_TRUE(pair.initiator.seal(Lane(0), {FrameKind::ip}, payload, room));
   EXPECT_TRUE(pair.initiator.wants_rekey());
-  EXPECT_EQ(pair.initiator.seal(Lane(0), FrameKind::ip, payload, room).error(), Errc::limit_reached);
-  EXPECT_TRUE(pair.initiator.seal(Lane(0), FrameKind::ip, Bytes(104), room));
-  EXPECT_EQ(pair.initiator.seal(Lane(0), FrameKind::ip, {}, room).error(), Errc::limit_reached);
+  EXPECT_EQ(pair.initiator.seal(Lane(0), {FrameKind::ip}, payload, room).error(), Errc::limit_reached);
+  EXPECT_TRUE(pair.initiator.seal(Lane(0), {FrameKind::ip}, Bytes(104), room));
+  EXPECT_EQ(pair.initiator.seal(Lane(0), {FrameKind::ip}, {}, room).error(), Errc::limit_reached);
 }
 
 TEST(KeypairLimits, ReceiverSeesLostPacketsByTheCounter) {
@@ -257,8 +258,8 @@ TEST(KeypairLimits, ReceiverSeesLostPacketsByTheCounter) {
   limits.soft_packets = 4;
   Pair pair = make_pair(limits);
   for (int n = 1; n <= 3; ++n)
-    sealed(pair.initiator, Lane(0), FrameKind::ip, as_bytes("lost"));
-  Bytes datagram = sealed(pair.initiator, Lane(0), FrameKind::ip, as_bytes("x"));
+    sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("lost"));
+  Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("x"));
   ASSERT_TRUE(pair.responder.open(datagram));
   EXPECT_TRUE(pair.responder.wants_rekey());
 }
@@ -268,7 +269,7 @@ TEST(KeypairLimits, CountersBeyondTheLimitAreNotTried) {
   limits.hard_packets = 6;
   limits.failed_opens = 1;
   Pair pair = make_pair(limits);
-  Bytes datagram = sealed(pair.initiator, Lane(0), FrameKind::ip, as_bytes("x"));
+  Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("x"));
   datagram[15] = 6;
   EXPECT_EQ(open_error(pair.responder, datagram), Errc::limit_reached);
   EXPECT_FALSE(pair.responder.under_attack());
@@ -278,7 +279,7 @@ TEST(KeypairLimits, ManyFailedOpensRaiseTheAlarm) {
   KeyLimits limits;
   limits.failed_opens = 3;
   Pair pair = make_pair(limits);
-  Bytes forged = sealed(pair.initiator, Lane(0), FrameKind::ip, as_bytes("x"));
+  Bytes forged = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("x"));
   forged.back() ^= 1U;
   for (int n = 1; n <= 3; ++n) {
     EXPECT_FALSE(pair.responder.under_attack());

@@ -98,7 +98,7 @@ void write_data(JsonText& json, SessionSecrets initiator_secrets, SessionSecrets
   for (const Packet& packet : packets) {
     Bytes datagram(packet.payload.size() + kDataOverhead);
     Keypair& from = packet.from_initiator ? initiator : responder;
-    ASSERT_TRUE(from.seal(packet.lane, packet.kind, as_bytes(packet.payload), datagram));
+    ASSERT_TRUE(from.seal(packet.lane, {packet.kind}, as_bytes(packet.payload), datagram));
     json.begin_object().text("from", packet.from_initiator ? "initiator" : "responder");
     json.number("lane", packet.lane.value()).number("kind", static_cast<std::uint8_t>(packet.kind));
     json.hex("payload", as_bytes(packet.payload)).hex("datagram", datagram).end_object();

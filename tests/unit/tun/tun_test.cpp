@@ -89,9 +89,11 @@ struct Captured {
 
 Result<std::size_t> write(TunDevice& device, const std::vector<Captured>& packets) {
   std::vector<ByteView> whole;
+  whole.reserve(packets.size());
   for (const Captured& packet : packets)
     whole.emplace_back(packet.bytes);
   std::vector<GatheredPacket> gathered;
+  gathered.reserve(packets.size());
   for (std::size_t i = 0; i < packets.size(); ++i)
     gathered.push_back({.parts = std::span(whole).subspan(i, 1), .hints = packets[i].hints});
   return device.write(gathered);
