@@ -56,6 +56,7 @@ def measure(figures, programs, folder, arguments):
         for run in range(arguments.runs):
             first = run % len(contestants)
             for tunnel in contestants[first:] + contestants[:first]:
+                (memory / "target").unlink(missing_ok=True)
                 took = server.copy_s(tunnel, source, memory / "target")
                 if run == 0 and call("cmp", source, memory / "target"):
                     raise Failure("the file that arrived is another one")

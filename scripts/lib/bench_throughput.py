@@ -7,6 +7,7 @@
 import json
 import os
 import pathlib
+import random
 import re
 import statistics
 import subprocess
@@ -34,8 +35,8 @@ def serve(laboratory):
 
 
 def load(laboratory, tunnel, options, seconds):
-    """What iperf3 says at the end: half a second at the start is not counted."""
-    done = subprocess.run(laboratory.inside(laboratory.a, "iperf3", "-c", tunnel.address, "-p", PORT, "-J", "-t", seconds, "-O", "0.5", *options),
+    """What iperf3 says at the end: one second at the start is not counted. It takes whole seconds."""
+    done = subprocess.run(laboratory.inside(laboratory.a, "iperf3", "-c", tunnel.address, "-p", PORT, "-J", "-t", max(1, round(seconds)), "-O", 1, *options),
                           capture_output=True, text=True)
     try:
         report = json.loads(done.stdout)
@@ -77,9 +78,9 @@ def measure_path(figures, laboratory, contestants, arguments, mtu):
     """`contestants`: (laboratory, tunnel). They take turns, another one first each time."""
     for case in [case for case in CASES if CASES[case][0] == mtu and (not arguments.case or case in arguments.case)]:
         values = {tunnel.name: [] for _, tunnel in contestants}
-        for run in range(arguments.runs):
-            first = run % len(contestants)
-            for where, tunnel in contestants[first:] + contestants[:first]:
+        order = random.Random(case)  # nobody always comes after the same one
+        for _ in range(arguments.runs):
+            for where, tunnel in order.sample(contestants, len(contestants)):
                 values[tunnel.name].append(measure_once(case, where, tunnel, arguments.seconds))
         for name, of_one in values.items():
             figures.add(case, CASES[case][2], of_one, name)

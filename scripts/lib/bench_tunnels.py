@@ -96,8 +96,7 @@ def wireguard_go(laboratory):
 
 
 def openvpn(laboratory):
-    """Point to point, TLS with AES-256-GCM, no compression. Two ways to set the MTU: its default, and the one of its guide for gigabit
-    networks, where the tunnel takes packets that are longer than the path's and IP fragments its datagrams."""
+    """Point to point, TLS with AES-256-GCM, no compression, and a TCP segment size with which no datagram has to be fragmented."""
     if not shutil.which("openvpn"):
         raise Failure("openvpn is not there: 'scripts/setup peers' installs it")
     pki = laboratory.folder / "pki"
@@ -112,7 +111,7 @@ def openvpn(laboratory):
                          "--remote", other["underlay_address"], 1194, "--ifconfig", address, other_address, *role,
                          "--ca", pki / "ca.pem", "--cert", pki / f"{name}.pem", "--key", pki / f"{name}.key",
                          "--data-ciphers", "AES-256-GCM", "--cipher", "AES-256-GCM", "--sndbuf", 4194304, "--rcvbuf", 4194304,
-                         "--txqueuelen", 1000, "--tun-mtu", laboratory.mtu, "--verb", 1)
+                         "--txqueuelen", 1000, "--tun-mtu", laboratory.mtu, "--mssfix", laboratory.mtu, "mtu", "--verb", 1)
     laboratory.wait_for_ping("10.72.0.2", "OpenVPN")
     return Tunnel("openvpn", "10.72.0.2")
 
