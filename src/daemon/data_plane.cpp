@@ -32,13 +32,14 @@ DataPlane::DataPlane(Device& device, tun::TunDevice& tun, net::UdpBind& udp, con
 }
 
 Result<void> DataPlane::from_tun(TimePoint now) {
-  for (int round = 0; round < kRounds; ++round) {
+  std::size_t octets = 0;
+  while (octets < kShare) {
     if (m_next == m_read_count) {
       m_next = m_read_count = 0;
       QUIPU_TRY_ASSIGN(m_read_count, m_tun.read(m_tun_buffers, m_tun_packets));
     }
-    while (m_next < m_read_count && seal_next(now))
-      ++m_next;
+    for (; m_next < m_read_count && seal_next(now); ++m_next)
+      octets += m_tun_packets[m_next].size + kPerPacket;
     transmit();
     if (m_next < m_read_count || m_read_count < kReads) break;
   }
@@ -92,9 +93,9 @@ Result<void> DataPlane::from_udp(TimePoint now, protocol::Actions& out) {
     for (std::size_t i = 0; i < kReceives; ++i)
       m_in[i].buffer = m_received[i];
     const std::size_t received = m_udp.receive(m_in);
+    m_opened.clear();
     open_batch(received, now, out);
     if (const auto packets = m_opened.gather(); !packets.empty()) QUIPU_TRY(m_tun.write(packets));
-    m_opened.clear();
     if (received < kReceives) break;
   }
   return {};
@@ -103,11 +104,12 @@ Result<void> DataPlane::from_udp(TimePoint now, protocol::Actions& out) {
 void DataPlane::open_batch(std::size_t received, TimePoint now, protocol::Actions& out) {
   for (const net::InDatagram& in : std::span(m_in).first(received)) {
     const std::size_t each = in.segment_size == 0 ? in.size : in.segment_size;
-    for (MutableBytes rest = in.buffer.first(in.size); !rest.empty();) {
+    MutableBytes rest = in.buffer.first(in.size);
+    do {  // an empty one is a datagram, too
       const MutableBytes datagram = rest.first(std::min(each, rest.size()));
       rest = rest.subspan(datagram.size());
       open(datagram, in, now, out);
-    }
+    } while (!rest.empty());
   }
 }
 
@@ -120,9 +122,9 @@ void DataPlane::open(MutableBytes datagram, const net::InDatagram& in, TimePoint
   if (!opened || opened->packet.empty()) return;
   offload::clamp_mss(opened->packet, opened->checksum_partial, m_options.mtu);
   if (!offload::take_congestion(opened->packet, in.traffic_class))
-    m_device.count_drop(opened->peer, protocol::DropReason::congestion);
+    m_device.discard(*opened, protocol::DropReason::congestion);
   else if (!m_opened.add(opened->packet, opened->checksum_partial))
-    m_device.count_drop(opened->peer, protocol::DropReason::malformed);
+    m_device.discard(*opened, protocol::DropReason::malformed);
 }
 
 void DataPlane::send(protocol::SendDatagram datagram) {

@@ -21,11 +21,14 @@ namespace quipu::daemon {
 class DataPlane {
  public:
   // Packets, or runs of them, that are read at once.
-  static constexpr std::size_t kReads = 64;
+  static constexpr std::size_t kReads = 32;
   // Datagrams, or trains of them, that are received at once.
   static constexpr std::size_t kReceives = 32;
-  // Batches per call, so that a full TUN cannot keep the loop from its timers.
+  // A call's share, so that no load keeps the loop from its timers: batches of datagrams; octets of packets, of which
+  // each counts as so many more.
   static constexpr int kRounds = 4;
+  static constexpr std::size_t kShare = std::size_t{1} << 20;
+  static constexpr std::size_t kPerPacket = 4096;
 
   struct Options {
     std::size_t mtu = 0;  // of the TUN, octets

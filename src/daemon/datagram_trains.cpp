@@ -9,7 +9,6 @@ void DatagramTrains::push(const Endpoint& to, std::uint8_t traffic_class, std::s
   QUIPU_ASSERT(size > 0 && size <= m_capacity - m_size);
   const ByteView datagram(m_octets.get() + m_size, size);
   m_size += size;
-  ++m_count;
   if (!belongs_to_last(to, traffic_class, size)) {
     m_trains.push_back({.to = to, .payload = datagram, .traffic_class = traffic_class});
     m_in_last = 1;
@@ -32,7 +31,7 @@ bool DatagramTrains::belongs_to_last(const Endpoint& to, std::uint8_t traffic_cl
 }
 
 void DatagramTrains::clear() {
-  m_size = m_count = m_in_last = 0;
+  m_size = m_in_last = 0;
   m_last_is_open = false;
   m_trains.clear();
 }

@@ -9,7 +9,8 @@
 namespace quipu::daemon {
 
 // Sealed datagrams on their way out, laid end to end: those for one endpoint that have the same size, but for the last,
-// and the same traffic class, leave as one train (UDP GSO). The order is that of push(). Allocates once.
+// and the same traffic class, leave as one train (UDP GSO). The order is that of push(). Allocates nothing
+// once it has held as many as it ever does.
 class DatagramTrains {
  public:
   // Linux before 6.9 takes no more.
@@ -30,9 +31,6 @@ class DatagramTrains {
 
   std::span<const net::OutDatagram> trains() const { return m_trains; }
 
-  // How many datagrams are in them.
-  std::size_t count() const { return m_count; }
-
   void clear();
 
  private:
@@ -41,7 +39,6 @@ class DatagramTrains {
   std::unique_ptr<std::uint8_t[]> m_octets;
   std::size_t m_capacity;
   std::size_t m_size = 0;
-  std::size_t m_count = 0;
   std::size_t m_in_last = 0;    // datagrams of the last train
   bool m_last_is_open = false;  // its last datagram has the size of the others
   std::vector<net::OutDatagram> m_trains;

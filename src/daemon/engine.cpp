@@ -122,7 +122,7 @@ control::DeviceStatus Engine::status() const {
     if (const TablePeer* peer = m_peers.find(status.id)) out.tunnels.push_back(tunnel_status(status, *peer, m_keys));
   out.drops = datagram_drops(m_device.statistics());
   out.cookies_sent = m_device.statistics().cookies_sent;
-  out.queue_drops["udp_send"] = m_plane.drops().send_queue;
+  out.queue_drops["udp_send"] = m_plane.drops().send_queue + m_outside.udp.stats().queue_full;
   out.offload_missing = missing_offloads(m_outside.tun.offloads(), m_outside.udp.offloads());
   out.errors["udp_refused"] = m_outside.udp.stats().send_failed;
   out.errors["udp_too_long"] = m_outside.udp.stats().truncated;

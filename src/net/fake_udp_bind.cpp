@@ -96,10 +96,28 @@ std::size_t FakeUdpBind::receive(std::span<InDatagram> datagrams) {
     in.from = packet.from;
     in.segment_size = 0;
     in.traffic_class = packet.traffic_class;
+    if (m_gathers) add_train(in, packet);
     ++filled;
   }
   if (m_queue.empty()) drain(m_near_fd);
   return filled;
+}
+
+void FakeUdpBind::add_train(InDatagram& in, const FakeUdpNetwork::Packet& first) {
+  const std::size_t each = first.payload.size();
+  bool whole = true;  // the last one has the size of the others
+  while (whole && !m_queue.empty()) {
+    const FakeUdpNetwork::Packet& next = m_queue.front();
+    const std::size_t size = next.payload.size();
+    if (next.from != first.from || next.traffic_class != first.traffic_class || size == 0 || size > each ||
+        size > in.buffer.size() - in.size)
+      return;
+    std::ranges::copy(next.payload, in.buffer.subspan(in.size).begin());
+    in.size += size;
+    in.segment_size = static_cast<std::uint16_t>(each);
+    whole = size == each;
+    m_queue.pop_front();
+  }
 }
 
 void FakeUdpBind::arrive(const FakeUdpNetwork::Packet& packet) {

@@ -46,6 +46,9 @@ class FakeUdpBind final : public UdpBind {
   // How many more datagrams send() takes before it says "full"; unlimited when not set.
   void limit_sends(std::optional<std::size_t> count);
 
+  // From now on receive() gives out as trains what waits from one sender in datagrams of one size (UDP GRO).
+  void gather() { m_gathers = true; }
+
   // The next so many that are handed to send() are refused, with all their segments.
   void refuse(std::size_t datagrams) { m_refusals = datagrams; }
 
@@ -61,17 +64,19 @@ class FakeUdpBind final : public UdpBind {
 
   UdpStats stats() const override { return m_stats; }
 
-  UdpOffloads offloads() const override { return {.segment = true, .gather = false}; }
+  UdpOffloads offloads() const override { return {.segment = true, .gather = m_gathers}; }
 
  private:
   friend class FakeUdpNetwork;
   void arrive(const FakeUdpNetwork::Packet& packet);
+  void add_train(InDatagram& in, const FakeUdpNetwork::Packet& first);
 
   FakeUdpNetwork& m_network;
   Endpoint m_local;
   std::deque<FakeUdpNetwork::Packet> m_queue;
   std::optional<std::size_t> m_send_room;
   std::size_t m_refusals = 0;
+  bool m_gathers = false;
   UdpStats m_stats;
   UniqueFd m_near;
   UniqueFd m_far;

@@ -61,6 +61,8 @@ class UdpSocket {
 
   bool can_gather() const { return m_gathers; }
 
+  void never_segment() { m_segments = false; }
+
   // Don't-Fragment is a state of the socket (IPv4 has no ancillary message for it); handshakes, the only ones to change
   // it, are rare. PROBE: set DF, and leave the path MTU to our own probing.
   Result<void> allow_fragments(bool allowed) {
@@ -229,11 +231,7 @@ class SystemUdpBind final : public UdpBind {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) break;
       // The error belongs to the first datagram of the part.
-      if (errno == EIO && part[0].count() > 1) {
-        split(*socket, part[0]);  // an interface without checksum offload
-      } else {
-        m_stats.send_failed += part[0].count();
-      }
+      refused(*socket, part[0]);
       ++done;
     }
     return done;
@@ -251,13 +249,32 @@ class SystemUdpBind final : public UdpBind {
     return ::sendmmsg(socket.fd(), m_batch.headers.data(), static_cast<unsigned>(n), 0);
   }
 
+  // By the kernel, as errno says. Of a train each datagram has its own chance: one may be too long for the path, and
+  // the others not, or some kernels take fewer at once.
+  void refused(UdpSocket& socket, const OutDatagram& datagram) {
+    const bool may_be_the_train = errno == EIO || errno == EINVAL || errno == EMSGSIZE;
+    if (datagram.count() == 1 || !may_be_the_train) {
+      m_stats.send_failed += datagram.count();
+      return;
+    }
+    if (errno == EIO) socket.never_segment();  // an interface without checksum offload
+    split(socket, datagram);
+  }
+
   // Segmentation for kernels and interfaces that have none. What does not fit into the socket is lost.
   void split(const UdpSocket& socket, const OutDatagram& datagram) {
-    for (ByteView rest = datagram.payload; !rest.empty();) {
-      const ByteView segment = rest.first(std::min<std::size_t>(datagram.segment_size, rest.size()));
-      rest = rest.subspan(segment.size());
-      const OutDatagram one{.to = datagram.to, .payload = segment, .traffic_class = datagram.traffic_class};
-      if (send_batch(socket, {&one, 1}) != 1) ++m_stats.send_failed;
+    OutDatagram rest = datagram;
+    while (!rest.payload.empty()) {
+      OutDatagram one = rest;
+      one.payload = rest.payload.first(std::min<std::size_t>(rest.segment_size, rest.payload.size()));
+      const int sent = send_batch(socket, {&one, 1});
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        m_stats.queue_full += rest.count();
+        return;
+      }
+      if (sent < 0) ++m_stats.send_failed;
+      rest.payload = rest.payload.subspan(one.payload.size());
     }
   }
 

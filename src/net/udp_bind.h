@@ -44,7 +44,8 @@ struct InDatagram {
 // Datagrams that were lost here.
 struct UdpStats {
   std::uint64_t send_failed = 0;  // refused by the kernel (no route, too large, firewall); each segment is one
-  std::uint64_t truncated = 0;    // longer than the caller's buffer, dropped
+  std::uint64_t truncated = 0;    // longer than the caller's buffer, dropped; a train counts as one
+  std::uint64_t queue_full = 0;   // the rest of a train that the kernel does not cut, when the socket was full
 };
 
 // What the kernel does for this socket; what it does not is done here, or left out.

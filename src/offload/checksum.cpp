@@ -23,8 +23,8 @@ std::uint16_t swapped(std::uint16_t sum) {
 
 }  // namespace
 
-std::uint16_t add_words(ByteView octets, std::uint16_t start) {
-  std::uint64_t sum = swapped(start);
+std::uint16_t add_words(ByteView octets) {
+  std::uint64_t sum = 0;
   while (octets.size() >= 4) {
     std::uint32_t words = 0;
     std::memcpy(&words, octets.data(), sizeof words);

@@ -7,8 +7,8 @@
 namespace quipu::offload {
 
 // Sum of the 16-bit words in one's complement, folded to 16 bits, not inverted. An odd last octet counts as a word's
-// first. `start`: the sum of what lies before, of an even number of octets.
-std::uint16_t add_words(ByteView octets, std::uint16_t start = 0);
+// first.
+std::uint16_t add_words(ByteView octets);
 
 // What stands in the checksum field of a TCP or UDP packet that is left for the device to complete: the sum of the
 // pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1), not inverted. `addresses`: source and destination as they

@@ -15,10 +15,12 @@ bool same(ByteView a, ByteView b, std::size_t at, std::size_t size) {
   return std::memcmp(a.data() + at, b.data() + at, size) == 0;
 }
 
-// Addresses and ports.
+constexpr std::size_t kPorts = 4;  // octets of both
+
+// Addresses and ports, whatever IP options lie between them.
 bool same_flow(const Transport& a, ByteView first, const Transport& b, ByteView second) {
-  return a.family == b.family && a.protocol == b.protocol && a.start == b.start &&
-         same(first.subspan(a.start), second.subspan(a.start), 0, 4) &&
+  return a.family == b.family && a.protocol == b.protocol &&
+         same(first.subspan(a.start), second.subspan(b.start), 0, kPorts) &&
          std::ranges::equal(a.addresses(first), b.addresses(second));
 }
 
@@ -44,7 +46,8 @@ bool same_tcp_fields(const Transport& transport, ByteView first, ByteView next, 
   const ByteView a = first.subspan(transport.start);
   const ByteView b = next.subspan(transport.start);
   const auto expected = static_cast<std::uint32_t>(get_u32(a, tcp::kSequence) + carried);
-  return get_u32(b, tcp::kSequence) == expected && same(a, b, tcp::kAcknowledgment, 4) && same(a, b, tcp::kWindow, 2) &&
+  return get_u32(b, tcp::kSequence) == expected && same(a, b, tcp::kAcknowledgment, 4) &&
+         same(a, b, tcp::kDataOffset, 1) && same(a, b, tcp::kWindow, 2) &&
          (a[tcp::kFlags] | tcp::kPush) == (b[tcp::kFlags] | tcp::kPush) &&
          same(a, b, tcp::kSize, transport.header_size - transport.start - tcp::kSize);
 }

@@ -23,7 +23,7 @@ class Coalescer {
   // checksum that could be, or headers that lie; nothing was added.
   bool add(MutableBytes packet, bool checksum_partial);
 
-  // All packets that were added, in order. Valid until the next add() or clear().
+  // All packets that were added, in order; asked for once. Valid until clear().
   std::span<const GatheredPacket> gather();
 
   void clear();

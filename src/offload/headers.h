@@ -35,7 +35,7 @@ namespace tcp {
 inline constexpr std::size_t kSize = 20;  // without options
 inline constexpr std::size_t kSequence = 4;
 inline constexpr std::size_t kAcknowledgment = 8;
-inline constexpr std::size_t kDataOffset = 12;  // upper four bits, in words
+inline constexpr std::size_t kDataOffset = 12;  // upper four bits, in words; then reserved bits and AE (RFC 9768)
 inline constexpr std::size_t kFlags = 13;
 inline constexpr std::size_t kWindow = 14;
 inline constexpr std::size_t kChecksum = 16;

@@ -13,10 +13,12 @@ constexpr std::uint8_t kNoOperation = 1;
 constexpr std::uint8_t kMaximumSegmentSize = 2;
 constexpr std::size_t kMaximumSegmentSizeLength = 4;
 
+// A cheap look: all other packets of a tunnel are looked at no further.
 bool may_be_syn(ByteView packet) {
-  // Nearly all packets of a tunnel are longer: neither is looked at in full.
-  constexpr std::size_t kLongestHeaders = ipv6::kSize + 60;
-  return packet.size() >= ipv4::kSize + tcp::kSize && packet.size() <= kLongestHeaders;
+  const bool v6 = !packet.empty() && packet[0] >> 4 == 6;
+  const std::size_t start = v6 ? ipv6::kSize : packet.empty() ? 0 : std::size_t{packet[0] & 15U} * 4;
+  if (start < ipv4::kSize || packet.size() < start + tcp::kSize) return false;
+  return packet[v6 ? ipv6::kNextHeader : ipv4::kProtocol] == kTcp && (packet[start + tcp::kFlags] & tcp::kSyn) != 0;
 }
 
 // Where the option's value stands among the options, when it is there.
@@ -53,7 +55,7 @@ void update_checksum(MutableBytes transport, std::size_t at, std::uint16_t befor
 void clamp_mss(MutableBytes packet, bool checksum_partial, std::size_t mtu) {
   if (!may_be_syn(packet)) return;
   const auto transport = find_transport(packet);
-  if (!transport || !transport->is_tcp() || (packet[transport->start + tcp::kFlags] & tcp::kSyn) == 0) return;
+  if (!transport) return;
   const std::size_t headers = transport->start + tcp::kSize;
   const auto option = find_mss(ByteView(packet).first(transport->header_size).subspan(headers));
   if (!option || mtu <= headers) return;

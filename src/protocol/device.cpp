@@ -67,8 +67,8 @@ Outcome<Opened> Device::open(MutableBytes datagram, const Endpoint& from, TimePo
   return m_state->peer(*owner)->open(*index, datagram, from, m_state->shared, m_state->allowed, now);
 }
 
-void Device::count_drop(PeerId id, DropReason reason) {
-  if (PeerMachine* peer = m_state->peer(id)) peer->count_drop(reason);
+void Device::discard(const Opened& opened, DropReason reason) {
+  if (PeerMachine* peer = m_state->peer(opened.peer)) peer->discard(opened.packet.size(), reason);
 }
 
 void Device::key_fetched(KeyRequestId id, KeyId key_id, Secret<32> key, TimePoint now, Actions& out) {

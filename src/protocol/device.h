@@ -121,8 +121,8 @@ class Device {
   // Errors: not_found (unknown index), authentication, already_used (replay), expired, not_permitted
   // (inner source outside AllowedIps), malformed. All are counted.
   Outcome<Opened> open(MutableBytes datagram, const Endpoint& from, TimePoint now);
-  // A packet that open() gave out was dropped after all.
-  void count_drop(PeerId peer, DropReason reason);
+  // A packet that open() gave out was dropped after all: it counts as that, and not as received.
+  void discard(const Opened& opened, DropReason reason);
   // Handshake messages and anything else that is not data.
   void receive(MutableBytes datagram, const Endpoint& from, TimePoint now, Actions& out);
 

@@ -19,7 +19,8 @@ inline std::optional<InnerAddresses> inner_addresses(ByteView packet) {
   if (packet.empty()) return std::nullopt;
   const int version = packet[0] >> 4;
   const auto told = [packet](std::size_t at) { return std::size_t{packet[at]} << 8 | packet[at + 1]; };
-  if (version == 4 && packet.size() >= kIpv4Header && told(2) == packet.size())
+  const std::size_t ipv4_header = std::size_t{packet[0] & 15U} * 4;
+  if (version == 4 && ipv4_header >= kIpv4Header && packet.size() >= ipv4_header && told(2) == packet.size())
     return InnerAddresses{IpAddress::from_octets(packet.subspan(12, 4)), IpAddress::from_octets(packet.subspan(16, 4))};
   if (version == 6 && packet.size() >= kIpv6Header && told(4) == packet.size() - kIpv6Header)
     return InnerAddresses{IpAddress::from_octets(packet.subspan(8, 16)),

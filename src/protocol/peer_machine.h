@@ -42,6 +42,8 @@ class PeerMachine {
   Outcome<Opened> open(SessionIndex index, MutableBytes datagram, const Endpoint& from, Shared& shared,
                        const AllowedIps& allowed, TimePoint now);
 
+  void discard(std::size_t size, DropReason reason);
+
   void count_drop(DropReason reason) { ++m_statistics.drops[static_cast<std::size_t>(reason)]; }
 
   // --- handshake datagrams ---

@@ -98,6 +98,12 @@ Outcome<Opened> PeerMachine::deliver(const OpenedFrame& frame, const AllowedIps&
   return Opened{m_config.id, frame.payload, frame.header.checksum_partial};
 }
 
+void PeerMachine::discard(std::size_t size, DropReason reason) {
+  --m_statistics.rx_packets;
+  m_statistics.rx_bytes -= size;
+  count_drop(reason);
+}
+
 // Whether it says where the peer is now.
 bool PeerMachine::opened_under(Epoch& epoch, bool newest, Shared& shared, TimePoint now) {
   m_last_received = now;

@@ -47,13 +47,21 @@ Result<std::size_t> FakeTun::read(std::span<const MutableBytes> buffers, std::sp
   return count;
 }
 
+bool FakeTun::understands(const PacketHints& hints) const {
+  using enum PacketHints::Segmentation;
+  if (!hints.checksum_wanted) return hints == PacketHints();
+  const bool run = (hints.segmentation == tcp4 && m_offloads.tcp4) || (hints.segmentation == tcp6 && m_offloads.tcp6) ||
+                   (hints.segmentation == udp && m_offloads.udp);
+  return m_offloads.checksum && (hints.segmentation == none || run);
+}
+
 Result<std::size_t> FakeTun::write(std::span<const GatheredPacket> packets) {
   if (m_removed) return fail(Errc::closed, m_name + ": the interface was deleted");
   std::size_t taken = 0;
   for (const GatheredPacket& packet : packets) {
-    if (m_refusals > 0) {
-      --m_refusals;
-      ++m_counters.write_refused;
+    if (m_refusals > 0 || !understands(packet.hints)) {
+      m_refusals -= m_refusals > 0 ? 1 : 0;
+      m_counters.write_refused += packet.parts.size();
       continue;
     }
     Written& written = m_written.emplace_back(Bytes{}, packet.hints);

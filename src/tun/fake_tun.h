@@ -47,6 +47,8 @@ class FakeTun final : public TunDevice {
     PacketHints hints;
   };
 
+  bool understands(const PacketHints& hints) const;
+
   std::string m_name;
   Offloads m_offloads;
   bool m_removed = false;

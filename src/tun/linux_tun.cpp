@@ -69,9 +69,8 @@ constexpr unsigned kUdpRuns = TUN_F_USO4 | TUN_F_USO6;
 Offloads ask_for_offloads(int device) {
   const auto set = [device](unsigned offloads) { return ::ioctl(device, TUNSETOFFLOAD, offloads) == 0; };
   const bool udp = set(kTcpRuns | kUdpRuns);
-  // Refused as well: nothing is left to us, and what we write is taken all the same.
-  if (!udp) (void)set(kTcpRuns);
-  return {.checksum = true, .tcp4 = true, .tcp6 = true, .udp = udp};
+  const bool tcp = udp || set(kTcpRuns);
+  return {.checksum = true, .tcp4 = tcp, .tcp6 = tcp, .udp = udp};
 }
 
 class LinuxTun final : public TunDevice {
@@ -111,7 +110,7 @@ class LinuxTun final : public TunDevice {
       else if (errno == EBADFD)
         return fail_device("writing to");
       else
-        ++m_counters.write_refused;
+        m_counters.write_refused += packet.parts.size();
     }
     return count;
   }
@@ -146,6 +145,10 @@ class LinuxTun final : public TunDevice {
   }
 
   ssize_t write_one(const GatheredPacket& packet) {
+    if (!m_offloads.checksum && packet.hints != PacketHints()) {
+      errno = EINVAL;
+      return -1;
+    }
     VirtioHeader header = to_virtio(packet.hints);
     m_parts.clear();
     if (m_offloads.checksum) m_parts.push_back({header.data(), header.size()});

@@ -32,7 +32,7 @@ struct ReadPacket {
 
 struct TunCounters {
   std::uint64_t read_cut = 0;       // packets that did not fit the buffer and were dropped
-  std::uint64_t write_refused = 0;  // packets that the kernel would not take (interface down, not IP)
+  std::uint64_t write_refused = 0;  // packets that the kernel would not take (interface down, not IP), each of a run
 };
 
 // Non-blocking; one thread at a time. Errc::closed from read and write means that the interface was deleted under us,

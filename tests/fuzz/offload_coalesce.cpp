@@ -16,8 +16,30 @@ void require(bool condition) {
   if (!condition) std::abort();
 }
 
-// What came and goes, by flow: 0 for what is of none.
-using Packets = std::map<std::size_t, std::vector<Bytes>>;
+// What came and goes, by flow: addresses, protocol and ports; nothing for what is of none.
+using Packets = std::map<Bytes, std::vector<Bytes>>;
+
+Bytes flow_of(ByteView packet) {
+  const auto transport = offload::find_transport(packet);
+  if (!transport) return {};
+  const ByteView addresses = transport->addresses(packet);
+  const ByteView ports = packet.subspan(transport->start, 4);
+  Bytes out(addresses.begin(), addresses.end());
+  out.push_back(transport->protocol);
+  out.insert(out.end(), ports.begin(), ports.end());
+  return out;
+}
+
+// Without the identification where it means nothing (RFC 6864), and with the checksums that it should have.
+Bytes normal(Bytes packet, bool partial) {
+  const auto transport = offload::find_transport(packet);
+  if (!transport) return packet;
+  if (transport->family == IpFamily::v4) {
+    if ((packet[6] & 0x40) != 0) packet[4] = packet[5] = 0;
+    packet[10] = packet[11] = 0;
+  }
+  return partial ? test::with_whole_checksum(std::move(packet)) : packet;
+}
 
 class Batch {
  public:
@@ -34,21 +56,24 @@ class Batch {
     packet.may_fragment = true;  // so that no identification is lost
     packet.sequence = m_sequence[kind & 0xc3U];
     packet.identification = m_identification[kind & 0xc3U]++;
+    packet.hops = (kind & 32U) != 0 ? input.u8() : std::uint8_t{64};
     if ((kind & 4U) != 0) packet.flags = input.u8();
     if ((kind & 8U) != 0) packet.sequence += input.u8();
     packet.payload = Bytes((kind & 16U) != 0 ? input.u8() : 100, kind);
     m_sequence[kind & 0xc3U] = static_cast<std::uint32_t>(packet.sequence + packet.payload.size());
     require(add(packet.bytes(true), true));
-    const Bytes whole = packet.bytes(false);
-    m_came[flow_of(whole)].push_back(whole);
+    const Bytes bytes = packet.bytes(true);
+    m_came[flow_of(bytes)].push_back(normal(bytes, true));
   }
 
   void add_anything(ByteReader& input) {
     const ByteView octets = input.prefixed8();
     const bool partial = input.u8() % 2 == 1;
-    if (flow_of(octets) != 0) return;
-    const auto transport = offload::find_transport(octets);
-    require(add(Bytes(octets.begin(), octets.end()), partial) == (transport.has_value() || !partial));
+    Bytes packet(octets.begin(), octets.end());
+    // Whoever says that a checksum is partial has made it so.
+    if (const auto transport = offload::find_transport(packet); transport && partial)
+      offload::finish_headers(MutableBytes(packet).first(transport->header_size), *transport, packet.size());
+    if (add(packet, partial)) m_came[flow_of(packet)].push_back(normal(std::move(packet), partial));
   }
 
   void check() {
@@ -63,8 +88,8 @@ class Batch {
       for (std::size_t i = 0; i < cutter->segments(); ++i) {
         Bytes segment(cutter->size(i));
         cutter->write(i, segment);
-        if (cutter->checksum_partial()) segment = test::with_whole_checksum(std::move(segment));
-        if (const std::size_t flow = flow_of(segment); flow != 0) went[flow].push_back(std::move(segment));
+        const bool partial = cutter->checksum_partial();
+        went[flow_of(segment)].push_back(normal(std::move(segment), partial));
       }
     }
     require(went == m_came);
@@ -74,15 +99,6 @@ class Batch {
   bool add(Bytes packet, bool partial) {
     m_packets.push_back(std::make_unique<Bytes>(std::move(packet)));
     return m_coalescer.add(*m_packets.back(), partial);
-  }
-
-  // Of ours, by its ports.
-  static std::size_t flow_of(ByteView packet) {
-    const auto transport = offload::find_transport(packet);
-    if (!transport) return 0;
-    const std::size_t flow = ByteReader(packet.subspan(transport->start)).u16() - 40'000U;
-    if (flow >= 4) return 0;
-    return 1 + flow * 4 + (transport->is_tcp() ? 2 : 0) + (transport->family == IpFamily::v6 ? 1 : 0);
   }
 
   offload::Coalescer m_coalescer;

@@ -105,7 +105,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         session.forge(which, at, change, script.u8());
         break;
       }
-      case 3: session.inject(script.prefixed8()); break;
+      default: session.inject(script.prefixed8()); break;
     }
   }
   return 0;

@@ -46,7 +46,7 @@ Bytes pseudo_header(const Bytes& packet) {
 Bytes with_ip_checksum(Bytes packet) {
   if (is_v6(packet)) return packet;
   set_u16(packet, 10, 0);
-  set_u16(packet, 10, static_cast<std::uint16_t>(~slow_sum(ByteView(packet).first(20))));
+  set_u16(packet, 10, static_cast<std::uint16_t>(~slow_sum(ByteView(packet).first(transport_at(packet)))));
   return packet;
 }
 
@@ -74,30 +74,31 @@ Bytes FlowPacket::bytes(bool checksum_partial) const {
   const std::size_t transport_size = header_size() - ip_size() + payload.size();
   Bytes out;
   if (v6) {
-    add(out, 0x6000'0000U | std::size_t{traffic_class} << 20 | flow, 4);
+    add(out, 0x6000'0000U | std::size_t{traffic_class} << 20 | flow_label, 4);
     add(out, transport_size, 2);
-    add(out, (tcp ? 6U : 17U) << 8 | 64U, 2);
+    add(out, (tcp ? 6U : 17U) << 8 | hops, 2);
     for (const std::size_t end : {1U, 2U}) {
       add(out, 0xfd70'0000'0000'0000, 8);
       add(out, std::size_t{flow} << 8 | end, 8);
     }
   } else {
-    add(out, 0x4500U | traffic_class, 2);
+    add(out, (0x40U | ip_size() / 4) << 8 | traffic_class, 2);
     add(out, ip_size() + transport_size, 2);
     add(out, identification, 2);
     add(out, may_fragment ? 0 : 0x4000, 2);
-    add(out, 64U << 8 | (tcp ? 6U : 17U), 2);
+    add(out, std::size_t{hops} << 8 | (tcp ? 6U : 17U), 2);
     add(out, 0, 2);
     for (const std::size_t end : {1U, 2U})
       add(out, 10U << 24 | std::size_t{flow} << 8 | end, 4);
+    out.insert(out.end(), ip_options.begin(), ip_options.end());
   }
   add(out, 40'000U + flow, 2);
   add(out, 5201, 2);
   if (tcp) {
     add(out, sequence, 4);
-    add(out, 7777, 4);
-    add(out, (5 + tcp_options.size() / 4) << 12 | flags, 2);
-    add(out, 501, 2);
+    add(out, acknowledgment, 4);
+    add(out, (5 + tcp_options.size() / 4) << 12 | std::size_t{reserved} << 8 | flags, 2);
+    add(out, window, 2);
     add(out, 0, 4);
     out.insert(out.end(), tcp_options.begin(), tcp_options.end());
   } else {

@@ -16,12 +16,18 @@ struct FlowPacket {
   std::uint16_t identification = 0;
   bool may_fragment = false;
   std::uint8_t traffic_class = 0;
+  std::uint8_t hops = 64;        // TTL, hop limit
+  std::uint32_t flow_label = 0;  // IPv6
+  Bytes ip_options{};            // IPv4, in whole words
+  std::uint32_t acknowledgment = 7777;
+  std::uint8_t reserved = 0;  // TCP: the four bits behind the data offset
+  std::uint16_t window = 501;
   std::uint32_t sequence = 0;
   std::uint8_t flags = 0x10;  // ACK
   Bytes tcp_options{};        // in whole words
   Bytes payload{};
 
-  std::size_t ip_size() const { return v6 ? 40 : 20; }
+  std::size_t ip_size() const { return v6 ? 40 : 20 + ip_options.size(); }
 
   std::size_t header_size() const { return ip_size() + (tcp ? 20 + tcp_options.size() : 8); }
 

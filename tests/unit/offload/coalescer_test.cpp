@@ -149,6 +149,11 @@ TEST(Coalescer, WhatDiffersInMoreThanItsPlaceStandsAlone) {
            [](FlowPacket& packet) { packet.flags |= 0x01; },
            [](FlowPacket& packet) { packet.flags |= 0x40; },
            [](FlowPacket& packet) { packet.traffic_class = 3; },
+           [](FlowPacket& packet) { packet.hops = 63; },
+           [](FlowPacket& packet) { packet.ip_options = Bytes(4, 1); },
+           [](FlowPacket& packet) { packet.acknowledgment = 7778; },
+           [](FlowPacket& packet) { packet.reserved = 1; },
+           [](FlowPacket& packet) { packet.window = 502; },
            [](FlowPacket& packet) { packet.tcp_options = Bytes(4, 1); },
            [](FlowPacket& packet) { packet.payload.clear(); },
            [](FlowPacket& packet) { packet.may_fragment = true; },
@@ -162,6 +167,46 @@ TEST(Coalescer, WhatDiffersInMoreThanItsPlaceStandsAlone) {
     batch.add(other);
     EXPECT_THAT(batch.gather(), testing::SizeIs(2));
   }
+}
+
+TEST(Coalescer, AnotherFlowLabelOrHopLimitOfIpv6StandsAlone) {
+  using Change = void (*)(FlowPacket&);
+  for (const Change change : std::initializer_list<Change>{[](FlowPacket& packet) { packet.flow_label = 1; },
+                                                           [](FlowPacket& packet) { packet.hops = 63; },
+                                                           [](FlowPacket& packet) { packet.traffic_class = 1; }}) {
+    Flow flow({.v6 = true, .tcp = false});
+    Batch batch;
+    batch.add(flow.next(100));
+    FlowPacket other = flow.next(100);
+    change(other);
+    batch.add(other);
+    EXPECT_THAT(batch.gather(), testing::SizeIs(2));
+  }
+}
+
+TEST(Coalescer, MakesARunOfPacketsWithTheSameIpOptions) {
+  Flow flow({.ip_options = Bytes(8, 1)});
+  Batch batch;
+  batch.add(flow.next(100));
+  batch.add(flow.next(100));
+  EXPECT_THAT(batch.segments(), ElementsAre(2));
+}
+
+// IP options make no other flow: what comes behind a packet that has some does not overtake it.
+TEST(Coalescer, KeepsTheOrderOfAFlowWhateverIpOptionsThereAre) {
+  Flow flow({.tcp = false});
+  Batch batch;
+  std::vector<Bytes> sent;
+  for (int i = 0; i < 3; ++i) {
+    FlowPacket packet = flow.next(100);
+    if (i == 1) packet.ip_options = Bytes(4, 1);
+    batch.add(packet);
+    sent.push_back(packet.bytes(true));
+  }
+  const auto out = batch.gather();
+  ASSERT_EQ(out.size(), 3U);
+  for (std::size_t i = 0; i < out.size(); ++i)
+    EXPECT_EQ(out[i].bytes, sent[i]);
 }
 
 // RFC 6864: the identification matters where the packet may be fragmented.

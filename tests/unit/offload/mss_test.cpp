@@ -31,6 +31,16 @@ TEST(Mss, IsLoweredToWhatFits) {
       }
 }
 
+// RFC 7413: TCP Fast Open.
+TEST(Mss, OfASynWithDataIsLoweredToo) {
+  test::FlowPacket with_data = syn(false, mss_option(1460));
+  with_data.payload = Bytes(101, 7);
+  Bytes packet = with_data.bytes(false);
+  clamp_mss(packet, false, 1400);
+  with_data.tcp_options = mss_option(1360);
+  EXPECT_EQ(packet, with_data.bytes(false));
+}
+
 TEST(Mss, ThatFitsIsLeftAlone) {
   for (const std::uint16_t value : std::to_array<std::uint16_t>({1, 536, 1360})) {
     Bytes packet = syn(false, mss_option(value)).bytes(false);

@@ -216,14 +216,6 @@ TEST_F(DeviceTest, OnlyPeersWithSomethingToDoHaveADeadline) {
   EXPECT_FALSE(device.next_deadline().has_value());
 }
 
-TEST_F(DeviceTest, WhatWasOpenedInVainIsCounted) {
-  ASSERT_TRUE(device.add_peer(peer(1, "10.0.0.1/32"), kNow));
-  device.count_drop(PeerId(1), DropReason::malformed);
-  device.count_drop(PeerId(2), DropReason::malformed);
-  const DropCounts drops = device.status(kNow).at(0).statistics.drops;
-  EXPECT_EQ(drops[static_cast<std::size_t>(DropReason::malformed)], 1U);
-}
-
 TEST_F(DeviceTest, WhatAHostSaysToItsOwnLinkIsNoMissingRoute) {
   Bytes out(200);
   const auto expect_no_route = [&](const char* to) {
