@@ -9,7 +9,8 @@
 namespace quipu::daemon {
 Result<std::unique_ptr<Engine>> Engine::create(const Outside& outside, Settings settings, FailureHandler on_failure) {
   protocol::DeviceConfig config{.private_key = settings.private_key.clone(),
-                                .stamps_end = protocol::Stamp(outside.stamps.end())};
+                                .stamps_end = protocol::Stamp(outside.stamps.end()),
+                                .mtu = settings.config.device.mtu};
   QUIPU_TRY_ASSIGN(auto device, protocol::Device::create(std::move(config), outside.rng));
   std::unique_ptr<Engine> engine(new Engine(outside, std::move(device), settings, std::move(on_failure)));
   QUIPU_TRY(engine->reconfigure(std::move(settings)));

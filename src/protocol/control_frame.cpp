@@ -4,7 +4,14 @@
 namespace quipu::protocol {
 namespace {
 
-enum class ControlType : std::uint8_t { next_keys = 1, rekey_wish = 2, key_runway = 3, keys_lack = 4 };
+enum class ControlType : std::uint8_t {
+  next_keys = 1,
+  rekey_wish = 2,
+  key_runway = 3,
+  keys_lack = 4,
+  mtu_probe = 5,
+  mtu_answer = 6
+};
 
 void write(ByteWriter& writer, const NextKeys& frame) {
   writer.u8(static_cast<std::uint8_t>(ControlType::next_keys)).u8(static_cast<std::uint8_t>(frame.keys.size()));
@@ -22,6 +29,19 @@ void write(ByteWriter& writer, const KeyRunway& frame) {
 
 void write(ByteWriter& writer, const KeysLack&) {
   writer.u8(static_cast<std::uint8_t>(ControlType::keys_lack));
+}
+
+void write(ByteWriter& writer, const MtuProbe& frame) {
+  writer.u8(static_cast<std::uint8_t>(ControlType::mtu_probe)).u32(frame.id).zeros(frame.size - MtuProbe::kLeast);
+}
+
+void write(ByteWriter& writer, const MtuAnswer& frame) {
+  writer.u8(static_cast<std::uint8_t>(ControlType::mtu_answer)).u32(frame.id);
+}
+
+std::size_t most_octets(const ControlFrame& frame) {
+  const auto* probe = std::get_if<MtuProbe>(&frame);
+  return probe == nullptr ? kMaxControlFrameSize : probe->size;
 }
 
 Outcome<ControlFrame> parse_next_keys(ByteReader& reader) {
@@ -45,7 +65,7 @@ Outcome<ControlFrame> parse_next_keys(ByteReader& reader) {
 }  // namespace
 
 Bytes write_control_frame(const ControlFrame& frame) {
-  Bytes out(kMaxControlFrameSize);
+  Bytes out(most_octets(frame));
   ByteWriter writer(out);
   std::visit([&](const auto& f) { write(writer, f); }, frame);
   QUIPU_ASSERT(writer.ok());
@@ -70,6 +90,16 @@ Outcome<ControlFrame> parse_control_frame(ByteView payload) {
     case ControlType::keys_lack:
       if (!reader.finished()) return std::unexpected(Errc::malformed);
       return KeysLack{};
+    case ControlType::mtu_probe: {
+      const MtuProbe frame{reader.u32(), payload.size()};
+      if (!reader.ok()) return std::unexpected(Errc::malformed);
+      return frame;
+    }
+    case ControlType::mtu_answer: {
+      const MtuAnswer frame{reader.u32()};
+      if (!reader.finished()) return std::unexpected(Errc::malformed);
+      return frame;
+    }
   }
   return std::unexpected(Errc::unsupported);
 }
@@ -81,6 +111,10 @@ void ControlInbox::put(ControlFrame frame, SessionIndex under) {
     runway = *seconds;
   else if (std::holds_alternative<KeysLack>(frame))
     lack = under;
+  else if (const auto* probe = std::get_if<MtuProbe>(&frame))
+    mtu_probe = *probe;
+  else if (const auto* answer = std::get_if<MtuAnswer>(&frame))
+    mtu_answer = *answer;
   else
     wish = RekeyWish{};
 }

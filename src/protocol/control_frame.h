@@ -27,7 +27,20 @@ struct KeyRunway {
 // The sender gave up a handshake, for its KMSs give it no keys.
 struct KeysLack {};
 
-using ControlFrame = std::variant<NextKeys, RekeyWish, KeyRunway, KeysLack>;
+// Does an IP packet of `size` octets, kLeast or more, get through? The frame is as long.
+struct MtuProbe {
+  std::uint32_t id = 0;
+  std::size_t size = kLeast;
+
+  static constexpr std::size_t kLeast = 5;
+};
+
+// It did.
+struct MtuAnswer {
+  std::uint32_t id = 0;
+};
+
+using ControlFrame = std::variant<NextKeys, RekeyWish, KeyRunway, KeysLack, MtuProbe, MtuAnswer>;
 
 // What opened packets leave for the end of the turn: the newest frame of each kind, so that none pushes out one of
 // another kind.
@@ -36,12 +49,15 @@ struct ControlInbox {
   std::optional<RekeyWish> wish;
   std::optional<KeyRunway> runway;
   std::optional<SessionIndex> lack;  // of the keypair that it came under
+  std::optional<MtuProbe> mtu_probe;
+  std::optional<MtuAnswer> mtu_answer;
 
-  bool empty() const { return !next_keys && !wish && !runway && !lack; }
+  bool empty() const { return !next_keys && !wish && !runway && !lack && !mtu_probe && !mtu_answer; }
 
   void put(ControlFrame frame, SessionIndex under);
 };
 
+// Of all but MtuProbe.
 inline constexpr std::size_t kMaxControlFrameSize = 2 + kMaxSources * (3 + kMaxKeyIdSize);
 
 Bytes write_control_frame(const ControlFrame& frame);

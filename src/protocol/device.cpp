@@ -26,7 +26,7 @@ Result<Device> Device::create(DeviceConfig config, crypto::Rng& rng) {
                 0,
                 {},
                 0};
-  return Device(std::make_unique<State>(std::move(shared)));
+  return Device(std::make_unique<State>(std::move(shared), config.mtu));
 }
 
 const crypto::X25519PublicKey& Device::public_key() const {
@@ -46,6 +46,10 @@ Outcome<Route> Device::route(ByteView packet) {
     return std::unexpected(Errc::not_found);
   }
   return Route(m_state->peers.find(*owner));
+}
+
+std::size_t Device::packet_limit(const Route& route) const {
+  return route.m_peer->machine.packet_limit();
 }
 
 Outcome<Sealed> Device::seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now) {

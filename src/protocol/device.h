@@ -49,6 +49,7 @@ struct DeviceConfig {
   // `end` of the last ReserveStamps that became durable; 0 at the very first start.
   Stamp stamps_end;
   KeyLimits key_limits{};
+  std::size_t mtu = 1400;  // octets of the largest packet that tunnels are to carry; narrower paths lower it
 };
 
 class PeerEntry;
@@ -74,6 +75,7 @@ struct Opened {
   // Inside the datagram's own buffer. Empty when it was a keepalive or a control frame.
   MutableBytes packet;
   bool checksum_partial = false;  // FrameHeader
+  std::size_t limit = 0;          // octets: Device::packet_limit() of the way back
 };
 
 // seal() adds at most this much to a packet.
@@ -112,10 +114,12 @@ class Device {
   // Where an IP packet goes, by its destination. Errors: not_found (no peer has it; counted), malformed (not an IP
   // packet, or its header tells another length).
   Outcome<Route> route(ByteView packet);
+  // Octets of the largest packet that gets through the path there, as far as is known.
+  std::size_t packet_limit(const Route& route) const;
   // `out`: at least kMaxOverhead octets more than the packet. The packet may stand where it goes, kPacketOffset octets
   // into `out`, and is then not copied; otherwise it does not overlap. Errors: unavailable (no session: the packet was
-  // copied and waits; when too many wait, the oldest is dropped), policy (blocked: dropped), limit_reached. All are
-  // counted.
+  // copied and waits; when too many wait, the oldest is dropped), policy (blocked: dropped), too_large (above
+  // packet_limit(): `out` is as it was), limit_reached. All are counted.
   Outcome<Sealed> seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now);
   // Opens in place. The newest packet of a peer moves its endpoint to `from`, except into a prefix that some peer owns.
   // Errors: not_found (unknown index), authentication, already_used (replay), expired, not_permitted

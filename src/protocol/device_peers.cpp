@@ -52,7 +52,7 @@ Result<void> Device::add_peer(PeerConfig config, TimePoint now) {
   if (auto checked = check_peer(config); !checked) return fail_at(where, checked.error());
   if (auto claimed = claim(state.allowed, config, {}); !claimed) return fail_at(where, claimed.error());
   state.ids_by_key.emplace(config.public_key, config.id);
-  state.peers.add(std::move(config), state.shared.own.public_key);
+  state.peers.add(std::move(config), state.shared.own.public_key, state.mtu);
   return {};
 }
 

@@ -12,7 +12,8 @@
 namespace quipu::protocol {
 
 struct Device::State {
-  explicit State(Shared common) : shared(std::move(common)), cookies(shared.own.public_key) {}
+  State(Shared common, std::size_t wanted_mtu)
+      : shared(std::move(common)), mtu(wanted_mtu), cookies(shared.own.public_key) {}
 
   // Null when there is none. It is taken for changed by whoever looks for it.
   PeerMachine* peer(PeerId id) {
@@ -54,6 +55,7 @@ struct Device::State {
   void receive_initiation(ByteView message, const Endpoint& from, const Context& context);
 
   Shared shared;
+  std::size_t mtu;  // as in DeviceConfig
   PeerSet peers;
   std::map<crypto::X25519PublicKey, PeerId> ids_by_key;
   AllowedIps allowed;

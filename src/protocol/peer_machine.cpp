@@ -5,13 +5,14 @@
 
 namespace quipu::protocol {
 
-PeerMachine::PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own)
+PeerMachine::PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own, std::size_t mtu)
     : m_config(std::move(config)),
       m_regular(own < m_config.public_key),
       m_canonical_policy(m_config.policy.canonical(own, m_config.public_key)),
       m_wire_policy(policy_on_wire(m_canonical_policy)),
       m_endpoint(m_config.endpoint),
       m_cookies(m_config.public_key),
+      m_path(mtu),
       m_initiation_rate(kRateInterval, kRateBurst),
       m_announcement_rate(kRateInterval, kRateBurst),
       m_pace(kRateInterval, kPaceBurst),
@@ -249,6 +250,7 @@ void PeerMachine::advance(const Context& context) {
   if (const auto due = attempt_due(); due && *due <= context.now) begin_attempt(context);
   forget_stretch(context);
   flush_queue(context);
+  progress_path(context);
   keep_alive(context);
 }
 
@@ -272,6 +274,7 @@ std::optional<TimePoint> PeerMachine::next_deadline(TimePoint now) const {
   consider(attempt_due());
   consider(stretch_ends());
   consider(keepalive_due());
+  consider(path_due(now));
   return next;
 }
 
@@ -306,6 +309,7 @@ PeerStatus PeerMachine::status(TimePoint now) const {
   out.rtt = m_rtt;
   out.key_runway_s = key_runway();
   out.peer_key_runway_s = m_peer_runway;
+  out.path_mtu = m_path.limit();
   out.queued_packets = m_queue.size();
   out.keys_held = keys_held();
   out.statistics = m_statistics;

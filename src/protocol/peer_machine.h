@@ -12,6 +12,7 @@
 #include "protocol/epochs.h"
 #include "protocol/key_supply.h"
 #include "protocol/packet_queue.h"
+#include "protocol/path_mtu.h"
 #include "protocol/policy_terms.h"
 #include "protocol/rate.h"
 
@@ -19,11 +20,12 @@ namespace quipu::protocol {
 
 // Everything between us and one peer. Composes the parts, each of which has one job: Attempt (our message 1),
 // AnswerKeeper (the peer's), Epochs (keypair slots), KeySupply (QKD keys outside of a handshake). The rules that join
-// them are in peer_initiate.cpp, peer_respond.cpp, peer_keys.cpp and peer_session.cpp. docs/protocol.md, "State
-// machine".
+// them are in peer_initiate.cpp, peer_respond.cpp, peer_keys.cpp, peer_session.cpp and peer_path.cpp. docs/protocol.md,
+// "State machine".
 class PeerMachine {
  public:
-  PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own);
+  // `mtu`: as in DeviceConfig.
+  PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own, std::size_t mtu);
 
   const PeerConfig& config() const { return m_config; }
 
@@ -36,6 +38,9 @@ class PeerMachine {
   void leave_protected_endpoint(const AllowedIps& allowed);
 
   const PreSharedKey& psk() const { return m_config.psk; }
+
+  // The largest packet that gets through the path to it, in octets, as far as is known.
+  std::size_t packet_limit() const { return m_path.limit(); }
 
   // --- data path: no action, no allocation but for a packet that has to wait ---
   Outcome<Sealed> seal(const InnerPacket& packet, MutableBytes out, TimePoint now);
@@ -182,10 +187,17 @@ class PeerMachine {
   void session_ended(bool in_use, const Context& context);
   void session_began(const Epoch& epoch, const Context& context);
   bool send_frame(FrameHeader header, ByteView payload, const Context& context);
+  bool transmit(FrameHeader header, ByteView payload, const Context& context);
   void flush_queue(const Context& context);
   void drop_queue(DropReason reason);
   void keep_alive(const Context& context);
   std::optional<TimePoint> keepalive_due() const;
+
+  // peer_path.cpp
+  bool path_matters(TimePoint now) const;
+  std::optional<TimePoint> path_due(TimePoint now) const;
+  void progress_path(const Context& context);
+  void answer_probe(const MtuProbe& probe, const Context& context);
 
   PeerConfig m_config;
   bool m_regular;  // we are the regular initiator
@@ -204,6 +216,8 @@ class PeerMachine {
   std::optional<KeyFetch> m_named_ahead;  // keys that the peer announced
   PacketQueue m_queue;
   StampGuard m_peer_stamps;
+  PathMtu m_path;
+  std::optional<Endpoint> m_path_to;  // where it leads; none: to be probed anew
 
   // Retries of our attempts.
   TimePoint m_not_before{};
@@ -238,6 +252,7 @@ class PeerMachine {
   TokenBucket m_pace;  // all messages 1 of our own count, so that of those on request the peer refuses none as too many
   TokenBucket m_openings{kSenderInterval, kSenderBurst};
   TokenBucket m_stale_rejects{kStaleRejectInterval, 1};
+  TokenBucket m_probe_answers{kPathAnswerInterval, kPathAnswerBurst};
   TokenBucket m_jump_reports{std::chrono::seconds(10), 1};
   TimePoint m_requests_until{};  // requests of a shelved answer are out until then
 

@@ -23,6 +23,10 @@ DropReason drop_reason(Errc error) {
 
 Outcome<Sealed> PeerMachine::seal(const InnerPacket& packet, MutableBytes out, TimePoint now) {
   if (!session_up(now) || !m_endpoint) return queue(packet, now);
+  if (packet.octets.size() > m_path.limit()) {
+    count_drop(DropReason::too_big);
+    return std::unexpected(Errc::too_large);
+  }
   Epoch& current = *m_epochs.current();
   const auto size = current.keypair.seal(kFirstLane, {FrameKind::ip, packet.checksum_partial}, packet.octets, out);
   if (!size) {
@@ -79,7 +83,7 @@ Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, con
   }
   if (opened_under(*epoch, frame->newest, shared, now)) follow(from, allowed);
   if (kind == FrameKind::control) handle_control_frame(frame->payload, index);
-  if (kind != FrameKind::ip) return Opened{m_config.id, {}, false};
+  if (kind != FrameKind::ip) return Opened{m_config.id, {}, false, m_path.limit()};
   return deliver(*frame, allowed);
 }
 
@@ -95,7 +99,7 @@ Outcome<Opened> PeerMachine::deliver(const OpenedFrame& frame, const AllowedIps&
   }
   ++m_statistics.rx_packets;
   m_statistics.rx_bytes += frame.payload.size();
-  return Opened{m_config.id, frame.payload, frame.header.checksum_partial};
+  return Opened{m_config.id, frame.payload, frame.header.checksum_partial, m_path.limit()};
 }
 
 void PeerMachine::discard(std::size_t size, DropReason reason) {
@@ -173,6 +177,7 @@ void PeerMachine::handle_cookie_reply(ByteView message, TimePoint now) {
 void PeerMachine::session_began(const Epoch& epoch, const Context& context) {
   m_session_began = false;
   const bool first = m_without_session.has_value();
+  if (first) m_path_to.reset();
   m_without_session.reset();
   m_attempt_failed = m_unanswered = false;
   m_traffic_waits.reset();
@@ -215,6 +220,10 @@ void PeerMachine::session_ended(bool in_use, const Context& context) {
 
 bool PeerMachine::send_frame(FrameHeader header, ByteView payload, const Context& context) {
   note_sent(context.now);
+  return transmit(header, payload, context);
+}
+
+bool PeerMachine::transmit(FrameHeader header, ByteView payload, const Context& context) {
   if (!session_up(context.now) || !m_endpoint) return false;
   Bytes datagram(payload.size() + kDataOverhead);
   const auto size = m_epochs.current()->keypair.seal(kFirstLane, header, payload, datagram);
@@ -227,7 +236,9 @@ bool PeerMachine::send_frame(FrameHeader header, ByteView payload, const Context
 void PeerMachine::flush_queue(const Context& context) {
   if (m_queue.empty() || !session_up(context.now) || !m_endpoint) return;
   for (const PacketQueue::Waiting& packet : m_queue.take_all()) {
-    if (send_frame({FrameKind::ip, packet.checksum_partial}, packet.octets, context))
+    if (packet.octets.size() > m_path.limit())
+      count_drop(DropReason::too_big);
+    else if (send_frame({FrameKind::ip, packet.checksum_partial}, packet.octets, context))
       note_sent_data(*m_epochs.current(), packet.octets.size(), context.now);
     else
       count_drop(DropReason::key_limit);

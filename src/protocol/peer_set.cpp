@@ -3,9 +3,9 @@
 
 namespace quipu::protocol {
 
-void PeerSet::add(PeerConfig config, const crypto::X25519PublicKey& own) {
+void PeerSet::add(PeerConfig config, const crypto::X25519PublicKey& own, std::size_t mtu) {
   const PeerId id = config.id;
-  const auto [added, is_new] = m_entries.try_emplace(id, std::move(config), own);
+  const auto [added, is_new] = m_entries.try_emplace(id, std::move(config), own, mtu);
   QUIPU_ASSERT(is_new);
   touch(added->second);
 }

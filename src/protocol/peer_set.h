@@ -11,7 +11,8 @@ namespace quipu::protocol {
 // One peer with what PeerSet knows of it.
 class PeerEntry {
  public:
-  PeerEntry(PeerConfig config, const crypto::X25519PublicKey& own) : machine(std::move(config), own) {}
+  PeerEntry(PeerConfig config, const crypto::X25519PublicKey& own, std::size_t mtu)
+      : machine(std::move(config), own, mtu) {}
 
   PeerMachine machine;
 
@@ -26,7 +27,7 @@ class PeerEntry {
 class PeerSet {
  public:
   // There is none with this id. It is touched.
-  void add(PeerConfig config, const crypto::X25519PublicKey& own);
+  void add(PeerConfig config, const crypto::X25519PublicKey& own, std::size_t mtu);
   // Ends all pointers to it.
   void remove(PeerId id);
 

@@ -17,6 +17,7 @@ std::string_view to_string(DropReason reason) {
     case DropReason::source_not_allowed: return "source_not_allowed";
     case DropReason::malformed: return "malformed";
     case DropReason::congestion: return "congestion";
+    case DropReason::too_big: return "too_big";
     case DropReason::count_: break;
   }
   return "unknown";

@@ -27,6 +27,7 @@ enum class DropReason : std::uint8_t {
   source_not_allowed,  // inner source outside the peer's AllowedIps
   malformed,           // opened, and then did not parse
   congestion,          // a router marked its datagram, and the packet cannot say so (RFC 6040)
+  too_big,             // larger than what gets through the path
   count_,
 };
 inline constexpr std::size_t kDropReasons = static_cast<std::size_t>(DropReason::count_);
@@ -102,6 +103,7 @@ struct PeerStatus {
   Duration rtt{};                                  // zero while not measured
   std::optional<std::uint32_t> key_runway_s;       // ours
   std::optional<std::uint32_t> peer_key_runway_s;  // as told by the peer
+  std::size_t path_mtu = 0;                        // octets of the largest packet that gets through, as far as is known
   std::size_t queued_packets = 0;
   std::size_t keys_held = 0;  // QKD keys that wait for a handshake: delivered = used + burnt + held
   PeerStatistics statistics;

@@ -63,6 +63,14 @@ inline constexpr Duration kKeepalive = 2s;
 inline constexpr int kRttsInInterval = 4;  // effective N >= 4 RTT + KMS p99, up to 2/3 of max_key_age and
 inline constexpr int kRttsBeforeEnd = 3;   // 3 RTT before its end
 
+// Path MTU (RFC 8899 section 5.1).
+inline constexpr int kPathProbes = 3;              // MAX_PROBES: copies of one probe
+inline constexpr Duration kPathProbeWait = 250ms;  // PROBE_TIMER: between them; or 2 RTT if longer
+inline constexpr Duration kPathConfirm = 30s;      // CONFIRMATION_TIMER: between probes of what is known
+inline constexpr Duration kPathRaise = 600s;       // PMTU_RAISE_TIMER: between searches for more
+inline constexpr Duration kPathAnswerInterval = 100ms;
+inline constexpr int kPathAnswerBurst = 16;  // a search whose probes are all answered
+
 // Stamps.
 inline constexpr std::uint64_t kStampRange = 65536;
 inline constexpr std::uint64_t kMaxStampJump = std::uint64_t{1} << 40;

@@ -11,13 +11,12 @@ using namespace protocol;
 
 namespace {
 
-constexpr std::size_t kPacketSize = 60;
-
 // An IPv4 packet from 10.0.FROM.1 to the other end that carries its number.
-std::array<std::uint8_t, kPacketSize> numbered_packet(int from, std::uint64_t number) {
-  std::array<std::uint8_t, kPacketSize> packet{};
+Bytes numbered_packet(int from, std::uint64_t number, std::size_t size) {
+  Bytes packet(size);
   packet[0] = 0x45;
-  packet[3] = kPacketSize;
+  packet[2] = static_cast<std::uint8_t>(size >> 8);
+  packet[3] = static_cast<std::uint8_t>(size);
   const std::uint8_t source[] = {10, 0, static_cast<std::uint8_t>(from), 1};
   const std::uint8_t destination[] = {10, 0, static_cast<std::uint8_t>(1 - from), 1};
   std::copy(std::begin(source), std::end(source), packet.begin() + 12);
@@ -86,10 +85,10 @@ void Node::with_device(const std::function<void(Device&, Actions&)>& what) {
   turn();
 }
 
-std::uint64_t Node::send() {
+std::uint64_t Node::send(std::size_t size) {
   const std::uint64_t number = sent.size() + 1;
   sent.insert(number);
-  const auto packet = numbered_packet(m_number, number);
+  const auto packet = numbered_packet(m_number, number, size);
   Bytes out(packet.size() + kMaxOverhead);
   const auto route = m_device->route(packet);
   EXPECT_TRUE(route);

@@ -79,8 +79,8 @@ class Node {
   // Calls the Device and carries out what it asks for.
   void with_device(const std::function<void(protocol::Device&, Actions&)>& what);
 
-  // Sends one numbered packet through the tunnel; returns its number.
-  std::uint64_t send();
+  // Sends one numbered packet of so many octets through the tunnel; returns its number.
+  std::uint64_t send(std::size_t size = 60);
   void receive(Bytes datagram, const Endpoint& from);
   void turn();  // end of a turn of the event loop
 

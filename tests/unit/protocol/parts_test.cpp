@@ -173,6 +173,27 @@ TEST(ControlFrame, RefusesEveryTruncationAndTrailingOctets) {
   EXPECT_EQ(parse_control_frame(Bytes{200}).error(), Errc::unsupported);
 }
 
+TEST(ControlFrame, AProbeIsAsLongAsThePacketItStandsFor) {
+  for (const std::size_t size : {MtuProbe::kLeast, std::size_t{1198}, std::size_t{9216}}) {
+    const Bytes octets = write_control_frame(MtuProbe{0x01020304, size});
+    ASSERT_EQ(octets.size(), size);
+    const auto read = parse_control_frame(octets);
+    ASSERT_TRUE(read && std::holds_alternative<MtuProbe>(*read));
+    EXPECT_EQ(std::get<MtuProbe>(*read).id, 0x01020304U);
+    EXPECT_EQ(std::get<MtuProbe>(*read).size, size);
+  }
+  const Bytes least = write_control_frame(MtuProbe{7, MtuProbe::kLeast});
+  EXPECT_EQ(parse_control_frame(ByteView(least).first(4)).error(), Errc::malformed);
+}
+
+TEST(ControlFrame, AnAnswerNamesItsProbe) {
+  Bytes octets = write_control_frame(MtuAnswer{0xfffefdfc});
+  EXPECT_EQ(std::get<MtuAnswer>(*parse_control_frame(octets)).id, 0xfffefdfcU);
+  EXPECT_EQ(parse_control_frame(ByteView(octets).first(4)).error(), Errc::malformed);
+  octets.push_back(0);
+  EXPECT_EQ(parse_control_frame(octets).error(), Errc::malformed);
+}
+
 TEST(ControlFrame, RefusesSlotsOutOfOrder) {
   EXPECT_FALSE(parse_control_frame(write_control_frame(NextKeys{{reference(1, "a"), reference(1, "b")}})));
   EXPECT_FALSE(parse_control_frame(write_control_frame(NextKeys{{reference(2, "a"), reference(1, "b")}})));

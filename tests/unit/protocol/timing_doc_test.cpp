@@ -44,7 +44,8 @@ TEST(Timing, IsDocumented) {
       ENTRY(kNextLifetime),        ENTRY(kPreviousGrace),    ENTRY(kPreviousGraceShort),   ENTRY(kDeadSession),
       ENTRY(kKeepalive),           ENTRY(kStampRange),       ENTRY(kQueuedPackets),        ENTRY(kLoadThreshold),
       ENTRY(kSenderInterval),      ENTRY(kSenderBurst),      ENTRY(kStrangersInterval),    ENTRY(kStrangersBurst),
-      ENTRY(kMaxStrangers),        ENTRY(kPaceBurst),
+      ENTRY(kMaxStrangers),        ENTRY(kPaceBurst),        ENTRY(kPathProbes),           ENTRY(kPathProbeWait),
+      ENTRY(kPathConfirm),         ENTRY(kPathRaise),        ENTRY(kPathAnswerInterval),   ENTRY(kPathAnswerBurst),
   };
   EXPECT_EQ(documented(), expected);
 }
