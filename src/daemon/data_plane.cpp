@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "offload/mss.h"
+#include "offload/too_big.h"
 #include "offload/traffic_class.h"
 
 namespace quipu::daemon {
@@ -41,6 +42,7 @@ Result<void> DataPlane::from_tun(TimePoint now) {
     for (; m_next < m_read_count && seal_next(now); ++m_next)
       octets += m_tun_packets[m_next].size + kPerPacket;
     transmit();
+    QUIPU_TRY(write_answers());
     if (m_next < m_read_count || m_read_count < kReads) break;
   }
   return {};
@@ -61,7 +63,7 @@ bool DataPlane::seal_next(TimePoint now) {
 
 Outcome<DataPlane::Run> DataPlane::begin_run(MutableBytes packet, const tun::PacketHints& hints) {
   QUIPU_TRY_ASSIGN(const protocol::Route route, m_device.route(packet));
-  offload::clamp_mss(packet, hints.checksum_wanted, m_options.mtu);
+  offload::clamp_mss(packet, hints.checksum_wanted, std::min(m_options.mtu, m_device.packet_limit(route)));
   QUIPU_TRY_ASSIGN(const offload::Cutter cutter, offload::Cutter::create(packet, hints));
   return Run{route, cutter, offload::outer_traffic_class(packet, m_options.copy_dscp)};
 }
@@ -85,7 +87,24 @@ void DataPlane::seal_segment(const Run& run, std::size_t i, TimePoint now) {
   run.cutter.write(i, segment);
   const auto sealed = m_device.seal(run.route, {segment, run.cutter.checksum_partial()}, room, now);
   // What was not sealed is queued in the Device or counted there by reason.
-  if (sealed) m_out.push(sealed->to, run.traffic_class, sealed->size);
+  if (sealed)
+    m_out.push(sealed->to, run.traffic_class, sealed->size);
+  else if (sealed.error() == Errc::too_large && i == 0)  // of a run, all but the last have the size of the first
+    answer_too_big(segment, run.route, now);
+}
+
+void DataPlane::answer_too_big(ByteView packet, const protocol::Route& route, TimePoint now) {
+  auto answer = offload::answer_too_big(packet, m_device.packet_limit(route));
+  if (answer && m_answer_rate.take(now)) m_answers.push_back(*std::move(answer));
+}
+
+Result<void> DataPlane::write_answers() {
+  for (const Bytes& answer : std::exchange(m_answers, {})) {
+    const ByteView whole = answer;
+    const tun::GatheredPacket packet{.parts = {&whole, 1}, .hints = {}};
+    QUIPU_TRY(m_tun.write({&packet, 1}));
+  }
+  return {};
 }
 
 Result<void> DataPlane::from_udp(TimePoint now, protocol::Actions& out) {
@@ -120,7 +139,7 @@ void DataPlane::open(MutableBytes datagram, const net::InDatagram& in, TimePoint
   }
   const auto opened = m_device.open(datagram, in.from, now);
   if (!opened || opened->packet.empty()) return;
-  offload::clamp_mss(opened->packet, opened->checksum_partial, m_options.mtu);
+  offload::clamp_mss(opened->packet, opened->checksum_partial, std::min(m_options.mtu, opened->limit));
   if (!offload::take_congestion(opened->packet, in.traffic_class))
     m_device.discard(*opened, protocol::DropReason::congestion);
   else if (!m_opened.add(opened->packet, opened->checksum_partial))

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packets in batches between the TUN device and the UDP socket, sealed and opened by the Device on the way. Runs of
 // segments are cut on the way out and gathered again on the way in, so that the kernel carries each run, not each
-// segment, through its stack; whatever of that the kernel lacks is left out by `tun` and `udp`. Allocates nothing per
-// packet, decides nothing.
+// segment, through its stack; whatever of that the kernel lacks is left out by `tun` and `udp`. Whose packet is too
+// large for the path is told. Allocates nothing per packet, decides nothing.
 #pragma once
 
 #include <deque>
@@ -14,6 +14,7 @@
 #include "offload/coalescer.h"
 #include "offload/cutter.h"
 #include "protocol/device.h"
+#include "protocol/rate.h"
 #include "tun/tun_device.h"
 
 namespace quipu::daemon {
@@ -84,6 +85,8 @@ class DataPlane {
   Outcome<Run> begin_run(MutableBytes packet, const tun::PacketHints& hints);
   bool has_room_for(const offload::Cutter& cutter);
   void seal_segment(const Run& run, std::size_t i, TimePoint now);
+  void answer_too_big(ByteView packet, const protocol::Route& route, TimePoint now);
+  Result<void> write_answers();
   void open(MutableBytes datagram, const net::InDatagram& in, TimePoint now, protocol::Actions& out);
   void open_batch(std::size_t received, TimePoint now, protocol::Actions& out);
   void transmit();
@@ -105,6 +108,10 @@ class DataPlane {
   std::deque<protocol::SendDatagram> m_control;  // handshakes and the like, while the socket is full
   std::optional<int> m_waits_for;
   offload::Coalescer m_opened;
+  // ICMP to hosts on this side whose packets are too large for the path: a hundred a second, as RFC 4443 section 2.4
+  // wants some limit.
+  protocol::TokenBucket m_answer_rate{std::chrono::milliseconds(10), 50};
+  std::vector<Bytes> m_answers;
   Drops m_drops;
 };
 

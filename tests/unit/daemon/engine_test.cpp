@@ -4,8 +4,6 @@
 
 #include "daemon/event_names.h"
 #include "daemon/reasons.h"
-#include "offload/transport.h"
-#include "support/slow_segments.h"
 #include "two_engines.h"
 
 namespace quipu::daemon {
@@ -55,28 +53,6 @@ TEST_F(EngineTest, CarriesPacketsBothWaysUnderAQkdKey) {
     EXPECT_FALSE(status.simulated);
   }
   EXPECT_GT(m_kms.dec_calls, 0U);
-}
-
-// TCP from one site to the other, as its kernel gives it to the device.
-struct TcpRun {
-  Bytes bytes;
-  offload::PacketHints hints;
-};
-
-TcpRun from_a_to_b(const test::FlowPacket& run, std::uint16_t segment_size) {
-  Bytes bytes = run.bytes(true);
-  std::ranges::copy(std::to_array<std::uint8_t>({10, 70, 0, 1, 10, 70, 0, 2}), bytes.begin() + 12);
-  offload::finish_headers(MutableBytes(bytes).first(run.header_size()), *offload::find_transport(bytes), bytes.size());
-  return {bytes, run.hints(segment_size)};
-}
-
-TcpRun run_of_tcp(std::size_t size, std::uint16_t segment_size) {
-  return from_a_to_b({.payload = Bytes(size, 7)}, segment_size);
-}
-
-TcpRun syn_with_mss(std::uint16_t mss) {
-  const Bytes option = {2, 4, static_cast<std::uint8_t>(mss >> 8), static_cast<std::uint8_t>(mss)};
-  return from_a_to_b({.flags = 0x02, .tcp_options = option}, 0);
 }
 
 TEST_F(EngineTest, AConnectionIsToldSegmentsThatFitTheTunnel) {

@@ -6,7 +6,9 @@
 
 #include "daemon/engine.h"
 #include "net/fake_udp_bind.h"
+#include "offload/transport.h"
 #include "support/recorded_log.h"
+#include "support/slow_segments.h"
 #include "test_kms.h"
 #include "tun/fake_tun.h"
 
@@ -28,6 +30,28 @@ inline Bytes packet(const char* from, const char* to, std::string_view text) {
   std::ranges::copy(destination->view(), out.begin() + 16);
   std::ranges::copy(as_bytes(text), out.begin() + 20);
   return out;
+}
+
+// TCP from one site to the other, as its kernel gives it to the device.
+struct TcpRun {
+  Bytes bytes;
+  offload::PacketHints hints;
+};
+
+inline TcpRun from_a_to_b(const test::FlowPacket& run, std::uint16_t segment_size) {
+  Bytes bytes = run.bytes(true);
+  std::ranges::copy(std::to_array<std::uint8_t>({10, 70, 0, 1, 10, 70, 0, 2}), bytes.begin() + 12);
+  offload::finish_headers(MutableBytes(bytes).first(run.header_size()), *offload::find_transport(bytes), bytes.size());
+  return {bytes, run.hints(segment_size)};
+}
+
+inline TcpRun run_of_tcp(std::size_t size, std::uint16_t segment_size) {
+  return from_a_to_b({.payload = Bytes(size, 7)}, segment_size);
+}
+
+inline TcpRun syn_with_mss(std::uint16_t mss) {
+  const Bytes option = {2, 4, static_cast<std::uint8_t>(mss >> 8), static_cast<std::uint8_t>(mss)};
+  return from_a_to_b({.flags = 0x02, .tcp_options = option}, 0);
 }
 
 struct Site {
