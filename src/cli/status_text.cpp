@@ -145,7 +145,8 @@ bool all_are_valid(const std::vector<CertificateStatus>& certificates) {
   return std::ranges::all_of(certificates, control::is_valid, &CertificateStatus::state);
 }
 
-std::string to_text(const TunnelStatus& tunnel) {
+// `mtu`: of the interface, octets.
+std::string to_text(const TunnelStatus& tunnel, std::uint64_t mtu) {
   std::string out = fmt::format("tunnel {}  {}{}{}\n", tunnel.peer, capitals(to_string(tunnel.state)),
                                 is_degraded(tunnel) ? "  DEGRADED" : "", tunnel.simulated ? "  SIMULATED" : "");
   if (!tunnel.reason.empty()) out += fmt::format("  reason {}\n", tunnel.reason);
@@ -154,6 +155,7 @@ std::string to_text(const TunnelStatus& tunnel) {
                   tunnel.protection_achieved.empty() ? "none" : tunnel.protection_achieved, tunnel.protection_required);
   out += fmt::format("  endpoint {}  last handshake {}{}\n", tunnel.endpoint.empty() ? "-" : tunnel.endpoint,
                      age_text(tunnel.last_handshake_s), tunnel.last_handshake_s ? " ago" : "");
+  if (tunnel.path_mtu < mtu) out += fmt::format("  packets up to {} octets get through the path\n", tunnel.path_mtu);
   out += epoch_text(tunnel);
   out += keys_text(tunnel);
   for (const KeySourceStatus& source : tunnel.sources)
@@ -250,7 +252,7 @@ std::string to_text(const DeviceStatus& status) {
   if (!status.offload_missing.empty())
     out += fmt::format("  this kernel lacks {}: less throughput\n", fmt::join(status.offload_missing, ", "));
   for (const TunnelStatus& tunnel : status.tunnels)
-    out += to_text(tunnel);
+    out += to_text(tunnel, status.mtu);
   return out;
 }
 

@@ -112,7 +112,8 @@ struct TunnelStatus {
   std::uint64_t qkd_keys_burnt = 0;
   std::optional<double> key_runway_s{};  // absent while a KMS gives no keys
   std::optional<double> rtt_ms{};
-  bool simulated = false;  // a source is a simulation
+  std::uint64_t path_mtu = 0;  // octets of the largest packet that gets through to the peer, as far as is known
+  bool simulated = false;      // a source is a simulation
   std::vector<KeySourceStatus> sources{};
 
   bool operator==(const TunnelStatus&) const = default;
@@ -124,6 +125,7 @@ struct DeviceStatus {
   std::string public_key{};
   std::uint16_t listen_port = 0;
   double uptime_s = 0;
+  std::uint64_t mtu = 0;  // octets of the largest packet that the interface takes
   std::vector<TunnelStatus> tunnels{};
   std::map<std::string, std::uint64_t> drops{};  // datagrams that belong to no tunnel, by reason
   std::uint64_t cookies_sent = 0;                // answers to handshakes while too many came at once

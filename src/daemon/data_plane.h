@@ -58,6 +58,8 @@ class DataPlane {
   // It can be.
   void resume();
 
+  std::size_t mtu() const { return m_options.mtu; }
+
   const Drops& drops() const { return m_drops; }
 
  private:

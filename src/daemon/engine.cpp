@@ -119,6 +119,7 @@ control::DeviceStatus Engine::status() const {
   control::DeviceStatus out;
   out.public_key = to_base64(m_device.public_key().value());
   out.listen_port = m_outside.udp.port();
+  out.mtu = m_plane.mtu();
   for (const protocol::PeerStatus& status : m_device.status(net::Loop::now()))
     if (const TablePeer* peer = m_peers.find(status.id)) out.tunnels.push_back(tunnel_status(status, *peer, m_keys));
   out.drops = datagram_drops(m_device.statistics());

@@ -192,6 +192,7 @@ control::TunnelStatus tunnel_status(const PeerStatus& peer, const TablePeer& set
   fill_counters(peer.statistics, out);
   out.last_kms_failure_s = maybe_seconds(peer.last_kms_failure);
   if (peer.rtt > Duration::zero()) out.rtt_ms = milliseconds(peer.rtt);
+  out.path_mtu = peer.path_mtu;
   out.sources = sources_of(settings, keys, net::Loop::now());
   // Of a stock that nobody can draw from, none lasts.
   if (std::ranges::all_of(out.sources, [](const auto& source) { return source.last_error.empty(); }))

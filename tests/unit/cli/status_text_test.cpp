@@ -91,6 +91,17 @@ TEST(StatusText, TellsWhatAnAdminLooksFor) {
                     Not(HasSubstr("SIMULATED")), Not(HasSubstr("dropped"))));
 }
 
+TEST(StatusText, TellsAPathThatIsNarrowerThanTheInterface) {
+  auto tunnel = healthy_tunnel("dc-b");
+  tunnel.path_mtu = 1400;
+  auto status = device({tunnel});
+  EXPECT_THAT(to_text(status), Not(HasSubstr("get through"))) << "of a daemon that does not tell it";
+  status.mtu = 1400;
+  EXPECT_THAT(to_text(status), Not(HasSubstr("get through")));
+  status.tunnels[0].path_mtu = 1299;
+  EXPECT_THAT(to_text(status), HasSubstr("  packets up to 1299 octets get through the path\n"));
+}
+
 TEST(StatusText, SaysSimulatedWhereverASimulationIs) {
   auto tunnel = healthy_tunnel("dc-b");
   tunnel.simulated = true;

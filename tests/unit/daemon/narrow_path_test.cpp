@@ -60,6 +60,9 @@ TEST_F(NarrowPathTest, ARunIsAnsweredOnceWithTheSizeOfASegment) {
 
 TEST_F(NarrowPathTest, ASegmentOfTheSizeThatWasToldArrives) {
   const std::size_t size = told_size(answers_to(run_of_tcp(1340, 0)).at(0).bytes);
+  EXPECT_GE(tunnel(m_a).path_mtu, size);
+  EXPECT_LE(tunnel(m_a).path_mtu, kWidth);
+  EXPECT_EQ(m_a.engine->status().mtu, 1400U);
   const TcpRun fitting = run_of_tcp(size - 40, 0);
   m_b.tun.take_written();
   m_a.tun.inject(fitting.bytes, fitting.hints);
