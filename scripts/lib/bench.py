@@ -76,6 +76,10 @@ class Figures:
         self.document["ratios"].setdefault(case, {})[contestant] = ratio = round(statistics.median(ratios), 3)
         print(f"   {f'{case} / {contestant}':44} {ratio:>12g} {'':12} ({min(ratios):.3g} to {max(ratios):.3g})", flush=True)
 
+    def add_series(self, name, values):
+        """What was measured one by one, for `scripts/bench plot`. A document without series has no such key."""
+        self.document.setdefault("series", {})[name] = [round(value, 6) for value in values]
+
     def write(self, path):
         path.write_text(json.dumps(self.document, indent=2) + "\n")
 

@@ -8,10 +8,12 @@ rekeys one after the other.
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import bench_tunnels as tunnels
 from bench import Failure, benchmark
-from bench_throughput import load, serve
+from bench_throughput import load, report_of, serve
 from demo import control, percentile
 
 SHORT_S, LONG_S = 1, 60
@@ -43,6 +45,40 @@ def measure_tcp(figures, short, long, pairs, seconds):
     figures.compare("rekey_tcp", f"N = {LONG_S} s", rates, of_long)
     figures.add("rekey_tcp_rekeys", "rekeys", [rekeys(short) - count])
     figures.add("rekey_tcp_drops", "packets", [rekey_drops(short) - drops])
+
+
+class RekeyWatch:
+    """When site a, which sends, took new keys: asked of its daemon each 10 ms, in seconds since this was entered."""
+
+    def __init__(self, site):
+        self.site, self.times, self.ended = site, [], threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+
+    def watch(self):
+        epoch = self.epoch
+        while not self.ended.wait(0.01):
+            if (now := tunnel_of(self.site)["epoch"]) != epoch:
+                self.times.append(time.monotonic() - self.begin)
+                epoch = now
+
+    def __enter__(self):
+        self.epoch, self.begin = tunnel_of(self.site)["epoch"], time.monotonic()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+
+def record_series(figures, laboratory, seconds):
+    """One more run, for a picture of it. iperf3 begins a few milliseconds after it is started: both axes of time are one."""
+    with RekeyWatch(laboratory.a) as rekeyed:
+        report = report_of(laboratory, tunnels.quipu(laboratory), ["-P", "1", "-i", "0.1", "-O", "0"], seconds)
+    intervals = [interval["sum"] for interval in report["intervals"]]
+    figures.add_series("throughput_s", [interval["end"] for interval in intervals])
+    figures.add_series("throughput_gbit_s", [interval["bits_per_second"] / 1e9 for interval in intervals])
+    figures.add_series("rekeys_s", [time_s for time_s in rekeyed.times if time_s <= intervals[-1]["end"]])
 
 
 SENDER = """
@@ -112,6 +148,7 @@ def measure(figures, programs, folder, arguments):
         for laboratory in (short, long):
             serve(laboratory)
         measure_tcp(figures, short, long, arguments.runs, arguments.seconds)
+        record_series(figures, short, arguments.seconds)
         measure_datagrams(figures, short, arguments.seconds)
         measure_latency(figures, short, arguments.rekeys)
 

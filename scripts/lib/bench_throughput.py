@@ -34,8 +34,9 @@ def serve(laboratory):
     wait_until(lambda: call(*listens).strip(), "iperf3 listens")
 
 
-def load(laboratory, tunnel, options, seconds):
-    """What iperf3 says at the end: one second at the start is not counted. It takes whole seconds."""
+def report_of(laboratory, tunnel, options, seconds):
+    """What iperf3 says of one run: one second at the start is not counted, unless the options say
+    otherwise. It takes whole seconds."""
     done = subprocess.run(laboratory.inside(laboratory.a, "iperf3", "-c", tunnel.address, "-p", PORT, "-J", "-t", max(1, round(seconds)), "-O", 1, *options),
                           capture_output=True, text=True)
     try:
@@ -44,12 +45,21 @@ def load(laboratory, tunnel, options, seconds):
         raise Failure(f"iperf3 through {tunnel.name}: {done.stderr or done.stdout}") from None
     if "error" in report:
         raise Failure(f"iperf3 through {tunnel.name}: {report['error']}")
-    return report["end"]
+    return report
+
+
+def load(laboratory, tunnel, options, seconds):
+    return report_of(laboratory, tunnel, options, seconds)["end"]
+
+
+def round_trips_ms(laboratory, tunnel, count):
+    """Of those of `count` pings, one each 10 ms, that were answered."""
+    said = call(*laboratory.inside(laboratory.a, "ping", "-n", "-c", count, "-i", 0.01, "-W", 1, tunnel.address))
+    return [float(time) for time in re.findall(r"time=([0-9.]+)", said)]
 
 
 def round_trip_ms(laboratory, tunnel):
-    said = call(*laboratory.inside(laboratory.a, "ping", "-n", "-c", 200, "-i", 0.01, tunnel.address))
-    times = [float(time) for time in re.findall(r"time=([0-9.]+)", said)]
+    times = round_trips_ms(laboratory, tunnel, 200)
     if len(times) < 190:
         raise Failure(f"of 200 pings through {tunnel.name} {len(times)} were answered")
     return statistics.median(times)
