@@ -31,7 +31,7 @@ def rekey_drops(laboratory):
 
 
 def rekeys(laboratory):
-    return max(tunnel_of(site)["epoch"] for site in (laboratory.a, laboratory.b))
+    return max(tunnel_of(site)["rekeys"] for site in (laboratory.a, laboratory.b))
 
 
 def measure_tcp(figures, short, long, pairs, seconds):

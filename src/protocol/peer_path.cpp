@@ -25,12 +25,12 @@ void PeerMachine::progress_path(const Context& context) {
   const Duration wait = std::max<Duration>(kPathProbeWait, 2 * m_rtt);
   // Not by send_frame(): a probe may well be lost, so it keeps nothing alive and answers nothing.
   if (const auto probe = m_path.advance(context.now, wait))
-    transmit(FrameKind::control, write_control_frame(MtuProbe{probe->id, probe->size}), context);
+    transmit({FrameKind::control}, write_control_frame(MtuProbe{probe->id, probe->size}), context);
 }
 
 void PeerMachine::answer_probe(const MtuProbe& probe, const Context& context) {
   if (m_probe_answers.take(context.now))
-    send_frame(FrameKind::control, write_control_frame(MtuAnswer{probe.id}), context);
+    send_frame({FrameKind::control}, write_control_frame(MtuAnswer{probe.id}), context);
 }
 
 }  // namespace quipu::protocol

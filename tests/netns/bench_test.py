@@ -115,6 +115,13 @@ class Bench(unittest.TestCase):
             self.assertLessEqual(min(times), results[f"latency_{when}_p50"]["median"])
             self.assertLessEqual(results[f"latency_{when}_p50"]["median"], results[f"latency_{when}_p99"]["median"])
 
+    def test_what_the_pieces_cost(self):
+        results, _, _ = self.figures_of("pieces", "--runs", "2", "--seconds", "0.01")
+        self.assertGreaterEqual(len(results), 9)
+        for result in results.values():
+            self.assertEqual((result["unit"], result["runs"]), ("ns", 2))
+            self.assertGreater(result["min"], 0)
+
     def test_what_scp_takes(self):
         results, others, ratios = self.figures_of("scp", "--runs", "1", "--mib", "8")
         self.assertEqual(set(results), {"scp_8m"})
