@@ -14,7 +14,7 @@ using protocol::Device;
 
 // Of sealed datagrams that leave together: as much as stays in a processor's cache.
 constexpr std::size_t kOutgoing = std::size_t{256} * 1024;
-// Handshakes and the like that wait for a full socket: more than all peers of a large device send in a second.
+// Handshakes, and frames of our own, that wait for a full socket, of each: as many as a large device has peers.
 constexpr std::size_t kMaxControl = 1024;
 
 }  // namespace
@@ -147,28 +147,35 @@ void DataPlane::open(MutableBytes datagram, const net::InDatagram& in, TimePoint
 }
 
 void DataPlane::send(protocol::SendDatagram datagram) {
-  if (m_control.size() == kMaxControl) {
+  auto& queue = datagram.handshake ? m_handshakes : m_frames;
+  if (queue.size() == kMaxControl) {
     ++m_drops.send_queue;
     return;
   }
-  m_control.push_back(std::move(datagram));
-  if (!m_waits_for) transmit_control();
+  queue.push_back(std::move(datagram));
+  if (!m_waits_for) flush();
 }
 
 void DataPlane::resume() {
   m_waits_for.reset();
-  transmit_control();
-  if (!m_waits_for) transmit();
+  flush();
 }
 
-void DataPlane::transmit_control() {
-  while (!m_control.empty() && !m_waits_for) {
-    const protocol::SendDatagram& next = m_control.front();
+// Frames are sealed, perhaps under newer keys than the trains: they do not overtake them.
+void DataPlane::flush() {
+  transmit_all(m_handshakes);
+  transmit();
+  transmit_all(m_frames);
+}
+
+void DataPlane::transmit_all(std::deque<protocol::SendDatagram>& queue) {
+  while (!queue.empty() && !m_waits_for) {
+    const protocol::SendDatagram& next = queue.front();
     const net::OutDatagram out{.to = next.to, .payload = next.bytes, .may_fragment = next.handshake};
     if (m_udp.send({&out, 1}) == 0)
       m_waits_for = m_udp.descriptor_for(next.to.address.family);
     else
-      m_control.pop_front();
+      queue.pop_front();
   }
 }
 

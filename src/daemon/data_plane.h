@@ -51,8 +51,8 @@ class DataPlane {
 
   void send(protocol::SendDatagram datagram);
 
-  // The socket is full: what waits for it, and what the TUN has, are for when it can be written to again. Handshakes
-  // and probes go first then, so that no load keeps a tunnel from its next keys.
+  // The socket is full: what waits for it, and what the TUN has, are for when it can be written to again. Handshakes go
+  // first then, so that no load keeps a tunnel from its next keys.
   std::optional<int> waits_for() const { return m_waits_for; }
 
   // It can be.
@@ -92,7 +92,8 @@ class DataPlane {
   void open(MutableBytes datagram, const net::InDatagram& in, TimePoint now, protocol::Actions& out);
   void open_batch(std::size_t received, TimePoint now, protocol::Actions& out);
   void transmit();
-  void transmit_control();
+  void flush();
+  void transmit_all(std::deque<protocol::SendDatagram>& queue);
 
   protocol::Device& m_device;
   tun::TunDevice& m_tun;
@@ -106,8 +107,9 @@ class DataPlane {
   std::size_t m_next = 0;        // the first of them that is not sealed
   std::vector<net::InDatagram> m_in;
   DatagramTrains m_out;
-  std::size_t m_sent = 0;                        // trains of it that left
-  std::deque<protocol::SendDatagram> m_control;  // handshakes and the like, while the socket is full
+  std::size_t m_sent = 0;                           // trains of it that left
+  std::deque<protocol::SendDatagram> m_handshakes;  // while the socket is full
+  std::deque<protocol::SendDatagram> m_frames;      // keepalives, probes, packets that waited for a session
   std::optional<int> m_waits_for;
   offload::Coalescer m_opened;
   // ICMP to hosts on this side whose packets are too large for the path: a hundred a second, as RFC 4443 section 2.4
