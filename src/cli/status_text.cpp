@@ -225,7 +225,7 @@ std::string to_text(const control::RelayRouteStatus& route) {
   if (!route.reason.empty())
     out += fmt::format("  NOTHING IS RELAYED  reason {}\n", route.reason);
   else if (route.links.empty())
-    out += "  no path in use: no block is needed now\n";
+    out += "  no path in use now\n";
   if (route.configured) out += "  configured path\n";
   for (const control::RelayLinkStatus& link : route.links)
     out += fmt::format("  {}link {} to {}  stock {}{}\n", route.paths == 1 ? "" : fmt::format("path {}  ", link.path),
