@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "protocol/control_frame.h"
 
+#include <algorithm>
+
 namespace quipu::protocol {
 namespace {
 
@@ -112,10 +114,8 @@ void ControlInbox::put(ControlFrame frame, SessionIndex under) {
   else if (std::holds_alternative<KeysLack>(frame))
     lack = under;
   else if (const auto* probe = std::get_if<MtuProbe>(&frame))
-    mtu_probe = *probe;
-  else if (const auto* answer = std::get_if<MtuAnswer>(&frame))
-    mtu_answer = *answer;
-  else
+    mtu_probe = std::ranges::max(mtu_probe.value_or(*probe), *probe, {}, &MtuProbe::size);
+  else if (std::holds_alternative<RekeyWish>(frame))
     wish = RekeyWish{};
 }
 

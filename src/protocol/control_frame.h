@@ -43,16 +43,15 @@ struct MtuAnswer {
 using ControlFrame = std::variant<NextKeys, RekeyWish, KeyRunway, KeysLack, MtuProbe, MtuAnswer>;
 
 // What opened packets leave for the end of the turn: the newest frame of each kind, so that none pushes out one of
-// another kind.
+// another kind; of the probes the largest, which shows what the others would. An MtuAnswer does not wait.
 struct ControlInbox {
   std::optional<NextKeys> next_keys;
   std::optional<RekeyWish> wish;
   std::optional<KeyRunway> runway;
   std::optional<SessionIndex> lack;  // of the keypair that it came under
   std::optional<MtuProbe> mtu_probe;
-  std::optional<MtuAnswer> mtu_answer;
 
-  bool empty() const { return !next_keys && !wish && !runway && !lack && !mtu_probe && !mtu_answer; }
+  bool empty() const { return !next_keys && !wish && !runway && !lack && !mtu_probe; }
 
   void put(ControlFrame frame, SessionIndex under);
 };

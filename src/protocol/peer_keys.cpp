@@ -233,7 +233,6 @@ void PeerMachine::read_control_inbox(const Context& context) {
   const bool lacks = inbox.lack && m_epochs.is_current(*inbox.lack);
   if (lacks && m_announcement_rate.take(context.now)) kms_failed(Lack::keys_there, context);
   if (inbox.mtu_probe) answer_probe(*inbox.mtu_probe, context);
-  if (inbox.mtu_answer) m_path.answered(inbox.mtu_answer->id, context.now);
   if (inbox.wish && m_regular && m_announcement_rate.take(context.now)) ask_rekey(context.now);
 }
 

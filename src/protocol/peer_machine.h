@@ -183,7 +183,7 @@ class PeerMachine {
   Outcome<Opened> deliver(const OpenedFrame& frame, const AllowedIps& allowed);
   bool first_packet_under_next(const Epoch& epoch, Shared& shared, TimePoint now);
   void confirmation_answered(TimePoint now);
-  void handle_control_frame(ByteView payload, SessionIndex under);
+  void handle_control_frame(ByteView payload, SessionIndex under, TimePoint now);
   void session_ended(bool in_use, const Context& context);
   void session_began(const Epoch& epoch, const Context& context);
   bool send_frame(FrameHeader header, ByteView payload, const Context& context);
@@ -194,7 +194,6 @@ class PeerMachine {
   std::optional<TimePoint> keepalive_due() const;
 
   // peer_path.cpp
-  bool path_matters(TimePoint now) const;
   std::optional<TimePoint> path_due(TimePoint now) const;
   void progress_path(const Context& context);
   void answer_probe(const MtuProbe& probe, const Context& context);
@@ -253,6 +252,7 @@ class PeerMachine {
   TokenBucket m_openings{kSenderInterval, kSenderBurst};
   TokenBucket m_stale_rejects{kStaleRejectInterval, 1};
   TokenBucket m_probe_answers{kPathAnswerInterval, kPathAnswerBurst};
+  TokenBucket m_path_begins{kPathBeginInterval, kPathBeginBurst};
   TokenBucket m_jump_reports{std::chrono::seconds(10), 1};
   TimePoint m_requests_until{};  // requests of a shelved answer are out until then
 

@@ -23,6 +23,7 @@ DropReason drop_reason(Errc error) {
 
 Outcome<Sealed> PeerMachine::seal(const InnerPacket& packet, MutableBytes out, TimePoint now) {
   if (!session_up(now) || !m_endpoint) return queue(packet, now);
+  m_path.use();
   if (packet.octets.size() > m_path.limit()) {
     count_drop(DropReason::too_big);
     return std::unexpected(Errc::too_large);
@@ -82,7 +83,7 @@ Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, con
     if (!m_reply_since) m_reply_since = now;
   }
   if (opened_under(*epoch, frame->newest, shared, now)) follow(from, allowed);
-  if (kind == FrameKind::control) handle_control_frame(frame->payload, index);
+  if (kind == FrameKind::control) handle_control_frame(frame->payload, index, now);
   if (kind != FrameKind::ip) return Opened{m_config.id, {}, false, m_path.limit()};
   return deliver(*frame, allowed);
 }
@@ -159,10 +160,12 @@ void PeerMachine::confirmation_answered(TimePoint now) {
   m_confirmation.reset();
 }
 
-void PeerMachine::handle_control_frame(ByteView payload, SessionIndex under) {
+void PeerMachine::handle_control_frame(ByteView payload, SessionIndex under, TimePoint now) {
   auto frame = parse_control_frame(payload);
   if (!frame) {
     if (frame.error() != Errc::unsupported) count_drop(DropReason::malformed);
+  } else if (const auto* answer = std::get_if<MtuAnswer>(&*frame)) {
+    m_path.answered(answer->id, now);
   } else if (!std::holds_alternative<KeysLack>(*frame) || m_epochs.is_current(under)) {
     // A late lack of the epoch before does not push out one of the present.
     m_control_inbox.put(*std::move(frame), under);
@@ -236,6 +239,7 @@ bool PeerMachine::transmit(FrameHeader header, ByteView payload, const Context& 
 void PeerMachine::flush_queue(const Context& context) {
   if (m_queue.empty() || !session_up(context.now) || !m_endpoint) return;
   for (const PacketQueue::Waiting& packet : m_queue.take_all()) {
+    m_path.use();
     if (packet.octets.size() > m_path.limit())
       count_drop(DropReason::too_big);
     else if (send_frame({FrameKind::ip, packet.checksum_partial}, packet.octets, context))

@@ -64,10 +64,13 @@ inline constexpr int kRttsInInterval = 4;  // effective N >= 4 RTT + KMS p99, up
 inline constexpr int kRttsBeforeEnd = 3;   // 3 RTT before its end
 
 // Path MTU (RFC 8899 section 5.1).
-inline constexpr int kPathProbes = 3;              // MAX_PROBES: copies of one probe
-inline constexpr Duration kPathProbeWait = 250ms;  // PROBE_TIMER: between them; or 2 RTT if longer
-inline constexpr Duration kPathConfirm = 30s;      // CONFIRMATION_TIMER: between probes of what is known
-inline constexpr Duration kPathRaise = 600s;       // PMTU_RAISE_TIMER: between searches for more
+inline constexpr int kPathProbes = 3;                  // MAX_PROBES: copies of one probe
+inline constexpr Duration kPathProbeWait = 1s;         // PROBE_TIMER: between them; or 2 RTT if longer, up to
+inline constexpr Duration kPathProbeWaitAtMost = 10s;  // whatever one answer took
+inline constexpr Duration kPathConfirm = 30s;          // CONFIRMATION_TIMER: between probes of what is known
+inline constexpr Duration kPathRaise = 600s;           // PMTU_RAISE_TIMER: between searches for more
+inline constexpr Duration kPathBeginInterval = 10s;    // an endpoint that moves is probed once per
+inline constexpr int kPathBeginBurst = 3;
 inline constexpr Duration kPathAnswerInterval = 100ms;
 inline constexpr int kPathAnswerBurst = 16;  // a search whose probes are all answered
 

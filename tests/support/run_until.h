@@ -9,7 +9,7 @@
 
 namespace quipu::test {
 
-// Runs the loop until `done` says so. A minute without that fails the test: nothing here takes a second.
+// Runs the loop until `done` says so. A minute without that fails the test: hardly anything here takes a second.
 template <class Done>
 void run_until(net::Loop& loop, Done done, std::string_view what = "what it was run for") {
   net::Timer watchdog(loop, [&] {
