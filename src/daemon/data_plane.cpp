@@ -88,7 +88,7 @@ void DataPlane::seal_segment(const Run& run, std::size_t i, TimePoint now) {
   const auto sealed = m_device.seal(run.route, {segment, run.cutter.checksum_partial()}, room, now);
   // What was not sealed is queued in the Device or counted there by reason.
   if (sealed)
-    m_out.push(sealed->to, run.traffic_class, sealed->size);
+    m_out.push(sealed->to, run.traffic_class, sealed->size, sealed->may_fragment);
   else if (sealed.error() == Errc::too_large && i == 0)  // of a run, all but the last have the size of the first
     answer_too_big(segment, run.route, now);
 }
@@ -171,7 +171,7 @@ void DataPlane::flush() {
 void DataPlane::transmit_all(std::deque<protocol::SendDatagram>& queue) {
   while (!queue.empty() && !m_waits_for) {
     const protocol::SendDatagram& next = queue.front();
-    const net::OutDatagram out{.to = next.to, .payload = next.bytes, .may_fragment = next.handshake};
+    const net::OutDatagram out{.to = next.to, .payload = next.bytes, .may_fragment = next.may_fragment};
     if (m_udp.send({&out, 1}) == 0)
       m_waits_for = m_udp.descriptor_for(next.to.address.family);
     else

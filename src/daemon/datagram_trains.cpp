@@ -5,14 +5,14 @@
 
 namespace quipu::daemon {
 
-void DatagramTrains::push(const Endpoint& to, std::uint8_t traffic_class, std::size_t size) {
+void DatagramTrains::push(const Endpoint& to, std::uint8_t traffic_class, std::size_t size, bool may_fragment) {
   QUIPU_ASSERT(size > 0 && size <= m_capacity - m_size);
   const ByteView datagram(m_octets.get() + m_size, size);
   m_size += size;
-  if (!belongs_to_last(to, traffic_class, size)) {
-    m_trains.push_back({.to = to, .payload = datagram, .traffic_class = traffic_class});
+  if (may_fragment || !belongs_to_last(to, traffic_class, size)) {
+    m_trains.push_back({.to = to, .payload = datagram, .traffic_class = traffic_class, .may_fragment = may_fragment});
     m_in_last = 1;
-    m_last_is_open = true;
+    m_last_is_open = !may_fragment;
     return;
   }
   net::OutDatagram& train = m_trains.back();

@@ -26,8 +26,9 @@ class DatagramTrains {
     return m_capacity - m_size < size ? MutableBytes() : MutableBytes(m_octets.get() + m_size, size);
   }
 
-  // The datagram stands at the start of what room() gave.
-  void push(const Endpoint& to, std::uint8_t traffic_class, std::size_t size);
+  // The datagram stands at the start of what room() gave. One that may be fragmented leaves alone: it is longer than
+  // those that the kernel cuts a train into may be.
+  void push(const Endpoint& to, std::uint8_t traffic_class, std::size_t size, bool may_fragment = false);
 
   std::span<const net::OutDatagram> trains() const { return m_trains; }
 

@@ -74,7 +74,7 @@ std::size_t FakeUdpBind::send(std::span<const OutDatagram> datagrams) {
       const ByteView segment = rest.first(std::min(step, rest.size()));
       rest = rest.subspan(segment.size());
       const FakeUdpNetwork::Packet packet{m_local, datagram.to, Bytes(segment.begin(), segment.end()),
-                                          datagram.traffic_class};
+                                          datagram.traffic_class, datagram.may_fragment};
       if (!m_network.on_send || m_network.on_send(packet)) m_network.deliver(packet);
     } while (!rest.empty());
   }

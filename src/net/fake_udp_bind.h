@@ -20,6 +20,7 @@ class FakeUdpNetwork {
     Endpoint to;
     Bytes payload;
     std::uint8_t traffic_class = 0;
+    bool may_fragment = false;
   };
 
   // Decides about each datagram: deliver now (true), or not (false: lost, or kept by the owner for deliver() later).

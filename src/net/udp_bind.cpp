@@ -63,8 +63,8 @@ class UdpSocket {
 
   void never_segment() { m_segments = false; }
 
-  // Don't-Fragment is a state of the socket (IPv4 has no ancillary message for it); handshakes, the only ones to change
-  // it, are rare. PROBE: set DF, and leave the path MTU to our own probing.
+  // Don't-Fragment is a state of the socket (IPv4 has no ancillary message for it); what changes it, handshakes and
+  // packets that are too large for the path, is rare. PROBE: set DF, and leave the path MTU to our own probing.
   Result<void> allow_fragments(bool allowed) {
     if (m_fragments == allowed) return {};
     const bool v4 = m_family == IpFamily::v4;

@@ -18,7 +18,7 @@ struct OutDatagram {
   std::uint16_t segment_size = 0;
   // RFC 2474 and RFC 3168, as it stands in the IP header.
   std::uint8_t traffic_class = 0;
-  // Handshake datagrams may be fragmented by IP (no DF); data packets never are.
+  // By IP (no DF), here or on the way: handshakes, and data where what is inside may be.
   bool may_fragment = false;
 
   // How many datagrams go out.

@@ -18,12 +18,13 @@ namespace quipu::protocol {
 using KeyRequestId = Strong<struct KeyRequestIdTag, std::uint64_t>;
 
 // Send from the Device's lane 0 socket. Handshake messages, cookies, keepalives, control frames, and packets that
-// waited for a session. No DF bit for `handshake`.
+// waited for a session.
 struct SendDatagram {
   std::optional<PeerId> peer;  // none for a cookie reply: its sender is not proven
   Endpoint to;
   Bytes bytes;
   bool handshake = false;
+  bool may_fragment = false;  // no DF bit
 };
 
 // Ask a KMS for one key of 256 bits. Without key_id: a fresh one (ETSI 014 enc_keys, we are the master SAE). With it:

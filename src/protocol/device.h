@@ -67,7 +67,8 @@ class Route {
 struct Sealed {
   PeerId peer;
   Endpoint to;
-  std::size_t size = 0;  // octets of the output that are the datagram
+  std::size_t size = 0;       // octets of the output that are the datagram
+  bool may_fragment = false;  // no DF bit: it is larger than the path carries in one piece
 };
 
 struct Opened {
@@ -119,7 +120,7 @@ class Device {
   // `out`: at least kMaxOverhead octets more than the packet. The packet may stand where it goes, kPacketOffset octets
   // into `out`, and is then not copied; otherwise it does not overlap. Errors: unavailable (no session: the packet was
   // copied and waits; when too many wait, the oldest is dropped), policy (blocked: dropped), too_large (above
-  // packet_limit(): `out` is as it was), limit_reached. All are counted.
+  // packet_limit(), and not to be fragmented: `out` is as it was), limit_reached. All are counted.
   Outcome<Sealed> seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now);
   // Opens in place. The newest packet of a peer moves its endpoint to `from`, except into a prefix that some peer owns.
   // Errors: not_found (unknown index), authentication, already_used (replay), expired, not_permitted

@@ -13,7 +13,7 @@ bool Device::State::may_open(ByteView message, const Endpoint& from, const Conte
     const auto reply = cookies.create_reply(message, from, context.now, shared.rng);
     if (!reply) return false;
     ++statistics.cookies_sent;
-    context.out.emplace_back(SendDatagram{std::nullopt, from, Bytes(reply->begin(), reply->end()), true});
+    context.out.emplace_back(SendDatagram{std::nullopt, from, Bytes(reply->begin(), reply->end()), true, true});
     return false;
   }
   PeerMachine* known = peer_at(from);

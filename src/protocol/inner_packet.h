@@ -28,6 +28,17 @@ inline std::optional<InnerAddresses> inner_addresses(ByteView packet) {
   return std::nullopt;
 }
 
+// Whether its datagram may be fragmented where it is too large for the path: of an IPv4 packet without DF (RFC 791),
+// which may arrive in pieces anyway, and of an IPv6 packet of 1280 octets or fewer, which every link below IPv6 has to
+// carry, in fragments of its own if need be (RFC 8200 section 5). `packet` is one that inner_addresses() knows.
+inline bool may_be_fragmented(ByteView packet) {
+  constexpr std::size_t kLeastIpv6Mtu = 1280;
+  constexpr std::size_t kIpv4Flags = 6;
+  constexpr std::uint8_t kDontFragment = 0x40;
+  if (packet[0] >> 4 == 6) return packet.size() <= kLeastIpv6Mtu;
+  return (packet[kIpv4Flags] & kDontFragment) == 0;
+}
+
 // ff02::/16 and 224.0.0.0/24: what a host says to its own link (neighbour discovery, multicast listeners). It never
 // leaves that link, so none of it was ever meant for a tunnel.
 inline bool is_link_local_multicast(const IpAddress& address) {

@@ -8,7 +8,7 @@ namespace quipu::protocol {
 
 void PeerMachine::send_handshake(Bytes message, const Endpoint& to, const Context& context) {
   m_cookies.add_mac2(message, context.now);
-  context.out.emplace_back(SendDatagram{m_config.id, to, std::move(message), true});
+  context.out.emplace_back(SendDatagram{m_config.id, to, std::move(message), true, true});
 }
 
 void PeerMachine::repeat_answer(const Endpoint& from, const Context& context) {

@@ -24,7 +24,8 @@ DropReason drop_reason(Errc error) {
 Outcome<Sealed> PeerMachine::seal(const InnerPacket& packet, MutableBytes out, TimePoint now) {
   if (!session_up(now) || !m_endpoint) return queue(packet, now);
   m_path.use();
-  if (packet.octets.size() > m_path.limit()) {
+  const bool too_big = packet.octets.size() > m_path.limit();
+  if (too_big && !may_be_fragmented(packet.octets)) {
     count_drop(DropReason::too_big);
     return std::unexpected(Errc::too_large);
   }
@@ -38,7 +39,7 @@ Outcome<Sealed> PeerMachine::seal(const InnerPacket& packet, MutableBytes out, T
     return std::unexpected(size.error());
   }
   note_sent_data(current, packet.octets.size(), now);
-  return Sealed{m_config.id, *m_endpoint, *size};
+  return Sealed{m_config.id, *m_endpoint, *size, too_big};
 }
 
 std::unexpected<Errc> PeerMachine::queue(const InnerPacket& packet, TimePoint now) {
@@ -232,7 +233,8 @@ bool PeerMachine::transmit(FrameHeader header, ByteView payload, const Context& 
   const auto size = m_epochs.current()->keypair.seal(kFirstLane, header, payload, datagram);
   if (!size) return false;
   datagram.resize(*size);
-  context.out.emplace_back(SendDatagram{m_config.id, *m_endpoint, std::move(datagram), false});
+  const bool too_big = header.kind == FrameKind::ip && payload.size() > m_path.limit();
+  context.out.emplace_back(SendDatagram{m_config.id, *m_endpoint, std::move(datagram), false, too_big});
   return true;
 }
 
@@ -240,7 +242,7 @@ void PeerMachine::flush_queue(const Context& context) {
   if (m_queue.empty() || !session_up(context.now) || !m_endpoint) return;
   for (const PacketQueue::Waiting& packet : m_queue.take_all()) {
     m_path.use();
-    if (packet.octets.size() > m_path.limit())
+    if (packet.octets.size() > m_path.limit() && !may_be_fragmented(packet.octets))
       count_drop(DropReason::too_big);
     else if (send_frame({FrameKind::ip, packet.checksum_partial}, packet.octets, context))
       note_sent_data(*m_epochs.current(), packet.octets.size(), context.now);

@@ -328,7 +328,7 @@ TEST(Keys, AKeyThatWasUsedIsRefusedThoughTheKmsStillHasIt) {
   const auto initiation = Initiation::create(*world.identities[0], world.identities[1]->public_key, world.psk,
                                              SessionIndex(1), payload, world.rng);
   ASSERT_TRUE(initiation);
-  world.transmit(0, initiation->message(), world.b().endpoint);  // under the eyes of the watch
+  world.transmit(0, initiation->message(), world.b().endpoint, true);  // under the eyes of the watch
   world.run(100ms);
   EXPECT_EQ(world.kms.ends[1].requests, asked);
   EXPECT_EQ(world.b().status().statistics.rejects_sent, rejects + 1);

@@ -21,9 +21,7 @@ class Path : public testing::Test {
   // In octets of inner packet, both ways.
   void widen_to(std::size_t width) {
     for (Link& link : m_world.links)
-      link.lose = [width](ByteView datagram) {
-        return Device::is_data(datagram) && datagram.size() > width + kMaxOverhead;
-      };
+      link.width = width + kMaxOverhead;
   }
 
   void carry(Duration duration) {
@@ -83,6 +81,19 @@ TEST_F(Path, ANarrowOneIsFoundAndFilled) {
   m_world.run(100ms);
   EXPECT_FALSE(m_world.b().received.contains(number));
   EXPECT_EQ(too_big(m_world.a()), 1U) << "not sent, and counted";
+}
+
+TEST_F(Path, PacketsWithoutDfGoInFragments) {
+  widen_to(1300);
+  carry(30s);
+  std::uint64_t number = m_world.a().send(kWanted, false);
+  m_world.run(100ms);
+  EXPECT_TRUE(m_world.b().received.contains(number));
+  m_world.a().with_device([this](Device& device, Actions& actions) { device.erase_sessions(m_world.now(), actions); });
+  number = m_world.a().send(kWanted, false);
+  m_world.run(3s);
+  EXPECT_TRUE(m_world.b().received.contains(number)) << "though it waited for the session";
+  expect_none_refused();
 }
 
 TEST_F(Path, OneThatNarrowsAndWidensIsFollowed) {

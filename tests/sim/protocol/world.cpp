@@ -12,11 +12,12 @@ using namespace protocol;
 namespace {
 
 // An IPv4 packet from 10.0.FROM.1 to the other end that carries its number.
-Bytes numbered_packet(int from, std::uint64_t number, std::size_t size) {
+Bytes numbered_packet(int from, std::uint64_t number, std::size_t size, bool dont_fragment) {
   Bytes packet(size);
   packet[0] = 0x45;
   packet[2] = static_cast<std::uint8_t>(size >> 8);
   packet[3] = static_cast<std::uint8_t>(size);
+  packet[6] = dont_fragment ? 0x40 : 0;
   const std::uint8_t source[] = {10, 0, static_cast<std::uint8_t>(from), 1};
   const std::uint8_t destination[] = {10, 0, static_cast<std::uint8_t>(1 - from), 1};
   std::copy(std::begin(source), std::end(source), packet.begin() + 12);
@@ -85,16 +86,16 @@ void Node::with_device(const std::function<void(Device&, Actions&)>& what) {
   turn();
 }
 
-std::uint64_t Node::send(std::size_t size) {
+std::uint64_t Node::send(std::size_t size, bool dont_fragment) {
   const std::uint64_t number = sent.size() + 1;
   sent.insert(number);
-  const auto packet = numbered_packet(m_number, number, size);
+  const auto packet = numbered_packet(m_number, number, size, dont_fragment);
   Bytes out(packet.size() + kMaxOverhead);
   const auto route = m_device->route(packet);
   EXPECT_TRUE(route);
   if (const auto sealed = m_device->seal(*route, {packet}, out, m_world.now())) {
     out.resize(sealed->size);
-    m_world.transmit(m_number, std::move(out), sealed->to);
+    m_world.transmit(m_number, std::move(out), sealed->to, sealed->may_fragment);
   }
   turn();
   return number;
@@ -150,7 +151,7 @@ void Node::perform(Actions& actions) {
   for (Action& action : actions) {
     if (auto* send = std::get_if<SendDatagram>(&action)) {
       if (send->handshake) ++handshakes_sent;
-      m_world.transmit(m_number, std::move(send->bytes), send->to);
+      m_world.transmit(m_number, std::move(send->bytes), send->to, send->may_fragment);
     } else if (const auto* request = std::get_if<RequestKey>(&action)) {
       ask_kms(*request);
     } else if (const auto* reserve = std::get_if<ReserveStamps>(&action)) {
@@ -352,7 +353,7 @@ void World::inject(int from, Bytes datagram, const Endpoint& source) {
   node(1 - from).receive(std::move(datagram), source);
 }
 
-void World::transmit(int from, Bytes datagram, const Endpoint& to) {
+void World::transmit(int from, Bytes datagram, const Endpoint& to, bool may_fragment) {
   if (message_type(datagram) == MessageType::initiation)
     if (const auto opened =
             ReceivedInitiation::consume(datagram, *identities[1 - from], [this](const auto&) { return &psk; }))
@@ -364,7 +365,8 @@ void World::transmit(int from, Bytes datagram, const Endpoint& to) {
   if (to != node(1 - from).endpoint) return;
   const int copies = rng.chance(link.duplication) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
-    if (link.cut || rng.chance(link.loss) || (link.lose && link.lose(datagram))) continue;
+    const bool fits = may_fragment || datagram.size() <= link.width;
+    if (link.cut || rng.chance(link.loss) || !fits || (link.lose && link.lose(datagram))) continue;
     const auto jitter = link.jitter == Duration{} ? 0 : rng.below(static_cast<std::uint64_t>(link.jitter.count()));
     after(link.delay + Duration(static_cast<Duration::rep>(jitter)), [this, from, source, to, copy = datagram] {
       if (node(1 - from).endpoint != to) return;

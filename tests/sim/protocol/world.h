@@ -37,6 +37,7 @@ struct Link {
   double loss = 0;
   double duplication = 0;
   bool cut = false;
+  std::size_t width = SIZE_MAX;  // longer datagrams are lost, unless they may be fragmented
   // Datagrams that this says yes to are lost.
   std::function<bool(ByteView)> lose;
 };
@@ -79,8 +80,8 @@ class Node {
   // Calls the Device and carries out what it asks for.
   void with_device(const std::function<void(protocol::Device&, Actions&)>& what);
 
-  // Sends one numbered packet of so many octets through the tunnel; returns its number.
-  std::uint64_t send(std::size_t size = 60);
+  // Sends one numbered packet of so many octets, IPv4 with or without DF, through the tunnel; returns its number.
+  std::uint64_t send(std::size_t size = 60, bool dont_fragment = true);
   void receive(Bytes datagram, const Endpoint& from);
   void turn();  // end of a turn of the event loop
 
@@ -196,7 +197,7 @@ class World {
   // All handshake datagrams that were sent, by sender.
   std::vector<Bytes> handshakes[2];
 
-  void transmit(int from, Bytes datagram, const Endpoint& to);
+  void transmit(int from, Bytes datagram, const Endpoint& to, bool may_fragment);
 
   const Options options;
   SeededRng rng;

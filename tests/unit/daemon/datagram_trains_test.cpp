@@ -13,11 +13,11 @@ const Endpoint kThere = *Endpoint::parse("192.0.2.2:1");
 
 class Trains {
  public:
-  void push(std::size_t size, const Endpoint& to = kHere, std::uint8_t traffic_class = 0) {
+  void push(std::size_t size, const Endpoint& to = kHere, std::uint8_t traffic_class = 0, bool may_fragment = false) {
     const MutableBytes room = m_trains.room(size);
     ASSERT_EQ(room.size(), size);
     std::ranges::fill(room, m_octet++);
-    m_trains.push(to, traffic_class, size);
+    m_trains.push(to, traffic_class, size, may_fragment);
   }
 
   // Datagrams of each train; what they hold is checked on the way.
@@ -47,6 +47,20 @@ TEST(DatagramTrains, AShorterDatagramEndsATrain) {
   for (const std::size_t size : {100U, 100U, 60U, 60U, 60U, 70U})
     trains.push(size);
   EXPECT_THAT(trains.counts(), ElementsAre(3, 2, 1));
+}
+
+TEST(DatagramTrains, HoldNothingThatMayBeFragmented) {
+  Trains trains;
+  trains.push(100);
+  trains.push(100, kHere, 0, true);
+  trains.push(100, kHere, 0, true);
+  trains.push(100);
+  trains.push(100);
+  EXPECT_THAT(trains.counts(), ElementsAre(1, 1, 1, 2));
+  EXPECT_FALSE(trains[0].may_fragment);
+  EXPECT_TRUE(trains[1].may_fragment);
+  EXPECT_TRUE(trains[2].may_fragment);
+  EXPECT_FALSE(trains[3].may_fragment);
 }
 
 TEST(DatagramTrains, AreOfOneEndpointAndTrafficClass) {
