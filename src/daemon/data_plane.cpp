@@ -6,6 +6,7 @@
 #include "offload/mss.h"
 #include "offload/too_big.h"
 #include "offload/traffic_class.h"
+#include "protocol/inner_packet.h"
 
 namespace quipu::daemon {
 namespace {
@@ -93,9 +94,12 @@ void DataPlane::seal_segment(const Run& run, std::size_t i, TimePoint now) {
     answer_too_big(segment, run.route, now);
 }
 
+// The rate comes first: a flood of such packets costs no work. It counts those of which nothing may be said, too.
 void DataPlane::answer_too_big(ByteView packet, const protocol::Route& route, TimePoint now) {
-  auto answer = offload::answer_too_big(packet, m_device.packet_limit(route));
-  if (answer && m_answer_rate.take(now)) m_answers.push_back(*std::move(answer));
+  const auto addresses = protocol::inner_addresses(packet);
+  if (!addresses || !m_answer_rates.take(addresses->source, now)) return;
+  if (auto answer = offload::answer_too_big(packet, m_device.packet_limit(route)))
+    m_answers.push_back(*std::move(answer));
 }
 
 Result<void> DataPlane::write_answers() {

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "daemon/datagram_trains.h"
+#include "daemon/host_rates.h"
 #include "net/udp_bind.h"
 #include "offload/coalescer.h"
 #include "offload/cutter.h"
 #include "protocol/device.h"
-#include "protocol/rate.h"
 #include "tun/tun_device.h"
 
 namespace quipu::daemon {
@@ -112,9 +112,7 @@ class DataPlane {
   std::deque<protocol::SendDatagram> m_frames;      // keepalives, probes, packets that waited for a session
   std::optional<int> m_waits_for;
   offload::Coalescer m_opened;
-  // ICMP to hosts on this side whose packets are too large for the path: a hundred a second, as RFC 4443 section 2.4
-  // wants some limit.
-  protocol::TokenBucket m_answer_rate{std::chrono::milliseconds(10), 50};
+  HostRates m_answer_rates;
   std::vector<Bytes> m_answers;
   Drops m_drops;
 };
