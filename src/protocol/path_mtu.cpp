@@ -45,7 +45,7 @@ void PathMtu::answered(std::uint32_t id, TimePoint now) {
   if (m_goal == Goal::rest) return;
   if (size >= m_size)
     reached(now);
-  else if (m_control && id == m_last_id)
+  else if (id == m_last_id)  // the base, sent after the last copy of m_size
     missed(now);
 }
 

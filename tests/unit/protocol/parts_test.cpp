@@ -173,6 +173,21 @@ TEST(ControlFrame, RefusesEveryTruncationAndTrailingOctets) {
   EXPECT_EQ(parse_control_frame(Bytes{200}).error(), Errc::unsupported);
 }
 
+TEST(ControlInbox, HoldsOneFrameOfEachKindAndTheLargestProbe) {
+  ControlInbox inbox;
+  EXPECT_TRUE(inbox.empty());
+  inbox.put(MtuProbe{1, 1198}, SessionIndex(5));
+  inbox.put(MtuProbe{2, 1400}, SessionIndex(5));
+  inbox.put(MtuProbe{3, 1198}, SessionIndex(5));
+  inbox.put(KeyRunway{7}, SessionIndex(5));
+  inbox.put(KeyRunway{8}, SessionIndex(5));
+  ASSERT_TRUE(inbox.mtu_probe && inbox.runway);
+  EXPECT_EQ(inbox.mtu_probe->id, 2U);
+  EXPECT_EQ(inbox.runway->seconds, 8U);
+  EXPECT_FALSE(inbox.wish || inbox.lack || inbox.next_keys);
+  EXPECT_FALSE(inbox.empty());
+}
+
 TEST(ControlFrame, AProbeIsAsLongAsThePacketItStandsFor) {
   for (const std::size_t size : {MtuProbe::kLeast, std::size_t{1198}, std::size_t{9216}}) {
     const Bytes octets = write_control_frame(MtuProbe{0x01020304, size});

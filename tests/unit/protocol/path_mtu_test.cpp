@@ -184,6 +184,53 @@ TEST_F(PathMtuTest, ALateAnswerToWhatWasGivenUpCounts) {
   EXPECT_EQ(m_path.limit(), kWanted);
 }
 
+TEST_F(PathMtuTest, ALateAnswerCountsAfterTheSearch) {
+  widen_to(1300);
+  m_path.begin(m_now);
+  run(29s);
+  const std::size_t last = m_sizes.end()[-2];  // and then the base
+  ASSERT_GT(last, m_path.limit());
+  m_path.answered(static_cast<std::uint32_t>(m_sizes.size() - 1), m_now);
+  EXPECT_EQ(m_path.limit(), last);
+}
+
+// It says nothing of what was sent after it.
+TEST_F(PathMtuTest, ALateAnswerToTheBaseIsNoMiss) {
+  m_path.begin(m_now);
+  std::vector<std::uint32_t> ids;
+  for (int i = 0; i < 4; ++i, m_now += kPathProbeWait)
+    ids.push_back(m_path.advance(m_now)->id);
+  m_now -= 10ms;
+  const auto due = m_path.next_deadline();
+  m_path.answered(ids[1], m_now);
+  EXPECT_EQ(m_path.next_deadline(), due);
+  m_path.answered(ids[3], m_now);
+  EXPECT_EQ(m_path.next_deadline(), m_now);
+}
+
+TEST_F(PathMtuTest, SilencesBetweenMissesDoNotHideANarrowPath) {
+  m_carries = [bases = 0](std::size_t size, int) mutable {
+    return size <= 1300 && (size > kBasePathMtu || ++bases % 2);
+  };
+  m_path.begin(m_now);
+  run(60s);
+  expect_width(1300);
+}
+
+TEST_F(PathMtuTest, AnOutageDuringALaterSearchDoesNotPinTheLimit) {
+  widen_to(1350);
+  m_path.begin(m_now);
+  run(60s);
+  widen_to(1250);
+  while (m_path.limit() > 1250)
+    run(100ms);
+  widen_to(0);
+  run(20s);
+  widen_to(1250);
+  run(60s);
+  expect_width(1250);
+}
+
 TEST_F(PathMtuTest, APathThatCarriesNothingKeepsItsLimit) {
   widen_to(0);
   m_path.begin(m_now);
@@ -253,9 +300,9 @@ TEST_F(PathMtuTest, AnswersAboutAnotherPathMeanNothing) {
   m_path.begin(m_now);
   m_path.answered(first->id, m_now);
   EXPECT_EQ(m_path.next_deadline(), m_now) << "still waits for the second";
+  m_path.answered(0, m_now);
   const auto second = m_path.advance(m_now);
   ASSERT_TRUE(second);
-  m_path.answered(0, m_now);
   EXPECT_EQ(m_path.next_deadline(), m_now + kPathProbeWait);
   m_path.answered(second->id, m_now);
   m_path.use();
