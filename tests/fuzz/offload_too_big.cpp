@@ -32,6 +32,11 @@ void check6(const Bytes& answer, const Bytes& packet, std::size_t mtu) {
   require(answer[6] == 58 && answer[40] == 2 && told_at(answer, 46) == std::max<std::size_t>(mtu, 1280));
   require(std::equal(answer.begin() + 8, answer.begin() + 24, packet.begin() + 24));
   require(std::equal(answer.begin() + 48, answer.end(), packet.begin()));
+  // RFC 8200 section 8.1: addresses, length and next header are summed with it.
+  Bytes summed(answer.begin() + 8, answer.begin() + 40);
+  summed.insert(summed.end(), {0, 0, answer[4], answer[5], 0, 0, 0, 58});
+  summed.insert(summed.end(), answer.begin() + 40, answer.end());
+  require(test::slow_sum(summed) == 0xffff);
 }
 
 }  // namespace
