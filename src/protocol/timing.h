@@ -64,7 +64,8 @@ inline constexpr int kRttsInInterval = 4;  // effective N >= 4 RTT + KMS p99, up
 inline constexpr int kRttsBeforeEnd = 3;   // 3 RTT before its end
 
 // Path MTU (RFC 8899 section 5.1).
-inline constexpr int kPathProbes = 3;                  // MAX_PROBES: copies of one probe
+// MAX_PROBES: misses of a size that is tried, half of those of the limit; and silences.
+inline constexpr int kPathProbes = 3;
 inline constexpr Duration kPathProbeWait = 1s;         // PROBE_TIMER: between them; or 2 RTT if longer, up to
 inline constexpr Duration kPathProbeWaitAtMost = 10s;  // whatever one answer took
 inline constexpr Duration kPathConfirm = 30s;          // CONFIRMATION_TIMER: between probes of what is known
