@@ -12,6 +12,8 @@ import sys
 import time
 
 PROCESSORS = 2
+# Where scripts/setup puts what it fetches.
+FETCHED = pathlib.Path(os.environ.get("QUIPU_CACHE", pathlib.Path.home() / ".cache" / "quipu"))
 
 
 class Failure(Exception):

@@ -6,6 +6,7 @@ import concurrent.futures
 import os
 import time
 
+import bench_peers as peers
 import bench_tunnels as tunnels
 from bench import Failure, benchmark
 from bench_throughput import load, round_trips_ms, serve
@@ -65,16 +66,12 @@ def measure(figures, programs, folder, arguments):
           tunnels.Laboratory(programs, f"q{run}", 1500) as laboratory, tunnels.Laboratory(null_programs, f"n{run}", 1500) as null):
         contestants = [(laboratory, tunnels.quipu(laboratory)), (null, tunnels.quipu(null, "null cipher")), (laboratory, tunnels.bare(laboratory))]
         if arguments.peers:
-            contestants += [(laboratory, tunnels.wireguard_go(laboratory)), (laboratory, tunnels.openvpn(laboratory))]
+            contestants += [(laboratory, tunnel) for tunnel in peers.all_of_them(laboratory)]
         for where in (laboratory, null):
             serve(where)
         measure_case(figures, "latency_idle", idle_ms, contestants, arguments)
         measure_case(figures, "latency_load", loaded_ms, contestants, arguments)
 
 
-def add_arguments(parser):
-    parser.add_argument("--peers", action="store_true", help="compare with wireguard-go and OpenVPN")
-
-
 if __name__ == "__main__":
-    benchmark("latency", measure, 5, add_arguments)
+    benchmark("latency", measure, 5, peers.add_argument)

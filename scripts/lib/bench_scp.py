@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures scp of one file from site a to site b: over the bare path, through Quipu, and through wireguard-go. Called by scripts/bench,
-as root. The file is in memory at both ends, so that no disk is measured, and the cipher of ssh is the same each time."""
+"""Measures scp of one file from site a to site b: over the bare path, through Quipu, and through the tunnels of others. Called by
+scripts/bench, as root. The file is in memory at both ends, so that no disk is measured, and the cipher of ssh is the same each time."""
 
 import os
 import pathlib
@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 
+import bench_peers as peers
 import bench_tunnels as tunnels
 from bench import Failure, benchmark, call, wait_until
 from demo import pam_is_needed
@@ -51,7 +52,7 @@ def measure(figures, programs, folder, arguments):
         server = SshServer(laboratory, memory)
         contestants = [tunnels.quipu(laboratory), tunnels.bare(laboratory)]
         if arguments.peers:
-            contestants.append(tunnels.wireguard_go(laboratory))
+            contestants += peers.all_of_them(laboratory)
         rates = {tunnel.name: [] for tunnel in contestants}
         for run in range(arguments.runs):
             first = run % len(contestants)
@@ -70,7 +71,7 @@ def measure(figures, programs, folder, arguments):
 
 
 def add_arguments(parser):
-    parser.add_argument("--peers", action="store_true", help="compare with wireguard-go")
+    peers.add_argument(parser)
     parser.add_argument("--mib", type=int, default=1024, help="size of the file")
 
 

@@ -12,6 +12,7 @@ import re
 import statistics
 import subprocess
 
+import bench_peers as peers
 import bench_tunnels as tunnels
 from bench import Failure, benchmark, call, wait_until
 
@@ -107,14 +108,14 @@ def measure(figures, programs, folder, arguments):
                 contestants = [(laboratory, tunnels.quipu(laboratory)), (null, tunnels.quipu(null, "null cipher")),
                                (laboratory, tunnels.bare(laboratory))]
                 if arguments.peers:
-                    contestants += [(laboratory, tunnels.wireguard_go(laboratory)), (laboratory, tunnels.openvpn(laboratory))]
+                    contestants += [(laboratory, tunnel) for tunnel in peers.all_of_them(laboratory)]
                 for where in (laboratory, null):
                     serve(where)
                 measure_path(figures, laboratory, contestants, arguments, mtu)
 
 
 def add_arguments(parser):
-    parser.add_argument("--peers", action="store_true", help="compare with wireguard-go and OpenVPN")
+    peers.add_argument(parser)
     parser.add_argument("--case", action="append", choices=CASES, help="this case alone")
 
 
