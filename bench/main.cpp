@@ -2,6 +2,7 @@
 // quipu-bench: puts load on the KMSs of two sites and prints what came of it as one line of JSON. scripts/bench runs
 // it.
 #include <fmt/format.h>
+#include <openssl/crypto.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -58,6 +59,8 @@ void print(const quipu::bench::LoadResult& result) {
 
 int main(int argc, char** argv) {
   CLI::App app("Load for the KMSs of two sites");
+  // Quipu's programs have the same OpenSSL in them.
+  app.set_version_flag("--version", OpenSSL_version(OPENSSL_VERSION));
   Texts a;
   Texts b;
   add_site(app, "a", a);

@@ -8,7 +8,8 @@ import time
 
 import bench_peers as peers
 import bench_tunnels as tunnels
-from bench import Failure, benchmark
+from bench import Failure
+from bench_figures import benchmark
 from bench_throughput import load, round_trips_ms, serve
 from demo import percentile
 

@@ -6,7 +6,8 @@ import os
 import pathlib
 import tempfile
 
-from bench import Failure, benchmark, call
+from bench import Failure, call
+from bench_figures import benchmark
 
 PROGRAM = "quipu-bench-pieces"
 

@@ -12,7 +12,8 @@ import threading
 import time
 
 import bench_tunnels as tunnels
-from bench import Failure, benchmark
+from bench import Failure
+from bench_figures import benchmark
 from bench_throughput import load, report_of, serve
 from demo import control, percentile
 

@@ -13,7 +13,8 @@ import signal
 import tempfile
 import time
 
-from bench import Failure, benchmark, call, wait_until
+from bench import Failure, call, wait_until
+from bench_figures import benchmark
 from bench_site import Site, start
 
 BLOCK_OCTETS = 16_320

@@ -9,7 +9,8 @@ import secrets
 import time
 
 import bench_tunnels as tunnels
-from bench import Failure, benchmark, call
+from bench import Failure, call
+from bench_figures import benchmark
 from bench_throughput import load, serve
 from demo import control
 

@@ -11,7 +11,8 @@ import time
 
 import bench_peers as peers
 import bench_tunnels as tunnels
-from bench import Failure, benchmark, call, wait_until
+from bench import Failure, call, wait_until
+from bench_figures import benchmark
 from demo import pam_is_needed
 
 CIPHER = "aes128-gcm@openssh.com"

@@ -14,7 +14,8 @@ import subprocess
 
 import bench_peers as peers
 import bench_tunnels as tunnels
-from bench import Failure, benchmark, call, wait_until
+from bench import Failure, call, wait_until
+from bench_figures import benchmark
 
 PORT = 5201
 # case: (MTU of the path, arguments of iperf3, unit)

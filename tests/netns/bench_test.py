@@ -50,7 +50,10 @@ class Bench(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             document = json.loads(figures.read_text())
         self.series = document.pop("series", {})
-        self.assertEqual(set(document), {"bench", "machine", "results", "ratios"})
+        self.assertEqual(set(document), {"bench", "machine", "versions", "results", "ratios"})
+        self.assertLessEqual({"quipu", "openssl"}, set(document["versions"]))
+        for version in document["versions"].values():
+            self.assertRegex(version, r"^\d+\.\d")
         self.assertEqual(document["bench"], what)
         self.assertEqual(set(self.series), SERIES.get(what, set()))
         results = {result["case"]: result for result in document["results"] if result["contestant"] == "quipu"}
