@@ -143,45 +143,44 @@ TEST(Coalescer, AShortOrPushedSegmentEndsARun) {
   EXPECT_THAT(batch.segments(), ElementsAre(2, 2, 1));
 }
 
-TEST(Coalescer, WhatDiffersInMoreThanItsPlaceStandsAlone) {
-  using Change = void (*)(FlowPacket&);
-  for (const Change change : std::initializer_list<Change>{
-           [](FlowPacket& packet) { packet.flags |= 0x01; },
-           [](FlowPacket& packet) { packet.flags |= 0x40; },
-           [](FlowPacket& packet) { packet.traffic_class = 3; },
-           [](FlowPacket& packet) { packet.hops = 63; },
-           [](FlowPacket& packet) { packet.ip_options = Bytes(4, 1); },
-           [](FlowPacket& packet) { packet.acknowledgment = 7778; },
-           [](FlowPacket& packet) { packet.reserved = 1; },
-           [](FlowPacket& packet) { packet.window = 502; },
-           [](FlowPacket& packet) { packet.tcp_options = Bytes(4, 1); },
-           [](FlowPacket& packet) { packet.payload.clear(); },
-           [](FlowPacket& packet) { packet.may_fragment = true; },
-           [](FlowPacket& packet) { packet.payload.push_back(1); },
-       }) {
-    Flow flow({});
+using Changes = std::initializer_list<void (*)(FlowPacket&)>;
+
+// Of two packets in a row, of which one of the changes befell the second.
+void expect_apart(const FlowPacket& kind, Changes changes) {
+  for (const auto& change : changes) {
+    Flow flow(kind);
     Batch batch;
     batch.add(flow.next(100));
     FlowPacket other = flow.next(100);
     change(other);
     batch.add(other);
-    EXPECT_THAT(batch.gather(), testing::SizeIs(2));
+    EXPECT_THAT(batch.gather(), testing::SizeIs(2)) << "change " << &change - changes.begin();
   }
 }
 
+TEST(Coalescer, WhatDiffersInMoreThanItsPlaceStandsAlone) {
+  expect_apart({}, {
+                       [](FlowPacket& packet) { packet.flags |= 0x01; },
+                       [](FlowPacket& packet) { packet.flags |= 0x40; },
+                       [](FlowPacket& packet) { packet.traffic_class = 3; },
+                       [](FlowPacket& packet) { packet.hops = 63; },
+                       [](FlowPacket& packet) { packet.ip_options = Bytes(4, 1); },
+                       [](FlowPacket& packet) { packet.acknowledgment = 7778; },
+                       [](FlowPacket& packet) { packet.reserved = 1; },
+                       [](FlowPacket& packet) { packet.window = 502; },
+                       [](FlowPacket& packet) { packet.tcp_options = Bytes(4, 1); },
+                       [](FlowPacket& packet) { packet.payload.clear(); },
+                       [](FlowPacket& packet) { packet.may_fragment = true; },
+                       [](FlowPacket& packet) { packet.payload.push_back(1); },
+                   });
+}
+
 TEST(Coalescer, AnotherFlowLabelOrHopLimitOfIpv6StandsAlone) {
-  using Change = void (*)(FlowPacket&);
-  for (const Change change : std::initializer_list<Change>{[](FlowPacket& packet) { packet.flow_label = 1; },
-                                                           [](FlowPacket& packet) { packet.hops = 63; },
-                                                           [](FlowPacket& packet) { packet.traffic_class = 1; }}) {
-    Flow flow({.v6 = true, .tcp = false});
-    Batch batch;
-    batch.add(flow.next(100));
-    FlowPacket other = flow.next(100);
-    change(other);
-    batch.add(other);
-    EXPECT_THAT(batch.gather(), testing::SizeIs(2));
-  }
+  expect_apart({.v6 = true, .tcp = false}, {
+                                               [](FlowPacket& packet) { packet.flow_label = 1; },
+                                               [](FlowPacket& packet) { packet.hops = 63; },
+                                               [](FlowPacket& packet) { packet.traffic_class = 1; },
+                                           });
 }
 
 TEST(Coalescer, MakesARunOfPacketsWithTheSameIpOptions) {
