@@ -170,6 +170,12 @@ class Bench(unittest.TestCase):
                 self.assertIn(f"bench plot: {file} {reason}", done.stderr)
             self.assertIn("No such file", plot(pathlib.Path(folder) / "none", "--out", folder).stderr)
 
+    def test_the_daemon_without_a_cipher_says_so(self):
+        for program, warns in (("quipud-null", True), ("quipud", False)):
+            done = subprocess.run([PROGRAMS / program, "--check", "--config", "/nonexistent"], capture_output=True, text=True)
+            self.assertIn("/nonexistent", done.stderr)
+            self.assertEqual("CARRIES CLEAR TEXT" in done.stderr, warns, program)
+
     def test_a_folder_in_memory_is_refused(self):
         done = bench("kms", "--folder", "/dev/shm")
         self.assertNotEqual(done.returncode, 0)
