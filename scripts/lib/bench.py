@@ -21,6 +21,11 @@ def call(*command):
     return done.stdout
 
 
+def processor_s(pid):
+    """Processor time of one process so far."""
+    return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def wait_until(condition, what, patience_s=60):
     give_up = time.monotonic() + patience_s
     while not (value := condition()):

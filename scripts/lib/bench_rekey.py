@@ -2,25 +2,24 @@
 """Measures what a rekey costs. Called by scripts/bench, as root.
 
 Two laboratories, one with N = 1 s, one with N = 60 s, take turns under full TCP load. Then numbered datagrams without other load, and
-rekeys one after the other.
+rekeys one after the other. At last one daemon that rekeys with many.
 """
 
+import functools
 import os
-import subprocess
-import sys
 import threading
 import time
 
 import bench_tunnels as tunnels
 from bench import Failure
 from bench_figures import benchmark
+from bench_numbered import send_numbered
+from bench_rekey_many import REASONS, measure_many
 from bench_throughput import load, report_of, serve
 from demo import control, percentile
 
 SHORT_S, LONG_S = 1, 60
 PACKETS_PER_S = 5000
-# Why a packet is dropped that a rekey can have to do with (docs/status.md).
-REASONS = ("queue_full", "blocked", "key_limit", "failed_open", "replay", "expired_key")
 
 
 def tunnel_of(site):
@@ -82,43 +81,10 @@ def record_series(figures, laboratory, seconds):
     figures.add_series("rekeys_s", [time_s for time_s in rekeyed.times if time_s <= intervals[-1]["end"]])
 
 
-SENDER = """
-import socket, sys, time
-to, rate, seconds = (sys.argv[1], 7000), int(sys.argv[2]), float(sys.argv[3])
-out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-begin = time.monotonic()
-for number in range(int(rate * seconds)):
-    while time.monotonic() < begin + number / rate:
-        time.sleep(0.0005)
-    out.sendto(number.to_bytes(8, "big") + bytes(92), to)
-"""
-RECEIVER = """
-import socket, sys
-expected = int(sys.argv[1])
-into = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-into.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE
-into.bind(("", 7000))
-print("ready", flush=True)
-seen = set()
-into.settimeout(20)
-try:
-    while len(seen) < expected:
-        seen.add(int.from_bytes(into.recv(200)[:8], "big"))
-        into.settimeout(2)
-except TimeoutError:
-    pass
-print(expected - len(seen), flush=True)
-"""
-
-
 def measure_datagrams(figures, laboratory, seconds):
-    expected = int(PACKETS_PER_S * seconds)
     before = rekeys(laboratory)
-    receiver = subprocess.Popen(laboratory.inside(laboratory.b, sys.executable, "-c", RECEIVER, expected), stdout=subprocess.PIPE, text=True)
-    if receiver.stdout.readline().strip() != "ready":
-        raise Failure("the receiver of numbered datagrams has ended")
-    subprocess.run(laboratory.inside(laboratory.a, sys.executable, "-c", SENDER, laboratory.b["tunnel_address"], PACKETS_PER_S, seconds), check=True)
-    lost = int(receiver.communicate()[0])
+    inside = [functools.partial(laboratory.inside, site) for site in (laboratory.a, laboratory.b)]
+    expected, lost = send_numbered(*inside, laboratory.b["tunnel_address"], PACKETS_PER_S, seconds)
     figures.add("rekey_udp_sent", "packets", [expected])
     figures.add("rekey_udp_lost", "packets", [lost])
     figures.add("rekey_udp_rekeys", "rekeys", [rekeys(laboratory) - before])
@@ -142,7 +108,7 @@ def measure_latency(figures, laboratory, count):
     figures.add("rekey_latency_count", "rekeys", [len(times)])
 
 
-def measure(figures, programs, folder, arguments):
+def measure_one_tunnel(figures, programs, arguments):
     run = f"{os.getpid() % 46656:x}"
     with (tunnels.Laboratory(programs, f"s{run}", 1500, ["--rekey-interval", SHORT_S]) as short,
           tunnels.Laboratory(programs, f"l{run}", 1500, ["--rekey-interval", LONG_S]) as long):
@@ -154,8 +120,16 @@ def measure(figures, programs, folder, arguments):
         measure_latency(figures, short, arguments.rekeys)
 
 
+def measure(figures, programs, folder, arguments):
+    if arguments.case != "rekeys_100":
+        measure_one_tunnel(figures, programs, arguments)
+    measure_many(figures, programs, folder, arguments)
+
+
 def add_arguments(parser):
     parser.set_defaults(runs=9)
+    parser.add_argument("--case", choices=["rekeys_100"], help="this case alone")
+    parser.add_argument("--peers-count", type=int, default=100, help="of rekeys_100")
     parser.add_argument("--rekeys", type=int, default=1000, help="how many are timed")
 
 

@@ -9,7 +9,7 @@ import secrets
 import time
 
 import bench_tunnels as tunnels
-from bench import Failure, call
+from bench import Failure, call, processor_s
 from bench_figures import benchmark
 from bench_throughput import load, serve
 from demo import control
@@ -21,10 +21,6 @@ def quipud_of(site):
 
 def resident_mib(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
-
-
-def processor_s(pid):
-    return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def further_peers(site, count):

@@ -8,34 +8,36 @@ import signal
 import socket
 import subprocess
 
-from bench import Failure, call, wait_until
+from bench import Failure, call, processor_s, wait_until
 
 
 class Site:
-    """Ports and identifiers follow from the letter."""
+    """Ports and identifiers follow from the letter; `address` is where it listens, `saes` are those that it serves."""
 
-    def __init__(self, letter, programs, folder, pki):
-        self.letter, self.programs, self.pki = letter, programs, pki
+    def __init__(self, letter, programs, folder, pki, address="127.0.0.1", saes=None):
+        self.letter, self.programs, self.pki, self.address = letter, programs, pki, address
+        self.saes = saes or [f"sae-{letter}"]
         number = ord(letter) - ord("a")
         self.etsi, self.km_link = 8010 + number, 8030 + number
         self.folder = folder / letter
         self.folder.mkdir()
         self.process = None
         call(programs / "quipu", "genpsk", "--out", self.folder / "store.key")
-        call(programs / "quipu", "pki", "issue", pki, f"sae-{letter}")
-        call(programs / "quipu", "pki", "issue", pki, f"kme-{letter}", "--san", "IP:127.0.0.1")
+        for sae in self.saes:
+            call(programs / "quipu", "pki", "issue", pki, sae)
+        call(programs / "quipu", "pki", "issue", pki, f"kme-{letter}", "--san", f"IP:{address}")
 
     def write_configuration(self, *sections):
         tls = f'ca = "{self.pki}/ca.pem"\ncert = "{self.pki}/kme-{self.letter}.pem"\nkey = "{self.pki}/kme-{self.letter}.key"\n'
         (self.folder / "kms.toml").write_text(
             f'[kme]\nid = "kme-{self.letter}"\nstore = "{self.folder}/kms.db"\nstore_key_file = "{self.folder}/store.key"\n'
             f'control_socket = "{self.folder}/control.sock"\n'
-            f'[etsi014]\nlisten = "127.0.0.1:{self.etsi}"\n{tls}'
-            f'[km_link]\nlisten = "127.0.0.1:{self.km_link}"\n{tls}'
-            f'[[sae]]\nid = "sae-{self.letter}"\n' + "".join(sections))
+            f'[etsi014]\nlisten = "{self.address}:{self.etsi}"\n{tls}'
+            f'[km_link]\nlisten = "{self.address}:{self.km_link}"\n{tls}'
+            + "".join(f'[[sae]]\nid = "{sae}"\n' for sae in self.saes) + "".join(sections))
 
     def peer_section(self, other, more=""):
-        return f'[[peer_kme]]\nid = "kme-{other.letter}"\naddress = "127.0.0.1:{other.km_link}"\nsaes = ["sae-{other.letter}"]\n{more}'
+        return f'[[peer_kme]]\nid = "kme-{other.letter}"\naddress = "{other.address}:{other.km_link}"\nsaes = {json.dumps(other.saes)}\n{more}'
 
     def link_section(self, other, fibre, skr_bit_s, initial_bits, block_octets):
         """A simulated device pair; the fibre is a port."""
@@ -84,7 +86,7 @@ class Site:
 
     def cpu_s(self):
         """Processor time of the daemon so far; its driver is a process of its own."""
-        return int(pathlib.Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) / 1e9
+        return processor_s(self.process.pid)
 
 
 def start(sites, pools):

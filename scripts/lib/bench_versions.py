@@ -43,7 +43,8 @@ def of_peers():
 
 def of(programs, peers):
     """Of Quipu, of the OpenSSL in it, of the load generator, and with `peers` of the contestants. The kernel's is with the machine."""
-    versions = {"quipu": printed_version(output(programs / "quipu", "--version")), "openssl": printed_version(output(programs / "quipu-bench", "--version"))}
+    versions = {"quipu": printed_version(output(programs / "quipu", "--version")),
+                "openssl": printed_version(output(programs / "quipu-bench", "--version"))}
     if shutil.which("iperf3"):
         versions["iperf3"] = printed_version(output("iperf3", "--version"))
     return versions | (of_peers() if peers else {})

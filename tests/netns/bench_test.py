@@ -24,7 +24,8 @@ COMPARED = {"kms_pairs", "kms_single_enc_keys_p50", "kms_single_dec_keys_p50"}
 RELAY_CASES = {"relay_rate", "relay_cpu", "relay_fsyncs", "relay_failed", "relay_reroute"}
 
 REKEY_CASES = {"rekey_tcp", "rekey_tcp_rekeys", "rekey_tcp_drops", "rekey_udp_sent", "rekey_udp_lost", "rekey_udp_rekeys", "rekey_latency_p50",
-               "rekey_latency_p99", "rekey_latency_count"}
+               "rekey_latency_p99", "rekey_latency_count", "rekeys_100", "rekeys_100_peers", "rekeys_100_cpu", "rekeys_100_kms_cpu", "rekeys_100_sent",
+               "rekeys_100_lost", "rekeys_100_drops", "rekeys_100_p50", "rekeys_100_p99"}
 TUNNEL_CASES = {"tcp1_1500", "tcp4_1500", "udp_1400", "udp_64", "rtt_idle", "tcp1_9000"}
 LATENCY_CASES = {f"latency_{when}_{share}" for when in ("idle", "load") for share in ("p50", "p99")}
 # By bench: those that it writes.
@@ -93,7 +94,7 @@ class Bench(unittest.TestCase):
             self.assertGreater(ratios[case]["bare path"], 0)
 
     def test_what_a_rekey_costs(self):
-        results, others, ratios = self.figures_of("rekey", "--runs", "1", "--seconds", "2", "--rekeys", "5")
+        results, others, ratios = self.figures_of("rekey", "--runs", "1", "--seconds", "2", "--rekeys", "5", "--peers-count", "3")
         self.assertEqual(set(results), REKEY_CASES)
         self.assertEqual(set(others), {("rekey_tcp", "N = 60 s")})
         self.assertGreater(ratios["rekey_tcp"]["N = 60 s"], 0)
@@ -101,6 +102,10 @@ class Bench(unittest.TestCase):
         self.assertEqual(results["rekey_udp_sent"]["min"], 10_000)
         self.assertGreaterEqual(results["rekey_latency_count"]["min"], 5)
         self.assertLessEqual(results["rekey_latency_p50"]["median"], results["rekey_latency_p99"]["median"])
+        self.assertEqual(results["rekeys_100_peers"]["min"], 3)
+        self.assertEqual(results["rekeys_100_sent"]["min"], 1000)
+        for case in ("rekeys_100", "rekeys_100_cpu", "rekeys_100_p50"):
+            self.assertGreater(results[case]["min"], 0)
 
         self.assertEqual(len(self.series["throughput_s"]), len(self.series["throughput_gbit_s"]))
         self.assertEqual(self.series["throughput_s"], sorted(self.series["throughput_s"]))
