@@ -155,6 +155,7 @@ std::string to_text(const TunnelStatus& tunnel, std::uint64_t mtu) {
                   tunnel.protection_achieved.empty() ? "none" : tunnel.protection_achieved, tunnel.protection_required);
   out += fmt::format("  endpoint {}  last handshake {}{}\n", tunnel.endpoint.empty() ? "-" : tunnel.endpoint,
                      age_text(tunnel.last_handshake_s), tunnel.last_handshake_s ? " ago" : "");
+  if (tunnel.lanes > 1) out += fmt::format("  lanes {} of {} in use\n", tunnel.lanes_in_use, tunnel.lanes);
   if (tunnel.path_mtu < mtu) out += fmt::format("  packets up to {} octets get through the path\n", tunnel.path_mtu);
   out += epoch_text(tunnel);
   out += keys_text(tunnel);
@@ -240,8 +241,11 @@ std::string to_text(const control::RelayRouteStatus& route) {
 }  // namespace
 
 std::string to_text(const DeviceStatus& status) {
-  std::string out = fmt::format("device {}  quipud {}  up {}  port {}\n  public key {}\n", status.device,
-                                status.version, duration_text(status.uptime_s), status.listen_port, status.public_key);
+  const std::string ports =
+      status.lanes == 1 ? fmt::format("port {}", status.listen_port)
+                        : fmt::format("ports {} to {}", status.listen_port, status.listen_port + status.lanes - 1);
+  std::string out = fmt::format("device {}  quipud {}  up {}  {}\n  public key {}\n", status.device, status.version,
+                                duration_text(status.uptime_s), ports, status.public_key);
   if (!status.reason.empty()) out += fmt::format("  reason {}\n", status.reason);
   for (const CertificateStatus& certificate : status.certificates)
     out += to_text(certificate);

@@ -29,6 +29,15 @@ constexpr ConfigKey kKeys[] = {
      .max = 65535,
      .help = "UDP port for all tunnels; 0 takes any free one, for an end that always calls."},
     {.section = "device",
+     .name = "lanes",
+     .type = integer,
+     .default_value = "0",
+     .max = 16,
+     .help =
+         "Threads that carry packets, each with a UDP port of its own: listen_port and those that follow it. 0: one "
+         "for every two processors. Tunnels use as many as both ends have and the network lets through; where it "
+         "passes listen_port alone, that carries everything."},
+    {.section = "device",
      .name = "addresses",
      .type = text_list,
      .required = true,

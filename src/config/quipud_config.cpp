@@ -98,6 +98,11 @@ DeviceConfig read_device(const Section& section) {
                     .value_or("");
   device.private_key_file = section.file("private_key_file");
   device.listen_port = static_cast<std::uint16_t>(unsigned_value(section, "listen_port"));
+  device.lanes = static_cast<std::uint8_t>(unsigned_value(section, "lanes"));
+  constexpr std::uint32_t kMostPorts = 65535;
+  if (device.listen_port + std::max<std::uint32_t>(device.lanes, 1) - 1 > kMostPorts)
+    section.add("lanes", fmt::format("there are not {} ports from listen_port {} up", device.lanes, device.listen_port),
+                "choose a lower listen_port");
   device.addresses = read_addresses(section);
   device.local_networks = read_local_networks(section);
   device.mtu = unsigned_value(section, "mtu");

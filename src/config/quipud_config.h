@@ -28,6 +28,7 @@ struct DeviceConfig {
   std::string name{};  // of the network interface
   FileName private_key_file{};
   std::uint16_t listen_port = 0;      // 0: any free one
+  std::uint8_t lanes = 0;             // up to 16; 0: as many as suit the machine
   std::vector<IpPrefix> addresses{};  // interface addresses: host bits are kept
   // This site's own, inside the prefixes of peers: not tunnelled. Host bits zero, never a prefix of a peer.
   std::vector<IpPrefix> local_networks{};

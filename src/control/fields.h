@@ -85,6 +85,8 @@ void each_field(S& s, F&& f) {
   f("qkd_keys_burnt", s.qkd_keys_burnt);
   f("key_runway_s", s.key_runway_s);
   f("rtt_ms", s.rtt_ms);
+  f("lanes", s.lanes);
+  f("lanes_in_use", s.lanes_in_use);
   f("path_mtu", s.path_mtu);
   f("simulated", s.simulated);
   f("sources", s.sources);
@@ -96,6 +98,7 @@ void each_field(S& s, F&& f) {
   f("device", s.device);
   f("public_key", s.public_key);
   f("listen_port", s.listen_port);
+  f("lanes", s.lanes);
   f("uptime_s", s.uptime_s);
   f("mtu", s.mtu);
   f("tunnels", s.tunnels);

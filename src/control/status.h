@@ -112,8 +112,10 @@ struct TunnelStatus {
   std::uint64_t qkd_keys_burnt = 0;
   std::optional<double> key_runway_s{};  // absent while a KMS gives no keys
   std::optional<double> rtt_ms{};
-  std::uint64_t path_mtu = 0;  // octets of the largest packet that gets through to the peer, as far as is known
-  bool simulated = false;      // a source is a simulation
+  std::uint64_t lanes = 1;         // that both ends have; 1 while down
+  std::uint64_t lanes_in_use = 1;  // of these: the first, and those that get through to the peer
+  std::uint64_t path_mtu = 0;      // octets of the largest packet that gets through to the peer, as far as is known
+  bool simulated = false;          // a source is a simulation
   std::vector<KeySourceStatus> sources{};
 
   bool operator==(const TunnelStatus&) const = default;
@@ -124,6 +126,7 @@ struct DeviceStatus {
   std::string device{};
   std::string public_key{};
   std::uint16_t listen_port = 0;
+  std::uint64_t lanes = 1;  // from that port on
   double uptime_s = 0;
   std::uint64_t mtu = 0;  // octets of the largest packet that the interface takes
   std::vector<TunnelStatus> tunnels{};

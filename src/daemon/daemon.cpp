@@ -5,6 +5,7 @@
 #include "daemon/event_names.h"
 #include "daemon/guards.h"
 #include "daemon/kernel_queues.h"
+#include "daemon/lane_ports.h"
 #include "daemon/status_report.h"
 #include "service/notify.h"
 #include "service/wall_clock.h"
@@ -30,16 +31,9 @@ Result<std::unique_ptr<Daemon>> Daemon::create(std::string config_file, Settings
   daemon->m_certificates.set(certificates_of(settings));
   QUIPU_TRY(daemon->raise_link(settings));
   daemon->note_guards();
-  QUIPU_TRY_ASSIGN(daemon->m_udp,
-                   net::open_udp({.port = settings.config.device.listen_port, .coalesce_received = true}));
-  const Engine::Outside outside{.loop = daemon->m_loop,
-                                .tun = *daemon->m_tun,
-                                .udp = *daemon->m_udp,
-                                .stamps = daemon->m_stamps,
-                                .rng = daemon->m_rng,
-                                .log = log};
+  QUIPU_TRY(daemon->open_ports(daemon->m_config.device));
   QUIPU_TRY_ASSIGN(daemon->m_engine,
-                   Engine::create(outside, std::move(settings), [raw = daemon.get()](const Error& error) {
+                   Engine::create(daemon->outside(), std::move(settings), [raw = daemon.get()](const Error& error) {
                      raw->m_outcome = std::unexpected(error);
                      raw->m_loop.stop();
                    }));
@@ -64,7 +58,9 @@ Daemon::~Daemon() = default;
 // The order is what keeps a protected packet from ever taking the default route.
 Result<void> Daemon::raise_link(const Settings& settings) {
   QUIPU_TRY(m_routes.guard(settings.plan));
-  QUIPU_TRY_ASSIGN(m_tun, tun::open_linux_tun({.name = settings.config.device.name, .mode = tun::TunMode::tun}));
+  const config::DeviceConfig& device = settings.config.device;
+  QUIPU_TRY_ASSIGN(
+      m_tun, tun::open_linux_tun_queues({.name = device.name, .mode = tun::TunMode::tun}, wanted_lanes(device.lanes)));
   QUIPU_TRY(m_routes.own(settings.plan.name));
   // Before the routes: what is taken away from here on is noticed.
   QUIPU_TRY_ASSIGN(auto monitor, netlink::RouteMonitor::open(settings.plan.name));
@@ -72,13 +68,34 @@ Result<void> Daemon::raise_link(const Settings& settings) {
   return m_routes.apply(settings.plan);
 }
 
+// Where the number of lanes is ours to choose, a port that somebody else has costs a lane only.
+Result<void> Daemon::open_ports(const config::DeviceConfig& device) {
+  QUIPU_TRY_ASSIGN(m_udp, open_lane_ports(device.listen_port, m_tun.size()));
+  if (m_udp.size() == m_tun.size()) return {};
+  const std::string text = std::to_string(m_udp.size()) + " of " + std::to_string(m_tun.size()) + " lanes: UDP port " +
+                           std::to_string(m_udp[0]->port() + m_udp.size()) + " is not free";
+  if (device.lanes != 0) return fail(Errc::conflict, text + ": free it, or lower device.lanes");
+  m_log.warning(event::kFewerLanes, "fewer threads carry packets than could", {{"reason", text}});
+  m_tun.resize(m_udp.size());
+  return {};
+}
+
+Engine::Outside Daemon::outside() {
+  Engine::Outside out{
+      .loop = m_loop, .tun = *m_tun[0], .udp = *m_udp[0], .lanes = {}, .stamps = m_stamps, .rng = m_rng, .log = m_log};
+  for (std::size_t i = 1; i < m_udp.size(); ++i)
+    out.lanes.push_back({*m_tun[i], *m_udp[i]});
+  return out;
+}
+
 Result<void> Daemon::run() {
   watch();
   m_engine->start();
   m_log.info(event::kStarted, "tunnels are guarded and ready",
              {{"version", kVersion},
-              {"device", m_tun->name()},
-              {"port", std::to_string(m_udp->port())},
+              {"device", m_tun[0]->name()},
+              {"port", std::to_string(m_udp[0]->port())},
+              {"lanes", std::to_string(m_udp.size())},
               {"peers", std::to_string(m_config.peers.size())}});
   service::notify_ready();
   m_loop.run();
@@ -121,7 +138,7 @@ void Daemon::stop() {
   m_control_watch.reset();
   m_control.reset();
   m_engine.reset();
-  m_tun.reset();
+  m_tun.clear();
   m_log.flush();
   m_log.info(event::kStopped, "stopped");
 }
@@ -129,15 +146,16 @@ void Daemon::stop() {
 control::DeviceStatus Daemon::status() const {
   control::DeviceStatus out = m_engine->status();
   out.version = kVersion;
-  out.device = m_tun->name();
+  out.device = m_tun[0]->name();
   out.uptime_s = seconds(net::Loop::now() - m_started);
   // A tunnel that is up carries nothing while its interface is down, and not everything beside a rule of others.
   out.reason = m_link->trouble();
   for (control::TunnelStatus& tunnel : out.tunnels)
     if (tunnel.reason.empty()) tunnel.reason = out.reason;
   out.certificates = m_certificates.status(service::wall_now());
-  out.queue_drops["tun"] = tun_queue_drops(m_tun->name());
-  out.queue_drops["udp_receive"] = receive_queue_drops(m_udp->descriptors());
+  out.queue_drops["tun"] = tun_queue_drops(m_tun[0]->name());
+  for (const auto& port : m_udp)
+    out.queue_drops["udp_receive"] += receive_queue_drops(port->descriptors());
   return out;
 }
 

@@ -33,6 +33,8 @@ class Daemon {
          netlink::RouteSocket routes, store::StampFile stamps, const MachineWatch::Reading& machine);
 
   Result<void> raise_link(const Settings& settings);
+  Result<void> open_ports(const config::DeviceConfig& device);
+  Engine::Outside outside();
   Result<void> open_control(const config::DeviceConfig& device);
   void watch();
   void tick();
@@ -59,9 +61,9 @@ class Daemon {
   TimePoint m_started = net::Loop::now();
   config::QuipudConfig m_config;
   netlink::LinkPlan m_plan;
-  std::unique_ptr<tun::TunDevice> m_tun;
+  std::vector<std::unique_ptr<tun::TunDevice>> m_tun;  // a queue for each lane
   std::unique_ptr<LinkKeeper> m_link;
-  std::unique_ptr<net::UdpBind> m_udp;
+  std::vector<std::unique_ptr<net::UdpBind>> m_udp;  // a port for each lane
   std::unique_ptr<Engine> m_engine;
   std::unique_ptr<service::ControlServer> m_control;
   std::unique_ptr<net::FdWatch> m_control_watch;

@@ -11,8 +11,6 @@
 namespace quipu::daemon {
 namespace {
 
-using protocol::Device;
-
 // Of sealed datagrams that leave together: as much as stays in a processor's cache.
 constexpr std::size_t kOutgoing = std::size_t{256} * 1024;
 // Handshakes, and frames of our own, that wait for a full socket, of each: as many as a large device has peers.
@@ -20,40 +18,76 @@ constexpr std::size_t kMaxControl = 1024;
 
 }  // namespace
 
-DataPlane::DataPlane(Device& device, tun::TunDevice& tun, net::UdpBind& udp, const Options& options)
-    : m_device(device),
+DataPlane::DataPlane(protocol::PacketPath& path, tun::TunDevice& tun, net::UdpBind& udp, const Options& options,
+                     HandOver hand_over)
+    : m_path(path),
       m_tun(tun),
       m_udp(udp),
       m_options(options),
+      m_hand_over(std::move(hand_over)),
       m_tun_packets(kReads),
       m_in(kReceives),
       m_out(kOutgoing),
       m_opened(tun.offloads()) {
   for (std::size_t i = 0; i < kReads; ++i)
     m_tun_buffers.push_back(m_read[i]);
+  m_batch.reserve(kReads);
 }
 
 Result<void> DataPlane::from_tun(TimePoint now) {
-  std::size_t octets = 0;
-  while (octets < kShare) {
-    if (m_next == m_read_count) {
-      m_next = m_read_count = 0;
-      QUIPU_TRY_ASSIGN(m_read_count, m_tun.read(m_tun_buffers, m_tun_packets));
-    }
-    for (; m_next < m_read_count && seal_next(now); ++m_next)
-      octets += m_tun_packets[m_next].size + kPerPacket;
+  if (!m_waits_for) carry_all(now);
+  for (std::size_t octets = 0; octets < kShare && !pauses();) {
+    if (m_own.is_done()) QUIPU_TRY(read_batch());
+    octets += seal_all(m_own, now);
     transmit();
-    QUIPU_TRY(write_answers());
-    if (m_next < m_read_count || m_read_count < kReads) break;
+    if (!m_own.is_done()) break;
+    if (!m_unrouted.empty()) m_hand_over(m_unrouted);
+    if (m_batch.size() < kReads) break;
   }
+  return write_answers();
+}
+
+Result<void> DataPlane::read_batch() {
+  m_batch.clear();
+  m_own = {};
+  QUIPU_TRY_ASSIGN(const std::size_t count, m_tun.read(m_tun_buffers, m_tun_packets));
+  for (std::size_t i = 0; i < count; ++i)
+    m_batch.push_back({m_tun_buffers[i].first(m_tun_packets[i].size), m_tun_packets[i].hints});
+  m_own.packets = m_batch;
   return {};
 }
 
-bool DataPlane::seal_next(TimePoint now) {
-  const tun::ReadPacket& read = m_tun_packets[m_next];
-  const auto run = begin_run(m_tun_buffers[m_next].first(read.size), read.hints);
+void DataPlane::carry(std::span<const Packet> packets, net::Callback<void()> done) {
+  m_carried.push_back({{packets}, std::move(done)});
+}
+
+void DataPlane::carry_all(TimePoint now) {
+  while (!m_carried.empty()) {
+    Carried& next = m_carried.front();
+    seal_all(next.intake, now);
+    transmit();
+    if (!next.intake.is_done()) return;
+    next.done();
+    m_carried.pop_front();
+  }
+}
+
+std::size_t DataPlane::seal_all(Intake& intake, TimePoint now) {
+  std::size_t octets = 0;
+  for (; !intake.is_done() && seal(intake.packets[intake.next], now); ++intake.next)
+    octets += intake.packets[intake.next].bytes.size() + kPerPacket;
+  return octets;
+}
+
+bool DataPlane::seal(const Packet& packet, TimePoint now) {
+  const auto route = m_path.route(packet.bytes);
+  if (!route) {
+    no_route(packet, route.error());
+    return true;
+  }
+  const auto run = begin_run(packet, *route);
   if (!run) {
-    if (run.error() == Errc::malformed) ++m_drops.malformed;
+    ++m_drops.malformed;
     return true;
   }
   if (!has_room_for(run->cutter)) return false;
@@ -62,11 +96,17 @@ bool DataPlane::seal_next(TimePoint now) {
   return true;
 }
 
-Outcome<DataPlane::Run> DataPlane::begin_run(MutableBytes packet, const tun::PacketHints& hints) {
-  QUIPU_TRY_ASSIGN(const protocol::Route route, m_device.route(packet));
-  offload::clamp_mss(packet, hints.checksum_wanted, std::min(m_options.mtu, m_device.packet_limit(route)));
-  QUIPU_TRY_ASSIGN(const offload::Cutter cutter, offload::Cutter::create(packet, hints));
-  return Run{route, cutter, offload::outer_traffic_class(packet, m_options.copy_dscp)};
+void DataPlane::no_route(const Packet& packet, Errc error) {
+  if (m_hand_over)
+    m_unrouted.push_back(packet);
+  else if (error == Errc::malformed)
+    ++m_drops.malformed;
+}
+
+Outcome<DataPlane::Run> DataPlane::begin_run(const Packet& packet, const protocol::Route& route) {
+  offload::clamp_mss(packet.bytes, packet.hints.checksum_wanted, std::min(m_options.mtu, m_path.packet_limit(route)));
+  QUIPU_TRY_ASSIGN(const offload::Cutter cutter, offload::Cutter::create(packet.bytes, packet.hints));
+  return Run{route, cutter, offload::outer_traffic_class(packet.bytes, m_options.copy_dscp)};
 }
 
 // Or for as much of it as there is ever room for.
@@ -86,7 +126,7 @@ void DataPlane::seal_segment(const Run& run, std::size_t i, TimePoint now) {
   }
   const MutableBytes segment = room.subspan(protocol::kPacketOffset, size);
   run.cutter.write(i, segment);
-  const auto sealed = m_device.seal(run.route, {segment, run.cutter.checksum_partial()}, room, now);
+  const auto sealed = m_path.seal(run.route, {segment, run.cutter.checksum_partial()}, room, now);
   // What was not sealed is queued in the Device or counted there by reason.
   if (sealed)
     m_out.push(sealed->to, run.traffic_class, sealed->size, sealed->may_fragment);
@@ -98,7 +138,7 @@ void DataPlane::seal_segment(const Run& run, std::size_t i, TimePoint now) {
 void DataPlane::answer_too_big(ByteView packet, const protocol::Route& route, TimePoint now) {
   const auto addresses = protocol::inner_addresses(packet);
   if (!addresses || !m_answer_rates.take(addresses->source, now)) return;
-  if (auto answer = offload::answer_too_big(packet, m_device.packet_limit(route)))
+  if (auto answer = offload::answer_too_big(packet, m_path.packet_limit(route)))
     m_answers.push_back(*std::move(answer));
 }
 
@@ -137,17 +177,17 @@ void DataPlane::open_batch(std::size_t received, TimePoint now, protocol::Action
 }
 
 void DataPlane::open(MutableBytes datagram, const net::InDatagram& in, TimePoint now, protocol::Actions& out) {
-  if (!Device::is_data(datagram)) {
-    m_device.receive(datagram, in.from, now, out);
+  if (!protocol::PacketPath::is_data(datagram)) {
+    m_path.receive(datagram, in.from, now, out);
     return;
   }
-  const auto opened = m_device.open(datagram, in.from, now);
+  const auto opened = m_path.open(datagram, in.from, now);
   if (!opened || opened->packet.empty()) return;
   offload::clamp_mss(opened->packet, opened->checksum_partial, std::min(m_options.mtu, opened->limit));
   if (!offload::take_congestion(opened->packet, in.traffic_class))
-    m_device.discard(*opened, protocol::DropReason::congestion);
+    m_path.discard(*opened, protocol::DropReason::congestion);
   else if (!m_opened.add(opened->packet, opened->checksum_partial))
-    m_device.discard(*opened, protocol::DropReason::malformed);
+    m_path.discard(*opened, protocol::DropReason::malformed);
 }
 
 void DataPlane::send(protocol::SendDatagram datagram) {

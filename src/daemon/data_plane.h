@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packets in batches between the TUN device and the UDP socket, sealed and opened by the Device on the way. Runs of
+// Packets in batches between a TUN queue and a UDP socket, sealed and opened by one lane on the way. Runs of
 // segments are cut on the way out and gathered again on the way in, so that the kernel carries each run, not each
 // segment, through its stack; whatever of that the kernel lacks is left out by `tun` and `udp`. Whose packet is too
 // large for the path is told. Allocates nothing per packet, decides nothing.
@@ -9,12 +9,14 @@
 #include <memory>
 #include <vector>
 
+#include "base/tally.h"
 #include "daemon/datagram_trains.h"
 #include "daemon/host_rates.h"
+#include "net/loop.h"
 #include "net/udp_bind.h"
 #include "offload/coalescer.h"
 #include "offload/cutter.h"
-#include "protocol/device.h"
+#include "protocol/packet_path.h"
 #include "tun/tun_device.h"
 
 namespace quipu::daemon {
@@ -36,20 +38,41 @@ class DataPlane {
     bool copy_dscp = false;
   };
 
+  // From any thread.
   struct Drops {
-    std::uint64_t send_queue = 0;  // datagrams that neither the socket nor the queue before it had room for
-    std::uint64_t malformed = 0;   // packets of the TUN that are no IP packets, or not what their hints say
+    Tally send_queue;  // datagrams that neither the socket nor the queue before it had room for
+    Tally malformed;   // packets of the TUN that are no IP packets, or not what their hints say
   };
 
-  // All three outlive this.
-  DataPlane(protocol::Device& device, tun::TunDevice& tun, net::UdpBind& udp, const Options& options);
+  // As it was read from a TUN: perhaps a run.
+  struct Packet {
+    MutableBytes bytes;
+    tun::PacketHints hints;
+  };
+
+  // Takes packets that `path` has no route for. They stay where they are, and no more are read, until take_back().
+  using HandOver = net::Callback<void(std::span<const Packet>)>;
+
+  // All three outlive this. Without `hand_over`, `path` has counted what it has no route for.
+  DataPlane(protocol::PacketPath& path, tun::TunDevice& tun, net::UdpBind& udp, const Options& options,
+            HandOver hand_over = {});
 
   // TUN to UDP, until nothing waits or the share of this turn is used. An error means that the TUN is unusable.
   Result<void> from_tun(TimePoint now);
-  // UDP to TUN and to the Device.
+  // Packets that another lane handed over: the next from_tun() begins with them. `done` when they need not be kept any
+  // more.
+  void carry(std::span<const Packet> packets, net::Callback<void()> done);
+
+  // Those that were handed over were carried.
+  void take_back() { m_unrouted.clear(); }
+
+  // UDP to TUN and to the path.
   Result<void> from_udp(TimePoint now, protocol::Actions& out);
 
   void send(protocol::SendDatagram datagram);
+
+  // Whether from_tun() has nothing to do, whatever the TUN has.
+  bool pauses() const { return m_waits_for || !m_unrouted.empty(); }
 
   // The socket is full: what waits for it, and what the TUN has, are for when it can be written to again. Handshakes go
   // first then, so that no load keeps a tunnel from its next keys.
@@ -75,16 +98,33 @@ class DataPlane {
     std::unique_ptr<std::uint8_t[]> m_octets;
   };
 
-  // A packet of the TUN, perhaps a run.
+  // Packets in the order in which they are to be sealed.
+  struct Intake {
+    std::span<const Packet> packets;
+    std::size_t next = 0;  // the first of them that is not sealed
+
+    bool is_done() const { return next == packets.size(); }
+  };
+
+  struct Carried {
+    Intake intake;
+    net::Callback<void()> done;
+  };
+
   struct Run {
     protocol::Route route;
     offload::Cutter cutter;
     std::uint8_t traffic_class;  // of its datagrams
   };
 
-  // False: the packet that was read next has to wait for the socket.
-  bool seal_next(TimePoint now);
-  Outcome<Run> begin_run(MutableBytes packet, const tun::PacketHints& hints);
+  Result<void> read_batch();
+  // Octets of what was sealed. Stops where a packet has to wait for the socket.
+  std::size_t seal_all(Intake& intake, TimePoint now);
+  // False: the packet has to wait.
+  bool seal(const Packet& packet, TimePoint now);
+  void no_route(const Packet& packet, Errc error);
+  Outcome<Run> begin_run(const Packet& packet, const protocol::Route& route);
+  void carry_all(TimePoint now);
   bool has_room_for(const offload::Cutter& cutter);
   void seal_segment(const Run& run, std::size_t i, TimePoint now);
   void answer_too_big(ByteView packet, const protocol::Route& route, TimePoint now);
@@ -95,16 +135,19 @@ class DataPlane {
   void flush();
   void transmit_all(std::deque<protocol::SendDatagram>& queue);
 
-  protocol::Device& m_device;
+  protocol::PacketPath& m_path;
   tun::TunDevice& m_tun;
   net::UdpBind& m_udp;
   Options m_options;
+  HandOver m_hand_over;
   Buffers m_read{kReads};
   Buffers m_received{kReceives};
   std::vector<MutableBytes> m_tun_buffers;
   std::vector<tun::ReadPacket> m_tun_packets;
-  std::size_t m_read_count = 0;  // packets that were read
-  std::size_t m_next = 0;        // the first of them that is not sealed
+  std::vector<Packet> m_batch;
+  Intake m_own;  // of the batch
+  std::deque<Carried> m_carried;
+  std::vector<Packet> m_unrouted;
   std::vector<net::InDatagram> m_in;
   DatagramTrains m_out;
   std::size_t m_sent = 0;                           // trains of it that left

@@ -7,24 +7,45 @@
 #include "daemon/status_report.h"
 
 namespace quipu::daemon {
-Result<std::unique_ptr<Engine>> Engine::create(const Outside& outside, Settings settings, FailureHandler on_failure) {
+namespace {
+
+DataPlane::Options options_of(const config::DeviceConfig& device) {
+  return {.mtu = device.mtu, .copy_dscp = device.copy_dscp};
+}
+
+void add_lane(const DataPlane::Drops& drops, const tun::TunDevice& tun, const net::UdpBind& udp,
+              control::DeviceStatus& out) {
+  const net::UdpStats stats = udp.stats();
+  out.queue_drops["udp_send"] += drops.send_queue + stats.queue_full;
+  out.errors["udp_refused"] += stats.send_failed;
+  out.errors["udp_too_long"] += stats.truncated;
+  out.errors["tun_packet"] += drops.malformed;
+  out.errors["tun_read"] += tun.counters().read_cut;
+  out.errors["tun_write"] += tun.counters().write_refused;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::create(Outside outside, Settings settings, FailureHandler on_failure) {
   protocol::DeviceConfig config{.private_key = settings.private_key.clone(),
                                 .stamps_end = protocol::Stamp(outside.stamps.end()),
-                                .mtu = settings.config.device.mtu};
+                                .mtu = settings.config.device.mtu,
+                                .lanes = static_cast<std::uint8_t>(1 + outside.lanes.size())};
   QUIPU_TRY_ASSIGN(auto device, protocol::Device::create(std::move(config), outside.rng));
-  std::unique_ptr<Engine> engine(new Engine(outside, std::move(device), settings, std::move(on_failure)));
+  std::unique_ptr<Engine> engine(new Engine(std::move(outside), std::move(device), settings, std::move(on_failure)));
   QUIPU_TRY(engine->reconfigure(std::move(settings)));
   return engine;
 }
 
-Engine::Engine(const Outside& outside, protocol::Device device, const Settings& settings, FailureHandler on_failure)
-    : m_outside(outside),
+Engine::Engine(Outside outside, protocol::Device device, const Settings& settings, FailureHandler on_failure)
+    : m_outside(std::move(outside)),
       m_device(std::move(device)),
-      m_plane(m_device, outside.tun, outside.udp,
-              {.mtu = settings.config.device.mtu, .copy_dscp = settings.config.device.copy_dscp}),
+      m_plane(m_device, m_outside.tun, m_outside.udp, options_of(settings.config.device)),
+      m_pump(m_outside.loop, m_outside.tun, m_outside.udp, m_plane, m_actions,
+             [this](Result<void> carried) { guard(std::move(carried)); }),
       m_plan(settings.plan),
       m_on_failure(std::move(on_failure)),
-      m_keys(outside.loop, outside.log,
+      m_keys(m_outside.loop, m_outside.log,
              {.on_answer = [this](const protocol::RequestKey& request,
                                   Result<FetchedKey> result) { on_key(request, std::move(result)); },
               .on_stock =
@@ -34,38 +55,42 @@ Engine::Engine(const Outside& outside, protocol::Device device, const Settings& 
                       return static_cast<std::uint32_t>(std::min(known, most));
                     }));
                   }}),
-      m_names(outside.loop, outside.log,
+      m_names(m_outside.loop, m_outside.log,
               {.on_resolved =
                    [this](protocol::PeerId peer, const Endpoint& endpoint) {
                      m_device.endpoint_resolved(peer, endpoint, net::Loop::now(), m_actions);
                      turn();
                    },
                .permitted = [this](const IpAddress& address) { return netlink::check_endpoint(m_plan, address); }}),
-      m_alarm(outside.loop,
+      m_alarm(m_outside.loop,
               [this] {
                 m_alarm_at.reset();
                 turn();
               }),
-      m_stamps_retry(outside.loop, [this] {
+      m_stamps_retry(m_outside.loop, [this] {
         store_stamps();
         turn();
-      }) {}
+      }) {
+  for (const LaneWorker::Outside& lane : m_outside.lanes) {
+    const std::size_t i = m_lanes.size();
+    m_lanes.push_back(std::make_unique<LaneWorker>(protocol::Lane(static_cast<std::uint8_t>(i + 1)), lane,
+                                                   options_of(settings.config.device), handlers_of(i)));
+  }
+}
 
 Engine::~Engine() = default;
 
 void Engine::start() {
-  m_tun_watch = std::make_unique<net::FdWatch>(m_outside.loop, m_outside.tun.fd());
-  m_tun_watch->on_readable([this] { on_tun(); });
-  for (const int descriptor : m_outside.udp.descriptors()) {
-    m_udp_watches.push_back(std::make_unique<net::FdWatch>(m_outside.loop, descriptor));
-    m_udp_watches.back()->on_readable([this] { on_udp(); });
-  }
+  for (const auto& lane : m_lanes)
+    lane->start();
+  m_pump.start();
   turn();
 }
 
 void Engine::stop() {
-  m_tun_watch.reset();
-  m_udp_watches.clear();
+  for (const auto& lane : m_lanes)
+    lane->stop();
+  m_pump.stop();
   m_alarm.cancel();
   m_stamps_retry.cancel();
   m_stopped = true;
@@ -119,18 +144,19 @@ control::DeviceStatus Engine::status() const {
   control::DeviceStatus out;
   out.public_key = to_base64(m_device.public_key().value());
   out.listen_port = m_outside.udp.port();
+  out.lanes = 1 + m_lanes.size();
   out.mtu = m_plane.mtu();
   for (const protocol::PeerStatus& status : m_device.status(net::Loop::now()))
     if (const TablePeer* peer = m_peers.find(status.id)) out.tunnels.push_back(tunnel_status(status, *peer, m_keys));
   out.drops = datagram_drops(m_device.statistics());
   out.cookies_sent = m_device.statistics().cookies_sent;
-  out.queue_drops["udp_send"] = m_plane.drops().send_queue + m_outside.udp.stats().queue_full;
   out.offload_missing = missing_offloads(m_outside.tun.offloads(), m_outside.udp.offloads());
-  out.errors["udp_refused"] = m_outside.udp.stats().send_failed;
-  out.errors["udp_too_long"] = m_outside.udp.stats().truncated;
-  out.errors["tun_packet"] = m_plane.drops().malformed;
-  out.errors["tun_read"] = m_outside.tun.counters().read_cut;
-  out.errors["tun_write"] = m_outside.tun.counters().write_refused;
+  add_lane(m_plane.drops(), m_outside.tun, m_outside.udp, out);
+  for (const auto& lane : m_lanes) {
+    add_lane(lane->plane_drops(), lane->outside().tun, lane->outside().udp, out);
+    out.drops["unknown_index"] += lane->lane_drops().unknown_index;
+    out.drops["malformed"] += lane->lane_drops().malformed;
+  }
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include "daemon/data_plane.h"
 #include "daemon/endpoint_names.h"
 #include "daemon/key_fetcher.h"
+#include "daemon/lane_worker.h"
 #include "daemon/peer_table.h"
 #include "daemon/rekey_watch.h"
 #include "store/stamp_file.h"
@@ -24,6 +25,7 @@ class Engine {
     net::Loop& loop;
     tun::TunDevice& tun;
     net::UdpBind& udp;
+    std::vector<LaneWorker::Outside> lanes;  // after the first, whose TUN queue and port are those above
     store::StampFile& stamps;
     crypto::Rng& rng;
     LogSink& log;
@@ -33,7 +35,7 @@ class Engine {
   using FailureHandler = net::Callback<void(const Error&)>;
 
   // Peers are in place, and nothing is carried yet. Errors as Device::create and add_peer.
-  static Result<std::unique_ptr<Engine>> create(const Outside& outside, Settings settings, FailureHandler on_failure);
+  static Result<std::unique_ptr<Engine>> create(Outside outside, Settings settings, FailureHandler on_failure);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   ~Engine();
@@ -68,17 +70,17 @@ class Engine {
  private:
   struct Visitor;
 
-  Engine(const Outside& outside, protocol::Device device, const Settings& settings, FailureHandler on_failure);
+  Engine(Outside outside, protocol::Device device, const Settings& settings, FailureHandler on_failure);
 
   // The end of every event: lets the Device work, carries out what it asks for, sets the alarm.
   void turn();
   void perform_actions();
   void schedule();
   void store_stamps();
-  void on_tun();
-  void on_udp();
-  void wait_for_room();
-  void on_room();
+  // Has the loop run `work` on its own thread, unless the engine has gone by then.
+  template <class Work>
+  void post(Work work);
+  LaneWorker::Handlers handlers_of(std::size_t lane);
   void on_key(const protocol::RequestKey& request, Result<FetchedKey> result);
   void guard(Result<void> carried);
   control::ReloadResult apply(PeerChanges changes);
@@ -90,14 +92,16 @@ class Engine {
 
   Outside m_outside;
   protocol::Device m_device;
+  protocol::Actions m_actions;
   DataPlane m_plane;
+  PacketPump m_pump;
+  std::vector<std::unique_ptr<LaneWorker>> m_lanes;
   netlink::LinkPlan m_plan;
   FailureHandler m_on_failure;
   PeerTable m_peers;
   KeyFetcher m_keys;
   EndpointNames m_names;
   RekeyWatch m_rekeys;
-  protocol::Actions m_actions;
   net::Timer m_alarm;
   std::optional<TimePoint> m_alarm_at;
   // What the Device wants reserved and could not be stored yet; it asks only once.
@@ -105,9 +109,7 @@ class Engine {
   bool m_stamps_failed = false;
   net::Timer m_stamps_retry;
   bool m_stopped = false;
-  bool m_room_watched = false;
-  std::unique_ptr<net::FdWatch> m_tun_watch;
-  std::vector<std::unique_ptr<net::FdWatch>> m_udp_watches;
+  std::shared_ptr<const bool> m_alive = std::make_shared<const bool>(true);
 };
 
 }  // namespace quipu::daemon

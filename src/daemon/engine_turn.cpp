@@ -39,7 +39,38 @@ struct Engine::Visitor {
     std::ranges::move(action.fields, std::back_inserter(fields));
     engine.m_outside.log.write(action.level, action.event, action.message, fields);
   }
+
+  void operator()(const protocol::UpdateLanes& action) const {
+    for (const auto& lane : engine.m_lanes)
+      lane->apply(action.update);
+  }
 };
+
+template <class Work>
+void Engine::post(Work work) {
+  m_outside.loop.post([this, alive = std::weak_ptr(m_alive), work = std::move(work)]() mutable {
+    if (!alive.expired() && !m_stopped) work();
+  });
+}
+
+// Called on the lane's thread.
+LaneWorker::Handlers Engine::handlers_of(std::size_t lane) {
+  return {.used =
+              [this](const protocol::SideLane::Used& used) {
+                post([this, used] {
+                  m_device.lane_was_used(used, net::Loop::now());
+                  turn();
+                });
+              },
+          .hand_over =
+              [this, lane](std::span<const DataPlane::Packet> packets) {
+                post([this, lane, packets] {
+                  m_plane.carry(packets, [this, lane] { m_lanes[lane]->take_back(); });
+                  m_pump.carry();
+                });
+              },
+          .failed = [this](const Error& error) { post([this, error] { guard(std::unexpected(error)); }); }};
+}
 
 void Engine::turn() {
   if (m_stopped) {
@@ -52,26 +83,8 @@ void Engine::turn() {
     const TimePoint now = net::Loop::now();
     m_rekeys.check(m_device.status(now), now);
   }
-  wait_for_room();
+  m_pump.settle();
   schedule();
-}
-
-// Packets wait in the kernel meanwhile, whose queues know which of them to drop.
-void Engine::wait_for_room() {
-  if (m_room_watched || !m_plane.waits_for()) return;
-  m_room_watched = true;
-  m_tun_watch->on_readable(nullptr);
-  const auto descriptors = m_outside.udp.descriptors();
-  const auto full = std::ranges::find(descriptors, *m_plane.waits_for()) - descriptors.begin();
-  m_udp_watches[static_cast<std::size_t>(full)]->when_writable([this] { on_room(); });
-}
-
-void Engine::on_room() {
-  m_room_watched = false;
-  m_plane.resume();
-  if (m_plane.waits_for()) return turn();
-  m_tun_watch->on_readable([this] { on_tun(); });
-  on_tun();
 }
 
 // Actions may cause actions.
@@ -109,14 +122,6 @@ void Engine::schedule() {
     m_alarm.set(*due);
   else
     m_alarm.cancel();
-}
-
-void Engine::on_tun() {
-  guard(m_plane.from_tun(net::Loop::now()));
-}
-
-void Engine::on_udp() {
-  guard(m_plane.from_udp(net::Loop::now(), m_actions));
 }
 
 void Engine::guard(Result<void> carried) {

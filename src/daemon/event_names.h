@@ -8,6 +8,7 @@
 namespace quipu::daemon::event {
 
 inline constexpr std::string_view kStarted = "started";
+inline constexpr std::string_view kFewerLanes = "fewer_lanes";
 inline constexpr std::string_view kStopping = "stopping";
 inline constexpr std::string_view kStopped = "stopped";
 inline constexpr std::string_view kFailed = "failed";  // the reason why the program ends

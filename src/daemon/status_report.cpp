@@ -192,6 +192,8 @@ control::TunnelStatus tunnel_status(const PeerStatus& peer, const TablePeer& set
   fill_counters(peer.statistics, out);
   out.last_kms_failure_s = maybe_seconds(peer.last_kms_failure);
   if (peer.rtt > Duration::zero()) out.rtt_ms = milliseconds(peer.rtt);
+  out.lanes = peer.lanes;
+  out.lanes_in_use = peer.lanes_in_use;
   out.path_mtu = peer.path_mtu;
   out.sources = sources_of(settings, keys, net::Loop::now());
   // Of a stock that nobody can draw from, none lasts.

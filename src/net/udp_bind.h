@@ -8,6 +8,7 @@
 
 #include "base/ip.h"
 #include "base/result.h"
+#include "base/tally.h"
 
 namespace quipu::net {
 
@@ -43,9 +44,9 @@ struct InDatagram {
 
 // Datagrams that were lost here.
 struct UdpStats {
-  std::uint64_t send_failed = 0;  // refused by the kernel (no route, too large, firewall); each segment is one
-  std::uint64_t truncated = 0;    // longer than the caller's buffer, dropped; a train counts as one
-  std::uint64_t queue_full = 0;   // the rest of a train that the kernel does not cut, when the socket was full
+  Tally send_failed;  // refused by the kernel (no route, too large, firewall); each segment is one
+  Tally truncated;    // longer than the caller's buffer, dropped; a train counts as one
+  Tally queue_full;   // the rest of a train that the kernel does not cut, when the socket was full
 };
 
 // What the kernel does for this socket; what it does not is done here, or left out.
@@ -69,6 +70,7 @@ class UdpBind {
   // Which of them sends to this family; there is one where send() has left a datagram of it.
   virtual int descriptor_for(IpFamily family) const = 0;
   virtual std::uint16_t port() const = 0;
+  // From any thread.
   virtual UdpStats stats() const = 0;
   virtual UdpOffloads offloads() const = 0;
 };

@@ -10,6 +10,7 @@
 #include "base/ip.h"
 #include "base/log.h"
 #include "base/time.h"
+#include "protocol/lane_update.h"
 #include "protocol/policy.h"
 
 namespace quipu::protocol {
@@ -75,7 +76,13 @@ struct ReportEvent {
   std::vector<LogField> fields;
 };
 
-using Action = std::variant<SendDatagram, RequestKey, BurnKey, ReserveStamps, ResolveEndpoint, ReportEvent>;
+// Something changed that a SideLane has to know: give it to SideLane::apply() of each, in this order.
+struct UpdateLanes {
+  LaneUpdate update;
+};
+
+using Action =
+    std::variant<SendDatagram, RequestKey, BurnKey, ReserveStamps, ResolveEndpoint, ReportEvent, UpdateLanes>;
 // In the order in which they are to be done.
 using Actions = std::vector<Action>;
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "protocol/inner_packet.h"
+
 namespace quipu::protocol {
 namespace {
 
@@ -23,6 +25,17 @@ int common_bits(const IpAddress& a, const IpAddress& b, int limit) {
 }
 
 }  // namespace
+
+std::unique_ptr<AllowedIps::Node> AllowedIps::Node::copy(const Node* node) {
+  if (node == nullptr) return nullptr;
+  return std::make_unique<Node>(Node{.prefix = node->prefix,
+                                     .peer = node->peer,
+                                     .local = node->local,
+                                     .child = {copy(node->child[0].get()), copy(node->child[1].get())}});
+}
+
+AllowedIps::AllowedIps(const AllowedIps& other)
+    : m_v4(Node::copy(other.m_v4.get())), m_v6(Node::copy(other.m_v6.get())) {}
 
 AllowedIps::Node& AllowedIps::at(const IpPrefix& prefix) {
   std::unique_ptr<Node>* at = &root(prefix.address.family);
@@ -106,6 +119,13 @@ std::optional<PeerId> AllowedIps::find(const IpAddress& address) const {
     node = node->child[bit_at(address, length)].get();
   }
   return best;
+}
+
+Outcome<void> AllowedIps::check_source(ByteView packet, PeerId peer) const {
+  const auto inner = inner_addresses(packet);
+  if (!inner) return std::unexpected(Errc::malformed);
+  if (find(inner->source) != peer) return std::unexpected(Errc::not_permitted);
+  return {};
 }
 
 }  // namespace quipu::protocol

@@ -16,6 +16,10 @@ namespace quipu::protocol {
 // family: at most one step per distinct prefix length on the path.
 class AllowedIps {
  public:
+  AllowedIps() = default;
+  AllowedIps(const AllowedIps& other);
+  AllowedIps& operator=(const AllowedIps&) = delete;
+
   // Errc::duplicate when another peer has this very prefix; host bits are masked away.
   Outcome<void> insert(const IpPrefix& prefix, PeerId peer);
   void remove(PeerId peer);
@@ -23,9 +27,13 @@ class AllowedIps {
   // prefix.
   void set_local(std::span<const IpPrefix> networks);
   std::optional<PeerId> find(const IpAddress& address) const;
+  // Whether a packet's source is the peer's. Errc::malformed (no IP packet), not_permitted.
+  Outcome<void> check_source(ByteView packet, PeerId peer) const;
 
  private:
   struct Node {
+    static std::unique_ptr<Node> copy(const Node* node);
+
     IpPrefix prefix;
     std::optional<PeerId> peer;
     bool local = false;

@@ -25,6 +25,7 @@ struct Shared {
   IndexTable indices;
   StampSource stamps;
   KeyLimits key_limits;
+  std::uint8_t lanes = 1;  // that this end has
   std::uint64_t last_request = 0;
   // The questions to the KMSs that are out.
   std::unordered_map<KeyRequestId, KeyRequest> requests;

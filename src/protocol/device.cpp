@@ -23,6 +23,7 @@ Result<Device> Device::create(DeviceConfig config, crypto::Rng& rng) {
                 {},
                 StampSource(config.stamps_end),
                 config.key_limits,
+                config.lanes,
                 0,
                 {},
                 0};
@@ -31,10 +32,6 @@ Result<Device> Device::create(DeviceConfig config, crypto::Rng& rng) {
 
 const crypto::X25519PublicKey& Device::public_key() const {
   return m_state->shared.own.public_key;
-}
-
-bool Device::is_data(ByteView datagram) {
-  return message_type(datagram) == MessageType::data;
 }
 
 Outcome<Route> Device::route(ByteView packet) {
@@ -49,12 +46,13 @@ Outcome<Route> Device::route(ByteView packet) {
 }
 
 std::size_t Device::packet_limit(const Route& route) const {
-  return route.m_peer->machine.packet_limit();
+  return static_cast<const PeerEntry*>(route.target())->machine.packet_limit();
 }
 
 Outcome<Sealed> Device::seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now) {
-  m_state->peers.touch(*route.m_peer);
-  return route.m_peer->machine.seal(packet, out, now);
+  PeerEntry& entry = *static_cast<PeerEntry*>(route.target());
+  m_state->peers.touch(entry);
+  return entry.machine.seal(packet, out, now);
 }
 
 Outcome<Opened> Device::open(MutableBytes datagram, const Endpoint& from, TimePoint now) {
@@ -73,6 +71,11 @@ Outcome<Opened> Device::open(MutableBytes datagram, const Endpoint& from, TimePo
 
 void Device::discard(const Opened& opened, DropReason reason) {
   if (PeerMachine* peer = m_state->peer(opened.peer)) peer->discard(opened.packet.size(), reason);
+}
+
+void Device::lane_was_used(const SideLane::Used& used, TimePoint now) {
+  m_state->now = std::max(m_state->now, now);
+  if (PeerMachine* peer = m_state->peer(used.peer)) peer->lane_was_used(used, m_state->allowed, now);
 }
 
 void Device::key_fetched(KeyRequestId id, KeyId key_id, Secret<32> key, TimePoint now, Actions& out) {
@@ -127,12 +130,15 @@ void Device::erase_sessions(TimePoint now, Actions& out) {
 }
 
 void Device::advance(TimePoint now, Actions& out) {
+  if (std::exchange(m_state->routes_untold, false))
+    out.emplace_back(UpdateLanes{std::make_shared<const AllowedIps>(m_state->allowed)});
   m_state->peers.advance(m_state->context(now, out));
   if (m_state->peers.empty()) return;
   if (const auto end = m_state->shared.stamps.wanted()) out.emplace_back(ReserveStamps{*end});
 }
 
 std::optional<TimePoint> Device::next_deadline() const {
+  if (m_state->routes_untold) return m_state->now;
   return m_state->peers.next_deadline(m_state->now);
 }
 

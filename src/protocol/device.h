@@ -16,9 +16,9 @@
 #include <memory>
 
 #include "protocol/action.h"
-#include "protocol/keypair.h"
 #include "protocol/messages.h"
-#include "protocol/packet_queue.h"
+#include "protocol/packet_path.h"
+#include "protocol/side_lane.h"
 #include "protocol/status.h"
 #include "protocol/timing.h"
 
@@ -50,48 +50,16 @@ struct DeviceConfig {
   Stamp stamps_end;
   KeyLimits key_limits{};
   std::size_t mtu = 1400;  // octets of the largest packet that tunnels are to carry; narrower paths lower it
+  std::uint8_t lanes = 1;  // 1 to kMaxLanes; those after the first are SideLanes
 };
 
-class PeerEntry;
-
-// Whose an inner destination is. Holds until the peers are changed.
-class Route {
- private:
-  friend class Device;
-
-  explicit Route(PeerEntry* peer) : m_peer(peer) {}
-
-  PeerEntry* m_peer;
-};
-
-struct Sealed {
-  PeerId peer;
-  Endpoint to;
-  std::size_t size = 0;       // octets of the output that are the datagram
-  bool may_fragment = false;  // no DF bit: it is larger than the path carries in one piece
-};
-
-struct Opened {
-  PeerId peer;
-  // Inside the datagram's own buffer. Empty when it was a keepalive or a control frame.
-  MutableBytes packet;
-  bool checksum_partial = false;  // FrameHeader
-  std::size_t limit = 0;          // octets: Device::packet_limit() of the way back
-};
-
-// seal() adds at most this much to a packet.
-inline constexpr std::size_t kMaxOverhead = kDataOverhead;
-
-// Where in seal()'s output a packet may already stand.
-inline constexpr std::size_t kPacketOffset = kDataHeaderSize + kFrameHeaderSize;
-
-class Device {
+class Device final : public PacketPath {
  public:
   // `rng` outlives the Device. Errc::bad_key when the private key yields no usable public key.
   static Result<Device> create(DeviceConfig config, crypto::Rng& rng);
   Device(Device&&) noexcept;
   Device& operator=(Device&&) noexcept;
-  ~Device();
+  ~Device() override;
 
   const crypto::X25519PublicKey& public_key() const;
 
@@ -111,25 +79,16 @@ class Device {
   void leave_protected_endpoints();
 
   // --- packets ---
-  static bool is_data(ByteView datagram);
-  // Where an IP packet goes, by its destination. Errors: not_found (no peer has it; counted), malformed (not an IP
-  // packet, or its header tells another length).
-  Outcome<Route> route(ByteView packet);
-  // Octets of the largest packet that gets through the path there, as far as is known.
-  std::size_t packet_limit(const Route& route) const;
-  // `out`: at least kMaxOverhead octets more than the packet. The packet may stand where it goes, kPacketOffset octets
-  // into `out`, and is then not copied; otherwise it does not overlap. Errors: unavailable (no session: the packet was
-  // copied and waits; when too many wait, the oldest is dropped), policy (blocked: dropped), too_large (above
-  // packet_limit(), and not to be fragmented: `out` is as it was), limit_reached. All are counted.
-  Outcome<Sealed> seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now);
-  // Opens in place. The newest packet of a peer moves its endpoint to `from`, except into a prefix that some peer owns.
-  // Errors: not_found (unknown index), authentication, already_used (replay), expired, not_permitted
-  // (inner source outside AllowedIps), malformed. All are counted.
-  Outcome<Opened> open(MutableBytes datagram, const Endpoint& from, TimePoint now);
-  // A packet that open() gave out was dropped after all: it counts as that, and not as received.
-  void discard(const Opened& opened, DropReason reason);
-  // Handshake messages and anything else that is not data.
-  void receive(MutableBytes datagram, const Endpoint& from, TimePoint now, Actions& out);
+  // PacketPath, of the first lane. A packet without a route is counted.
+  Outcome<Route> route(ByteView packet) override;
+  std::size_t packet_limit(const Route& route) const override;
+  Outcome<Sealed> seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now) override;
+  Outcome<Opened> open(MutableBytes datagram, const Endpoint& from, TimePoint now) override;
+  void discard(const Opened& opened, DropReason reason) override;
+  void receive(MutableBytes datagram, const Endpoint& from, TimePoint now, Actions& out) override;
+
+  // A SideLane says so.
+  void lane_was_used(const SideLane::Used& used, TimePoint now);
 
   // --- answers ---
   void key_fetched(KeyRequestId id, KeyId key_id, Secret<32> key, TimePoint now, Actions& out);

@@ -51,8 +51,9 @@ Result<void> Device::add_peer(PeerConfig config, TimePoint now) {
     return fail(Errc::duplicate, where + ": another peer has the same public key");
   if (auto checked = check_peer(config); !checked) return fail_at(where, checked.error());
   if (auto claimed = claim(state.allowed, config, {}); !claimed) return fail_at(where, claimed.error());
+  state.routes_changed();
   state.ids_by_key.emplace(config.public_key, config.id);
-  state.peers.add(std::move(config), state.shared.own.public_key, state.mtu);
+  state.peers.add(std::move(config), state.shared.own.public_key, {.mtu = state.mtu, .lanes = state.shared.lanes});
   return {};
 }
 
@@ -63,7 +64,9 @@ Result<void> Device::remove_peer(PeerId id, TimePoint now, Actions& out) {
   peer->reset(state.context(now, out));
   state.ids_by_key.erase(peer->config().public_key);
   state.allowed.remove(id);
+  state.routes_changed();
   state.peers.remove(id);
+  if (state.shared.lanes > 1) out.emplace_back(UpdateLanes{PeerGone{id}});
   return {};
 }
 
@@ -77,6 +80,7 @@ Result<void> Device::update_peer(PeerConfig config, TimePoint now, Actions& out)
     return fail(Errc::duplicate, config.name + ": another peer has the same public key");
   if (auto claimed = claim(state.allowed, config, peer->config().allowed_ips); !claimed)
     return fail_at(config.name, claimed.error());
+  state.routes_changed();
   if (same_session(config, peer->config())) {
     peer->reconfigure(std::move(config));
     return {};
@@ -87,6 +91,7 @@ Result<void> Device::update_peer(PeerConfig config, TimePoint now, Actions& out)
 
 void Device::set_local_networks(std::span<const IpPrefix> networks) {
   m_state->allowed.set_local(networks);
+  m_state->routes_changed();
 }
 
 void Device::leave_protected_endpoints() {

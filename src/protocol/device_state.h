@@ -51,6 +51,8 @@ struct Device::State {
     return found == peers.end() ? nullptr : peer(found->first);
   }
 
+  void routes_changed() { routes_untold = shared.lanes > 1; }
+
   bool may_open(ByteView message, const Endpoint& from, const Context& context);
   void receive_initiation(ByteView message, const Endpoint& from, const Context& context);
 
@@ -59,6 +61,7 @@ struct Device::State {
   PeerSet peers;
   std::map<crypto::X25519PublicKey, PeerId> ids_by_key;
   AllowedIps allowed;
+  bool routes_untold = false;  // the other lanes know older ones
   CookieChecker cookies;
   LoadMeter load{kLoadThreshold};
   SenderLimits strangers;

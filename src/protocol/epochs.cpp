@@ -7,13 +7,13 @@ namespace quipu::protocol {
 
 Epoch* Epochs::find(SessionIndex local, TimePoint now) {
   for (auto* slot : {&m_current, &m_next, &m_previous})
-    if (*slot && (*slot)->keypair.local() == local) return now < (*slot)->dies ? &**slot : nullptr;
+    if (*slot && (*slot)->keypair->local() == local) return now < (*slot)->dies ? &**slot : nullptr;
   return nullptr;
 }
 
 void Epochs::erase(std::optional<Epoch>& slot, IndexTable& indices) {
   if (!slot) return;
-  indices.release(slot->keypair.local());
+  indices.release(slot->keypair->local());
   slot.reset();
 }
 
@@ -60,7 +60,7 @@ void Epochs::confirm_current(TimePoint previous_dies) {
 bool Epochs::newly_under_attack() {
   bool found = false;
   for (auto* slot : {&m_current, &m_previous, &m_next})
-    if (*slot && !(*slot)->alarmed && (*slot)->keypair.under_attack()) found = (*slot)->alarmed = true;
+    if (*slot && !(*slot)->alarmed && (*slot)->keypair->under_attack()) found = (*slot)->alarmed = true;
   return found;
 }
 

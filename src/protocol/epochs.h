@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <memory>
 #include <optional>
 
 #include "base/time.h"
@@ -11,7 +13,7 @@ namespace quipu::protocol {
 
 // One keypair with what the state machine knows about it.
 struct Epoch {
-  Keypair keypair;
+  std::shared_ptr<Keypair> keypair;  // with lanes that have their own threads
   bool initiator = false;
   bool confirmed = false;  // the peer is known to hold it
   bool carried = false;    // more than keepalives
@@ -37,6 +39,12 @@ class Epochs {
 
   const Epoch* current() const { return m_current ? &*m_current : nullptr; }
 
+  // Current, next and previous; null where there is none.
+  std::array<const Epoch*, 3> all() const {
+    const auto pointer = [](const std::optional<Epoch>& slot) { return slot ? &*slot : nullptr; };
+    return {pointer(m_current), pointer(m_next), pointer(m_previous)};
+  }
+
   const Epoch* next() const { return m_next ? &*m_next : nullptr; }
 
   // The epoch with this index of ours, if it is alive.
@@ -44,7 +52,7 @@ class Epochs {
 
   bool is_current(const Epoch& epoch) const { return m_current && &*m_current == &epoch; }
 
-  bool is_current(SessionIndex local) const { return m_current && m_current->keypair.local() == local; }
+  bool is_current(SessionIndex local) const { return m_current && m_current->keypair->local() == local; }
 
   bool is_next(const Epoch& epoch) const { return m_next && &*m_next == &epoch; }
 

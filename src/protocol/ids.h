@@ -15,6 +15,8 @@ using Counter = Strong<struct CounterTag, std::uint64_t>;
 // Data path of its own within a session: sub-keys, counters and a replay window. 0 to kMaxLanes - 1.
 using Lane = Strong<struct LaneTag, std::uint8_t>;
 inline constexpr std::size_t kMaxLanes = 16;
+// Handshakes, and whatever a Device says of its own, go by this one.
+inline constexpr Lane kFirstLane{0};
 // Number of an initiation, strictly growing per initiator; reserved durably in ranges, no clock.
 using Stamp = Strong<struct StampTag, std::uint64_t>;
 // Local name of a configured peer; not on the wire.

@@ -106,8 +106,6 @@ struct Keypair::Receiver {
 
 Keypair::Keypair(SessionSecrets secrets, const KeyLimits& limits) : m_secrets(std::move(secrets)), m_limits(limits) {}
 
-Keypair::Keypair(Keypair&&) noexcept = default;
-Keypair& Keypair::operator=(Keypair&&) noexcept = default;
 Keypair::~Keypair() = default;
 
 Keypair::Sender& Keypair::sender(Lane lane) {
@@ -136,6 +134,7 @@ Outcome<std::size_t> Keypair::seal(Lane lane, FrameHeader header, ByteView paylo
   if (!from.usage.permits(m_limits, frame_size)) return std::unexpected(Errc::limit_reached);
   const Counter counter(from.usage.packets);
   from.usage.add(frame_size);  // before sealing: a counter is never tried twice
+  if (from.usage.soft(m_limits)) m_wants_rekey.store(true, std::memory_order_relaxed);
 
   const MutableBytes data_header = out.first(kDataHeaderSize);
   const MutableBytes frame = out.subspan(kDataHeaderSize, frame_size);
@@ -148,12 +147,12 @@ Outcome<std::size_t> Keypair::seal(Lane lane, FrameHeader header, ByteView paylo
   return kDataHeaderSize + frame_size + crypto::kAeadTagSize;
 }
 
-Outcome<OpenedFrame> Keypair::open(MutableBytes datagram) {
+Outcome<OpenedFrame> Keypair::open(Lane lane, MutableBytes datagram) {
   QUIPU_TRY_ASSIGN(const DataFields fields, parse_data(datagram));
   // Before a key is derived: whoever knows the index could have one made for each lane.
-  if (fields.receiver != m_secrets.local || fields.lane.value() >= m_secrets.lanes)
+  if (fields.receiver != m_secrets.local || fields.lane != lane || lane.value() >= m_secrets.lanes)
     return std::unexpected(Errc::not_found);
-  Receiver& to = receiver(fields.lane);
+  Receiver& to = receiver(lane);
   const MutableBytes sealed = datagram.subspan(kDataHeaderSize);
   const MutableBytes frame = sealed.first(sealed.size() - crypto::kAeadTagSize);
   // An honest sender stops at the limit, so that no counter beyond it can be genuine.
@@ -161,30 +160,18 @@ Outcome<OpenedFrame> Keypair::open(MutableBytes datagram) {
     return std::unexpected(Errc::limit_reached);
   if (!to.replay.check(fields.counter)) return std::unexpected(Errc::already_used);
   if (const auto opened = to.key.aead().open(to.key.nonce(fields.counter), fields.header, sealed, frame); !opened) {
-    ++to.failed_opens;
+    if (++to.failed_opens >= m_limits.failed_opens) m_under_attack.store(true, std::memory_order_relaxed);
     return std::unexpected(opened.error());
   }
   const bool newest = fields.counter.value() >= to.replay.next().value();
   to.replay.commit(fields.counter);
   to.usage.add(frame.size());
+  // Lost packets count for the sender alone: the highest counter tells the receiver how far the sender is.
+  if (to.usage.soft(m_limits) || to.replay.next().value() >= m_limits.soft_packets)
+    m_wants_rekey.store(true, std::memory_order_relaxed);
   const auto header = read_frame_header(frame);
   if (!header) return std::unexpected(Errc::unsupported);
-  return OpenedFrame{*header, frame.subspan(kFrameHeaderSize), fields.lane, newest};
-}
-
-bool Keypair::wants_rekey() const {
-  const auto used_up = [this](const auto& lane) { return lane != nullptr && lane->usage.soft(m_limits); };
-  // Lost packets count for the sender alone: the highest counter tells the receiver how far the sender is.
-  const auto far = [this](const auto& lane) {
-    return lane != nullptr && lane->replay.next().value() >= m_limits.soft_packets;
-  };
-  return std::ranges::any_of(m_senders, used_up) || std::ranges::any_of(m_receivers, used_up) ||
-         std::ranges::any_of(m_receivers, far);
-}
-
-bool Keypair::under_attack() const {
-  return std::ranges::any_of(
-      m_receivers, [this](const auto& lane) { return lane != nullptr && lane->failed_opens >= m_limits.failed_opens; });
+  return OpenedFrame{*header, frame.subspan(kFrameHeaderSize), newest};
 }
 
 }  // namespace quipu::protocol

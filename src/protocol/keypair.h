@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -36,23 +37,25 @@ struct KeyLimits {
 struct OpenedFrame {
   FrameHeader header;
   MutableBytes payload;  // inside the datagram's own buffer
-  Lane lane;
-  bool newest = false;  // no packet of this lane with a higher counter was opened before: the endpoint may follow
+  bool newest = false;   // no packet of this lane with a higher counter was opened before: the endpoint may follow
 };
 
 // Both directions of every lane that both ends have. The key of a lane and direction is derived when it is first used;
-// two lanes, and the two directions of one lane, share no state that changes, so that each may have its own thread.
-// seal and open allocate nothing but for that first use.
+// two lanes, and the two directions of one lane, share no state that changes on the way of a packet, so that each may
+// have its own thread. seal and open allocate nothing but for that first use.
 class Keypair {
  public:
   explicit Keypair(SessionSecrets secrets, const KeyLimits& limits = {});
-  Keypair(Keypair&&) noexcept;
-  Keypair& operator=(Keypair&&) noexcept;
+  Keypair(const Keypair&) = delete;
+  Keypair& operator=(const Keypair&) = delete;
   ~Keypair();
 
   SessionIndex local() const { return m_secrets.local; }
 
   SessionIndex remote() const { return m_secrets.remote; }
+
+  // That both ends have, from lane 0 up.
+  std::uint8_t lanes() const { return m_secrets.lanes; }
 
   // Writes a datagram of payload.size() + kDataOverhead octets to the start of `out` and returns its size. The payload
   // may already stand where it goes, kDataHeaderSize + kFrameHeaderSize octets into `out`, and is then not copied;
@@ -60,17 +63,17 @@ class Keypair {
   // used up.
   Outcome<std::size_t> seal(Lane lane, FrameHeader header, ByteView payload, MutableBytes out);
 
-  // Opens in place. Errc::malformed: not a data packet of this version; not_found: for another keypair or a lane that
-  // was not agreed; already_used: replayed, or older than the window; limit_reached; authentication: counted. After
-  // these the datagram holds no plaintext, and window and limits are as before. Errc::unsupported: genuine, and counted
-  // as received, but of a kind or with flags that this version does not know.
-  Outcome<OpenedFrame> open(MutableBytes datagram);
+  // Opens in place. Errc::malformed: not a data packet of this version; not_found: for another keypair, another lane
+  // than this, or one that was not agreed; already_used: replayed, or older than the window; limit_reached;
+  // authentication: counted. After these the datagram holds no plaintext, and window and limits are as before.
+  // Errc::unsupported: genuine, and counted as received, but of a kind or with flags that this version does not know.
+  Outcome<OpenedFrame> open(Lane lane, MutableBytes datagram);
 
-  // The two below look at all lanes: not while another thread is at work on one.
-  // A soft limit is reached in either direction of any lane.
-  bool wants_rekey() const;
-  // Some lane has reached KeyLimits::failed_opens.
-  bool under_attack() const;
+  // From any thread. A soft limit is reached in either direction of any lane.
+  bool wants_rekey() const { return m_wants_rekey.load(std::memory_order_relaxed); }
+
+  // From any thread. Some lane has reached KeyLimits::failed_opens.
+  bool under_attack() const { return m_under_attack.load(std::memory_order_relaxed); }
 
  private:
   struct Sender;
@@ -81,6 +84,8 @@ class Keypair {
 
   SessionSecrets m_secrets;
   KeyLimits m_limits;
+  std::atomic<bool> m_wants_rekey = false;
+  std::atomic<bool> m_under_attack = false;
   std::array<std::unique_ptr<Sender>, kMaxLanes> m_senders;
   std::array<std::unique_ptr<Receiver>, kMaxLanes> m_receivers;
 };

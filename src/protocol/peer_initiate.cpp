@@ -43,7 +43,7 @@ std::optional<TimePoint> PeerMachine::attempt_reason() const {
   consider(m_rekey_asked);
   if (!current->carried && !m_config.always_on) return reason;
   consider(current->made + interval() - m_rekey_jitter);
-  if (current->keypair.wants_rekey()) consider(current->made);
+  if (current->keypair->wants_rekey()) consider(current->made);
   return reason;
 }
 
@@ -124,7 +124,7 @@ bool PeerMachine::gather_keys(const Context& context) {
 bool PeerMachine::make_initiation(const Context& context) {
   const auto stamp = context.shared.stamps.take();
   if (!stamp) return false;
-  InitiationPayload payload{*stamp, m_config.tunnel, m_wire_policy, 1, {}};
+  InitiationPayload payload{*stamp, m_config.tunnel, m_wire_policy, context.shared.lanes, {}};
   for (const QkdKey& key : m_attempt->keys())
     payload.keys.push_back(key.reference);
   const SessionIndex index = context.shared.indices.allocate(m_config.id, context.shared.rng);
@@ -246,7 +246,7 @@ void PeerMachine::handle_response(ByteView message, const Context& context) {
 // An epoch that somebody asked for counts as one in use: its successor's keys are fetched ahead, and it is followed by
 // one rekey at least.
 void PeerMachine::install(SessionSecrets secrets, AcceptedKeys accepted, const Context& context) {
-  Epoch epoch{Keypair(std::move(secrets), context.shared.key_limits),
+  Epoch epoch{std::make_shared<Keypair>(std::move(secrets), context.shared.key_limits),
               true,
               false,
               m_rekey_asked.has_value(),

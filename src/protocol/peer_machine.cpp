@@ -5,14 +5,15 @@
 
 namespace quipu::protocol {
 
-PeerMachine::PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own, std::size_t mtu)
+PeerMachine::PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own, const Carriage& carriage)
     : m_config(std::move(config)),
       m_regular(own < m_config.public_key),
       m_canonical_policy(m_config.policy.canonical(own, m_config.public_key)),
       m_wire_policy(policy_on_wire(m_canonical_policy)),
       m_endpoint(m_config.endpoint),
       m_cookies(m_config.public_key),
-      m_path(mtu),
+      m_path(carriage.mtu),
+      m_tallies(carriage.lanes > 1 ? std::make_shared<LaneTallies>(carriage.lanes - 1U) : nullptr),
       m_initiation_rate(kRateInterval, kRateBurst),
       m_announcement_rate(kRateInterval, kRateBurst),
       m_pace(kRateInterval, kPaceBurst),
@@ -252,6 +253,7 @@ void PeerMachine::advance(const Context& context) {
   flush_queue(context);
   progress_path(context);
   keep_alive(context);
+  if (m_tallies) progress_lanes(context);
 }
 
 std::optional<TimePoint> PeerMachine::next_deadline(TimePoint now) const {
@@ -275,6 +277,7 @@ std::optional<TimePoint> PeerMachine::next_deadline(TimePoint now) const {
   consider(stretch_ends());
   consider(keepalive_due());
   consider(path_due(now));
+  consider(m_tallies_due);
   return next;
 }
 
@@ -312,7 +315,9 @@ PeerStatus PeerMachine::status(TimePoint now) const {
   out.path_mtu = m_path.limit();
   out.queued_packets = m_queue.size();
   out.keys_held = keys_held();
-  out.statistics = m_statistics;
+  out.lanes = out.session_up ? m_epochs.current()->keypair->lanes() : 1;
+  out.lanes_in_use = std::min(out.lanes, lanes_in_use());
+  out.statistics = statistics_of_all_lanes();
   return out;
 }
 

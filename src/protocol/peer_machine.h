@@ -20,12 +20,18 @@ namespace quipu::protocol {
 
 // Everything between us and one peer. Composes the parts, each of which has one job: Attempt (our message 1),
 // AnswerKeeper (the peer's), Epochs (keypair slots), KeySupply (QKD keys outside of a handshake). The rules that join
-// them are in peer_initiate.cpp, peer_respond.cpp, peer_keys.cpp, peer_session.cpp and peer_path.cpp. docs/protocol.md,
+// them are in peer_initiate.cpp, peer_respond.cpp, peer_keys.cpp, peer_session.cpp, peer_path.cpp
+// and peer_lanes.cpp. docs/protocol.md,
 // "State machine".
 class PeerMachine {
  public:
-  // `mtu`: as in DeviceConfig.
-  PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own, std::size_t mtu);
+  // As in DeviceConfig.
+  struct Carriage {
+    std::size_t mtu = 0;
+    std::uint8_t lanes = 1;
+  };
+
+  PeerMachine(PeerConfig config, const crypto::X25519PublicKey& own, const Carriage& carriage);
 
   const PeerConfig& config() const { return m_config; }
 
@@ -50,6 +56,8 @@ class PeerMachine {
   void discard(std::size_t size, DropReason reason);
 
   void count_drop(DropReason reason) { ++m_statistics.drops[static_cast<std::size_t>(reason)]; }
+
+  void lane_was_used(const SideLane::Used& used, const AllowedIps& allowed, TimePoint now);
 
   // --- handshake datagrams ---
   bool holds(const MessageDigest& digest) const { return m_answer.holds(digest); }
@@ -198,6 +206,15 @@ class PeerMachine {
   void progress_path(const Context& context);
   void answer_probe(const MtuProbe& probe, const Context& context);
 
+  // peer_lanes.cpp
+  void read_tallies();
+  void lanes_received(TimePoint at);
+  void lanes_sent(TimePoint at);
+  PeerView view() const;
+  void progress_lanes(const Context& context);
+  PeerStatistics statistics_of_all_lanes() const;
+  std::size_t lanes_in_use() const;
+
   PeerConfig m_config;
   bool m_regular;  // we are the regular initiator
   Bytes m_canonical_policy;
@@ -217,6 +234,13 @@ class PeerMachine {
   StampGuard m_peer_stamps;
   PathMtu m_path;
   std::optional<Endpoint> m_path_to;  // where it leads; none: to be probed anew
+
+  // What the lanes after the first have done, and what they know. None of it without such lanes.
+  std::shared_ptr<LaneTallies> m_tallies;
+  std::optional<TimePoint> m_tallies_due;
+  TimePoint m_lanes_sent{};
+  TimePoint m_lanes_received{};
+  PeerView m_told;
 
   // Retries of our attempts.
   TimePoint m_not_before{};

@@ -163,9 +163,9 @@ void PeerMachine::respond(AnswerKeeper::Asking asking, std::vector<HeldKey> held
   }
   protection.qkd_keys = keys.size();
   const SessionIndex index = context.shared.indices.allocate(m_config.id, context.shared.rng);
-  auto answer = asking.initiation.create_response(index, AcceptedKeys(accepted), keys,
-                                                  {asking.initiation.payload().stamp, 1, key_runway().value_or(0)},
-                                                  context.shared.rng);
+  auto answer = asking.initiation.create_response(
+      index, AcceptedKeys(accepted), keys,
+      {asking.initiation.payload().stamp, context.shared.lanes, key_runway().value_or(0)}, context.shared.rng);
   if (!answer) {
     // The sender's own keys are bad (a point of small order, a modulus that is none): there is nothing to tell it.
     context.shared.indices.release(index);
@@ -175,8 +175,8 @@ void PeerMachine::respond(AnswerKeeper::Asking asking, std::vector<HeldKey> held
     return;
   }
   m_statistics.keys_used += keys.size();
-  m_epochs.set_next(Epoch{Keypair(std::move(answer->secrets), context.shared.key_limits), false, false, false,
-                          asking.initiation.payload().stamp, m_answer.order(), context.now,
+  m_epochs.set_next(Epoch{std::make_shared<Keypair>(std::move(answer->secrets), context.shared.key_limits), false,
+                          false, false, asking.initiation.payload().stamp, m_answer.order(), context.now,
                           next_dies(context.now, context.now), protection},
                     context.shared.indices);
   m_answer.answer(answer->message, true, context.now);

@@ -6,21 +6,6 @@
 #include "protocol/peer_machine.h"
 
 namespace quipu::protocol {
-namespace {
-
-constexpr Lane kFirstLane{0};
-
-DropReason drop_reason(Errc error) {
-  switch (error) {
-    case Errc::already_used: return DropReason::replay;
-    case Errc::authentication: return DropReason::failed_open;
-    case Errc::limit_reached: return DropReason::key_limit;
-    default: return DropReason::malformed;
-  }
-}
-
-}  // namespace
-
 Outcome<Sealed> PeerMachine::seal(const InnerPacket& packet, MutableBytes out, TimePoint now) {
   if (!session_up(now) || !m_endpoint) return queue(packet, now);
   m_path.use();
@@ -30,7 +15,7 @@ Outcome<Sealed> PeerMachine::seal(const InnerPacket& packet, MutableBytes out, T
     return std::unexpected(Errc::too_large);
   }
   Epoch& current = *m_epochs.current();
-  const auto size = current.keypair.seal(kFirstLane, {FrameKind::ip, packet.checksum_partial}, packet.octets, out);
+  const auto size = current.keypair->seal(kFirstLane, {FrameKind::ip, packet.checksum_partial}, packet.octets, out);
   if (!size) {
     if (size.error() == Errc::limit_reached) {
       count_drop(DropReason::key_limit);
@@ -73,7 +58,7 @@ Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, con
     count_drop(DropReason::expired_key);
     return std::unexpected(Errc::expired);
   }
-  const auto frame = epoch->keypair.open(datagram);
+  const auto frame = epoch->keypair->open(kFirstLane, datagram);
   if (!frame) {
     count_drop(drop_reason(frame.error()));
     return std::unexpected(frame.error());
@@ -90,14 +75,9 @@ Outcome<Opened> PeerMachine::open(SessionIndex index, MutableBytes datagram, con
 }
 
 Outcome<Opened> PeerMachine::deliver(const OpenedFrame& frame, const AllowedIps& allowed) {
-  const auto inner = inner_addresses(frame.payload);
-  if (!inner) {
-    count_drop(DropReason::malformed);
-    return std::unexpected(Errc::malformed);
-  }
-  if (allowed.find(inner->source) != m_config.id) {
-    count_drop(DropReason::source_not_allowed);
-    return std::unexpected(Errc::not_permitted);
+  if (const auto checked = allowed.check_source(frame.payload, m_config.id); !checked) {
+    count_drop(drop_reason(checked.error()));
+    return std::unexpected(checked.error());
   }
   ++m_statistics.rx_packets;
   m_statistics.rx_bytes += frame.payload.size();
@@ -230,7 +210,7 @@ bool PeerMachine::send_frame(FrameHeader header, ByteView payload, const Context
 bool PeerMachine::transmit(FrameHeader header, ByteView payload, const Context& context) {
   if (!session_up(context.now) || !m_endpoint) return false;
   Bytes datagram(payload.size() + kDataOverhead);
-  const auto size = m_epochs.current()->keypair.seal(kFirstLane, header, payload, datagram);
+  const auto size = m_epochs.current()->keypair->seal(kFirstLane, header, payload, datagram);
   if (!size) return false;
   datagram.resize(*size);
   const bool too_big = header.kind == FrameKind::ip && payload.size() > m_path.limit();

@@ -3,9 +3,9 @@
 
 namespace quipu::protocol {
 
-void PeerSet::add(PeerConfig config, const crypto::X25519PublicKey& own, std::size_t mtu) {
+void PeerSet::add(PeerConfig config, const crypto::X25519PublicKey& own, const PeerMachine::Carriage& carriage) {
   const PeerId id = config.id;
-  const auto [added, is_new] = m_entries.try_emplace(id, std::move(config), own, mtu);
+  const auto [added, is_new] = m_entries.try_emplace(id, std::move(config), own, carriage);
   QUIPU_ASSERT(is_new);
   touch(added->second);
 }

@@ -9,10 +9,10 @@
 namespace quipu::protocol {
 
 // One peer with what PeerSet knows of it.
-class PeerEntry {
+class PeerEntry : public RouteTarget {
  public:
-  PeerEntry(PeerConfig config, const crypto::X25519PublicKey& own, std::size_t mtu)
-      : machine(std::move(config), own, mtu) {}
+  PeerEntry(PeerConfig config, const crypto::X25519PublicKey& own, const PeerMachine::Carriage& carriage)
+      : machine(std::move(config), own, carriage) {}
 
   PeerMachine machine;
 
@@ -27,7 +27,7 @@ class PeerEntry {
 class PeerSet {
  public:
   // There is none with this id. It is touched.
-  void add(PeerConfig config, const crypto::X25519PublicKey& own, std::size_t mtu);
+  void add(PeerConfig config, const crypto::X25519PublicKey& own, const PeerMachine::Carriage& carriage);
   // Ends all pointers to it.
   void remove(PeerId id);
 

@@ -23,6 +23,18 @@ std::string_view to_string(DropReason reason) {
   return "unknown";
 }
 
+DropReason drop_reason(Errc error) {
+  switch (error) {
+    case Errc::already_used: return DropReason::replay;
+    case Errc::authentication: return DropReason::failed_open;
+    case Errc::limit_reached: return DropReason::key_limit;
+    case Errc::expired: return DropReason::expired_key;
+    case Errc::too_large: return DropReason::too_big;
+    case Errc::not_permitted: return DropReason::source_not_allowed;
+    default: return DropReason::malformed;
+  }
+}
+
 std::string_view to_string(RejectReason reason) {
   switch (reason) {
     case RejectReason::key_unknown: return "key-unknown";

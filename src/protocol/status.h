@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/errc.h"
 #include "base/ip.h"
 #include "base/time.h"
 #include "protocol/policy.h"
@@ -33,6 +34,8 @@ enum class DropReason : std::uint8_t {
 inline constexpr std::size_t kDropReasons = static_cast<std::size_t>(DropReason::count_);
 
 std::string_view to_string(DropReason reason);
+// Of a packet that was not sealed, or a datagram that was not opened.
+DropReason drop_reason(Errc error);
 // As docs/protocol.md names it.
 std::string_view to_string(RejectReason reason);
 
@@ -104,6 +107,8 @@ struct PeerStatus {
   std::optional<std::uint32_t> key_runway_s;       // ours
   std::optional<std::uint32_t> peer_key_runway_s;  // as told by the peer
   std::size_t path_mtu = 0;                        // octets of the largest packet that gets through, as far as is known
+  std::size_t lanes = 1;                           // that both ends have; 1 without a session
+  std::size_t lanes_in_use = 1;                    // of these: the first, and all that get through to the peer
   std::size_t queued_packets = 0;
   std::size_t keys_held = 0;  // QKD keys that wait for a handshake: delivered = used + burnt + held
   PeerStatistics statistics;

@@ -75,6 +75,13 @@ inline constexpr int kPathBeginBurst = 3;
 inline constexpr Duration kPathAnswerInterval = 100ms;
 inline constexpr int kPathAnswerBurst = 16;  // a search whose probes are all answered
 
+// Lanes after the first.
+inline constexpr Duration kLaneProbeWait = 500ms;  // between copies of a probe, until
+inline constexpr Duration kLaneDeadline = 2s;      // without an answer the lane carries nothing
+inline constexpr Duration kLaneConfirm = 2s;       // from an answer to the next probe, while packets are sent
+inline constexpr Duration kLaneRetry = 30s;        // until a lane that carries nothing is probed again, if it is wanted
+inline constexpr Duration kLaneReport = 250ms;     // how long what a lane did for a peer may be unknown to the Device
+
 // Stamps.
 inline constexpr std::uint64_t kStampRange = 65536;
 inline constexpr std::uint64_t kMaxStampJump = std::uint64_t{1} << 40;

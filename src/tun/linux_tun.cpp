@@ -163,20 +163,37 @@ class LinuxTun final : public TunDevice {
   std::vector<iovec> m_parts;
 };
 
-}  // namespace
-
-Result<std::unique_ptr<TunDevice>> open_linux_tun(const TunOptions& options) {
-  QUIPU_TRY(check_name(options.name));
+// `flags`: of IFF_MULTI_QUEUE and IFF_TUN_EXCL.
+Result<std::unique_ptr<TunDevice>> open_queue(const TunOptions& options, int flags) {
   UniqueFd device(::open(kTunNode, O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (!device) return std::unexpected(explain_open(errno));
   unsigned features = 0;
   const bool has_header = ::ioctl(device.get(), TUNGETFEATURES, &features) == 0 && (features & IFF_VNET_HDR) != 0;
   ifreq request = request_for(options.name);
   const int mode = options.mode == TunMode::tun ? IFF_TUN : IFF_TAP;
-  request.ifr_flags = static_cast<short>(mode | IFF_NO_PI | (has_header ? IFF_VNET_HDR : 0));
+  request.ifr_flags = static_cast<short>(mode | IFF_NO_PI | flags | (has_header ? IFF_VNET_HDR : 0));
   if (::ioctl(device.get(), TUNSETIFF, &request) != 0) return std::unexpected(explain_create(options.name, errno));
   const Offloads offloads = has_header ? ask_for_offloads(device.get()) : Offloads{};
   return std::make_unique<LinuxTun>(std::move(device), request.ifr_name, offloads);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TunDevice>> open_linux_tun(const TunOptions& options) {
+  QUIPU_TRY(check_name(options.name));
+  return open_queue(options, 0);
+}
+
+Result<std::vector<std::unique_ptr<TunDevice>>> open_linux_tun_queues(const TunOptions& options, std::size_t queues) {
+  QUIPU_TRY(check_name(options.name));
+  std::vector<std::unique_ptr<TunDevice>> out(queues);
+  const int several = queues > 1 ? IFF_MULTI_QUEUE : 0;
+  // Not a queue more of another program's interface.
+  QUIPU_TRY_ASSIGN(out[0], open_queue(options, several | IFF_TUN_EXCL));
+  for (std::size_t i = 1; i < queues; ++i) {
+    QUIPU_TRY_ASSIGN(out[i], open_queue({.name = out[0]->name(), .mode = options.mode}, several));
+  }
+  return out;
 }
 
 }  // namespace quipu::tun

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "base/tally.h"
 #include "offload/gathered_packet.h"
 
 namespace quipu::tun {
@@ -30,9 +31,10 @@ struct ReadPacket {
   PacketHints hints;
 };
 
+// From any thread.
 struct TunCounters {
-  std::uint64_t read_cut = 0;       // packets that did not fit the buffer and were dropped
-  std::uint64_t write_refused = 0;  // packets that the kernel would not take (interface down, not IP), each of a run
+  Tally read_cut;       // packets that did not fit the buffer and were dropped
+  Tally write_refused;  // packets that the kernel would not take (interface down, not IP), each of a run
 };
 
 // Non-blocking; one thread at a time. Errc::closed from read and write means that the interface was deleted under us,

@@ -38,7 +38,7 @@ class Session {
     if (m_sent.empty()) return;
     Sent& sent = m_sent[which % m_sent.size()];
     Bytes datagram = sent.datagram;
-    const auto opened = (sent.from_initiator ? m_responder : m_initiator).open(datagram);
+    const auto opened = test::open(sent.from_initiator ? m_responder : m_initiator, datagram);
     // Fewer packets are sent than the window is wide.
     must(opened.has_value() != sent.opened);
     if (opened) {
@@ -62,15 +62,15 @@ class Session {
       datagram[at % datagram.size()] ^= change;
       datagram.resize(datagram.size() - missing);
       // The two are not compared: the fuzzer learns what it sees compared, and would inject() a genuine packet.
-      if (own || change != 0 || missing != 0) must(!end->open(datagram));
+      if (own || change != 0 || missing != 0) must(!test::open(*end, datagram));
     }
   }
 
   void inject(ByteView octets) {
     Bytes datagram(octets.begin(), octets.end());
-    must(!m_initiator.open(datagram));
+    must(!test::open(m_initiator, datagram));
     datagram.assign(octets.begin(), octets.end());
-    must(!m_responder.open(datagram));
+    must(!test::open(m_responder, datagram));
   }
 
  private:

@@ -12,6 +12,11 @@
 
 namespace quipu::test {
 
+// Of the lane that the datagram names.
+inline Outcome<protocol::OpenedFrame> open(protocol::Keypair& keypair, MutableBytes datagram) {
+  return keypair.open(protocol::Lane(datagram.size() > 2 ? datagram[2] : 0), datagram);
+}
+
 template <std::size_t N>
 Secret<N> secret_named(const std::string& name) {
   SeededRng rng(name);

@@ -32,9 +32,18 @@ KeySource source_of(int number, std::size_t slot) {
   return {"kms" + suffix, ids[number], ids[1 - number], KeyKind::etsi014, false};
 }
 
+// How long lanes and Device take to hear of each other.
+constexpr Duration kToThread = 1ms;
+
+Endpoint port_of(Endpoint first, std::size_t lane) {
+  first.port = static_cast<std::uint16_t>(first.port + lane);
+  return first;
+}
+
 }  // namespace
 
-Node::Node(World& world, int number, const Options& options) : m_world(world), m_number(number), m_options(options) {
+Node::Node(World& world, int number, const Options& options)
+    : lanes(options.lanes), m_world(world), m_number(number), m_options(options) {
   endpoint = *Endpoint::parse("192.0.2." + std::to_string(number + 1) + ":51900");
 }
 
@@ -44,8 +53,14 @@ void Node::start(bool knows_endpoint) {
   m_turn_pending = false;
   keys_delivered = keys_burnt = 0;
   m_rng = std::make_unique<SeededRng>(m_world.rng.next());
-  m_device.emplace(*Device::create(
-      {m_world.identities[m_number]->private_key.clone(), Stamp(durable_stamps), m_options.key_limits}, *m_rng));
+  m_device.emplace(*Device::create({.private_key = m_world.identities[m_number]->private_key.clone(),
+                                    .stamps_end = Stamp(durable_stamps),
+                                    .key_limits = m_options.key_limits,
+                                    .lanes = lanes},
+                                   *m_rng));
+  m_lanes.clear();
+  for (std::uint8_t lane = 1; lane < lanes; ++lane)
+    m_lanes.emplace_back(Lane(lane));
   const auto added = m_device->add_peer(peer_config(knows_endpoint), m_world.now());
   ASSERT_TRUE(added) << added.error().text;
   turn();
@@ -86,33 +101,77 @@ void Node::with_device(const std::function<void(Device&, Actions&)>& what) {
   turn();
 }
 
-std::uint64_t Node::send(std::size_t size, bool dont_fragment) {
+PacketPath& Node::path(std::size_t lane) {
+  if (lane == 0) return *m_device;
+  return m_lanes[lane - 1];
+}
+
+std::uint64_t Node::send(const Sending& sending) {
+  std::size_t lane = sending.lane;
   const std::uint64_t number = sent.size() + 1;
   sent.insert(number);
-  const auto packet = numbered_packet(m_number, number, size, dont_fragment);
+  const auto packet = numbered_packet(m_number, number, sending.size, sending.dont_fragment);
   Bytes out(packet.size() + kMaxOverhead);
-  const auto route = m_device->route(packet);
-  EXPECT_TRUE(route);
-  if (const auto sealed = m_device->seal(*route, {packet}, out, m_world.now())) {
-    out.resize(sealed->size);
-    m_world.transmit(m_number, std::move(out), sealed->to, sealed->may_fragment);
+  auto route = path(lane).route(packet);
+  if (!route && lane != 0) {
+    lane_turn(lane);
+    lane = 0;
+    route = m_device->route(packet);
   }
-  turn();
+  EXPECT_TRUE(route);
+  if (const auto sealed = path(lane).seal(*route, {packet}, out, m_world.now())) {
+    out.resize(sealed->size);
+    if (lane != 0) ++sent_by_lanes;
+    m_world.transmit(m_number, std::move(out), sealed->to, sealed->may_fragment, lane);
+  }
+  if (lane == 0)
+    turn();
+  else
+    lane_turn(lane);
   return number;
 }
 
-void Node::receive(Bytes datagram, const Endpoint& from) {
-  if (!m_device) return;
+void Node::receive(Bytes datagram, const Endpoint& from, std::size_t lane) {
+  if (!m_device || lane > m_lanes.size()) return;
   Actions actions;
-  if (!Device::is_data(datagram)) {
-    m_device->receive(datagram, from, m_world.now(), actions);
-  } else if (const auto opened = m_device->open(datagram, from, m_world.now()); opened && !opened->packet.empty()) {
-    const std::uint64_t number = ByteReader(opened->packet.subspan(20)).u64();
-    EXPECT_TRUE(m_world.node(1 - m_number).sent.contains(number)) << "a packet that nobody sent";
-    if (!received.insert(number).second) ++duplicates;
-  }
+  if (!PacketPath::is_data(datagram))
+    path(lane).receive(datagram, from, m_world.now(), actions);
+  else if (const auto opened = path(lane).open(datagram, from, m_world.now()))
+    take(*opened);
+  if (lane != 0) return lane_turn(lane);
   perform(actions);
   end_turn();
+}
+
+void Node::take(const Opened& opened) {
+  if (opened.packet.empty()) return;
+  const std::uint64_t number = ByteReader(opened.packet.subspan(20)).u64();
+  EXPECT_TRUE(m_world.node(1 - m_number).sent.contains(number)) << "a packet that nobody sent";
+  if (!received.insert(number).second) ++duplicates;
+}
+
+void Node::update_lanes(const LaneUpdate& update) {
+  m_world.after(kToThread, [this, update, life = m_life] {
+    if (life != m_life) return;
+    for (SideLane& lane : m_lanes)
+      lane.apply(update);
+  });
+}
+
+void Node::lane_turn(std::size_t lane) {
+  SideLane& side = m_lanes[lane - 1];
+  SideLane::Events events;
+  side.advance(m_world.now(), events);
+  for (SendDatagram& datagram : events.send)
+    m_world.transmit(m_number, std::move(datagram.bytes), datagram.to, datagram.may_fragment, lane);
+  for (const SideLane::Used& used : events.used)
+    m_world.after(kToThread, [this, used, life = m_life] {
+      if (life == m_life) with_device([&](Device& device, Actions&) { device.lane_was_used(used, m_world.now()); });
+    });
+  if (const auto next = side.next_deadline())
+    m_world.at(std::max(*next, m_world.now() + kToThread), [this, lane, life = m_life] {
+      if (life == m_life && m_lanes[lane - 1].next_deadline() <= m_world.now()) lane_turn(lane);
+    });
 }
 
 void Node::end_turn() {
@@ -164,6 +223,8 @@ void Node::perform(Actions& actions) {
         perform(more);
         turn();
       });
+    } else if (const auto* update = std::get_if<UpdateLanes>(&action)) {
+      update_lanes(update->update);
     } else if (std::holds_alternative<BurnKey>(action)) {
       ++keys_burnt;
     } else if (std::holds_alternative<ResolveEndpoint>(action)) {
@@ -353,7 +414,7 @@ void World::inject(int from, Bytes datagram, const Endpoint& source) {
   node(1 - from).receive(std::move(datagram), source);
 }
 
-void World::transmit(int from, Bytes datagram, const Endpoint& to, bool may_fragment) {
+void World::transmit(int from, Bytes datagram, const Endpoint& to, bool may_fragment, std::size_t lane) {
   if (message_type(datagram) == MessageType::initiation)
     if (const auto opened =
             ReceivedInitiation::consume(datagram, *identities[1 - from], [this](const auto&) { return &psk; }))
@@ -361,17 +422,18 @@ void World::transmit(int from, Bytes datagram, const Endpoint& to, bool may_frag
   watch.sent(from, datagram);
   if (!Device::is_data(datagram)) handshakes[from].push_back(datagram);
   Link& link = links[from];
-  const Endpoint source = node(from).endpoint;
-  if (to != node(1 - from).endpoint) return;
+  const Endpoint source = port_of(node(from).endpoint, lane);
+  const Endpoint there = port_of(node(1 - from).endpoint, lane);
+  if (to != there) return;
   const int copies = rng.chance(link.duplication) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
     const bool fits = may_fragment || datagram.size() <= link.width;
     if (link.cut || rng.chance(link.loss) || !fits || (link.lose && link.lose(datagram))) continue;
     const auto jitter = link.jitter == Duration{} ? 0 : rng.below(static_cast<std::uint64_t>(link.jitter.count()));
-    after(link.delay + Duration(static_cast<Duration::rep>(jitter)), [this, from, source, to, copy = datagram] {
-      if (node(1 - from).endpoint != to) return;
+    after(link.delay + Duration(static_cast<Duration::rep>(jitter)), [this, from, source, to, lane, copy = datagram] {
+      if (port_of(node(1 - from).endpoint, lane) != to) return;
       watch.delivered(1 - from, copy);
-      node(1 - from).receive(copy, source);
+      node(1 - from).receive(copy, source, lane);
     });
   }
 }

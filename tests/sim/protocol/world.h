@@ -51,6 +51,7 @@ struct Options {
   std::uint8_t min_sources = 0;
   bool always_on = false;
   protocol::KeyLimits key_limits{};
+  std::uint8_t lanes = 1;
 };
 
 class World;
@@ -73,6 +74,7 @@ class Node {
   Endpoint endpoint;
   std::uint64_t durable_stamps = 0;
   bool answers_stamps = true;
+  std::uint8_t lanes;                                 // of the next start()
   std::function<void(protocol::PeerConfig&)> adjust;  // the last word on the peer's configuration
   // How long the event loop goes on receiving before it ends its turn: 0 for a turn per datagram.
   Duration batch{};
@@ -80,9 +82,20 @@ class Node {
   // Calls the Device and carries out what it asks for.
   void with_device(const std::function<void(protocol::Device&, Actions&)>& what);
 
-  // Sends one numbered packet of so many octets, IPv4 with or without DF, through the tunnel; returns its number.
-  std::uint64_t send(std::size_t size = 60, bool dont_fragment = true);
-  void receive(Bytes datagram, const Endpoint& from);
+  // What is sent.
+  struct Sending {
+    std::size_t size = 60;  // octets
+    bool dont_fragment = true;
+    std::size_t lane = 0;  // whose TUN queue has it
+  };
+
+  // Sends one numbered IPv4 packet through the tunnel; returns its number.
+  std::uint64_t send(const Sending& sending);
+
+  std::uint64_t send(std::size_t size = 60, bool dont_fragment = true) { return send({size, dont_fragment, 0}); }
+
+  // `lane`: by whose port it came.
+  void receive(Bytes datagram, const Endpoint& from, std::size_t lane = 0);
   void turn();  // end of a turn of the event loop
 
   protocol::PeerStatus status() const;
@@ -100,9 +113,16 @@ class Node {
   std::uint64_t keys_delivered = 0;
   std::uint64_t keys_burnt = 0;
 
+  // Packets that went by lanes after the first.
+  std::uint64_t sent_by_lanes = 0;
+
   protocol::PeerConfig peer_config(bool knows_endpoint);
 
  private:
+  protocol::PacketPath& path(std::size_t lane);
+  void take(const protocol::Opened& opened);
+  void update_lanes(const protocol::LaneUpdate& update);
+  void lane_turn(std::size_t lane);
   void perform(Actions& actions);
   void end_turn();
   void ask_kms(const protocol::RequestKey& request);
@@ -113,6 +133,7 @@ class Node {
   const Options& m_options;
   std::unique_ptr<SeededRng> m_rng;
   std::optional<protocol::Device> m_device;
+  std::vector<protocol::SideLane> m_lanes;
   std::uint64_t m_life = 0;  // of the process: answers for an earlier one are void
   std::optional<TimePoint> m_wake;
   bool m_turn_pending = false;  // a batch is being received
@@ -197,7 +218,7 @@ class World {
   // All handshake datagrams that were sent, by sender.
   std::vector<Bytes> handshakes[2];
 
-  void transmit(int from, Bytes datagram, const Endpoint& to, bool may_fragment);
+  void transmit(int from, Bytes datagram, const Endpoint& to, bool may_fragment, std::size_t lane = 0);
 
   const Options options;
   SeededRng rng;

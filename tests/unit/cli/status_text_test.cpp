@@ -102,6 +102,16 @@ TEST(StatusText, TellsAPathThatIsNarrowerThanTheInterface) {
   EXPECT_THAT(to_text(status), HasSubstr("  packets up to 1299 octets get through the path\n"));
 }
 
+TEST(StatusText, TellsOfLanesWhereThereAreSeveral) {
+  auto status = device({healthy_tunnel("dc-b")});
+  status.listen_port = 51900;
+  EXPECT_THAT(to_text(status), AllOf(HasSubstr("  port 51900\n"), Not(HasSubstr("lanes"))));
+  status.lanes = 4;
+  status.tunnels[0].lanes = 3;
+  status.tunnels[0].lanes_in_use = 2;
+  EXPECT_THAT(to_text(status), AllOf(HasSubstr("  ports 51900 to 51903\n"), HasSubstr("  lanes 2 of 3 in use\n")));
+}
+
 TEST(StatusText, SaysSimulatedWhereverASimulationIs) {
   auto tunnel = healthy_tunnel("dc-b");
   tunnel.simulated = true;

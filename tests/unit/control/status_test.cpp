@@ -47,6 +47,8 @@ DeviceStatus full_device() {
       .qkd_keys_burnt = 9,
       .key_runway_s = 12000,
       .rtt_ms = 0.5,
+      .lanes = 4,
+      .lanes_in_use = 3,
       .path_mtu = 1299,
       .simulated = true,
       .sources = {{.kms = "local",

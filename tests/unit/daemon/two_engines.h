@@ -63,7 +63,7 @@ struct Site {
         private_key(crypto::generate_x25519(rng)),
         public_key(crypto::x25519_public_key(private_key)),
         kms_settings(kms.settings_for("sae-" + letter)),
-        outside_parts{loop, tun, udp, stamps, rng, log} {}
+        outside_parts{loop, tun, udp, {}, stamps, rng, log} {}
 
   std::string letter;
   Endpoint address;

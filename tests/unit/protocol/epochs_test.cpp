@@ -20,7 +20,8 @@ struct EpochsTest : testing::Test {
   Epoch epoch(std::uint64_t order, bool confirmed, SessionIndex& local) {
     local = indices.allocate(PeerId(1), rng);
     SessionSecrets secrets{Secret<64>{}, {}, local, SessionIndex(1), true};
-    return Epoch{Keypair(std::move(secrets)), true, confirmed, {}, Stamp(order), order, kNow, kFar, {}};
+    return Epoch{
+        std::make_shared<Keypair>(std::move(secrets)), true, confirmed, {}, Stamp(order), order, kNow, kFar, {}};
   }
 
   enum class Slot : std::uint8_t { current, previous, next, none };

@@ -28,7 +28,7 @@ Bytes sealed(Keypair& from, Lane lane, FrameHeader header, ByteView payload) {
 }
 
 Errc open_error(Keypair& to, Bytes datagram) {
-  const auto opened = to.open(datagram);
+  const auto opened = test::open(to, datagram);
   EXPECT_FALSE(opened);
   return opened ? Errc::conflict : opened.error();
 }
@@ -40,11 +40,10 @@ TEST(Keypair, CarriesFramesBothWaysOnEveryLane) {
       Keypair& from = forth ? pair.initiator : pair.responder;
       Keypair& to = forth ? pair.responder : pair.initiator;
       Bytes datagram = sealed(from, Lane(lane), {FrameKind::ip}, as_bytes("a packet"));
-      const auto opened = to.open(datagram);
+      const auto opened = test::open(to, datagram);
       ASSERT_TRUE(opened) << to_string(opened.error());
       EXPECT_EQ(opened->header.kind, FrameKind::ip);
       EXPECT_EQ(as_text(opened->payload), "a packet");
-      EXPECT_EQ(opened->lane, Lane(lane));
       EXPECT_TRUE(opened->newest);
     }
   }
@@ -65,7 +64,7 @@ TEST(Keypair, KnowsNoLaneThatWasNotAgreed) {
   limits.failed_opens = 1;
   Keypair responder(std::move(done->responder), limits);
   Bytes last = sealed(initiator, Lane(1), {FrameKind::ip}, as_bytes("x"));
-  EXPECT_TRUE(responder.open(last));
+  EXPECT_TRUE(test::open(responder, last));
   Bytes out(100);
   EXPECT_EQ(initiator.seal(Lane(2), {FrameKind::ip}, {}, out).error(), Errc::out_of_range);
   // Not for want of the right key: nothing is derived, so that junk leaves no trace either.
@@ -80,7 +79,7 @@ TEST(Keypair, EmptyFramesAreFrames) {
   Pair pair = make_pair();
   Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::keepalive}, {});
   EXPECT_EQ(datagram.size(), kDataOverhead);
-  const auto opened = pair.responder.open(datagram);
+  const auto opened = test::open(pair.responder, datagram);
   ASSERT_TRUE(opened);
   EXPECT_EQ(opened->header.kind, FrameKind::keepalive);
   EXPECT_TRUE(opened->payload.empty());
@@ -101,7 +100,7 @@ TEST(Keypair, SealsWhatStandsInPlace) {
     EXPECT_EQ(again.initiator.seal(Lane(0), {FrameKind::ip}, text, other), size);
     return other;
   }());
-  const auto opened = pair.responder.open(MutableBytes(buffer).first(*size));
+  const auto opened = test::open(pair.responder, MutableBytes(buffer).first(*size));
   ASSERT_TRUE(opened);
   EXPECT_EQ(as_text(opened->payload), "in place");
 }
@@ -110,7 +109,7 @@ TEST(Keypair, APartialChecksumIsToldOfIpPacketsAlone) {
   Pair pair = make_pair();
   for (const bool partial : {false, true}) {
     Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip, partial}, as_bytes("a packet"));
-    const auto opened = pair.responder.open(datagram);
+    const auto opened = test::open(pair.responder, datagram);
     ASSERT_TRUE(opened);
     EXPECT_EQ(opened->header.checksum_partial, partial);
   }
@@ -149,9 +148,9 @@ TEST(Keypair, RefusesReplaysAndReordersFreely) {
   Bytes first = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("1"));
   Bytes second = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("2"));
   const Bytes copy = second;
-  ASSERT_TRUE(pair.responder.open(second)->newest);
+  ASSERT_TRUE(test::open(pair.responder, second)->newest);
   EXPECT_EQ(open_error(pair.responder, copy), Errc::already_used);
-  const auto late = pair.responder.open(first);
+  const auto late = test::open(pair.responder, first);
   ASSERT_TRUE(late);
   EXPECT_FALSE(late->newest);
   EXPECT_EQ(open_error(pair.responder, copy), Errc::already_used);
@@ -170,7 +169,7 @@ TEST(Keypair, ForgeriesLeaveTheWindowAlone) {
   forged[12] = 1;  // a counter far ahead
   EXPECT_EQ(open_error(pair.responder, forged), Errc::authentication);
   EXPECT_TRUE(pair.responder.under_attack()) << "both are counted";
-  EXPECT_TRUE(pair.responder.open(genuine));
+  EXPECT_TRUE(test::open(pair.responder, genuine));
 }
 
 TEST(Keypair, EverySingleBitCounts) {
@@ -179,17 +178,17 @@ TEST(Keypair, EverySingleBitCounts) {
   for (std::size_t bit = 0; bit < genuine.size() * 8; ++bit) {
     Bytes forged = genuine;
     forged[bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
-    ASSERT_FALSE(pair.responder.open(forged)) << bit;
+    ASSERT_FALSE(test::open(pair.responder, forged)) << bit;
   }
   Bytes datagram = genuine;
-  EXPECT_TRUE(pair.responder.open(datagram));
+  EXPECT_TRUE(test::open(pair.responder, datagram));
 }
 
 TEST(Keypair, FailedOpenLeavesNoPlaintext) {
   Pair pair = make_pair();
   Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip}, Bytes(100, 'p'));
   datagram.back() ^= 1U;
-  ASSERT_FALSE(pair.responder.open(datagram));
+  ASSERT_FALSE(test::open(pair.responder, datagram));
   const auto frame = ByteView(datagram).subspan(kDataHeaderSize, 102);
   EXPECT_TRUE(std::ranges::all_of(frame, [](std::uint8_t octet) { return octet == 0; }));
 }
@@ -226,7 +225,7 @@ TEST(KeypairLimits, PacketsAskThenRefuse) {
   for (int n = 1; n <= 6; ++n) {
     Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("x"));
     EXPECT_EQ(pair.initiator.wants_rekey(), n >= 4) << n;
-    ASSERT_TRUE(pair.responder.open(datagram));
+    ASSERT_TRUE(test::open(pair.responder, datagram));
     EXPECT_EQ(pair.responder.wants_rekey(), n >= 4) << n;
   }
   Bytes room(100);
@@ -260,7 +259,7 @@ TEST(KeypairLimits, ReceiverSeesLostPacketsByTheCounter) {
   for (int n = 1; n <= 3; ++n)
     sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("lost"));
   Bytes datagram = sealed(pair.initiator, Lane(0), {FrameKind::ip}, as_bytes("x"));
-  ASSERT_TRUE(pair.responder.open(datagram));
+  ASSERT_TRUE(test::open(pair.responder, datagram));
   EXPECT_TRUE(pair.responder.wants_rekey());
 }
 
@@ -284,7 +283,7 @@ TEST(KeypairLimits, ManyFailedOpensRaiseTheAlarm) {
   for (int n = 1; n <= 3; ++n) {
     EXPECT_FALSE(pair.responder.under_attack());
     Bytes datagram = forged;
-    EXPECT_FALSE(pair.responder.open(datagram));
+    EXPECT_FALSE(test::open(pair.responder, datagram));
   }
   EXPECT_TRUE(pair.responder.under_attack());
 }

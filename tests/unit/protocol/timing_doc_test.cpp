@@ -85,6 +85,11 @@ TEST(Timing, IsDocumented) {
       ENTRY(kPathRaise),
       ENTRY(kPathAnswerInterval),
       ENTRY(kPathAnswerBurst),
+      ENTRY(kLaneProbeWait),
+      ENTRY(kLaneDeadline),
+      ENTRY(kLaneConfirm),
+      ENTRY(kLaneRetry),
+      ENTRY(kLaneReport),
   };
   EXPECT_EQ(documented(), expected);
 }

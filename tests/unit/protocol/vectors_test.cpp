@@ -102,7 +102,7 @@ void write_data(JsonText& json, SessionSecrets initiator_secrets, SessionSecrets
     json.begin_object().text("from", packet.from_initiator ? "initiator" : "responder");
     json.number("lane", packet.lane.value()).number("kind", static_cast<std::uint8_t>(packet.kind));
     json.hex("payload", as_bytes(packet.payload)).hex("datagram", datagram).end_object();
-    const auto opened = (packet.from_initiator ? responder : initiator).open(datagram);
+    const auto opened = test::open(packet.from_initiator ? responder : initiator, datagram);
     ASSERT_TRUE(opened);
     EXPECT_EQ(as_text(opened->payload), packet.payload);
   }

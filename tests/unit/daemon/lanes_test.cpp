@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engines whose lanes have threads of their own, over the sockets of this machine: for the thread sanitizer above all.
+#include "daemon/lane_ports.h"
+#include "socket_tun.h"
+#include "two_engines.h"
+
+namespace quipu::daemon {
+namespace {
+
+constexpr std::size_t kLanes = 3;
+
+struct LanesOfSite {
+  LanesOfSite() : ports(*open_lane_ports(0, kLanes)) {}
+
+  Engine::Outside outside(const Engine::Outside& first) {
+    Engine::Outside out{first.loop, tuns[0], *ports[0], {}, first.stamps, first.rng, first.log};
+    for (std::size_t i = 1; i < kLanes; ++i)
+      out.lanes.push_back({tuns[i], *ports[i]});
+    return out;
+  }
+
+  std::array<tun::SocketTun, kLanes> tuns;
+  std::vector<std::unique_ptr<net::UdpBind>> ports;
+};
+
+class LanesTest : public EngineTest {
+ protected:
+  LanesTest() {
+    m_a.engine.reset();
+    m_b.engine.reset();
+    m_a.address = *Endpoint::parse("127.0.0.1:" + std::to_string(m_lanes_a.ports[0]->port()));
+    m_b.address = *Endpoint::parse("127.0.0.1:" + std::to_string(m_lanes_b.ports[0]->port()));
+    start(m_a, m_lanes_a);
+    start(m_b, m_lanes_b);
+  }
+
+  // Before the queues and ports that they use.
+  ~LanesTest() override {
+    m_a.engine.reset();
+    m_b.engine.reset();
+  }
+
+  void start(Site& site, LanesOfSite& lanes) {
+    auto engine = Engine::create(lanes.outside(site.outside_parts), settings(site),
+                                 [&site](const Error& error) { site.failure = error; });
+    ASSERT_TRUE(engine.has_value()) << engine.error().text;
+    site.engine = std::move(*engine);
+    site.engine->start();
+  }
+
+  using Counts = std::array<std::array<std::size_t, kLanes>, 2>;
+
+  // A packet each way into every queue; counts what has come out of them.
+  void offer(Counts& arrived) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      m_lanes_a.tuns[lane].inject(packet("10.70.0.1", "10.70.0.2", "from a"));
+      m_lanes_b.tuns[lane].inject(packet("10.70.0.2", "10.70.0.1", "from b"));
+      while (!m_lanes_a.tuns[lane].take().empty())
+        ++arrived[0][lane];
+      while (!m_lanes_b.tuns[lane].take().empty())
+        ++arrived[1][lane];
+    }
+  }
+
+  // Until so many have arrived everywhere.
+  void carry(std::size_t packets) {
+    Counts arrived{};
+    const auto enough = [packets](const auto& site) {
+      return std::ranges::all_of(site, [packets](std::size_t count) { return count >= packets; });
+    };
+    run_until(
+        m_loop,
+        [&] {
+          offer(arrived);
+          return std::ranges::all_of(arrived, enough);
+        },
+        "packets by every lane");
+  }
+
+  void bring_up() {
+    Counts arrived{};
+    run_until(
+        m_loop,
+        [&] {
+          offer(arrived);
+          return tunnel(m_a).lanes_in_use == kLanes && tunnel(m_b).lanes_in_use == kLanes;
+        },
+        "all lanes in use");
+  }
+
+  LanesOfSite m_lanes_a;
+  LanesOfSite m_lanes_b;
+};
+
+TEST_F(LanesTest, CarryOnTheirOwnThreadsThroughRekeys) {
+  bring_up();
+  const std::uint64_t epoch = tunnel(m_a).epoch;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(rekey(initiator()));
+    carry(50);
+  }
+  EXPECT_GE(tunnel(m_a).epoch, epoch + 3);
+  EXPECT_EQ(m_a.engine->status().lanes, kLanes);
+  EXPECT_EQ(tunnel(m_a).drops["failed_open"] + tunnel(m_b).drops["failed_open"], 0U);
+}
+
+TEST_F(LanesTest, StopWhileTheyCarry) {
+  bring_up();
+  const std::uint64_t before = tunnel(m_b).traffic.rx_packets;
+  for (std::size_t lane = 0; lane < kLanes; ++lane)
+    for (int i = 0; i < 100; ++i)
+      m_lanes_a.tuns[lane].inject(packet("10.70.0.1", "10.70.0.2", "from a"));
+  m_a.engine->stop();
+  m_a.engine.reset();
+  EXPECT_FALSE(m_a.failure);
+  EXPECT_GE(tunnel(m_b).traffic.rx_packets, before);
+  start(m_a, m_lanes_a);
+  carry(1);
+}
+
+TEST_F(LanesTest, CarryUnderNewKeysAfterAllWereErased) {
+  bring_up();
+  m_a.engine->erase_sessions();
+  EXPECT_EQ(tunnel(m_a).lanes, 1U);
+  EXPECT_EQ(tunnel(m_a).lanes_in_use, 1U);
+  bring_up();
+  carry(1);
+}
+
+TEST_F(LanesTest, APeerThatGoesAndComesIsKnownToEveryLane) {
+  bring_up();
+  Settings without = settings(m_a);
+  without.peers.clear();
+  without.config.peers.clear();
+  ASSERT_TRUE(m_a.engine->reconfigure(std::move(without)));
+  run_until(
+      m_loop,
+      [&] {
+        m_lanes_a.tuns[1].inject(packet("10.70.0.1", "10.70.0.2", "for nobody"));
+        return m_a.engine->status().drops["no_route"] > 0;
+      },
+      "packets of nobody's");
+  ASSERT_TRUE(m_a.engine->reconfigure(settings(m_a)));
+  bring_up();
+}
+
+}  // namespace
+}  // namespace quipu::daemon
