@@ -59,8 +59,8 @@ Daemon::~Daemon() = default;
 Result<void> Daemon::raise_link(const Settings& settings) {
   QUIPU_TRY(m_routes.guard(settings.plan));
   const config::DeviceConfig& device = settings.config.device;
-  QUIPU_TRY_ASSIGN(
-      m_tun, tun::open_linux_tun_queues({.name = device.name, .mode = tun::TunMode::tun}, wanted_lanes(device.lanes)));
+  QUIPU_TRY_ASSIGN(m_tun, tun::open_linux_tun_queues({.name = device.name, .mode = tun::TunMode::tun},
+                                                     wanted_lanes(device.lanes, device.listen_port)));
   QUIPU_TRY(m_routes.own(settings.plan.name));
   // Before the routes: what is taken away from here on is noticed.
   QUIPU_TRY_ASSIGN(auto monitor, netlink::RouteMonitor::open(settings.plan.name));

@@ -36,13 +36,12 @@ DataPlane::DataPlane(protocol::PacketPath& path, tun::TunDevice& tun, net::UdpBi
 
 Result<void> DataPlane::from_tun(TimePoint now) {
   if (!m_waits_for) carry_all(now);
-  for (std::size_t octets = 0; octets < kShare && !pauses();) {
+  for (std::size_t octets = 0; octets < kShare && !m_waits_for;) {
     if (m_own.is_done()) QUIPU_TRY(read_batch());
     octets += seal_all(m_own, now);
     transmit();
-    if (!m_own.is_done()) break;
-    if (!m_unrouted.empty()) m_hand_over(m_unrouted);
-    if (m_batch.size() < kReads) break;
+    hand_over();
+    if (!m_own.is_done() || m_batch.size() < kReads) break;
   }
   return write_answers();
 }
@@ -57,8 +56,33 @@ Result<void> DataPlane::read_batch() {
   return {};
 }
 
-void DataPlane::carry(std::span<const Packet> packets, net::Callback<void()> done) {
-  m_carried.push_back({{packets}, std::move(done)});
+DataPlane::Parcel::Parcel(std::span<const Packet> packets, std::shared_ptr<std::atomic<std::size_t>> on_the_way)
+    : m_on_the_way(std::move(on_the_way)) {
+  std::size_t size = 0;
+  for (const Packet& packet : packets)
+    size += packet.bytes.size();
+  m_octets.reserve(size);
+  m_packets.reserve(packets.size());
+  for (const Packet& packet : packets) {
+    const std::size_t at = m_octets.size();
+    m_octets.insert(m_octets.end(), packet.bytes.begin(), packet.bytes.end());
+    m_packets.push_back({MutableBytes(m_octets).subspan(at), packet.hints});
+  }
+  m_on_the_way->fetch_add(size, std::memory_order_relaxed);
+}
+
+DataPlane::Parcel::~Parcel() {
+  if (m_on_the_way) m_on_the_way->fetch_sub(m_octets.size(), std::memory_order_relaxed);
+}
+
+// Of what was not sealed and has no way by this path.
+void DataPlane::hand_over() {
+  if (!m_unrouted.empty()) m_hand_over(Parcel(std::exchange(m_unrouted, {}), m_on_the_way));
+}
+
+void DataPlane::carry(Parcel parcel) {
+  const Intake intake{parcel.packets()};
+  m_carried.push_back({std::move(parcel), intake});
 }
 
 void DataPlane::carry_all(TimePoint now) {
@@ -67,7 +91,6 @@ void DataPlane::carry_all(TimePoint now) {
     seal_all(next.intake, now);
     transmit();
     if (!next.intake.is_done()) return;
-    next.done();
     m_carried.pop_front();
   }
 }
@@ -80,7 +103,7 @@ std::size_t DataPlane::seal_all(Intake& intake, TimePoint now) {
 }
 
 bool DataPlane::seal(const Packet& packet, TimePoint now) {
-  const auto route = m_path.route(packet.bytes);
+  const auto route = m_path.route(packet.bytes, now);
   if (!route) {
     no_route(packet, route.error());
     return true;
@@ -97,10 +120,17 @@ bool DataPlane::seal(const Packet& packet, TimePoint now) {
 }
 
 void DataPlane::no_route(const Packet& packet, Errc error) {
-  if (m_hand_over)
+  if (!m_hand_over) {
+    if (error == Errc::malformed) ++m_drops.malformed;
+    return;
+  }
+  std::size_t waiting = m_on_the_way->load(std::memory_order_relaxed);
+  for (const Packet& unrouted : m_unrouted)
+    waiting += unrouted.bytes.size();
+  if (waiting + packet.bytes.size() > kMostOnTheWay)
+    ++m_drops.send_queue;
+  else
     m_unrouted.push_back(packet);
-  else if (error == Errc::malformed)
-    ++m_drops.malformed;
 }
 
 Outcome<DataPlane::Run> DataPlane::begin_run(const Packet& packet, const protocol::Route& route) {

@@ -5,6 +5,7 @@
 // large for the path is told. Allocates nothing per packet, decides nothing.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <vector>
@@ -50,8 +51,29 @@ class DataPlane {
     tun::PacketHints hints;
   };
 
-  // Takes packets that `path` has no route for. They stay where they are, and no more are read, until take_back().
-  using HandOver = net::Callback<void(std::span<const Packet>)>;
+  // Packets on their way from one lane to another, which may be on another thread. While there is one, it counts
+  // against what its sender may have on the way.
+  class Parcel {
+   public:
+    // A copy.
+    Parcel(std::span<const Packet> packets, std::shared_ptr<std::atomic<std::size_t>> on_the_way);
+    Parcel(Parcel&&) = default;
+    Parcel& operator=(Parcel&&) = delete;
+    ~Parcel();
+
+    std::span<const Packet> packets() const { return m_packets; }
+
+   private:
+    Bytes m_octets;
+    std::vector<Packet> m_packets;
+    std::shared_ptr<std::atomic<std::size_t>> m_on_the_way;  // octets
+  };
+
+  // Octets that are handed over and not yet carried; what comes on top is dropped.
+  static constexpr std::size_t kMostOnTheWay = std::size_t{1} << 20;
+
+  // Takes packets that `path` has no route for.
+  using HandOver = net::Callback<void(Parcel)>;
 
   // All three outlive this. Without `hand_over`, `path` has counted what it has no route for.
   DataPlane(protocol::PacketPath& path, tun::TunDevice& tun, net::UdpBind& udp, const Options& options,
@@ -59,20 +81,12 @@ class DataPlane {
 
   // TUN to UDP, until nothing waits or the share of this turn is used. An error means that the TUN is unusable.
   Result<void> from_tun(TimePoint now);
-  // Packets that another lane handed over: the next from_tun() begins with them. `done` when they need not be kept any
-  // more.
-  void carry(std::span<const Packet> packets, net::Callback<void()> done);
-
-  // Those that were handed over were carried.
-  void take_back() { m_unrouted.clear(); }
-
+  // Packets that another lane handed over: the next from_tun() begins with them.
+  void carry(Parcel parcel);
   // UDP to TUN and to the path.
   Result<void> from_udp(TimePoint now, protocol::Actions& out);
 
   void send(protocol::SendDatagram datagram);
-
-  // Whether from_tun() has nothing to do, whatever the TUN has.
-  bool pauses() const { return m_waits_for || !m_unrouted.empty(); }
 
   // The socket is full: what waits for it, and what the TUN has, are for when it can be written to again. Handshakes go
   // first then, so that no load keeps a tunnel from its next keys.
@@ -107,8 +121,8 @@ class DataPlane {
   };
 
   struct Carried {
+    Parcel parcel;
     Intake intake;
-    net::Callback<void()> done;
   };
 
   struct Run {
@@ -123,6 +137,7 @@ class DataPlane {
   // False: the packet has to wait.
   bool seal(const Packet& packet, TimePoint now);
   void no_route(const Packet& packet, Errc error);
+  void hand_over();
   Outcome<Run> begin_run(const Packet& packet, const protocol::Route& route);
   void carry_all(TimePoint now);
   bool has_room_for(const offload::Cutter& cutter);
@@ -147,7 +162,8 @@ class DataPlane {
   std::vector<Packet> m_batch;
   Intake m_own;  // of the batch
   std::deque<Carried> m_carried;
-  std::vector<Packet> m_unrouted;
+  std::vector<Packet> m_unrouted;  // of the batch
+  std::shared_ptr<std::atomic<std::size_t>> m_on_the_way = std::make_shared<std::atomic<std::size_t>>(0);
   std::vector<net::InDatagram> m_in;
   DatagramTrains m_out;
   std::size_t m_sent = 0;                           // trains of it that left

@@ -72,13 +72,16 @@ Engine::Engine(Outside outside, protocol::Device device, const Settings& setting
         turn();
       }) {
   for (const LaneWorker::Outside& lane : m_outside.lanes) {
-    const std::size_t i = m_lanes.size();
-    m_lanes.push_back(std::make_unique<LaneWorker>(protocol::Lane(static_cast<std::uint8_t>(i + 1)), lane,
-                                                   options_of(settings.config.device), handlers_of(i)));
+    const auto number = static_cast<std::uint8_t>(m_lanes.size() + 1);
+    m_lanes.push_back(std::make_unique<LaneWorker>(protocol::Lane(number), lane, options_of(settings.config.device),
+                                                   lane_handlers()));
   }
 }
 
-Engine::~Engine() = default;
+// Lanes call into the engine until they have stopped.
+Engine::~Engine() {
+  stop_lanes();
+}
 
 void Engine::start() {
   for (const auto& lane : m_lanes)
@@ -87,9 +90,13 @@ void Engine::start() {
   turn();
 }
 
-void Engine::stop() {
+void Engine::stop_lanes() {
   for (const auto& lane : m_lanes)
     lane->stop();
+}
+
+void Engine::stop() {
+  stop_lanes();
   m_pump.stop();
   m_alarm.cancel();
   m_stamps_retry.cancel();

@@ -80,7 +80,8 @@ class Engine {
   // Has the loop run `work` on its own thread, unless the engine has gone by then.
   template <class Work>
   void post(Work work);
-  LaneWorker::Handlers handlers_of(std::size_t lane);
+  LaneWorker::Handlers lane_handlers();
+  void stop_lanes();
   void on_key(const protocol::RequestKey& request, Result<FetchedKey> result);
   void guard(Result<void> carried);
   control::ReloadResult apply(PeerChanges changes);

@@ -53,8 +53,8 @@ void Engine::post(Work work) {
   });
 }
 
-// Called on the lane's thread.
-LaneWorker::Handlers Engine::handlers_of(std::size_t lane) {
+// Called on a lane's thread.
+LaneWorker::Handlers Engine::lane_handlers() {
   return {.used =
               [this](const protocol::SideLane::Used& used) {
                 post([this, used] {
@@ -63,9 +63,9 @@ LaneWorker::Handlers Engine::handlers_of(std::size_t lane) {
                 });
               },
           .hand_over =
-              [this, lane](std::span<const DataPlane::Packet> packets) {
-                post([this, lane, packets] {
-                  m_plane.carry(packets, [this, lane] { m_lanes[lane]->take_back(); });
+              [this](DataPlane::Parcel parcel) {
+                post([this, parcel = std::move(parcel)]() mutable {
+                  m_plane.carry(std::move(parcel));
                   m_pump.carry();
                 });
               },

@@ -28,9 +28,10 @@ Result<Ports> open_row(std::uint16_t first, std::size_t wanted) {
 
 }  // namespace
 
-std::size_t wanted_lanes(std::uint8_t configured) {
+std::size_t wanted_lanes(std::uint8_t configured, std::uint16_t first) {
   if (configured != 0) return configured;
-  return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 1, protocol::kMaxLanes);
+  const std::size_t ports = first == 0 ? protocol::kMaxLanes : std::numeric_limits<std::uint16_t>::max() - first + 1U;
+  return std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 1, std::min(ports, protocol::kMaxLanes));
 }
 
 Result<Ports> open_lane_ports(std::uint16_t first, std::size_t wanted) {

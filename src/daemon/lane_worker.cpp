@@ -12,7 +12,7 @@ LaneWorker::LaneWorker(protocol::Lane number, const Outside& outside, const Data
       m_handlers(std::move(handlers)),
       m_lane(number),
       m_plane(m_lane, outside.tun, outside.udp, options,
-              [this](std::span<const DataPlane::Packet> packets) { m_handlers.hand_over(packets); }),
+              [this](DataPlane::Parcel parcel) { m_handlers.hand_over(std::move(parcel)); }),
       m_pump(m_loop, outside.tun, outside.udp, m_plane, m_actions,
              [this](const Result<void>& carried) { turn(carried); }),
       m_alarm(m_loop, [this] { turn({}); }) {}
@@ -34,17 +34,27 @@ void LaneWorker::stop() {
   m_thread.join();
   m_pump.stop();
   m_lane = protocol::SideLane(m_number);
+  m_updates.clear();
 }
 
 void LaneWorker::apply(const protocol::LaneUpdate& update) {
-  m_loop.post([this, update] { m_lane.apply(update); });
+  {
+    const std::scoped_lock lock(m_mutex);
+    m_updates.push_back(update);
+    if (m_updates.size() > 1) return;
+  }
+  m_loop.post([this] { take_updates(); });
 }
 
-void LaneWorker::take_back() {
-  m_loop.post([this] {
-    m_plane.take_back();
-    turn({});
-  });
+// Not in what is posted, which outlives stop(): an update may hold keys.
+void LaneWorker::take_updates() {
+  std::vector<protocol::LaneUpdate> updates;
+  {
+    const std::scoped_lock lock(m_mutex);
+    updates.swap(m_updates);
+  }
+  for (const protocol::LaneUpdate& update : updates)
+    m_lane.apply(update);
 }
 
 void LaneWorker::turn(const Result<void>& carried) {
@@ -60,7 +70,8 @@ void LaneWorker::turn(const Result<void>& carried) {
     m_plane.send(std::move(datagram));
   for (const protocol::SideLane::Used& used : m_events.used)
     m_handlers.used(used);
-  m_events = {};
+  m_events.send.clear();
+  m_events.used.clear();
   m_pump.settle();
   if (const auto due = m_lane.next_deadline()) m_alarm.set(*due);
 }

@@ -2,6 +2,7 @@
 // A lane after the first on a thread of its own: its SideLane, its TUN queue and its UDP port.
 #pragma once
 
+#include <mutex>
 #include <thread>
 
 #include "daemon/packet_pump.h"
@@ -20,7 +21,7 @@ class LaneWorker {
   // Called on the worker's thread.
   struct Handlers {
     net::Callback<void(const protocol::SideLane::Used&)> used;
-    // Packets for the first lane. They stay where they are until take_back().
+    // Packets for the first lane.
     DataPlane::HandOver hand_over;
     // Once at most: the lane has stopped.
     net::Callback<void(const Error&)> failed;
@@ -38,7 +39,6 @@ class LaneWorker {
 
   // --- from any thread ---
   void apply(const protocol::LaneUpdate& update);
-  void take_back();
 
   const protocol::SideLane::Drops& lane_drops() const { return m_lane.drops(); }
 
@@ -48,6 +48,7 @@ class LaneWorker {
 
  private:
   void turn(const Result<void>& carried);
+  void take_updates();
 
   protocol::Lane m_number;
   Outside m_outside;
@@ -60,6 +61,8 @@ class LaneWorker {
   PacketPump m_pump;
   net::Timer m_alarm;
   bool m_failed = false;
+  std::mutex m_mutex;                           // of the updates alone
+  std::vector<protocol::LaneUpdate> m_updates;  // that the lane has not seen
   std::thread m_thread;
 };
 

@@ -26,7 +26,7 @@ void PacketPump::stop() {
 // Packets wait in the kernel meanwhile, whose queues know which of them to drop.
 void PacketPump::settle() {
   if (!m_tun_watch) return;
-  if (const bool reads = !m_plane.pauses(); reads != m_reads) {
+  if (const bool reads = !m_plane.waits_for(); reads != m_reads) {
     m_reads = reads;
     if (reads)
       m_tun_watch->on_readable([this] { carry(); });

@@ -34,7 +34,7 @@ const crypto::X25519PublicKey& Device::public_key() const {
   return m_state->shared.own.public_key;
 }
 
-Outcome<Route> Device::route(ByteView packet) {
+Outcome<Route> Device::route(ByteView packet, TimePoint) {
   const auto inner = inner_addresses(packet);
   if (!inner) return std::unexpected(Errc::malformed);
   const auto owner = m_state->allowed.find(inner->destination);

@@ -5,7 +5,7 @@
 // The program around it, once per turn of its event loop:
 //   for each datagram:    is_data(d) ? device.open(d, from, now) -> write Opened::packet to the TUN
 //                                    : device.receive(d, from, now, actions)
-//   for each TUN packet:  device.route(packet) -> seal(route, packet, buffer, now), or of each of its segments
+//   for each TUN packet:  device.route(packet, now) -> seal(route, packet, buffer, now), or of each of its segments
 //                         -> send Sealed
 //   for each KMS answer:  device.key_fetched / key_failed
 //   at the end of a turn: device.advance(now, actions); perform actions; sleep until device.next_deadline()
@@ -80,7 +80,7 @@ class Device final : public PacketPath {
 
   // --- packets ---
   // PacketPath, of the first lane. A packet without a route is counted.
-  Outcome<Route> route(ByteView packet) override;
+  Outcome<Route> route(ByteView packet, TimePoint now) override;
   std::size_t packet_limit(const Route& route) const override;
   Outcome<Sealed> seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now) override;
   Outcome<Opened> open(MutableBytes datagram, const Endpoint& from, TimePoint now) override;

@@ -108,6 +108,11 @@ Keypair::Keypair(SessionSecrets secrets, const KeyLimits& limits) : m_secrets(st
 
 Keypair::~Keypair() = default;
 
+// Once: all lanes read what lies beside it with each packet.
+void Keypair::raise(std::atomic<bool>& flag) {
+  if (!flag.load(std::memory_order_relaxed)) flag.store(true, std::memory_order_relaxed);
+}
+
 Keypair::Sender& Keypair::sender(Lane lane) {
   auto& slot = m_senders[lane.value()];
   if (slot == nullptr) {
@@ -134,7 +139,7 @@ Outcome<std::size_t> Keypair::seal(Lane lane, FrameHeader header, ByteView paylo
   if (!from.usage.permits(m_limits, frame_size)) return std::unexpected(Errc::limit_reached);
   const Counter counter(from.usage.packets);
   from.usage.add(frame_size);  // before sealing: a counter is never tried twice
-  if (from.usage.soft(m_limits)) m_wants_rekey.store(true, std::memory_order_relaxed);
+  if (from.usage.soft(m_limits)) raise(m_wants_rekey);
 
   const MutableBytes data_header = out.first(kDataHeaderSize);
   const MutableBytes frame = out.subspan(kDataHeaderSize, frame_size);
@@ -160,15 +165,15 @@ Outcome<OpenedFrame> Keypair::open(Lane lane, MutableBytes datagram) {
     return std::unexpected(Errc::limit_reached);
   if (!to.replay.check(fields.counter)) return std::unexpected(Errc::already_used);
   if (const auto opened = to.key.aead().open(to.key.nonce(fields.counter), fields.header, sealed, frame); !opened) {
-    if (++to.failed_opens >= m_limits.failed_opens) m_under_attack.store(true, std::memory_order_relaxed);
+    if (++to.failed_opens >= m_limits.failed_opens) raise(m_under_attack);
     return std::unexpected(opened.error());
   }
   const bool newest = fields.counter.value() >= to.replay.next().value();
   to.replay.commit(fields.counter);
   to.usage.add(frame.size());
+  raise(m_opened);
   // Lost packets count for the sender alone: the highest counter tells the receiver how far the sender is.
-  if (to.usage.soft(m_limits) || to.replay.next().value() >= m_limits.soft_packets)
-    m_wants_rekey.store(true, std::memory_order_relaxed);
+  if (to.usage.soft(m_limits) || to.replay.next().value() >= m_limits.soft_packets) raise(m_wants_rekey);
   const auto header = read_frame_header(frame);
   if (!header) return std::unexpected(Errc::unsupported);
   return OpenedFrame{*header, frame.subspan(kFrameHeaderSize), newest};

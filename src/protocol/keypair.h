@@ -69,6 +69,9 @@ class Keypair {
   // Errc::unsupported: genuine, and counted as received, but of a kind or with flags that this version does not know.
   Outcome<OpenedFrame> open(Lane lane, MutableBytes datagram);
 
+  // From any thread. Something opened on some lane: the peer holds these keys, too.
+  bool has_opened() const { return m_opened.load(std::memory_order_relaxed); }
+
   // From any thread. A soft limit is reached in either direction of any lane.
   bool wants_rekey() const { return m_wants_rekey.load(std::memory_order_relaxed); }
 
@@ -84,6 +87,9 @@ class Keypair {
 
   SessionSecrets m_secrets;
   KeyLimits m_limits;
+  static void raise(std::atomic<bool>& flag);
+
+  std::atomic<bool> m_opened = false;
   std::atomic<bool> m_wants_rekey = false;
   std::atomic<bool> m_under_attack = false;
   std::array<std::unique_ptr<Sender>, kMaxLanes> m_senders;

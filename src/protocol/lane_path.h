@@ -9,7 +9,8 @@
 namespace quipu::protocol {
 
 // Whether one lane gets through to one peer. A firewall may pass the first lane's port alone: a lane carries nothing
-// before a probe on it was answered, and no longer than its probes are. One that nothing is sent on is not probed.
+// before a probe on it was answered, and no longer than its probes are. One that nothing is sent on is not probed, and
+// after a while no longer believed to carry anything.
 class LanePath {
  public:
   // Whether packets may be sent.
@@ -24,7 +25,7 @@ class LanePath {
   // Ids other than that of the present probe mean nothing.
   void answered(std::uint32_t id, TimePoint now);
 
-  // Of the next advance(); none while nothing is wanted.
+  // Of the next advance().
   std::optional<TimePoint> next_deadline() const;
 
  private:
@@ -35,6 +36,7 @@ class LanePath {
 
   bool m_carries = false;
   bool m_wanted = false;  // since it was last known whether it carries
+  TimePoint m_answered{};
   TimePoint m_probe_at{};
   std::uint32_t m_id = 0;
   std::optional<Probing> m_probing;

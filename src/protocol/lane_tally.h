@@ -20,7 +20,8 @@ struct alignas(64) LaneTally {
   Tally tx_bytes;
   std::array<Tally, kDropReasons> drops;
   std::atomic<TimePoint> sent{};      // when it last sealed a packet
-  std::atomic<TimePoint> received{};  // when something last opened
+  std::atomic<TimePoint> opened{};    // when something last opened, be it a probe
+  std::atomic<TimePoint> received{};  // when it was a packet
   std::atomic<bool> carries = false;  // its path is known to carry packets
   // The Device was told that there is something to read here, and has not looked since.
   std::atomic<bool> told = false;

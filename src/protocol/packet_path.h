@@ -57,7 +57,7 @@ class PacketPath {
 
   // Where an IP packet goes, by its destination. Errors: not_found (no peer has it), malformed (not an IP packet, or
   // its header tells another length), unavailable (a SideLane's: not by this lane now).
-  virtual Outcome<Route> route(ByteView packet) = 0;
+  virtual Outcome<Route> route(ByteView packet, TimePoint now) = 0;
   // Octets of the largest packet that gets through the path there, as far as is known.
   virtual std::size_t packet_limit(const Route& route) const = 0;
   // `out`: at least kMaxOverhead octets more than the packet. The packet may stand where it goes, kPacketOffset octets

@@ -147,6 +147,7 @@ bool PeerMachine::make_initiation(const Context& context) {
 
 // Where the peer was may have become protected since the attempt began: it goes on, and speaks when the peer is found.
 void PeerMachine::transmit_initiation(const Context& context) {
+  if (m_attempt->transmissions() >= kUnansweredAtHome) look_elsewhere();
   if (m_endpoint) send_handshake(m_attempt->initiation().message(), *m_endpoint, context);
   m_attempt->transmitted(context.now, context.shared.rng);
   const bool by_name = !m_config.endpoint_name.empty() && (!m_endpoint || !m_attempt->life_seen());

@@ -7,47 +7,47 @@
 namespace quipu::protocol {
 
 void PeerMachine::lane_was_used(const SideLane::Used& used, const AllowedIps& allowed, TimePoint now) {
-  // Where its first lane is behind an address translator, nobody can tell before it says something there.
   if (used.from && m_endpoint && !allowed.find(used.from->address))
-    m_endpoint = Endpoint{used.from->address, m_endpoint->port, used.from->scope};
-  read_tallies();
+    m_elsewhere = Endpoint{used.from->address, m_endpoint->port, used.from->scope};
+  read_tallies(now);
   if (!m_tallies_due) m_tallies_due = now + kLaneReport;
 }
 
-// In the order in which it happened.
-void PeerMachine::read_tallies() {
-  TimePoint sent = m_lanes_sent;
-  TimePoint received = m_lanes_received;
+void PeerMachine::read_tallies(TimePoint now) {
+  LanesLast last = m_lanes_last;
   for (const LaneTally& tally : *m_tallies) {
-    sent = std::max(sent, tally.sent.load(std::memory_order_relaxed));
-    received = std::max(received, tally.received.load(std::memory_order_relaxed));
+    last.sent = std::max(last.sent, tally.sent.load(std::memory_order_relaxed));
+    last.opened = std::max(last.opened, tally.opened.load(std::memory_order_relaxed));
+    last.received = std::max(last.received, tally.received.load(std::memory_order_relaxed));
   }
-  const bool sent_last = sent >= received;
-  if (!sent_last) lanes_sent(sent);
-  lanes_received(received);
-  if (sent_last) lanes_sent(sent);
+  const LanesLast before = std::exchange(m_lanes_last, last);
+  Epoch* const current = m_epochs.current();
+  if (current != nullptr && (last.sent > before.sent || last.received > before.received)) current->carried = true;
+  if (last.opened > before.opened) lanes_opened(last.opened);
+  if (last.received > before.received && last.received > last.sent && !m_reply_since) m_reply_since = last.received;
+  if (last.sent > before.sent) lanes_sent(last.sent);
+  // Whichever lane it was that the peer has shown it on.
+  if (current != nullptr && !current->confirmed && current->keypair->has_opened()) current_confirmed(now);
 }
 
+// It is no keepalive of the first lane's, whose path is another.
 void PeerMachine::lanes_sent(TimePoint at) {
-  if (at <= m_lanes_sent) return;
-  m_lanes_sent = at;
   m_path.use();
-  if (Epoch* current = m_epochs.current()) current->carried = true;
-  if (!m_unanswered_since) m_unanswered_since = at;
-  m_last_sent = std::max(m_last_sent, at);
-  m_reply_since.reset();
+  if (m_reply_since && *m_reply_since <= at) m_reply_since.reset();
+  if (!m_unanswered_since && at > m_last_received) m_unanswered_since = at;
 }
 
-// It confirms no keys: the peer's first packet under them comes by the first lane.
-void PeerMachine::lanes_received(TimePoint at) {
-  if (at <= m_lanes_received) return;
-  m_lanes_received = at;
+void PeerMachine::lanes_opened(TimePoint at) {
   m_last_received = std::max(m_last_received, std::optional(at));
   m_attempt_failed = false;
-  m_unanswered_since.reset();
+  if (m_unanswered_since && *m_unanswered_since <= at) m_unanswered_since.reset();
   if (m_attempt) m_attempt->sign_of_life(at);
-  if (Epoch* current = m_epochs.current()) current->carried = true;
-  if (!m_reply_since) m_reply_since = at;
+}
+
+// Only where nobody answers at the place that is known: by an address translator with several addresses, each lane may
+// seem to be somewhere else.
+void PeerMachine::look_elsewhere() {
+  if (m_elsewhere) m_endpoint = *std::exchange(m_elsewhere, std::nullopt);
 }
 
 PeerView PeerMachine::view() const {
@@ -67,7 +67,7 @@ void PeerMachine::progress_lanes(const Context& context) {
     // First, so that what comes after this look is told of.
     for (LaneTally& tally : *m_tallies)
       tally.told.exchange(false, std::memory_order_acq_rel);
-    read_tallies();
+    read_tallies(context.now);
   }
   PeerView present = view();
   if (present == m_told) return;

@@ -223,6 +223,7 @@ void PeerMachine::reset(const Context& context) {
   drop_queue(DropReason::queue_full);
   m_confirmation.reset();
   m_control_inbox = {};
+  m_told = {};
   m_unanswered_since.reset();
   m_reply_since.reset();
   m_traffic_waits.reset();

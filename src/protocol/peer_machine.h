@@ -190,6 +190,7 @@ class PeerMachine {
   void note_sent_data(Epoch& epoch, std::size_t size, TimePoint now);
   Outcome<Opened> deliver(const OpenedFrame& frame, const AllowedIps& allowed);
   bool first_packet_under_next(const Epoch& epoch, Shared& shared, TimePoint now);
+  void current_confirmed(TimePoint now);
   void confirmation_answered(TimePoint now);
   void handle_control_frame(ByteView payload, SessionIndex under, TimePoint now);
   void session_ended(bool in_use, const Context& context);
@@ -207,9 +208,10 @@ class PeerMachine {
   void answer_probe(const MtuProbe& probe, const Context& context);
 
   // peer_lanes.cpp
-  void read_tallies();
-  void lanes_received(TimePoint at);
+  void read_tallies(TimePoint now);
+  void lanes_opened(TimePoint at);
   void lanes_sent(TimePoint at);
+  void look_elsewhere();
   PeerView view() const;
   void progress_lanes(const Context& context);
   PeerStatistics statistics_of_all_lanes() const;
@@ -238,9 +240,17 @@ class PeerMachine {
   // What the lanes after the first have done, and what they know. None of it without such lanes.
   std::shared_ptr<LaneTallies> m_tallies;
   std::optional<TimePoint> m_tallies_due;
-  TimePoint m_lanes_sent{};
-  TimePoint m_lanes_received{};
   PeerView m_told;
+
+  // When any of them last did what LaneTally has.
+  struct LanesLast {
+    TimePoint sent;
+    TimePoint opened;
+    TimePoint received;
+  };
+
+  LanesLast m_lanes_last{};
+  std::optional<Endpoint> m_elsewhere;  // where they last saw the peer, since the first lane did
 
   // Retries of our attempts.
   TimePoint m_not_before{};

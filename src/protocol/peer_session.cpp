@@ -100,16 +100,23 @@ bool PeerMachine::opened_under(Epoch& epoch, bool newest, Shared& shared, TimePo
   if (m_epochs.is_next(epoch)) {
     is_current = first_packet_under_next(epoch, shared, now);
   } else if (is_current && !epoch.confirmed) {
-    m_epochs.confirm_current(now + previous_grace());
-    m_own_jump_permitted = false;
     confirmation_answered(now);
+    current_confirmed(now);
   }
   return is_current && newest;
+}
+
+// The peer is known to hold the keypair that we made.
+void PeerMachine::current_confirmed(TimePoint now) {
+  m_epochs.confirm_current(now + previous_grace());
+  m_own_jump_permitted = false;
+  m_confirmation.reset();
 }
 
 // Not into a protected prefix: our datagrams would be routed into the tunnel, which whoever repeats the peer's newest
 // packet from a forged address could then bring about.
 void PeerMachine::follow(const Endpoint& from, const AllowedIps& allowed) {
+  m_elsewhere.reset();
   if (from != m_endpoint && !allowed.find(from.address)) m_endpoint = from;
 }
 
@@ -138,7 +145,6 @@ void PeerMachine::confirmation_answered(TimePoint now) {
   m_round_trips[m_round_trip_count++ % m_round_trips.size()] = now - m_confirmation->first_sent;
   const std::size_t kept = std::min(m_round_trip_count, m_round_trips.size());
   m_rtt = *std::ranges::min_element(std::span(m_round_trips).first(kept));
-  m_confirmation.reset();
 }
 
 void PeerMachine::handle_control_frame(ByteView payload, SessionIndex under, TimePoint now) {

@@ -17,22 +17,30 @@ void SideLane::apply(const LaneUpdate& update) {
   else if (const auto* gone = std::get_if<PeerGone>(&update))
     forget(gone->id);
   else
-    m_routes = std::get<std::shared_ptr<const AllowedIps>>(update);
+    know_routes(std::get<std::shared_ptr<const AllowedIps>>(update));
+}
+
+// As Device::leave_protected_endpoints().
+void SideLane::know_routes(std::shared_ptr<const AllowedIps> routes) {
+  m_routes = std::move(routes);
+  for (auto& [id, peer] : m_peers)
+    if (peer.endpoint && m_routes->find(peer.endpoint->address)) locate(peer, peer.view.endpoint);
 }
 
 void SideLane::see(const PeerView& view) {
   Peer& peer = m_peers[view.id];
   forget_keys(peer);
-  if (view.endpoint != peer.view.endpoint) locate(peer, view.endpoint);
-  if (view.packet_limit != peer.view.packet_limit) peer.path = {};  // its probes are as large as packets may be
+  const bool followed = peer.endpoint && view.endpoint && peer.endpoint->address == view.endpoint->address;
+  if (view.endpoint != peer.view.endpoint && !followed) locate(peer, view.endpoint);
+  const bool new_session = view.current().keypair && !peer.view.current().keypair;
+  // Its probes are as large as packets may be.
+  if (new_session || view.packet_limit != peer.view.packet_limit) peer.path = {};
   peer.view = view;
   know_keys(peer);
   tell_whether_it_carries(peer);
 }
 
-// A peer that this lane has followed already stays where it is.
 void SideLane::locate(Peer& peer, const std::optional<Endpoint>& first_lane) const {
-  if (peer.endpoint && first_lane && peer.endpoint->address == first_lane->address) return;
   peer.endpoint = first_lane;
   peer.path = {};
   if (!first_lane) return;
@@ -64,9 +72,9 @@ void SideLane::know_keys(Peer& peer) {
 
 // --- packets ---
 
-bool SideLane::has_keys(const Peer& peer) const {
-  const auto& keypair = peer.view.current().keypair;
-  return keypair != nullptr && m_number.value() < keypair->lanes() && peer.endpoint;
+bool SideLane::has_keys(const Peer& peer, TimePoint now) const {
+  const PeerView::Keys& keys = peer.view.current();
+  return keys.keypair && now < keys.dies && m_number.value() < keys.keypair->lanes() && peer.endpoint;
 }
 
 LaneTally& SideLane::tally(const Peer& peer) const {
@@ -83,13 +91,13 @@ void SideLane::touch(Peer& peer) {
   m_touched.push_back(&peer);
 }
 
-Outcome<Route> SideLane::route(ByteView packet) {
+Outcome<Route> SideLane::route(ByteView packet, TimePoint now) {
   const auto inner = inner_addresses(packet);
   if (!inner) return std::unexpected(Errc::malformed);
   const auto owner = m_routes->find(inner->destination);
   if (!owner) return std::unexpected(Errc::not_found);
   const auto found = m_peers.find(*owner);
-  if (found == m_peers.end() || !has_keys(found->second)) return std::unexpected(Errc::unavailable);
+  if (found == m_peers.end() || !has_keys(found->second, now)) return std::unexpected(Errc::unavailable);
   Peer& peer = found->second;
   peer.path.want();
   touch(peer);
@@ -103,7 +111,6 @@ std::size_t SideLane::packet_limit(const Route& route) const {
 
 Outcome<Sealed> SideLane::seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now) {
   Peer& peer = *static_cast<Peer*>(route.target());
-  if (now >= peer.view.current().dies) return dropped(peer, Errc::expired);
   const bool too_big = packet.octets.size() > peer.view.packet_limit;
   if (too_big && !may_be_fragmented(packet.octets)) return dropped(peer, Errc::too_large);
   const auto size =
@@ -137,6 +144,7 @@ Outcome<Opened> SideLane::open(MutableBytes datagram, const Endpoint& from, Time
   LaneTally& tally = this->tally(peer);
   ++tally.rx_packets;
   tally.rx_bytes += frame.payload.size();
+  tally.received.store(now, std::memory_order_relaxed);
   return Opened{peer.view.id, frame.payload, frame.header.checksum_partial, peer.view.packet_limit};
 }
 
@@ -149,7 +157,7 @@ Outcome<OpenedFrame> SideLane::open_frame(const Receiver& receiver, MutableBytes
     if (receiver.keys.keypair->under_attack()) touch(peer);
     return dropped(peer, frame.error());
   }
-  tally(peer).received.store(now, std::memory_order_relaxed);
+  tally(peer).opened.store(now, std::memory_order_relaxed);
   touch(peer);
   return *frame;
 }
@@ -158,6 +166,7 @@ Outcome<OpenedFrame> SideLane::open_frame(const Receiver& receiver, MutableBytes
 void SideLane::follow(Peer& peer, const Endpoint& from) {
   if (from == peer.endpoint || m_routes->find(from.address)) return;
   peer.endpoint = from;
+  peer.path = {};
   if (peer.view.endpoint && peer.view.endpoint->address != from.address) peer.moved = from;
 }
 
@@ -180,7 +189,7 @@ void SideLane::handle_control_frame(Peer& peer, ByteView payload, TimePoint now)
   const auto frame = parse_control_frame(payload);
   if (!frame) return;
   if (const auto* probe = std::get_if<MtuProbe>(&*frame)) {
-    if (has_keys(peer) && peer.probe_answers.take(now)) transmit(peer, write_control_frame(MtuAnswer{probe->id}));
+    if (has_keys(peer, now) && peer.probe_answers.take(now)) transmit(peer, write_control_frame(MtuAnswer{probe->id}));
   } else if (const auto* answer = std::get_if<MtuAnswer>(&*frame)) {
     peer.path.answered(answer->id, now);
   }
@@ -196,20 +205,19 @@ void SideLane::transmit(const Peer& peer, ByteView control_frame) {
 
 void SideLane::progress(Peer& peer, TimePoint now) {
   const auto probe = peer.path.advance(now);
-  if (probe && has_keys(peer) && now < peer.view.current().dies)
-    transmit(peer, write_control_frame(MtuProbe{*probe, peer.view.packet_limit}));
+  if (probe && has_keys(peer, now)) transmit(peer, write_control_frame(MtuProbe{*probe, peer.view.packet_limit}));
   tell_whether_it_carries(peer);
   if (const auto due = peer.path.next_deadline()) m_due = std::min(m_due.value_or(*due), *due);
 }
 
 void SideLane::tell_whether_it_carries(const Peer& peer) const {
-  tally(peer).carries.store(has_keys(peer) && peer.path.carries(), std::memory_order_relaxed);
+  tally(peer).carries.store(peer.view.current().keypair && peer.path.carries(), std::memory_order_relaxed);
 }
 
 // Whoever was told looks at the tally after it has said that it is to be told again: nothing is missed.
 void SideLane::tell(Peer& peer, Events& out) const {
-  const bool knows = tally(peer).told.exchange(true, std::memory_order_acq_rel);
-  if (!knows || peer.moved) out.used.push_back({peer.view.id, std::exchange(peer.moved, std::nullopt)});
+  if (tally(peer).told.exchange(true, std::memory_order_acq_rel)) return;
+  out.used.push_back({peer.view.id, std::exchange(peer.moved, std::nullopt)});
 }
 
 void SideLane::advance(TimePoint now, Events& out) {
@@ -218,11 +226,13 @@ void SideLane::advance(TimePoint now, Events& out) {
     for (auto& [id, peer] : m_peers)
       progress(peer, now);
   }
-  for (Peer* peer : std::exchange(m_touched, {})) {
+  m_touched.swap(m_touched_before);
+  for (Peer* peer : m_touched_before) {
     peer->touched = false;
     progress(*peer, now);
     tell(*peer, out);
   }
+  m_touched_before.clear();
   std::ranges::move(m_outbox, std::back_inserter(out.send));
   m_outbox.clear();
 }

@@ -23,7 +23,7 @@ class SideLane final : public PacketPath {
   // For the Device's thread, Device::lane_was_used().
   struct Used {
     PeerId peer;
-    std::optional<Endpoint> from;  // where the peer is by now, when that is another address than the Device has
+    std::optional<Endpoint> from;  // where the peer's lane is by now, when that is another address than the Device has
   };
 
   struct Events {
@@ -42,7 +42,7 @@ class SideLane final : public PacketPath {
   void apply(const LaneUpdate& update);
 
   // --- PacketPath ---
-  Outcome<Route> route(ByteView packet) override;
+  Outcome<Route> route(ByteView packet, TimePoint now) override;
   std::size_t packet_limit(const Route& route) const override;
   Outcome<Sealed> seal(const Route& route, const InnerPacket& packet, MutableBytes out, TimePoint now) override;
   Outcome<Opened> open(MutableBytes datagram, const Endpoint& from, TimePoint now) override;
@@ -79,7 +79,7 @@ class SideLane final : public PacketPath {
   void locate(Peer& peer, const std::optional<Endpoint>& first_lane) const;
   LaneTally& tally(const Peer& peer) const;
   std::unexpected<Errc> dropped(Peer& peer, Errc error) const;
-  bool has_keys(const Peer& peer) const;
+  bool has_keys(const Peer& peer, TimePoint now) const;
   void touch(Peer& peer);
   Outcome<OpenedFrame> open_frame(const Receiver& receiver, MutableBytes datagram, TimePoint now);
   void follow(Peer& peer, const Endpoint& from);
@@ -87,6 +87,7 @@ class SideLane final : public PacketPath {
   void transmit(const Peer& peer, ByteView control_frame);
   void progress(Peer& peer, TimePoint now);
   void tell_whether_it_carries(const Peer& peer) const;
+  void know_routes(std::shared_ptr<const AllowedIps> routes);
   void tell(Peer& peer, Events& out) const;
 
   Lane m_number;
@@ -94,6 +95,7 @@ class SideLane final : public PacketPath {
   std::unordered_map<PeerId, Peer> m_peers;
   std::unordered_map<SessionIndex, Receiver> m_receivers;
   std::vector<Peer*> m_touched;
+  std::vector<Peer*> m_touched_before;  // empty but for its room
   std::vector<SendDatagram> m_outbox;
   std::optional<TimePoint> m_due;  // of all paths
   Drops m_drops;

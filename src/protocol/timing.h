@@ -79,7 +79,9 @@ inline constexpr int kPathAnswerBurst = 16;  // a search whose probes are all an
 inline constexpr Duration kLaneProbeWait = 500ms;  // between copies of a probe, until
 inline constexpr Duration kLaneDeadline = 2s;      // without an answer the lane carries nothing
 inline constexpr Duration kLaneConfirm = 2s;       // from an answer to the next probe, while packets are sent
+inline constexpr Duration kLaneForgotten = 20s;    // from an answer, while none are sent, to when it counts no more
 inline constexpr Duration kLaneRetry = 30s;        // until a lane that carries nothing is probed again, if it is wanted
+inline constexpr int kUnansweredAtHome = 2;        // transmissions of a message 1 to where the first lane last was
 inline constexpr Duration kLaneReport = 250ms;     // how long what a lane did for a peer may be unknown to the Device
 
 // Stamps.

@@ -187,7 +187,11 @@ Result<std::unique_ptr<TunDevice>> open_linux_tun(const TunOptions& options) {
 Result<std::vector<std::unique_ptr<TunDevice>>> open_linux_tun_queues(const TunOptions& options, std::size_t queues) {
   QUIPU_TRY(check_name(options.name));
   std::vector<std::unique_ptr<TunDevice>> out(queues);
-  const int several = queues > 1 ? IFF_MULTI_QUEUE : 0;
+  if (queues == 1) {
+    QUIPU_TRY_ASSIGN(out[0], open_queue(options, 0));
+    return out;
+  }
+  constexpr int several = IFF_MULTI_QUEUE;
   // Not a queue more of another program's interface.
   QUIPU_TRY_ASSIGN(out[0], open_queue(options, several | IFF_TUN_EXCL));
   for (std::size_t i = 1; i < queues; ++i) {

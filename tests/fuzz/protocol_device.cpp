@@ -150,7 +150,7 @@ class World {
     packet[12] = packet[16] = 10;
     ByteWriter(MutableBytes(packet).subspan(20)).u64(++site.sent);
     Bytes out(packet.size() + kMaxOverhead);
-    const auto route = site.device->route(packet);
+    const auto route = site.device->route(packet, m_now);
     require(route.has_value());
     if (const auto sealed = site.device->seal(*route, {packet}, out, m_now)) {
       out.resize(sealed->size);

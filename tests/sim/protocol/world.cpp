@@ -112,11 +112,11 @@ std::uint64_t Node::send(const Sending& sending) {
   sent.insert(number);
   const auto packet = numbered_packet(m_number, number, sending.size, sending.dont_fragment);
   Bytes out(packet.size() + kMaxOverhead);
-  auto route = path(lane).route(packet);
+  auto route = path(lane).route(packet, m_world.now());
   if (!route && lane != 0) {
     lane_turn(lane);
     lane = 0;
-    route = m_device->route(packet);
+    route = m_device->route(packet, m_world.now());
   }
   EXPECT_TRUE(route);
   if (const auto sealed = path(lane).seal(*route, {packet}, out, m_world.now())) {

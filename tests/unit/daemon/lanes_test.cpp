@@ -2,6 +2,7 @@
 // Engines whose lanes have threads of their own, over the sockets of this machine: for the thread sanitizer above all.
 #include "daemon/lane_ports.h"
 #include "socket_tun.h"
+#include "support/handshakes.h"
 #include "two_engines.h"
 
 namespace quipu::daemon {
@@ -10,7 +11,7 @@ namespace {
 constexpr std::size_t kLanes = 3;
 
 struct LanesOfSite {
-  LanesOfSite() : ports(*open_lane_ports(0, kLanes)) {}
+  LanesOfSite() : ports(*open_lane_ports(0, kLanes)) { QUIPU_ASSERT(ports.size() == kLanes); }
 
   Engine::Outside outside(const Engine::Outside& first) {
     Engine::Outside out{first.loop, tuns[0], *ports[0], {}, first.stamps, first.rng, first.log};
@@ -106,14 +107,12 @@ TEST_F(LanesTest, CarryOnTheirOwnThreadsThroughRekeys) {
 
 TEST_F(LanesTest, StopWhileTheyCarry) {
   bring_up();
-  const std::uint64_t before = tunnel(m_b).traffic.rx_packets;
   for (std::size_t lane = 0; lane < kLanes; ++lane)
     for (int i = 0; i < 100; ++i)
       m_lanes_a.tuns[lane].inject(packet("10.70.0.1", "10.70.0.2", "from a"));
   m_a.engine->stop();
   m_a.engine.reset();
   EXPECT_FALSE(m_a.failure);
-  EXPECT_GE(tunnel(m_b).traffic.rx_packets, before);
   start(m_a, m_lanes_a);
   carry(1);
 }
@@ -142,6 +141,107 @@ TEST_F(LanesTest, APeerThatGoesAndComesIsKnownToEveryLane) {
       "packets of nobody's");
   ASSERT_TRUE(m_a.engine->reconfigure(settings(m_a)));
   bring_up();
+}
+
+// However many updates it has not seen.
+TEST(LaneWorker, HoldsNoKeyOnceItHasStopped) {
+  tun::SocketTun tun;
+  const auto ports = *open_lane_ports(0, 1);
+  LaneWorker worker(protocol::Lane(1), {tun, *ports[0]}, {.mtu = 1400}, {});
+  worker.start();
+  protocol::PeerView view;
+  view.keys[0] = {std::make_shared<protocol::Keypair>(std::move(test::run(test::Scenario())->initiator)),
+                  TimePoint::max()};
+  view.tallies = std::make_shared<protocol::LaneTallies>(1U);
+  const std::weak_ptr<protocol::Keypair> keypair = view.keys[0].keypair;
+  for (int i = 0; i < 1000; ++i)
+    worker.apply(view);
+  worker.stop();
+  view = {};
+  EXPECT_TRUE(keypair.expired());
+}
+
+// To which only what has no way here is a stranger: 10.9.9.99.
+struct OneWay final : protocol::PacketPath {
+  Outcome<protocol::Route> route(ByteView packet, TimePoint) override {
+    if (packet[19] == 99) return std::unexpected(Errc::unavailable);
+    return protocol::Route(&target);
+  }
+
+  std::size_t packet_limit(const protocol::Route&) const override { return 1400; }
+
+  Outcome<protocol::Sealed> seal(const protocol::Route&, const protocol::InnerPacket& packet, MutableBytes,
+                                 TimePoint) override {
+    return protocol::Sealed{protocol::PeerId{1}, *Endpoint::parse("192.0.2.2:51901"),
+                            packet.octets.size() + protocol::kMaxOverhead};
+  }
+
+  Outcome<protocol::Opened> open(MutableBytes, const Endpoint&, TimePoint) override {
+    return std::unexpected(Errc::malformed);
+  }
+
+  void discard(const protocol::Opened&, protocol::DropReason) override {}
+
+  void receive(MutableBytes, const Endpoint&, TimePoint, protocol::Actions&) override {}
+
+  protocol::RouteTarget target;
+};
+
+class HandOverTest : public testing::Test {
+ protected:
+  void inject_strangers(int count, std::size_t size) {
+    for (int i = 0; i < count; ++i)
+      m_tun.inject(packet("10.70.0.1", "10.9.9.99", std::string(size, 'x')));
+  }
+
+  void inject_runs(int count) {
+    const TcpRun run = run_of_tcp(60'000, 1360);
+    for (int i = 0; i < count; ++i)
+      m_tun.inject(run.bytes, run.hints);
+  }
+
+  net::FakeUdpNetwork m_network;
+  net::FakeUdpBind m_udp{m_network, *Endpoint::parse("192.0.2.1:51901")};
+  tun::FakeTun m_tun{"fake0", {.checksum = true, .tcp4 = true, .tcp6 = true, .udp = true}};
+  OneWay m_path;
+  std::vector<DataPlane::Parcel> m_handed;
+  DataPlane m_plane{
+      m_path, m_tun, m_udp, {.mtu = 1400}, [this](DataPlane::Parcel parcel) { m_handed.push_back(std::move(parcel)); }};
+};
+
+TEST_F(HandOverTest, AFullSocketKeepsNobodyWaiting) {
+  std::size_t sent = 0;
+  m_network.on_send = [&sent](const net::FakeUdpNetwork::Packet&) {
+    ++sent;
+    return false;
+  };
+  inject_strangers(1, 10);
+  inject_runs(12);
+  m_udp.limit_sends(0);
+  ASSERT_TRUE(m_plane.from_tun(TimePoint(1s)));
+  EXPECT_TRUE(m_plane.waits_for());
+  ASSERT_EQ(m_handed.size(), 1U);
+  EXPECT_EQ(m_handed[0].packets().size(), 1U);
+  m_udp.limit_sends(std::nullopt);
+  for (int i = 0; i < 10; ++i) {
+    m_plane.resume();
+    ASSERT_TRUE(m_plane.from_tun(TimePoint(2s)));
+  }
+  EXPECT_EQ(sent, std::size_t{12} * ((60'000 + 1359) / 1360));
+}
+
+TEST_F(HandOverTest, WhatIsTooMuchIsDropped) {
+  constexpr std::size_t kEach = 32'000;
+  constexpr auto kFitting = static_cast<int>(DataPlane::kMostOnTheWay / (kEach + 20));
+  inject_strangers(kFitting + 5, kEach);
+  ASSERT_TRUE(m_plane.from_tun(TimePoint(1s)));
+  ASSERT_TRUE(m_plane.from_tun(TimePoint(1s)));
+  EXPECT_EQ(m_plane.drops().send_queue, 5U);
+  m_handed.clear();  // carried
+  inject_strangers(1, kEach);
+  ASSERT_TRUE(m_plane.from_tun(TimePoint(1s)));
+  EXPECT_EQ(m_handed.size(), 1U);
+  EXPECT_EQ(m_plane.drops().send_queue, 5U);
 }
 
 }  // namespace

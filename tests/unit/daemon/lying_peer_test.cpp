@@ -28,7 +28,7 @@ class LyingPeerTest : public EngineTest {
 
   // A packet to site b, which waits in the Device until there is a session.
   void seal(ByteView packet, bool checksum_partial) {
-    const auto route = m_liar.route(packet);
+    const auto route = m_liar.route(packet, net::Loop::now());
     ASSERT_TRUE(route.has_value());
     Bytes out(packet.size() + protocol::kMaxOverhead);
     const auto sealed = m_liar.seal(*route, {packet, checksum_partial}, out, net::Loop::now());

@@ -72,7 +72,7 @@ struct FloodTest : DeviceTest {
 };
 
 Outcome<Sealed> seal(Device& device, ByteView packet, MutableBytes out, TimePoint now) {
-  QUIPU_TRY_ASSIGN(const Route route, device.route(packet));
+  QUIPU_TRY_ASSIGN(const Route route, device.route(packet, now));
   return device.seal(route, {packet}, out, now);
 }
 

@@ -54,11 +54,18 @@ TEST_F(LanePathTest, ALostProbeIsSentAgain) {
 
 TEST_F(LanePathTest, IsProbedAgainOnlyWhileItIsUsed) {
   bring_up();
-  EXPECT_FALSE(next_probe());
   path.want();
   EXPECT_TRUE(next_probe());
   EXPECT_EQ(now, kStart + kLaneConfirm);
   EXPECT_TRUE(path.carries()) << "until it is known not to";
+}
+
+TEST_F(LanePathTest, IsNotBelievedForLongWhileNothingIsSent) {
+  bring_up();
+  EXPECT_FALSE(next_probe());
+  EXPECT_EQ(now, kStart + kLaneForgotten);
+  EXPECT_FALSE(path.carries());
+  EXPECT_FALSE(path.next_deadline());
 }
 
 TEST_F(LanePathTest, IsGivenUpWithoutAnAnswerAndTriedAgainLater) {

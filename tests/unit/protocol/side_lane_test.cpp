@@ -53,7 +53,7 @@ struct End {
   }
 
   Outcome<Bytes> seal(const Bytes& inner) {
-    QUIPU_TRY_ASSIGN(const Route route, lane.route(inner));
+    QUIPU_TRY_ASSIGN(const Route route, lane.route(inner, now));
     Bytes out(inner.size() + kMaxOverhead);
     QUIPU_TRY_ASSIGN(const Sealed sealed, lane.seal(route, {inner}, out, now));
     to = sealed.to;
@@ -197,8 +197,18 @@ TEST_F(SideLaneTest, KeysDieOnTimeWhateverTheDeviceIsDoing) {
   bring_up();
   const Bytes datagram = a.sealed();
   a.now = b.now = kNow + 100s;
-  EXPECT_EQ(a.seal(packet(0, 1)).error(), Errc::expired);
+  EXPECT_EQ(a.seal(packet(0, 1)).error(), Errc::unavailable) << "the Device may have others by then";
   EXPECT_EQ(b.open_error(datagram), Errc::expired);
+}
+
+TEST_F(SideLaneTest, AnswersNoProbeUnderADeadKey) {
+  b.view.keys[1] = b.view.keys[0];
+  b.view.keys[0].dies = kNow;
+  b.lane.apply(b.view);
+  EXPECT_EQ(a.seal(packet(0, 1)).error(), Errc::unavailable);
+  Bytes probe = a.turn().send.at(0).bytes;
+  ASSERT_TRUE(b.lane.open(probe, b.from, b.now));
+  EXPECT_TRUE(b.turn().send.empty());
 }
 
 TEST_F(SideLaneTest, HoldsNoKeyThatTheDeviceHasErased) {
@@ -218,13 +228,16 @@ TEST_F(SideLaneTest, SendsToWhereThePeersLaneIs) {
   const Endpoint mapped = *Endpoint::parse("203.0.113.5:40000");
   Bytes datagram = a.sealed();
   b.turn();
+  b.tally().told = false;
   ASSERT_TRUE(b.lane.open(datagram, mapped, b.now));
   const SideLane::Events events = b.turn();
   ASSERT_EQ(events.used.size(), 1U);
   EXPECT_EQ(events.used[0].from, mapped) << "another address than the Device's";
+  ASSERT_EQ(b.seal(packet(1, 0)).error(), Errc::unavailable) << "probed anew";
+  EXPECT_EQ(b.turn().send.at(0).to, mapped);
   b.view.endpoint = *Endpoint::parse("203.0.113.5:51900");
   b.lane.apply(b.view);
-  ASSERT_EQ(b.seal(packet(1, 0)).error(), Errc::unavailable);
+  b.now += kLaneProbeWait;
   EXPECT_EQ(b.turn().send.at(0).to, mapped) << "the lane's own port stays";
 }
 
@@ -235,6 +248,19 @@ TEST_F(SideLaneTest, IsNotLedIntoAProtectedPrefix) {
   ASSERT_TRUE(b.lane.open(datagram, *Endpoint::parse("10.0.0.9:51902"), b.now));
   for (const SideLane::Used& used : b.turn().used)
     EXPECT_FALSE(used.from);
+  ASSERT_EQ(b.seal(packet(1, 0)).error(), Errc::unavailable);
+  EXPECT_EQ(b.turn().send.at(0).to, b.from);
+}
+
+TEST_F(SideLaneTest, LeavesAPlaceThatBecameProtected) {
+  bring_up();
+  const Endpoint there = *Endpoint::parse("203.0.113.5:51902");
+  Bytes datagram = a.sealed();
+  ASSERT_TRUE(b.lane.open(datagram, there, b.now));
+  AllowedIps routes;
+  ASSERT_TRUE(routes.insert(*IpPrefix::parse("10.0.0.0/16"), kPeer));
+  ASSERT_TRUE(routes.insert(*IpPrefix::parse("203.0.113.0/24"), kPeer));
+  b.lane.apply(std::make_shared<const AllowedIps>(routes));
   ASSERT_EQ(b.seal(packet(1, 0)).error(), Errc::unavailable);
   EXPECT_EQ(b.turn().send.at(0).to, b.from);
 }

@@ -88,7 +88,9 @@ TEST(Timing, IsDocumented) {
       ENTRY(kLaneProbeWait),
       ENTRY(kLaneDeadline),
       ENTRY(kLaneConfirm),
+      ENTRY(kLaneForgotten),
       ENTRY(kLaneRetry),
+      ENTRY(kUnansweredAtHome),
       ENTRY(kLaneReport),
   };
   EXPECT_EQ(documented(), expected);
