@@ -30,6 +30,7 @@ class Tally {
 
   Tally& operator++() { return *this += 1; }
 
+  // NOLINTNEXTLINE(google-explicit-constructor): it is read wherever a count is
   operator std::uint64_t() const { return m_value.load(std::memory_order_relaxed); }
 
  private:

@@ -36,7 +36,8 @@ constexpr ConfigKey kKeys[] = {
      .help =
          "Threads that carry packets, each with a UDP port of its own: listen_port and those that follow it. 0: one "
          "for every two processors. Tunnels use as many as both ends have and the network lets through; where it "
-         "passes listen_port alone, that carries everything. Two devices of one machine need lanes = 1, or ports that "
+         "passes listen_port alone, that carries everything. A number above 0 is demanded: quipud does not start "
+         "where one of the ports is taken. Two devices of one machine need lanes = 1, or ports that "
          "far apart."},
     {.section = "device",
      .name = "addresses",

@@ -52,6 +52,7 @@ Outcome<void> Cutter::take_run(const PacketHints& hints) {
   m_segment_size = hints.segment_size;
   const std::size_t octets = m_packet.size() - m_header_size;
   m_segments = std::max<std::size_t>(1, (octets + m_segment_size - 1) / m_segment_size);
+  if (m_segments > kMostSegments) return std::unexpected(Errc::malformed);
   m_checksum_partial = true;
   return {};
 }

@@ -14,6 +14,10 @@ namespace quipu::offload {
 // FIN and PSH on the last segment only, CWR on the first only.
 class Cutter {
  public:
+  // Of an honest run: Linux makes TCP segments of 48 octets at least, and runs of no more than 128 UDP datagrams. Each
+  // segment costs as much as a packet, whoever says what their size is.
+  static constexpr std::size_t kMostSegments = 65'535 / 48;
+
   // `packet` outlives the cutter. Errc::malformed: the hints do not fit the packet, or the packet is no such run.
   static Outcome<Cutter> create(ByteView packet, const PacketHints& hints);
 

@@ -28,10 +28,11 @@ int common_bits(const IpAddress& a, const IpAddress& b, int limit) {
 
 std::unique_ptr<AllowedIps::Node> AllowedIps::Node::copy(const Node* node) {
   if (node == nullptr) return nullptr;
-  return std::make_unique<Node>(Node{.prefix = node->prefix,
-                                     .peer = node->peer,
-                                     .local = node->local,
-                                     .child = {copy(node->child[0].get()), copy(node->child[1].get())}});
+  auto out =
+      std::make_unique<Node>(Node{.prefix = node->prefix, .peer = node->peer, .local = node->local, .child = {}});
+  for (std::size_t side = 0; side < std::size(out->child); ++side)
+    out->child[side] = copy(node->child[side].get());
+  return out;
 }
 
 AllowedIps::AllowedIps(const AllowedIps& other)

@@ -157,7 +157,8 @@ Duration PeerMachine::max_key_age() const {
 
 Duration PeerMachine::previous_grace() const {
   const Duration n = m_config.rekey_interval;
-  const Duration least = n < kPreviousGrace ? kPreviousGraceShort : kPreviousGrace;
+  // What waits in a busy lane's socket is not overtaken by the first lane's confirmation.
+  const Duration least = n < kPreviousGrace && !m_tallies ? kPreviousGraceShort : kPreviousGrace;
   return std::min(n, std::max(3 * m_rtt, least));
 }
 

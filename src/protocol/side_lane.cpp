@@ -136,7 +136,7 @@ Outcome<Opened> SideLane::open(MutableBytes datagram, const Endpoint& from, Time
   }
   Peer& peer = *found->second.peer;
   QUIPU_TRY_ASSIGN(const OpenedFrame frame, open_frame(found->second, datagram, now));
-  if (frame.newest && found->second.keys == peer.view.current()) follow(peer, from);
+  if (frame.newest && found->second.keys == peer.view.current()) follow(peer, from, now);
   if (frame.header.kind == FrameKind::control) handle_control_frame(peer, frame.payload, now);
   if (frame.header.kind != FrameKind::ip) return Opened{peer.view.id, {}, false, peer.view.packet_limit};
   if (const auto checked = m_routes->check_source(frame.payload, peer.view.id); !checked)
@@ -162,11 +162,11 @@ Outcome<OpenedFrame> SideLane::open_frame(const Receiver& receiver, MutableBytes
   return *frame;
 }
 
-// As PeerMachine::follow().
-void SideLane::follow(Peer& peer, const Endpoint& from) {
+// As PeerMachine::follow(). Whoever has the peer move back and forth does not have a large probe sent to each place.
+void SideLane::follow(Peer& peer, const Endpoint& from, TimePoint now) {
   if (from == peer.endpoint || m_routes->find(from.address)) return;
   peer.endpoint = from;
-  peer.path = {};
+  if (peer.path_begins.take(now)) peer.path = {};
   if (peer.view.endpoint && peer.view.endpoint->address != from.address) peer.moved = from;
 }
 

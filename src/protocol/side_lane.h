@@ -62,6 +62,7 @@ class SideLane final : public PacketPath {
     PeerView view;
     std::optional<Endpoint> endpoint;  // of this lane
     LanePath path;
+    TokenBucket path_begins{kPathBeginInterval, kPathBeginBurst};
     TokenBucket probe_answers{kPathAnswerInterval, kPathAnswerBurst};
     std::optional<Endpoint> moved;  // to be told
     bool touched = false;
@@ -82,7 +83,7 @@ class SideLane final : public PacketPath {
   bool has_keys(const Peer& peer, TimePoint now) const;
   void touch(Peer& peer);
   Outcome<OpenedFrame> open_frame(const Receiver& receiver, MutableBytes datagram, TimePoint now);
-  void follow(Peer& peer, const Endpoint& from);
+  void follow(Peer& peer, const Endpoint& from, TimePoint now);
   void handle_control_frame(Peer& peer, ByteView payload, TimePoint now);
   void transmit(const Peer& peer, ByteView control_frame);
   void progress(Peer& peer, TimePoint now);

@@ -25,6 +25,13 @@ struct LanesOfSite {
 };
 
 class LanesTest : public EngineTest {
+ public:
+  // Before the queues and ports that they use.
+  ~LanesTest() override {
+    m_a.engine.reset();
+    m_b.engine.reset();
+  }
+
  protected:
   LanesTest() {
     m_a.engine.reset();
@@ -33,12 +40,6 @@ class LanesTest : public EngineTest {
     m_b.address = *Endpoint::parse("127.0.0.1:" + std::to_string(m_lanes_b.ports[0]->port()));
     start(m_a, m_lanes_a);
     start(m_b, m_lanes_b);
-  }
-
-  // Before the queues and ports that they use.
-  ~LanesTest() override {
-    m_a.engine.reset();
-    m_b.engine.reset();
   }
 
   void start(Site& site, LanesOfSite& lanes) {

@@ -123,6 +123,13 @@ TEST(Cutter, CutsRunsAsTheReferenceDoes) {
   }
 }
 
+TEST(Cutter, RefusesRunsOfMoreSegmentsThanAnyHostMakes) {
+  FlowPacket run;
+  run.payload = Bytes(60'000, 1);
+  EXPECT_TRUE(Cutter::create(run.bytes(true), run.hints(48)));
+  EXPECT_EQ(Cutter::create(run.bytes(true), run.hints(40)).error(), Errc::malformed);
+}
+
 TEST(Cutter, RefusesWhatDoesNotFit) {
   const FlowPacket run{.payload = Bytes(300)};
   const Bytes bytes = run.bytes(true);

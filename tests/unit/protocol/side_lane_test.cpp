@@ -241,6 +241,21 @@ TEST_F(SideLaneTest, SendsToWhereThePeersLaneIs) {
   EXPECT_EQ(b.turn().send.at(0).to, mapped) << "the lane's own port stays";
 }
 
+// A probe is larger than the packets that make it wanted.
+TEST_F(SideLaneTest, DoesNotProbeEachPlaceThatItIsLedTo) {
+  bring_up();
+  std::vector<Bytes> datagrams;
+  for (int i = 0; i < 100; ++i)
+    datagrams.push_back(a.sealed());
+  std::size_t probes = 0;
+  for (std::size_t i = 0; i < datagrams.size(); ++i) {
+    ASSERT_TRUE(b.lane.open(datagrams[i], *Endpoint::parse(i % 2 == 0 ? "192.0.2.7:1" : "192.0.2.8:1"), b.now));
+    static_cast<void>(b.seal(packet(1, 0)).has_value());
+    probes += b.turn().send.size();
+  }
+  EXPECT_EQ(probes, static_cast<std::size_t>(kPathBeginBurst));
+}
+
 TEST_F(SideLaneTest, IsNotLedIntoAProtectedPrefix) {
   bring_up();
   Bytes datagram = a.sealed();
